@@ -1,0 +1,60 @@
+"""What labelling the whole pool would reach: the yardstick that makes gains on different corpora comparable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from react_rl.seeding import Streams, entropy_of
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.options import EpisodeOptions
+
+_DRAWS: Final = 4
+
+
+class AttainableValue:
+    """Dev metric of a model trained on all rows of a pool but one, averaged over a few fixed draws.
+
+    It is computed once for each corpus and class subset, and only rewards see it.
+
+    Args:
+        engine: The engine whose episodes are asked about.
+        metric: Name of the dev metric.
+    """
+
+    def __init__(self, engine: LabelingEngine, metric: str) -> None:
+        self._engine = engine
+        self._metric = metric
+        self._known: dict[tuple[int, bytes], float] = {}
+
+    def of(self, episode: int) -> float:
+        """Attainable dev metric on the corpus and classes of an episode."""
+        draw = self._engine.draw_of(episode)
+        key = (draw.corpus, draw.classes.tobytes())
+        if key not in self._known:
+            encoded = self._engine.corpora[draw.corpus]
+            self._known[key] = self._measure(encoded, draw.classes)
+        return self._known[key]
+
+    def _measure(self, encoded: EncodedCorpus, classes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float:
+        corpus, options = encoded.corpus, self._engine.options
+        if classes.size < corpus.n_classes:
+            corpus = corpus.restrict(np.isin(corpus.targets, classes))
+            encoded = replace(encoded, corpus=corpus)
+        pool_size = min(options.pool_size, corpus.ids("train").size)
+        whole = EpisodeOptions(
+            pool_size=pool_size,
+            dev_size=min(options.dev_size, corpus.ids("dev").size),
+            initial_size=pool_size - 1,
+            batch_size=1,
+            budget=float(corpus.cost[corpus.ids("train")].min()),
+        )
+        engine = LabelingEngine([encoded], whole, 1, (self._metric,), self._engine.learner.settings)
+        values = []
+        for k in range(_DRAWS):
+            engine.reset([Streams(entropy_of(k, "attainable", corpus.name))])
+            values.append(float(engine.current[self._metric][0]))
+        return float(np.mean(values))

@@ -1,0 +1,1 @@
+"""ReAct-RL: reinforcement-aware active learning for text."""

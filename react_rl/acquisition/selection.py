@@ -1,0 +1,120 @@
+"""From scores to row ids: top rows with random ties, standardised features, greedy weighted batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from react_rl.acquisition.features import FEATURES, NOVELTY
+from react_rl.simulation.view import PoolView
+
+_FLAT = 1e-6
+"""A feature whose standard deviation over the pool is below this says nothing about the rows."""
+
+
+def top_columns(view: PoolView, scores: Tensor, n: int) -> Tensor:
+    """Columns of the ``n`` largest scores among the available rows, ``(E, n)``; -1 where there are fewer.
+
+    Rows with equal scores are ordered at random from the episode's strategy stream.
+    """
+    width = view.width
+    scores = torch.where(view.available, scores, -torch.inf)
+    count = min(n + 1, width)
+    values, columns = scores.topk(count, dim=1)
+    tied = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
+    if bool(tied.any()):
+        for episode in torch.nonzero(tied.any(1))[:, 0].tolist():
+            shuffled = torch.from_numpy(view.generator(episode).permutation(width)).to(view.device)
+            order = scores[episode, shuffled].argsort(descending=True, stable=True)
+            columns[episode] = shuffled[order[:count]]
+            values[episode] = scores[episode, columns[episode]]
+    columns = torch.where(values > -torch.inf, columns, -1)[:, :n]
+    if columns.shape[1] < n:
+        columns = torch.nn.functional.pad(columns, (0, n - columns.shape[1]), value=-1)
+    return columns
+
+
+def to_ids(view: PoolView, columns: Tensor) -> Tensor:
+    """Row ids of columns ``(E, n)``; -1 stays -1."""
+    return torch.where(columns >= 0, view.ids.gather(1, columns.clamp_min(0)), -1)
+
+
+def take_top(view: PoolView, scores: Tensor, n: int) -> Tensor:
+    """Row ids ``(E, n)`` of the ``n`` largest scores ``(E, P)`` among the available rows."""
+    return to_ids(view, top_columns(view, scores, n))
+
+
+def standardise(view: PoolView, values: Tensor) -> Tensor:
+    """Shift and scale ``(E, P)`` to mean 0 and deviation 1 over the available rows of each episode.
+
+    A feature that is the same for all rows of an episode becomes 0 there.
+    """
+    mean, deviation = _moments(view, values)
+    return (values - mean) / deviation
+
+
+def _moments(view: PoolView, values: Tensor) -> tuple[Tensor, Tensor]:
+    weight = view.available.to(values.dtype)
+    count = view.n_available.clamp_min(1).to(values.dtype)[:, None]
+    mean = (values * weight).sum(1, keepdim=True) / count
+    variance = ((values - mean).square() * weight).sum(1, keepdim=True) / count
+    deviation = variance.sqrt()
+    return mean, torch.where(deviation > _FLAT, deviation, torch.inf)
+
+
+def weighted_score(view: PoolView, features: Sequence[str], weights: Tensor) -> Tensor:
+    """Sum of standardised features ``(E, P)``, each weighted by its column of ``weights`` ``(E, F)``."""
+    total = torch.zeros(view.ids.shape, device=view.device)
+    for f, name in enumerate(features):
+        total += weights[:, f, None] * standardise(view, FEATURES[name](view))
+    return total
+
+
+def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: int) -> Tensor:
+    """Take a batch greedily by weighted standardised features, with novelty updated after each pick.
+
+    Novelty is the distance to the nearest labelled *or just picked* row, so a batch spreads by itself.
+    It is standardised with the moments of the round's start.
+
+    Args:
+        view: The pools.
+        features: Names from ``FEATURES``, F of them.
+        weights: ``(E, F)`` float32.
+        n: Rows wanted.
+
+    Returns:
+        ``(E, n)`` row ids, -1 where a pool holds fewer available rows.
+    """
+    fixed = [f for f, name in enumerate(features) if name != NOVELTY]
+    score = weighted_score(view, [features[f] for f in fixed], weights[:, fixed])
+    if len(fixed) == len(features):
+        return take_top(view, score, n)
+    weight = weights[:, list(features).index(NOVELTY), None]
+    nearest = view.nearest_labelled
+    mean, deviation = _moments(view, -nearest)
+    free = view.available
+    picks = []
+    for _ in range(n):
+        wanted = score + weight * ((-nearest - mean) / deviation)
+        column = _best(view, wanted, free)
+        picks.append(column)
+        chosen = column.clamp_min(0)
+        free = free.scatter(1, chosen[:, None], False)
+        # An episode without free rows picks nothing more, so what its row 0 does to novelty is idle.
+        nearest = torch.maximum(nearest, view.similarity_of_pick(chosen))
+    return to_ids(view, torch.stack(picks, 1))
+
+
+def _best(view: PoolView, scores: Tensor, free: Tensor) -> Tensor:
+    """Column of the largest score among the free rows of each episode ``(E,)``, -1 where none is free."""
+    scores = torch.where(free, scores, -torch.inf)
+    best, column = scores.max(1)
+    ties = (scores == best[:, None]).sum(1)
+    column = torch.where(best > -torch.inf, column, -1)
+    if bool(((ties > 1) & (column >= 0)).any()):
+        for episode in torch.nonzero((ties > 1) & (column >= 0))[:, 0].tolist():
+            equal = torch.nonzero(scores[episode] == best[episode])[:, 0]
+            column[episode] = equal[int(view.generator(episode).integers(equal.numel()))]
+    return column

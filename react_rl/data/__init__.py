@@ -1,0 +1,33 @@
+"""Corpora: reading them, splitting them, pricing their rows."""
+
+from react_rl.data.corpus import DEV, SPLITS, TEST, TRAIN, UNUSED, Corpus, Task
+from react_rl.data.costs import COSTS, CostModel, apply_cost
+from react_rl.data.hub import load_hub
+from react_rl.data.readers import read_corpus
+from react_rl.data.registry import CORPORA, BuiltIn, CorpusInfo, describe_corpora, load_corpus
+from react_rl.data.splits import DEFAULT_SHARES, draw_splits
+from react_rl.data.synthetic import synthetic_corpus, synthetic_embeddings
+
+__all__ = [
+    "CORPORA",
+    "COSTS",
+    "DEFAULT_SHARES",
+    "DEV",
+    "SPLITS",
+    "TEST",
+    "TRAIN",
+    "UNUSED",
+    "BuiltIn",
+    "Corpus",
+    "CorpusInfo",
+    "CostModel",
+    "Task",
+    "apply_cost",
+    "describe_corpora",
+    "draw_splits",
+    "load_corpus",
+    "load_hub",
+    "read_corpus",
+    "synthetic_corpus",
+    "synthetic_embeddings",
+]

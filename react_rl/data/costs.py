@@ -1,0 +1,136 @@
+"""What a label costs: models that price every row of a corpus in cost units.
+
+A budget is counted in the same units. One unit is the price of an average row unless ``per`` says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from react_rl.data.corpus import Corpus
+from react_rl.errors import ReActError, unknown
+
+CostModel = Callable[[Sequence[str]], npt.NDArray[np.float64]]
+"""Prices N texts: returns (N,) float64 in cost units, all above 0."""
+
+
+class Tokenizer(Protocol):
+    """Anything with ``tokenize``, such as a Hugging Face tokenizer."""
+
+    def tokenize(self, text: str, /) -> Sequence[Any]:
+        """Return the tokens of ``text``."""
+        ...
+
+
+def uniform(price: float = 1.0) -> CostModel:
+    """Price every row the same.
+
+    Args:
+        price: Cost units a row.
+    """
+
+    def model(texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        return np.full(len(texts), price, dtype=np.float64)
+
+    return model
+
+
+def words(per: float | None = None) -> CostModel:
+    """Price a row by its number of words, counted between blanks and at least one.
+
+    Scripts without blanks between words count as one word: use ``tokens`` for them.
+
+    Args:
+        per: Words in one cost unit. None takes the mean over all rows, used or not, so that an average row
+            costs one unit, and halves of a corpus keep the prices of the whole.
+    """
+
+    def model(texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        return _scaled([len(text.split()) for text in texts], per)
+
+    return model
+
+
+def tokens(tokenizer: Tokenizer | Callable[[str], Sequence[Any]], per: float | None = None) -> CostModel:
+    """Price a row by its number of tokens, at least one, without special tokens.
+
+    Args:
+        tokenizer: An object with ``tokenize`` (a Hugging Face tokenizer), or a function that returns the
+            tokens of one text.
+        per: Tokens in one cost unit; None takes the mean over all rows, as ``words`` does.
+    """
+    if hasattr(tokenizer, "tokenize"):
+        count: Callable[[str], Sequence[Any]] = tokenizer.tokenize
+    elif callable(tokenizer):
+        count = tokenizer
+    else:
+        raise ReActError(
+            f"The tokens cost model got {tokenizer!r}; it needs a function of a text or a tokenizer object."
+        )
+
+    def model(texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        return _scaled([len(count(text)) for text in texts], per)
+
+    return model
+
+
+def column(values: Sequence[float] | npt.NDArray[np.float64]) -> CostModel:
+    """Price row i with ``values[i]`` cost units.
+
+    For a column of a file, name it when reading: ``read_corpus(path, cost="minutes")``.
+
+    Args:
+        values: (N,) cost units.
+    """
+    prices = np.array(values, dtype=np.float64)
+
+    def model(texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        if prices.shape != (len(texts),):
+            raise ReActError(f"The cost column has shape {prices.shape}, but there are {len(texts)} rows.")
+        return prices
+
+    return model
+
+
+COSTS: Final[dict[str, Callable[..., CostModel]]] = {
+    "uniform": uniform,
+    "words": words,
+    "tokens": tokens,
+    "column": column,
+}
+"""The cost models by name; each entry builds a model from its options."""
+
+
+def apply_cost(corpus: Corpus, model: str | CostModel, **options: Any) -> Corpus:
+    """Return ``corpus`` with the rows priced by ``model``; rows, ids and splits stay.
+
+    Args:
+        corpus: The corpus to price.
+        model: A name in ``COSTS``, or a model.
+        options: Options of a named model, such as ``per``.
+
+    Raises:
+        ReActError: If the name or an option is unknown, or a price is not a finite number above 0.
+    """
+    if isinstance(model, str):
+        if model not in COSTS:
+            raise unknown("cost model", model, COSTS)
+        try:
+            model = COSTS[model](**options)
+        except TypeError as error:
+            raise ReActError(f"Cost model {model!r} cannot be built: {error}.") from None
+    elif options:
+        raise ReActError(f"Options {sorted(options)} only go with the name of a cost model.")
+    return replace(corpus, cost=np.array(model(corpus.texts), dtype=np.float64))
+
+
+def _scaled(counts: Sequence[int], per: float | None) -> npt.NDArray[np.float64]:
+    units = np.maximum(np.asarray(counts, dtype=np.float64), 1.0)
+    if per is not None and not per > 0:
+        raise ReActError(f"per is {per}; the size of a cost unit must be above 0.")
+    return units / (float(units.mean()) if per is None else per)

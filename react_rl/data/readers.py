@@ -1,0 +1,309 @@
+"""From files to a corpus: which column is what, what is missing, and which file is which split.
+
+How the bytes of a file become columns is in ``tables``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from react_rl.data.corpus import SPLITS, TRAIN, UNUSED, Corpus
+from react_rl.data.labels import classes_of, is_missing
+from react_rl.data.splits import DEFAULT_SHARES, Shares, draw_splits, is_split, split_code
+from react_rl.data.tables import Table, read_table, stem_and_format
+from react_rl.errors import ReActError, suggestion
+from react_rl.seeding import entropy_of
+
+_SHARD: Final = re.compile(r"-\d+-of-\d+$")
+"""What large files that were cut in pieces carry behind their name: ``train-00000-of-00002``."""
+
+
+def read_corpus(
+    path: str | Path,
+    *,
+    text: str = "text",
+    label: str = "label",
+    name: str | None = None,
+    format: str | None = None,
+    splits: str | None = None,
+    cost: str | None = None,
+    confidence: str | None = None,
+    max_rows: int | None = None,
+    shares: Shares = DEFAULT_SHARES,
+    seed: int = 0,
+    encoding: str = "utf-8",
+) -> Corpus:
+    """Read a classification corpus from one file, or from a folder with a file for each split.
+
+    Args:
+        path: A CSV, TSV, JSON-lines, JSON or Parquet file (all but Parquet also gzipped), or a folder with
+            such files called train, dev (validation, valid, val) and test.
+        text: Column of the texts.
+        label: Column of the labels: strings, integers or bools.
+        name: Name of the corpus; None takes the name of the file or folder.
+        format: ``csv``, ``tsv``, ``jsonl`` or ``parquet``; None goes by the file's ending.
+        splits: Column that names the split of each row. Only read when it is named here.
+        cost: Column of the cost of each row, in cost units; None gives every row 1.
+        confidence: Column of the annotators' agreement, 0 to 1. A row may have none: it becomes NaN.
+        max_rows: Keep this many rows, drawn by ``seed``, in their order.
+        shares: Shares of train, dev and test, for splits that the files do not give.
+        seed: Decides the splits and the rows that are kept.
+        encoding: Encoding of text files.
+
+    Raises:
+        ReActError: If the file, a column, a label, a text or a number is missing or wrong.
+    """
+    path = Path(path)
+    wanted = {column for column in (text, label, splits, cost, confidence) if column is not None}
+    parts: list[tuple[int | None, Table]]
+    if path.is_dir():
+        files = _split_files(path)
+        if splits is not None and any(code is not None for code, _ in files):
+            raise ReActError(
+                f"The files in {path.name} already say which split a row is in: leave out splits={splits!r}."
+            )
+        parts = [
+            (code, read_table(file, wanted=wanted, format=format, encoding=encoding)) for code, file in files
+        ]
+        stem = path.resolve().name
+    elif path.is_file():
+        parts = [(None, read_table(path, wanted=wanted, format=format, encoding=encoding))]
+        stem = stem_and_format(path)[0]
+    else:
+        raise missing_path(path)
+    return corpus_from_tables(
+        parts,
+        name=name or stem,
+        source=path.resolve().name,
+        text=text,
+        label=label,
+        splits=splits,
+        cost=cost,
+        confidence=confidence,
+        max_rows=max_rows,
+        shares=shares,
+        seed=seed,
+    )
+
+
+def missing_path(path: Path) -> ReActError:
+    """Build the error for a file or folder that is not there, with the nearest one beside it."""
+    beside = path.parent
+    if beside.is_dir():
+        return ReActError(
+            f"There is no file or folder {str(path)!r}."
+            f"{suggestion(path.name, [other.name for other in beside.iterdir()])}"
+        )
+    return ReActError(f"There is no file {str(path)!r}, nor the folder {str(beside)!r} it should be in.")
+
+
+def _split_files(folder: Path) -> list[tuple[int, Path]]:
+    """Return the files of ``folder`` that are named after a split, in the order train, dev, test."""
+    found: dict[int, list[Path]] = {}
+    others = []
+    for file in sorted(folder.iterdir()):
+        stem, format_ = stem_and_format(file)
+        if not file.is_file() or format_ is None:
+            continue
+        stem = _SHARD.sub("", stem)
+        if is_split(stem):
+            found.setdefault(split_code(stem), []).append(file)
+        else:
+            others.append(file.name)
+    for files in found.values():
+        whole = [file for file in files if not _SHARD.search(stem_and_format(file)[0])]
+        if whole and len(files) > 1:
+            raise ReActError(
+                f"The folder {folder.name} has two files for one split,"
+                f" {files[0].name} and {files[1].name}; keep one."
+            )
+    if TRAIN not in found:
+        seen = ", ".join([*(file.name for files in found.values() for file in files), *others])
+        raise ReActError(
+            f"The folder {folder.name} has no train file (such as train.csv or train.jsonl.gz);"
+            f" it has {seen or 'no data files'}."
+        )
+    return [(code, file) for code in sorted(found) for file in found[code]]
+
+
+def corpus_from_tables(
+    parts: Sequence[tuple[int | None, Table]],
+    *,
+    name: str,
+    source: str,
+    text: str,
+    label: str,
+    splits: str | None = None,
+    cost: str | None = None,
+    confidence: str | None = None,
+    max_rows: int | None = None,
+    shares: Shares = DEFAULT_SHARES,
+    seed: int = 0,
+    label_names: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
+) -> Corpus:
+    """Put the tables of a classification corpus one below the other, check them and draw its splits.
+
+    Args:
+        parts: Split code (None when it is not given) and table of each file.
+        name: Name of the corpus.
+        source: Where it came from.
+        text: Column of the texts.
+        label: Column of the labels.
+        splits: Column of the splits; only for tables without a split code.
+        cost: Column of the costs.
+        confidence: Column of the confidences.
+        max_rows: Number of rows to keep.
+        shares: Shares of train, dev and test.
+        seed: Decides splits and kept rows.
+        label_names: Names in their order, if known; the labels must then be among them.
+        notes: What was changed so far.
+
+    Raises:
+        ReActError: If anything in the tables is missing or wrong.
+    """
+    tables = _Tables(parts)
+    texts = tables.column(text, "text")
+    _refuse_missing(
+        tables, "text", text, [not isinstance(value, str) and is_missing(value) for value in texts]
+    )
+    for row, value in enumerate(texts):
+        if not isinstance(value, str):
+            raise ReActError(
+                f"The text of {tables.place(row)} in column {text!r} is a {type(value).__name__}, no string."
+            )
+    _refuse_missing(tables, "text", text, [not value.strip() for value in texts])
+    labels = tables.column(label, "label")
+    _refuse_missing(tables, "label", label, [is_missing(value) for value in labels])
+    targets, names = classes_of(labels, tables.place, label_names)
+    seen = np.unique(targets)
+    if len(seen) < 2:
+        raise ReActError(
+            f"The label column {label!r} of {tables.where} holds one class only ({names[seen[0]]!r});"
+            " at least two are needed."
+        )
+    official = tables.split(splits)
+    costs = np.ones(len(texts)) if cost is None else tables.numbers(cost, "cost")
+    wrong = ~(costs > 0) | ~np.isfinite(costs)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ReActError(
+            f"The cost of {tables.place(row)} is {costs[row]}; a cost must be a finite number above 0."
+        )
+    agreed = None
+    if confidence is not None:
+        agreed = tables.numbers(confidence, "confidence")
+        wrong = (agreed < 0) | (agreed > 1)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ReActError(
+                f"The confidence of {tables.place(row)} is {agreed[row]}; it must lie between 0 and 1."
+            )
+    notes = list(notes)
+    rows = np.arange(len(texts))
+    if max_rows is not None:
+        rows = _drawn_rows(len(texts), max_rows, seed)
+        if len(rows) < len(texts):
+            notes.append(f"{len(rows)} of {len(texts)} rows drawn with seed {seed}")
+            texts = [texts[row] for row in rows.tolist()]
+    targets = targets[rows]
+    split, split_notes = draw_splits(
+        texts, targets, official=None if official is None else official[rows], shares=shares, seed=seed
+    )
+    return Corpus(
+        name=name,
+        task="classification",
+        texts=tuple(texts),
+        targets=targets,
+        label_names=names,
+        split=split,
+        cost=costs[rows],
+        confidence=None if agreed is None else agreed[rows],
+        source=source,
+        notes=(*notes, *split_notes),
+    )
+
+
+class _Tables:
+    """Several tables seen as one, that still knows which row came from where."""
+
+    def __init__(self, parts: Sequence[tuple[int | None, Table]]) -> None:
+        self.parts = parts
+        self.where = ", ".join(table.where for _, table in parts)
+
+    def place(self, row: int) -> str:
+        """Say where ``row`` stands: ``row 3 of train.csv``, counting data rows from 1."""
+        for _, table in self.parts:
+            if row < table.n_rows:
+                return f"row {row + 1} of {table.where}"
+            row -= table.n_rows
+        raise IndexError(row)
+
+    def column(self, name: str, role: str) -> list[Any]:
+        return [value for _, table in self.parts for value in table.column(name, role)]
+
+    def numbers(self, name: str, role: str) -> npt.NDArray[np.float64]:
+        """Read a column of numbers; a missing one becomes NaN."""
+        values = self.column(name, role)
+        numbers = np.full(len(values), np.nan)
+        for row, value in enumerate(values):
+            if not is_missing(value):
+                try:
+                    numbers[row] = float(value)
+                except (TypeError, ValueError):
+                    raise ReActError(
+                        f"The {role} of {self.place(row)} is {value!r}, which is no number."
+                    ) from None
+        return numbers
+
+    def split(self, column: str | None) -> npt.NDArray[np.uint8] | None:
+        """Return the split codes that the tables or a column give, or None."""
+        if column is not None:
+            values = self.column(column, "splits")
+            _refuse_missing(self, "split", column, [is_missing(value) for value in values])
+            codes = []
+            for row, value in enumerate(values):
+                if not is_split(str(value)):
+                    raise ReActError(
+                        f"The split of {self.place(row)} is {value!r}; it must be one of {', '.join(SPLITS)}."
+                    )
+                codes.append(split_code(str(value)))
+            return np.asarray(codes, dtype=np.uint8)
+        if any(code is None for code, _ in self.parts):
+            return None
+        return np.concatenate(
+            [np.full(table.n_rows, UNUSED if code is None else code, np.uint8) for code, table in self.parts]
+        )
+
+
+def _refuse_missing(tables: _Tables, role: str, column: str, missing: Sequence[bool]) -> None:
+    count = sum(missing)
+    if count:
+        word = "an empty" if role == "text" else "no"
+        raise ReActError(
+            f"{count} of {len(missing)} rows have {word} {role} in column {column!r},"
+            f" first {tables.place(missing.index(True))}; fill or remove them."
+        )
+
+
+def _drawn_rows(n_rows: int, max_rows: int, seed: int) -> npt.NDArray[np.int64]:
+    if max_rows < 1:
+        raise ReActError(f"max_rows is {max_rows}; it must be 1 or above, or left out.")
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy_of(seed, "max_rows"))))
+    rows = rng.permutation(n_rows)[:max_rows]
+    return np.sort(rows).astype(np.int64)
+
+
+def split_words(parts: Mapping[str, Any]) -> dict[int, str]:
+    """Return code and word of the keys of ``parts`` that name a split; of two for one split, the first."""
+    words: dict[int, str] = {}
+    for word in parts:
+        if is_split(word):
+            words.setdefault(split_code(word), word)
+    return words

@@ -1,0 +1,137 @@
+"""The corpora known by name, and the one door to a corpus of any kind: ``load_corpus``."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from react_rl.data import samples
+from react_rl.data.corpus import Corpus, Task
+from react_rl.data.hub import is_saved_dataset, load_hub
+from react_rl.data.readers import missing_path, read_corpus
+from react_rl.data.synthetic import synthetic_corpus
+from react_rl.data.tables import stem_and_format
+from react_rl.errors import ReActError, suggestion, unknown
+
+HUB_PREFIX: Final = "hub:"
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A corpus that is known by name.
+
+    Attributes:
+        task: What a target is.
+        rows: Number of rows.
+        classes: Number of classes.
+        package: Top-level package that holds the data, or None when no package is needed.
+        about: One line on what it is.
+        load: Builds the corpus; its keyword arguments are the options of ``load_corpus``.
+    """
+
+    task: Task
+    rows: int
+    classes: int
+    package: str | None
+    about: str
+    load: Callable[..., Corpus]
+
+
+CORPORA: Final[dict[str, BuiltIn]] = {
+    "bbc_news": BuiltIn(
+        "classification", 2225, 5, samples.BBC_PACKAGE, "BBC articles by topic", samples.bbc_news
+    ),
+    "crowd_tweets": BuiltIn(
+        "classification", 38158, 3, samples.TWEETS_PACKAGE, "crowd-labelled sentiment", samples.crowd_tweets
+    ),
+    "synthetic": BuiltIn("classification", 600, 3, None, "made-up words, made in code", synthetic_corpus),
+}
+"""The corpora by name."""
+
+
+@dataclass(frozen=True)
+class CorpusInfo:
+    """A line of ``react-rl list corpora``.
+
+    Attributes:
+        name: Name for ``load_corpus``.
+        task: What a target is.
+        rows: Number of rows.
+        classes: Number of classes.
+        package: Package that holds the data, or None.
+        installed: Whether the package is there (True when none is needed).
+        about: One line on what it is.
+    """
+
+    name: str
+    task: Task
+    rows: int
+    classes: int
+    package: str | None
+    installed: bool
+    about: str
+
+
+def describe_corpora() -> tuple[CorpusInfo, ...]:
+    """Describe the corpora known by name, sorted, without loading or importing any."""
+    return tuple(
+        CorpusInfo(
+            name=name,
+            task=entry.task,
+            rows=entry.rows,
+            classes=entry.classes,
+            package=entry.package,
+            installed=entry.package is None or samples.is_installed(entry.package),
+            about=entry.about,
+        )
+        for name, entry in sorted(CORPORA.items())
+    )
+
+
+def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
+    """Load a corpus by name, from a file or folder, or from the Hugging Face hub.
+
+    Args:
+        name_or_path: A name in ``CORPORA``; ``hub:owner/name``; or a path. A name goes before a path of the
+            same spelling: write ``./bbc_news`` for the folder.
+        options: Options of the reader: those of ``read_corpus`` for a path, of ``load_hub`` for the hub and
+            for folders that ``datasets`` saved, of the entry's function for a name.
+
+    Raises:
+        ReActError: If the name, the path or an option is unknown, or the data are wrong.
+    """
+    word = os.fspath(name_or_path)
+    if isinstance(name_or_path, str):
+        if word.startswith(HUB_PREFIX):
+            if not word.removeprefix(HUB_PREFIX):
+                raise ReActError("'hub:' lacks the name of the dataset; write hub:owner/name.")
+            return _call(load_hub, options, word.removeprefix(HUB_PREFIX))
+        if word in CORPORA:
+            return _call(CORPORA[word].load, options)
+    path = Path(word).expanduser()
+    if path.is_dir() and is_saved_dataset(path):
+        return _call(load_hub, options, path)
+    if word and path.exists():
+        return _call(read_corpus, options, path)
+    if isinstance(name_or_path, Path) or _looks_like_path(word):
+        raise missing_path(path)
+    raise ReActError(
+        f"Unknown corpus {word!r}.{suggestion(word, CORPORA)} Known: {', '.join(sorted(CORPORA))};"
+        " or name a file, a folder, or hub:owner/name."
+    )
+
+
+def _looks_like_path(word: str) -> bool:
+    return "/" in word or os.sep in word or stem_and_format(Path(word))[1] is not None
+
+
+def _call(load: Callable[..., Corpus], options: dict[str, Any], *first: Any) -> Corpus:
+    allowed = list(inspect.signature(load).parameters)[len(first) :]
+    for option in options:
+        if option not in allowed:
+            raise unknown("corpus option", option, allowed)
+    return load(*first, **options)

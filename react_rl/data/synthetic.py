@@ -1,0 +1,122 @@
+"""A small corpus made in code, and embeddings for any corpus, so that everything runs with no download."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from react_rl.data.corpus import Corpus
+from react_rl.data.grouping import first_rows, text_groups
+from react_rl.data.splits import DEFAULT_SHARES, Shares, draw_splits
+from react_rl.errors import ReActError
+from react_rl.seeding import entropy_of
+
+_ONSETS: Final = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z")
+_VOWELS: Final = ("a", "e", "i", "o", "u")
+_TOPIC_WORDS: Final = 20
+_COMMON_WORDS: Final = 150
+_NOISE: Final = 1.7
+
+
+def synthetic_corpus(
+    n_rows: int = 600, n_classes: int = 3, seed: int = 0, *, shares: Shares = DEFAULT_SHARES
+) -> Corpus:
+    """Write a corpus of made-up words: each class has topic words of its own among common ones.
+
+    A text has 6 to 18 words: about three in ten are of its topic, one in ten of any topic, the rest common.
+    Classes are about equally frequent.
+
+    Args:
+        n_rows: Number of rows, at least 10 and at least 5 a class.
+        n_classes: Number of classes, at least 2.
+        seed: Decides words, texts and splits.
+        shares: Shares of train, dev and test.
+
+    Raises:
+        ReActError: If the numbers are too small.
+    """
+    if n_classes < 2 or n_rows < max(10, 5 * n_classes):
+        raise ReActError(
+            f"A synthetic corpus of {n_rows} rows and {n_classes} classes is too small:"
+            " it needs two classes, 10 rows, and 5 rows a class."
+        )
+    rng = _generator(seed, "synthetic corpus")
+    vocabulary = _vocabulary(n_classes * _TOPIC_WORDS + _COMMON_WORDS, rng)
+    n_topical = n_classes * _TOPIC_WORDS
+    targets = rng.permutation(np.arange(n_rows, dtype=np.int64) % n_classes)
+    texts = []
+    for target in targets.tolist():
+        length = int(rng.integers(6, 19))
+        kind = rng.random(length)
+        own = rng.integers(_TOPIC_WORDS, size=length) + target * _TOPIC_WORDS
+        other = rng.integers(n_topical, size=length)
+        common = rng.integers(_COMMON_WORDS, size=length) + n_topical
+        words = np.where(kind < 0.3, own, np.where(kind < 0.4, other, common))
+        texts.append(" ".join(vocabulary[word] for word in words.tolist()))
+    split, notes = draw_splits(texts, targets, shares=shares, seed=seed)
+    return Corpus(
+        name="synthetic",
+        task="classification",
+        texts=tuple(texts),
+        targets=targets,
+        label_names=tuple(f"topic {number}" for number in range(n_classes)),
+        split=split,
+        cost=np.ones(n_rows),
+        source=f"made in code with seed {seed}",
+        notes=notes,
+    )
+
+
+def synthetic_embeddings(corpus: Corpus, dim: int = 16, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Make vectors that tell the classes apart, but not cleanly: a stand-in for an encoder.
+
+    Each class has a random direction, and each text adds Gaussian noise to the direction of its class. Rows
+    with the same normalised text get the same vector, made from the class of the lowest of them. The
+    vectors hang on texts and classes only, so that halves of a corpus share those of the whole.
+
+    Args:
+        corpus: A classification corpus.
+        dim: Length D of the vectors, at least 2.
+        seed: Decides directions and noise.
+
+    Returns:
+        (N, D) float32 of unit norm.
+
+    Raises:
+        ReActError: If the task is not classification or ``dim`` is below 2.
+    """
+    if corpus.task != "classification":
+        raise ReActError(f"Synthetic embeddings need a classification corpus, not {corpus.task}.")
+    if dim < 2:
+        raise ReActError(f"Synthetic embeddings of dimension {dim} are too short; take 2 or more.")
+    rng = _generator(seed, "synthetic embeddings")
+    centres = _unit(rng.standard_normal((corpus.n_classes, dim)))
+    groups = text_groups(corpus.texts)
+    classes = corpus.targets[first_rows(groups)]
+    noise = rng.standard_normal((len(classes), dim)) * (_NOISE / np.sqrt(dim))
+    vectors = _unit(centres[classes] + noise)[groups]
+    return vectors.astype(np.float32)
+
+
+def _generator(seed: int, purpose: str) -> np.random.Generator:
+    if seed < 0:
+        raise ReActError(f"The seed is {seed}; it must be 0 or above.")
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy_of(seed, purpose))))
+
+
+def _unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    lengths: npt.NDArray[np.float64] = np.sqrt((vectors**2).sum(axis=-1, keepdims=True))
+    return vectors / lengths
+
+
+def _vocabulary(size: int, rng: np.random.Generator) -> list[str]:
+    """Return ``size`` different words of two or three syllables."""
+    found: dict[str, None] = {}
+    while len(found) < size:
+        syllables = int(rng.integers(2, 4))
+        onsets = rng.integers(len(_ONSETS), size=syllables)
+        vowels = rng.integers(len(_VOWELS), size=syllables)
+        found["".join(_ONSETS[a] + _VOWELS[b] for a, b in zip(onsets, vowels, strict=True))] = None
+    return list(found)

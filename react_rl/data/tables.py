@@ -1,0 +1,263 @@
+"""Files with columns, read as they are: CSV, TSV, JSON lines, JSON arrays and Parquet, gzipped or not.
+
+What the columns mean is decided in ``readers``.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from react_rl.errors import ReActError, suggestion, unknown
+
+SUFFIXES: Final = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+"""File endings and the formats they stand for; each but Parquet may be followed by ``.gz``."""
+
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of one file.
+
+    Attributes:
+        where: Name of the file, for messages.
+        names: Names of all columns in the file.
+        columns: Values of the columns that were asked for, all of length ``n_rows``.
+        n_rows: Number of data rows.
+    """
+
+    where: str
+    names: tuple[str, ...]
+    columns: dict[str, list[Any]]
+    n_rows: int
+
+    def column(self, name: str, role: str) -> list[Any]:
+        """Return the values of column ``name``.
+
+        Args:
+            name: Name of the column.
+            role: What it is for, as the option is called: text, label, cost, ...
+
+        Raises:
+            ReActError: If there is no such column, with the nearest one.
+        """
+        if name not in self.columns:
+            raise ReActError(
+                f"{self.where} has no {role} column {name!r}.{suggestion(name, self.names)}"
+                f" Columns: {', '.join(self.names) or 'none'}; choose one with {role}=..."
+            )
+        return self.columns[name]
+
+
+def stem_and_format(path: Path) -> tuple[str, str | None]:
+    """Return the file name without its known endings, and the format these name (None if they name none)."""
+    name = path.name
+    if name.casefold().endswith(".gz"):
+        name = name[:-3]
+    format_ = SUFFIXES.get(Path(name).suffix.casefold())
+    return (Path(name).stem if format_ else name), format_
+
+
+def read_table(
+    path: Path, *, wanted: Collection[str] = (), format: str | None = None, encoding: str = "utf-8"
+) -> Table:
+    """Read the columns of one file.
+
+    Args:
+        path: The file. Gzip is recognised by its content.
+        wanted: Columns to keep; those that do not exist are left out, without complaint.
+        format: ``csv``, ``tsv``, ``jsonl`` or ``parquet``; None goes by the ending.
+        encoding: Encoding of text formats. UTF-8 files may start with a byte order mark.
+
+    Raises:
+        ReActError: If the format is unknown, or the file is missing, empty, damaged or in another encoding.
+    """
+    formats = sorted(set(SUFFIXES.values()))
+    if format is None:
+        format = stem_and_format(path)[1]
+        if format is None:
+            raise ReActError(
+                f"The format of {path.name} is not clear from its ending; name one of {', '.join(formats)}"
+                f" with format=..., or use one of the endings {', '.join(SUFFIXES)} (and .gz)."
+            )
+    if format not in formats:
+        raise unknown("format", format, formats)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ReActError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if content[:2] == _GZIP_MAGIC:
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ReActError(
+                f"{path.name} is a damaged gzip file ({error}); fetch or pack it again."
+            ) from None
+    if not content.strip():
+        raise ReActError(f"{path.name} is empty.")
+    if format == "parquet":
+        table = _parquet(path.name, content, wanted)
+    else:
+        text = _decoded(path.name, content, encoding)
+        table = _json(path.name, text, wanted) if format == "jsonl" else _csv(path.name, text, wanted, format)
+    if table.n_rows == 0:
+        raise ReActError(f"{path.name} has no rows.")
+    return table
+
+
+def _decoded(where: str, content: bytes, encoding: str) -> str:
+    utf8 = encoding.casefold().replace("_", "-") in ("utf-8", "utf8")
+    try:
+        return content.decode("utf-8-sig" if utf8 else encoding)
+    except LookupError:
+        raise ReActError(
+            f"Unknown encoding {encoding!r}; use a name Python knows, such as utf-8 or latin-1."
+        ) from None
+    except UnicodeError as error:
+        start = error.start if isinstance(error, UnicodeDecodeError) else 0
+        line = content[:start].count(b"\n") + 1
+        raise ReActError(
+            f"{where} is not {encoding}: byte 0x{content[start]:02x} in line {line} does not fit;"
+            " save it as UTF-8, or name its encoding with encoding=..., such as 'cp1252' or 'utf-16'."
+        ) from None
+
+
+def _csv(where: str, text: str, wanted: Collection[str], format_: str) -> Table:
+    header = text.lstrip("\r\n").split("\n", 1)[0]
+    # Spreadsheets in much of Europe write semicolons into files called CSV.
+    semicolons = ";" in header and "," not in header
+    separator = "\t" if format_ == "tsv" else ";" if semicolons else ","
+    if separator != "\t":
+        return _separated(where, text, wanted, separator, csv.QUOTE_MINIMAL)
+    # Half of the published TSV files quote as CSV does, the other half never quote. When every line is whole,
+    # a quote that joins lines or breaks the grammar is part of the text.
+    lines = [line for line in text.split("\n") if line.strip()]
+    whole = all(line.count("\t") == lines[0].count("\t") for line in lines)
+    try:
+        table = _separated(where, text, wanted, separator, csv.QUOTE_MINIMAL)
+    except ReActError:
+        if not whole:
+            raise
+        return _separated(where, text, wanted, separator, csv.QUOTE_NONE)
+    if whole and table.n_rows != len(lines) - 1:
+        return _separated(where, text, wanted, separator, csv.QUOTE_NONE)
+    return table
+
+
+def _separated(where: str, text: str, wanted: Collection[str], separator: str, quoting: int) -> Table:
+    rows = []
+    with _long_fields():
+        reader = csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=separator,
+            quoting=quoting,  # type: ignore[arg-type]
+            strict=True,
+        )
+        try:
+            names = next(reader, [])
+            for row in reader:
+                if not row:
+                    continue
+                if len(row) != len(names):
+                    raise ReActError(
+                        f"{where}, line {reader.line_num}: {len(row)} fields, but the header has {len(names)};"
+                        f" put quotes around a text that holds the separator {separator!r}."
+                    )
+                rows.append(row)
+        except csv.Error as error:
+            raise ReActError(f"{where}, line {reader.line_num}: {error}; check the quotes.") from None
+    _refuse_repeated(where, names)
+    columns: dict[str, list[Any]] = {
+        name: [row[place] for row in rows] for place, name in enumerate(names) if name in wanted
+    }
+    return Table(where, tuple(names), columns, len(rows))
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Lift the csv module's limit of 128 KiB a field, which whole articles exceed, for a while."""
+    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _refuse_repeated(where: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ReActError(f"{where} has two columns called {name!r}; rename one.")
+
+
+def _json(where: str, text: str, wanted: Collection[str]) -> Table:
+    records: list[Any] = []
+    if text.lstrip().startswith("["):
+        try:
+            records = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ReActError(f"{where} is no valid JSON: {error}.") from None
+        places = [f"item {number}" for number in range(1, len(records) + 1)]
+    else:
+        places = []
+        # Not splitlines: a text may hold U+2028 or U+0085 as they are.
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line.strip():
+                places.append(f"line {number}")
+                try:
+                    records.append(json.loads(line))
+                except (json.JSONDecodeError, RecursionError) as error:
+                    raise ReActError(
+                        f"{where}, line {number} is no valid JSON ({error}); each line must hold one object."
+                    ) from None
+    for place, record in zip(places, records, strict=True):
+        if not isinstance(record, dict):
+            raise ReActError(
+                f"{where}, {place} is a {type(record).__name__}; each must be an object"
+                ' such as {"text": "...", "label": "..."}.'
+            )
+    names = tuple(dict.fromkeys(name for record in records for name in record))
+    columns = {name: [record.get(name) for record in records] for name in names if name in wanted}
+    return Table(where, names, columns, len(records))
+
+
+def _parquet(where: str, content: bytes, wanted: Collection[str]) -> Table:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ReActError(
+            f"Reading {where} needs pyarrow, which is not installed; run: pip install 'react-rl[hub]'."
+        ) from None
+    try:
+        file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
+        names = [str(name) for name in file.schema_arrow.names]
+        _refuse_repeated(where, names)
+        kept = [name for name in names if name in wanted]
+        columns = {name: values.to_pylist() for name, values in _columns(file.read(columns=kept), kept)}
+        return Table(where, tuple(names), columns, int(file.metadata.num_rows))
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise ReActError(f"{where} is no readable Parquet file: {reason}.") from None
+
+
+def _columns(table: Any, names: list[str]) -> Iterator[tuple[str, Any]]:
+    for name in names:
+        yield name, table.column(name)

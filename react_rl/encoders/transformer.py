@@ -1,0 +1,321 @@
+"""A frozen transformer that turns texts into vectors, and the fingerprint of everything that changes them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from react_rl.encoders.batches import batches, check_texts, tokenise
+from react_rl.encoders.checkpoints import EMBEDDED, locate, sha256_of, tokenizer_digest, weights_digest
+from react_rl.encoders.progress import progress_bar
+from react_rl.errors import ReActError, unknown
+
+Pooling = Literal["mean", "cls", "max"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """How texts become vectors.
+
+    Attributes:
+        model: ``"minilm"`` (the embedded default), a local folder, or a Hugging Face hub name.
+        pooling: How token vectors become one: their mean, the first token's, or the largest of each dimension.
+        max_length: Tokens kept of each text, special tokens included.
+        normalise: Scale every vector to length one.
+        precision: Arithmetic of the forward pass. ``auto`` takes bf16 where the processor has
+            instructions for it, fp16 on older GPUs, fp32 elsewhere.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        batch_tokens: Most padded tokens in one batch; None means 2,048 on a CPU (fits its caches) and
+            65,536 on a GPU.
+        prefix: Put before each text, e.g. ``"query: "`` for E5 models.
+    """
+
+    model: str = EMBEDDED
+    pooling: Pooling = "mean"
+    max_length: int = 256
+    normalise: bool = True
+    precision: Precision = "auto"
+    device: str = "auto"
+    batch_tokens: int | None = None
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the values before any file is read."""
+        if self.pooling not in get_args(Pooling):
+            raise unknown("pooling", self.pooling, get_args(Pooling))
+        if self.precision not in get_args(Precision):
+            raise unknown("precision", self.precision, get_args(Precision))
+        if self.max_length < 1:
+            raise ReActError(f"max_length is {self.max_length}; it must be at least 1 token.")
+        if self.batch_tokens is not None and self.batch_tokens < 1:
+            raise ReActError(f"batch_tokens is {self.batch_tokens}; it must be at least 1 token.")
+
+
+class TextEncoder:
+    """A pretrained transformer, frozen, with pooling.
+
+    Nothing is read or downloaded until the first ``encode``, ``fingerprint`` or ``dimension``; the
+    fingerprint reads files only and loads no weights.
+
+    Args:
+        settings: How texts become vectors.
+
+    Attributes:
+        padding_share: Share of padding among the tokens of the last ``encode``, 0 to 1.
+    """
+
+    def __init__(self, settings: EncoderSettings | None = None) -> None:
+        self.settings = settings if settings is not None else EncoderSettings()
+        self.padding_share = 0.0
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the forward pass runs."""
+        return resolve_device(self.settings.device)
+
+    @cached_property
+    def precision(self) -> Literal["fp32", "bf16", "fp16"]:
+        """The arithmetic really used."""
+        return resolve_precision(self.settings.precision, self.device)
+
+    @cached_property
+    def dimension(self) -> int:
+        """Numbers per text, D."""
+        from transformers import AutoConfig
+
+        with _one_sentence(self.settings.model):
+            config = AutoConfig.from_pretrained(self._folder, local_files_only=True, trust_remote_code=False)
+            return int(config.hidden_size)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return everything that changes the result, as text: the content of the files and the settings.
+
+        The device type and the batch size are in it because they change the rounding.
+        """
+        return {
+            **self._file_digests,
+            "batch_tokens": str(self._batch_tokens),
+            "device": self.device.type,
+            "max_length": str(self.settings.max_length),
+            "normalise": str(self.settings.normalise),
+            "pooling": self.settings.pooling,
+            "precision": self.precision,
+            "prefix": self.settings.prefix,
+        }
+
+    def encode(self, texts: Sequence[str], progress: bool = True) -> npt.NDArray[np.float32]:
+        """Return one vector per text.
+
+        The order of the texts changes nothing: batches are made by length and content.
+
+        Args:
+            texts: N texts.
+            progress: Show a bar on a terminal when the work lasts.
+
+        Returns:
+            (N, D) float32, rows of length one if the settings say so.
+
+        Raises:
+            ReActError: The model cannot be had, or a text cannot be tokenised.
+        """
+        check_texts(texts)
+        if not texts:
+            return np.zeros((0, self.dimension), np.float32)
+        model, tokenizer = self._loaded
+        table = tokenise(tokenizer, texts, self.settings.max_length, self.settings.prefix)
+        real = int(table.lengths.sum())
+        padded = 0
+        pooled = torch.empty(len(table.distinct), self.dimension)
+        low = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        # One autocast region around all batches, so that it casts each weight once.
+        with (
+            progress_bar("Encoding", real, progress) as advance,
+            torch.inference_mode(),
+            torch.autocast(self.device.type, dtype=low, enabled=self.precision != "fp32"),
+        ):
+            for batch in batches(table, self._batch_tokens, tokenizer.pad_token_id):
+                ids = torch.from_numpy(batch.ids).to(self.device)
+                mask = torch.from_numpy(batch.mask).to(self.device)
+                hidden = model(input_ids=ids, attention_mask=mask.long()).last_hidden_state  # (B, L, D)
+                pooled[torch.from_numpy(batch.rows)] = pool(hidden, mask, self.settings.pooling).cpu()
+                padded += batch.mask.size
+                advance(int(batch.mask.sum()))
+        if self.settings.normalise:
+            pooled = torch.nn.functional.normalize(pooled, dim=1)
+        self.padding_share = 1 - real / padded
+        _log.info(
+            "encoded %d texts (%d distinct, %d tokens, %.1f %% padding) in %s on %s",
+            len(texts), len(table.distinct), real, 100 * self.padding_share, self.precision, self.device,
+        )  # fmt: skip
+        result: npt.NDArray[np.float32] = pooled.numpy()[table.row_of]
+        return result
+
+    @cached_property
+    def _folder(self) -> Path:
+        return locate(self.settings.model)
+
+    @cached_property
+    def _file_digests(self) -> dict[str, str]:
+        return {
+            "config": sha256_of(self._folder / "config.json"),
+            "tokenizer": tokenizer_digest(self._folder),
+            "weights": weights_digest(self._folder),
+        }
+
+    @property
+    def _batch_tokens(self) -> int:
+        # Measured on two Xeon cores: in bf16, batches of 8,192 tokens take a third longer than of 2,048.
+        return self.settings.batch_tokens or (2048 if self.device.type == "cpu" else 65536)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        """The model in evaluation mode on its device, and its tokenizer."""
+        name = self.settings.model
+        # Heads that a checkpoint lacks are drawn from torch's global stream, which is not ours to move.
+        with _one_sentence(name), _quiet_transformers(), torch.random.fork_rng(devices=[]):
+            from transformers import AutoModel, AutoTokenizer
+
+            options = {"local_files_only": True, "trust_remote_code": False}
+            tokenizer = AutoTokenizer.from_pretrained(self._folder, **options)
+            # Attention is not named here: transformers takes SDPA itself wherever the model has it.
+            model, report = AutoModel.from_pretrained(
+                self._folder, use_safetensors=True, output_loading_info=True, **options
+            )
+        missing = sorted(
+            key for key in report["missing_keys"] if "pooler" not in key and not key.startswith("decoder.")
+        )
+        if missing:
+            raise ReActError(
+                f"The checkpoint {name!r} lacks {len(missing)} weights of its encoder, e.g. {missing[0]!r}; "
+                "choose a checkpoint of the same architecture as its config.json."
+            )
+        if getattr(model.config, "is_encoder_decoder", False):
+            model = model.get_encoder()
+        if tokenizer.pad_token_id is None:
+            raise ReActError(f"The tokenizer of {name!r} has no padding token; choose an encoder model.")
+        limit = _longest_text(model, tokenizer)
+        if self.settings.max_length > limit:
+            raise ReActError(
+                f"max_length is {self.settings.max_length}, but {name!r} reads at most {limit} tokens; lower it."
+            )
+        return model.float().eval().to(self.device), tokenizer
+
+
+def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    """Turn token vectors into one vector per text.
+
+    Args:
+        hidden: (B, L, D) token vectors, padded on the right.
+        mask: (B, L) True where there is a token; at least one in each row.
+        pooling: ``mean``, ``cls`` or ``max``.
+
+    Returns:
+        (B, D) float32.
+    """
+    if pooling == "cls":
+        return hidden[:, 0].float()
+    tokens = hidden.float()
+    if pooling == "max":
+        return tokens.masked_fill(~mask[..., None], -torch.inf).amax(1)
+    # where, and not a product, because a padded position may hold NaN.
+    return torch.where(mask[..., None], tokens, 0).sum(1) / mask.sum(1, keepdim=True)
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of that name; ``auto`` prefers a CUDA GPU, then Apple's, then the CPU.
+
+    Raises:
+        ReActError: The name is unknown or the machine has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise unknown("device", name, ("auto", "cpu", "cuda", "mps")) from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise unknown("device", name, ("auto", "cpu", "cuda", "mps"))
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ReActError(
+            f"Device {name!r} is not here: {torch.cuda.device_count()} CUDA GPUs found; use 'auto'."
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ReActError(f"Device {name!r} is not here; use 'auto'.")
+    return device
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
+    """Return the arithmetic to use on ``device``.
+
+    ``auto`` asks what the processor can do and measures nothing, so that the answer, which is part of cache
+    keys, never changes on one machine.
+
+    Raises:
+        ReActError: fp16 on a CPU, which is slower than fp32 there.
+    """
+    if precision == "fp16" and device.type == "cpu":
+        raise ReActError("Precision 'fp16' needs a GPU; use 'auto', 'bf16' or 'fp32' on a CPU.")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+    return "bf16" if device.type == "cpu" and _cpu_multiplies_bf16() else "fp32"
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Return whether the processor has instructions that multiply bf16 matrices (AVX512-BF16 or AMX)."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
+
+
+def _longest_text(model: Any, tokenizer: Any) -> int:
+    """Return the most tokens that the model's table of positions, or else its tokenizer, allows."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            # RoBERTa's family counts positions from padding_idx + 1.
+            unused = 0 if module.padding_idx is None else module.padding_idx + 1
+            return int(module.num_embeddings) - unused
+    return int(tokenizer.model_max_length)
+
+
+@contextmanager
+def _one_sentence(model: str) -> Iterator[None]:
+    """Turn what transformers raises on broken or foreign files into one sentence."""
+    try:
+        yield
+    except (ReActError, KeyboardInterrupt, MemoryError, ImportError):
+        raise
+    # transformers and its Rust libraries raise a dozen types, some of them bare Exceptions.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ReActError(f"Encoder {model!r} cannot be loaded: {type(error).__name__}: {reason}") from error
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Silence transformers' loading bars and reports, and give its settings back."""
+    from transformers.utils import logging as transformers_logging
+
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

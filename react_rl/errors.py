@@ -1,0 +1,26 @@
+"""The error a user can mend, and the sentence that names the nearest right word."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ReActError(Exception):
+    """A mistake in the input or the set-up.
+
+    The message is one sentence that holds the value seen, what was allowed and what to do.
+    The command line prints it without a traceback and exits with status 2.
+    """
+
+
+def suggestion(name: str, options: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the option nearest to ``name``, or an empty string."""
+    near = difflib.get_close_matches(name, list(options), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def unknown(kind: str, name: str, options: Iterable[str]) -> ReActError:
+    """Build the error for a name that is not among ``options``."""
+    names = sorted(options)
+    return ReActError(f"Unknown {kind} {name!r}.{suggestion(name, names)} Known: {', '.join(names) or 'none'}.")

@@ -1,0 +1,48 @@
+"""Files that are whole or absent: atomic writes, canonical JSON, content digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write ``content`` beside ``path`` and rename it into place, so that no half file is ever seen."""
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; results are as public as the umask allows.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def canonical_json(value: Any, indent: int | None = None) -> str:
+    """Serialise ``value`` with sorted keys, so that equal values give equal bytes. NaN is an error."""
+    separators = (",", ":") if indent is None else (",", ": ")
+    return json.dumps(
+        value, sort_keys=True, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False
+    )
+
+
+def digest(*parts: bytes | str) -> str:
+    """Return a 64-character hex digest of ``parts``; the borders between parts count."""
+    state = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return state.hexdigest()

@@ -1,0 +1,267 @@
+"""Softmax regression on frozen embeddings in dual form, E episodes at once.
+
+With n labelled rows and n much smaller than the dimension D, the weights are W = X^T A with A of n rows,
+so one refit costs n^2 C a step and the embeddings are touched once, when a row is bought.
+
+The model minimises  sum_i cross_entropy(x_i W + b, y_i) + l2/2 (|W|^2 + |b|^2 / bias^2).
+With K = X X^T + bias^2 and G = l2 A + softmax(K A) - Y, the gradient with respect to W is X^T G. The
+softmax Hessian is at most K/2 + l2 (Böhning 1992, Multinomial logistic regression algorithm), which is
+at most twice M = K/4 + l2, so the step A <- A - M^-1 G never increases the loss. M^-1 is kept between
+rounds and bordered when rows are added. The step moves the fitted logits by
+K dA = -4 (G + l2 dA), so a step needs one matrix product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from react_rl.learners.protocol import INVALID_LOGIT
+
+CURVATURE: Final = 0.25
+"""Share of K in the preconditioner: half of Böhning's bound, the smallest that is safe."""
+
+_FAR: Final = -2.0
+"""Similarity of a slot without a row: below every cosine, and finite."""
+
+
+@dataclass(frozen=True)
+class SoftmaxSettings:
+    """Settings of the softmax regression.
+
+    Args:
+        l2: Weight of the squared norm, for unit-norm embeddings.
+        bias: Scale of the intercept, which is penalised: large values leave it free. With few labels
+            a free intercept follows the class shares of the sample and costs accuracy.
+        tolerance: A refit ends when no entry of the gradient G exceeds this (in probability units).
+        max_steps: Most steps of one refit.
+    """
+
+    l2: float = 0.1
+    bias: float = 0.1
+    tolerance: float = 1e-2
+    max_steps: int = 20
+
+
+class SoftmaxRegression:
+    """E softmax regressions that are refitted from where they stood.
+
+    Args:
+        n_episodes: E.
+        n_classes: Largest number of classes C.
+        n_columns: W, pool columns and dev columns together.
+        capacity: Labelled rows to reserve room for; grows when needed.
+        settings: Regularisation and convergence.
+        device: Where all state lives.
+    """
+
+    def __init__(
+        self,
+        n_episodes: int,
+        n_classes: int,
+        n_columns: int,
+        capacity: int,
+        settings: SoftmaxSettings | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.settings = settings or SoftmaxSettings()
+        self.device = torch.device(device)
+        self._shape = (n_episodes, n_classes, n_columns)
+        self._everyone = torch.arange(n_episodes, device=self.device)
+        self._logits = torch.zeros(n_episodes, n_classes, n_columns, device=self.device)
+        self._class_bias = torch.zeros(n_episodes, n_classes, 1, device=self.device)
+        self._mixed_classes = False
+        self._used = [0] * n_episodes  # slots taken, for each episode
+        self._capacity = max(capacity, 1)
+        # Similarity of each labelled row (slot) to each column.
+        self._rows = torch.full((n_episodes, self._capacity, n_columns), _FAR, device=self.device)
+        self._inverse = torch.zeros(n_episodes, self._capacity, self._capacity, device=self.device)
+        self._dual = torch.zeros(n_episodes, n_classes, self._capacity, device=self.device)
+        self._onehot = torch.zeros(n_episodes, n_classes, self._capacity, device=self.device)
+        self._live = torch.zeros(n_episodes, self._capacity, device=self.device)
+        self._columns = torch.zeros(n_episodes, self._capacity, dtype=torch.int64, device=self.device)
+        self._reset_inverse(self._everyone)
+        self.steps = 0
+        """Solver steps since construction, for profiling."""
+
+    @property
+    def logits(self) -> Tensor:
+        """Current scores ``(E, C, W)``."""
+        return self._logits
+
+    @property
+    def slots(self) -> int:
+        """Slots in use in the fullest episode."""
+        return max(self._used)
+
+    def nearest_labelled(self, n_columns: int) -> Tensor:
+        """Largest similarity of each of the first ``n_columns`` columns to a labelled row, ``(E, P)``."""
+        if self.slots == 0:
+            return torch.full((self._shape[0], n_columns), _FAR, device=self.device)
+        return self._rows[:, : self.slots, :n_columns].amax(1)
+
+    def class_counts(self) -> Tensor:
+        """Labels of each class bought so far, ``(E, C)`` float32."""
+        return self._onehot[:, :, : self.slots].sum(2)
+
+    def labelled_similarity(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return similarities among labelled rows ``(E, n, n)``, one-hot labels ``(E, C, n)``, live ``(E, n)``."""
+        n = self.slots
+        index = self._columns[:, None, :n].expand(-1, n, -1)
+        return self._rows[:, :n].gather(2, index), self._onehot[:, :, :n], self._live[:, :n]
+
+    def fitted_logits(self) -> Tensor:
+        """Scores of the labelled rows themselves, ``(E, C, n)``."""
+        n = self.slots
+        index = self._columns[:, None, :n].expand(-1, self._shape[1], -1)
+        return self._logits.gather(2, index)
+
+    def primal(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weights ``(E, C, D)`` and intercepts ``(E, C)`` for labelled ``embeddings`` ``(E, n, D)``.
+
+        Row i of ``embeddings[e]`` belongs to slot i of episode e (see ``slot_columns``).
+        """
+        n = self.slots
+        dual = self._dual[:, :, :n]
+        return torch.bmm(dual, embeddings), self.settings.bias**2 * dual.sum(2)
+
+    def slot_columns(self) -> Tensor:
+        """Pool columns of the slots ``(E, n)``; slots without a label carry any column and weigh nothing."""
+        return self._columns[:, : self.slots]
+
+    def start(self, episodes: Tensor, n_classes: Tensor) -> None:
+        """Forget the given episodes ``(R,)`` and begin anew with ``n_classes`` ``(R,)`` classes each."""
+        classes = torch.arange(self._shape[1], device=self.device)
+        invalid = classes[None, :] >= n_classes.to(self.device)[:, None]
+        bias = torch.zeros(invalid.shape, device=self.device).masked_fill_(invalid, INVALID_LOGIT)
+        self._class_bias[episodes] = bias[:, :, None]
+        self._mixed_classes = bool((self._class_bias < 0).any())
+        self._logits[episodes] = bias[:, :, None]
+        self._rows[episodes] = _FAR
+        self._dual[episodes] = 0.0
+        self._onehot[episodes] = 0.0
+        self._live[episodes] = 0.0
+        self._columns[episodes] = 0
+        self._reset_inverse(episodes)
+        for episode in episodes.tolist():
+            self._used[episode] = 0
+
+    def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
+        """Append the new rows to the given episodes and refit these from where they stood, in place."""
+        everyone = episodes.numel() == self._shape[0]
+        chosen = slice(None) if everyone else episodes
+        used = self._used if everyone else [self._used[e] for e in episodes.tolist()]
+        batch = labels.shape[1]
+        before, after = max(used), max(used) + batch
+        self._reserve(after)
+        live = labels >= 0
+        slots = torch.tensor(used, device=self.device)[:, None] + torch.arange(batch, device=self.device)
+
+        rows, inverse, dual = self._rows[chosen], self._inverse[chosen], self._dual[chosen]
+        onehot, alive, where = self._onehot[chosen], self._live[chosen], self._columns[chosen]
+        logits = self._logits[chosen]
+        index = torch.arange(episodes.numel(), device=self.device)[:, None]
+
+        self._border(inverse, index, slots, before, live, columns, similarity, alive, where)
+        new_rows = torch.where(live[:, :, None], similarity, _FAR)
+        rows[index, slots] = new_rows
+        onehot[index, :, slots] = torch.nn.functional.one_hot(
+            labels.clamp_min(0), self._shape[1]
+        ).to(onehot) * live[:, :, None]
+        alive[index, slots] = live.to(alive)
+        where[index, slots] = columns
+        self._refit(inverse, dual, onehot, alive, where, logits, chosen, after)
+        torch.bmm(dual[:, :, :after], rows[:, :after], out=logits)
+        logits += self.settings.bias**2 * dual[:, :, :after].sum(2, keepdim=True)
+        if self._mixed_classes:
+            logits += self._class_bias[chosen]
+        if not everyone:
+            self._rows[chosen], self._inverse[chosen], self._dual[chosen] = rows, inverse, dual
+            self._onehot[chosen], self._live[chosen], self._columns[chosen] = onehot, alive, where
+            self._logits[chosen] = logits
+        for episode in episodes.tolist():
+            self._used[episode] += batch
+
+    def _border(
+        self,
+        inverse: Tensor,
+        index: Tensor,
+        slots: Tensor,
+        before: int,
+        live: Tensor,
+        columns: Tensor,
+        similarity: Tensor,
+        alive: Tensor,
+        where: Tensor,
+    ) -> None:
+        """Extend ``inverse`` = (K/4 + l2)^-1 by the new rows (block inversion), in place."""
+        settings, batch = self.settings, slots.shape[1]
+        bias = settings.bias**2
+        weight = live.to(similarity)
+        pair = weight[:, :, None] * weight[:, None, :]
+        own = similarity.gather(2, columns[:, None, :].expand(-1, batch, -1))
+        corner = CURVATURE * (own + bias) * pair
+        # The diagonal is exact for unit rows, and a slot without a row stands alone.
+        corner.diagonal(dim1=1, dim2=2).add_(settings.l2)
+        if before == 0:
+            inverse[index[:, :, None], slots[:, :, None], slots[:, None, :]] = torch.linalg.inv_ex(corner).inverse
+            return
+        old = inverse[:, :before, :before]
+        cross = similarity.gather(2, where[:, None, :before].expand(-1, batch, -1))
+        cross = (cross + bias) * (CURVATURE * weight)[:, :, None] * alive[:, None, :before]  # (R, b, n)
+        reach = torch.bmm(cross, old)  # (R, b, n)
+        schur = torch.baddbmm(corner, reach, cross.transpose(1, 2), alpha=-1.0)
+        corner = torch.linalg.inv_ex(schur).inverse
+        side = torch.bmm(corner, reach)  # (R, b, n)
+        old.baddbmm_(reach.transpose(1, 2), side)
+        inverse[index, slots, :before] = -side
+        inverse[index, :before, slots] = -side
+        inverse[index[:, :, None], slots[:, :, None], slots[:, None, :]] = corner
+
+    def _refit(
+        self,
+        inverse: Tensor,
+        dual: Tensor,
+        onehot: Tensor,
+        alive: Tensor,
+        where: Tensor,
+        logits: Tensor,
+        chosen: Tensor | slice,
+        n: int,
+    ) -> None:
+        """Take preconditioned steps on ``dual`` until the gradient is small in every episode, in place."""
+        settings = self.settings
+        inverse, weights = inverse[:, :n, :n], dual[:, :, :n]
+        target, mask = onehot[:, :, :n], alive[:, None, :n]
+        fitted = logits.gather(2, where[:, None, :n].expand(-1, logits.shape[1], -1))
+        for _ in range(settings.max_steps):
+            gradient = torch.softmax(fitted, 1).sub_(target).mul_(mask).add_(weights, alpha=settings.l2)
+            running = gradient.abs().amax((1, 2)) > settings.tolerance
+            if not bool(running.any()):
+                break
+            self.steps += 1
+            # A converged episode stands still, so that its result does not depend on its neighbours.
+            gradient.mul_(running[:, None, None])
+            step = torch.bmm(gradient, inverse)
+            weights -= step
+            fitted.add_(gradient.sub_(step, alpha=settings.l2), alpha=-1.0 / CURVATURE)
+
+    def _reserve(self, slots: int) -> None:
+        if slots <= self._capacity:
+            return
+        extra = max(slots, 2 * self._capacity) - self._capacity
+        pad = torch.nn.functional.pad
+        self._rows = pad(self._rows, (0, 0, 0, extra), value=_FAR)
+        self._inverse = pad(self._inverse, (0, extra, 0, extra))
+        tail = range(self._capacity, self._capacity + extra)
+        self._inverse[:, tail, tail] = 1.0 / self.settings.l2
+        self._dual, self._onehot = pad(self._dual, (0, extra)), pad(self._onehot, (0, extra))
+        self._live, self._columns = pad(self._live, (0, extra)), pad(self._columns, (0, extra))
+        self._capacity += extra
+
+    def _reset_inverse(self, episodes: Tensor) -> None:
+        eye = torch.eye(self._capacity, device=self.device) / self.settings.l2
+        self._inverse[episodes] = eye

@@ -1,0 +1,124 @@
+"""The draw of one episode: which corpus, classes, pool, dev set and initial labels. Row ids only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from react_rl.data.corpus import Corpus
+from react_rl.errors import ReActError
+from react_rl.seeding import Streams
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.options import EpisodeOptions
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One episode before its first round. All ids are row ids of the corpus.
+
+    Args:
+        corpus: Position of the corpus in the engine's list.
+        classes: ``(C,)`` class indices of the corpus that take part, ascending.
+        pool: ``(P,)`` ascending, the initial labelled set included.
+        dev: ``(V,)`` ascending.
+        initial: ``(I,)`` rows labelled before the first round, a subset of ``pool``.
+    """
+
+    corpus: int
+    classes: Ids
+    pool: Ids
+    dev: Ids
+    initial: Ids
+
+
+def check_fit(corpus: Corpus, options: EpisodeOptions) -> None:
+    """Check that episodes of these sizes can be drawn from ``corpus``.
+
+    Raises:
+        ReActError: The pool, the dev set or the budget is larger than the corpus allows.
+    """
+    train, dev = corpus.ids("train"), corpus.ids("dev")
+    if options.classes is None:
+        for size, rows, key in ((options.pool_size, train, "pool_size"), (options.dev_size, dev, "dev_size")):
+            if size > rows.size:
+                split = "train" if key == "pool_size" else "dev"
+                raise ReActError(
+                    f"{key} {size} is larger than the {rows.size} {split} rows of corpus {corpus.name!r}; "
+                    f"use at most {rows.size}."
+                )
+    elif options.classes[1] > corpus.n_classes:
+        raise ReActError(
+            f"A subset of {options.classes[1]} classes is asked of corpus {corpus.name!r}, "
+            f"which has {corpus.n_classes}."
+        )
+    # The dearest pool: the budget must leave a choice in every pool that can be drawn.
+    dearest = np.sort(corpus.cost[train])[::-1][: options.pool_size - options.initial_size].sum()
+    if options.budget > dearest:
+        raise ReActError(
+            f"budget {options.budget:g} is larger than the cost of the whole pool of corpus {corpus.name!r} "
+            f"({dearest:g} cost units); use a smaller budget or a larger pool_size."
+        )
+
+
+def draw_episode(
+    corpora: Sequence[EncodedCorpus],
+    options: EpisodeOptions,
+    streams: Streams,
+    corpus: int | None = None,
+) -> Draw:
+    """Draw one episode from the streams ``pool`` and ``initial``.
+
+    Args:
+        corpora: The engine's corpora.
+        options: Sizes of the episode.
+        streams: The episode's named streams.
+        corpus: Position of the corpus, or None to draw it.
+
+    Raises:
+        ReActError: A class subset has too few rows for a pool or a dev set.
+    """
+    rng = streams.pool
+    index = int(rng.integers(len(corpora))) if corpus is None else corpus
+    data = corpora[index].corpus
+    classes = np.arange(data.n_classes, dtype=np.int64)
+    train, dev = data.ids("train"), data.ids("dev")
+    pool_size, dev_size = options.pool_size, options.dev_size
+    if options.classes is not None:
+        size = int(rng.integers(options.classes[0], options.classes[1] + 1))
+        classes = np.sort(rng.choice(classes, size=size, replace=False))
+        train = train[np.isin(data.targets[train], classes)]
+        dev = dev[np.isin(data.targets[dev], classes)]
+        # A subset of the classes may have fewer rows than asked for: take what there is.
+        pool_size, dev_size = min(pool_size, train.size), min(dev_size, dev.size)
+        if pool_size < options.initial_size + options.batch_size or dev_size < 2:
+            raise ReActError(
+                f"Classes {[data.label_names[c] for c in classes]} of corpus {data.name!r} have only "
+                f"{train.size} train and {dev.size} dev rows; use larger class subsets or smaller episodes."
+            )
+    pool = np.sort(rng.choice(train, size=pool_size, replace=False))
+    chosen_dev = np.sort(rng.choice(dev, size=dev_size, replace=False))
+    initial = _initial(data.targets[pool], pool, classes, options, streams.initial)
+    return Draw(index, classes, pool, chosen_dev, initial)
+
+
+def _initial(
+    targets: Ids, pool: Ids, classes: Ids, options: EpisodeOptions, rng: np.random.Generator
+) -> Ids:
+    order = rng.permutation(pool.size)
+    size = options.initial_size
+    if options.initial == "random":
+        return np.sort(pool[order[:size]])
+    # Rank of each row within its class, in random order; the rows with the lowest keys are taken.
+    key = np.empty(pool.size)
+    for position, label in enumerate(rng.permutation(classes)):
+        members = order[targets[order] == label]
+        rank = np.arange(members.size, dtype=float)
+        # Stratified: classes advance in proportion to their share. Balanced: all at the same pace.
+        pace = (rank + 0.5) / max(members.size, 1) if options.initial == "stratified" else rank
+        key[members] = pace + position * 1e-9
+    return np.sort(pool[np.argsort(key, kind="stable")[:size]])

@@ -1,0 +1,153 @@
+"""A corpus together with what is computed once for it: embeddings, neighbour density, inner products.
+
+Everything here is shared by all episodes on the corpus. Nothing here depends on an episode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from react_rl.data.corpus import Corpus
+from react_rl.data.synthetic import synthetic_corpus, synthetic_embeddings
+from react_rl.encoders.cache import ArrayCache
+from react_rl.encoders.embedding import encode_corpus
+from react_rl.encoders.neighbours import nearest_neighbours
+from react_rl.encoders.transformer import TextEncoder
+from react_rl.errors import ReActError
+from react_rl.files import digest
+
+DENSITY_NEIGHBOURS: Final = 20
+"""Neighbours whose mean cosine similarity is the density of a row (TypiClust uses 20)."""
+
+GRAM_ROWS: Final = 4096
+"""Largest number of used rows for which all inner products are kept (64 MiB)."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedCorpus:
+    """A corpus with unit-norm embeddings and neighbour densities, on one device.
+
+    Args:
+        corpus: The corpus; row ids index every array here.
+        embeddings: ``(N, D)`` float32, unit norm.
+        density: ``(N,)`` float32, mean cosine similarity to the nearest train rows; 0 outside train.
+        targets: ``(N,)`` int64 class indices.
+        cost: ``(N,)`` float64 cost units.
+    """
+
+    corpus: Corpus
+    embeddings: Tensor
+    density: Tensor
+    targets: Tensor
+    cost: Tensor
+
+    @property
+    def name(self) -> str:
+        """Name of the corpus."""
+        return self.corpus.name
+
+    @property
+    def device(self) -> torch.device:
+        """Device that holds the arrays."""
+        return self.embeddings.device
+
+    @cached_property
+    def gram(self) -> Tensor | None:
+        """All inner products ``(N, N)`` float32 where they are worth their memory, otherwise None."""
+        if self.corpus.n_rows > GRAM_ROWS:
+            return None
+        return self.embeddings @ self.embeddings.T
+
+    @classmethod
+    def build(
+        cls,
+        corpus: Corpus,
+        embeddings: npt.NDArray[np.float32],
+        cache: ArrayCache | None = None,
+        device: str | torch.device = "cpu",
+        progress: bool = False,
+    ) -> EncodedCorpus:
+        """Check the embeddings, compute the density over the train rows, and move all to ``device``.
+
+        Raises:
+            ReActError: Wrong shape or a value that is not finite.
+        """
+        if embeddings.shape[0] != corpus.n_rows:
+            raise ReActError(
+                f"Corpus {corpus.name!r} has {corpus.n_rows} rows but {embeddings.shape[0]} embeddings; "
+                "give one embedding per row."
+            )
+        finite = np.isfinite(embeddings).all(axis=1)
+        if not finite.all():
+            raise ReActError(
+                f"The embedding of row {int(np.flatnonzero(~finite)[0])} of corpus {corpus.name!r} "
+                "is not finite; check the encoder's precision and weights."
+            )
+        if corpus.task != "classification":
+            raise ReActError(
+                f"Corpus {corpus.name!r} is a {corpus.task} corpus; only classification can be simulated."
+            )
+        norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        unit = np.ascontiguousarray(embeddings / np.maximum(norms, 1e-12), dtype=np.float32)
+        density = _train_density(corpus, unit, cache, device, progress)
+        return cls(
+            corpus=corpus,
+            embeddings=torch.from_numpy(unit).to(device),
+            density=torch.from_numpy(density).to(device),
+            targets=torch.from_numpy(corpus.targets.copy()).to(device),
+            cost=torch.from_numpy(corpus.cost.copy()).to(device),
+        )
+
+
+def _train_density(
+    corpus: Corpus,
+    unit: npt.NDArray[np.float32],
+    cache: ArrayCache | None,
+    device: str | torch.device,
+    progress: bool,
+) -> npt.NDArray[np.float32]:
+    rows = corpus.ids("train")
+    k = min(DENSITY_NEIGHBOURS, rows.size - 1)
+    density = np.zeros(corpus.n_rows, dtype=np.float32)
+    if k < 1:
+        return density
+
+    def compute() -> dict[str, npt.NDArray[np.float32]]:
+        graph = nearest_neighbours(unit, k, rows=rows, device=str(device), progress=progress)
+        return {"density": graph.similarity.mean(axis=1).astype(np.float32)}
+
+    # Small graphs are quicker to compute than to look up.
+    if cache is None or rows.size <= GRAM_ROWS:
+        found = compute()
+    else:
+        key = digest("density", unit.tobytes(), rows.tobytes(), str(k))
+        found = cache.cached(key, compute, meta={"kind": "density", "corpus": corpus.name})
+    density[rows] = found["density"]
+    return density
+
+
+def encode(
+    corpus: Corpus,
+    encoder: TextEncoder,
+    cache: ArrayCache | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> EncodedCorpus:
+    """Encode every row of ``corpus`` (or read it from the cache) and build what episodes share."""
+    embeddings = encode_corpus(corpus, encoder, cache, progress=progress)
+    return EncodedCorpus.build(corpus, embeddings, cache=cache, device=device, progress=progress)
+
+
+def synthetic_encoded(
+    n_rows: int = 600, n_classes: int = 3, seed: int = 0, device: str | torch.device = "cpu"
+) -> EncodedCorpus:
+    """Build the tiny corpus that is generated in code, with generated embeddings: no model needed."""
+    corpus = synthetic_corpus(n_rows=n_rows, n_classes=n_classes, seed=seed)
+    return EncodedCorpus.build(corpus, synthetic_embeddings(corpus, seed=seed), device=device)

@@ -1,0 +1,313 @@
+"""The one labelling loop: E episodes in lockstep, as arrays with a leading episode axis.
+
+A round: a strategy picks row ids from the view, the oracle answers and charges, the learners are
+refitted, the dev metric is measured. Environments, comparisons and the demo all run this loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from react_rl.errors import ReActError, unknown
+from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
+from react_rl.metrics.classification import METRICS
+from react_rl.seeding import Streams
+from react_rl.simulation.draw import Draw, check_fit, draw_episode
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.geometry import Geometry
+from react_rl.simulation.options import EpisodeOptions
+from react_rl.simulation.oracle import Oracle
+from react_rl.simulation.view import PoolView, Progress
+
+_NO_ROW = torch.iinfo(torch.int64).max
+_PENNY = 1e-9  # tolerance when sums of costs are compared with a budget
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round bought and what it brought; arrays of length E unless said otherwise.
+
+    Args:
+        ids: ``(E, b)`` row ids that were bought, -1 elsewhere.
+        cost: Cost units charged.
+        metrics: Dev metrics after the refit, by name.
+        finished: Episodes that can buy nothing more.
+    """
+
+    ids: npt.NDArray[np.int64]
+    cost: npt.NDArray[np.float64]
+    metrics: dict[str, npt.NDArray[np.float64]]
+    finished: npt.NDArray[np.bool_]
+
+
+class LabelingEngine:
+    """E simulated labelling episodes on one or several encoded corpora.
+
+    Args:
+        corpora: Encoded corpora of one embedding dimension, on one device.
+        options: Sizes, budget and annotator of an episode.
+        n_episodes: E.
+        metrics: Names of the dev metrics to measure; the first is the one that views report.
+        learner: Settings of the softmax regression.
+
+    Raises:
+        ReActError: Episodes of these sizes do not fit a corpus, or a metric is unknown.
+    """
+
+    def __init__(
+        self,
+        corpora: Sequence[EncodedCorpus],
+        options: EpisodeOptions,
+        n_episodes: int = 1,
+        metrics: Sequence[str] = ("accuracy",),
+        learner: SoftmaxSettings | None = None,
+    ) -> None:
+        if not corpora:
+            raise ReActError("An engine needs at least one corpus; none was given.")
+        dimensions = {corpus.embeddings.shape[1] for corpus in corpora}
+        if len(dimensions) > 1:
+            raise ReActError(
+                f"All corpora of one engine need embeddings of one dimension, found {sorted(dimensions)}; "
+                "encode them with one encoder."
+            )
+        for corpus in corpora:
+            check_fit(corpus.corpus, options)
+        for metric in metrics:
+            if metric not in METRICS:
+                raise unknown("metric", metric, METRICS)
+        self.corpora = list(corpora)
+        self.options = options
+        self.n_episodes = n_episodes
+        self.metrics = tuple(metrics)
+        self.device = corpora[0].device
+        width, dev, classes = options.pool_size, options.dev_size, self._most_classes()
+        mean_cost = min(float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora)
+        capacity = options.initial_size + int(np.ceil(options.budget / mean_cost)) + options.batch_size
+        self.learner = SoftmaxRegression(n_episodes, classes, width + dev, capacity, learner, self.device)
+        self.oracle = Oracle(n_episodes, width, options, self.device)
+        self.draws: list[Draw | None] = [None] * n_episodes
+        self.streams = [Streams(0)] * n_episodes
+        self._geometry = Geometry(corpora, n_episodes, width + dev, self.device)
+        self._everyone = torch.arange(n_episodes, device=self.device)
+        self._ids = torch.full((n_episodes, width), _NO_ROW, device=self.device)
+        self._open = torch.zeros(n_episodes, width, dtype=torch.bool, device=self.device)
+        self._labelled = torch.zeros_like(self._open)
+        self._density = torch.zeros(n_episodes, width, device=self.device)
+        self._dev_labels = torch.full((n_episodes, dev), -1, device=self.device)
+        self._class_mask = torch.zeros(n_episodes, classes, dtype=torch.bool, device=self.device)
+        # Where every row costs the same, affordability is arithmetic on the host.
+        prices = {float(p) for c in corpora for p in np.unique(c.corpus.cost[c.corpus.ids("train")])}
+        self._price = prices.pop() if len(prices) == 1 else None
+        self.spent = np.zeros(n_episodes)
+        self.rounds = np.zeros(n_episodes, dtype=np.int64)
+        self.labels = np.zeros(n_episodes, dtype=np.int64)
+        self.finished = np.ones(n_episodes, dtype=np.bool_)
+        self._left = np.zeros(n_episodes, dtype=np.int64)
+        self._pool_size = np.zeros(n_episodes, dtype=np.int64)
+        self._n_classes = np.zeros(n_episodes, dtype=np.int64)
+        self._current: dict[str, npt.NDArray[np.float64]] = {m: np.zeros(n_episodes) for m in self.metrics}
+        self._before = np.zeros(n_episodes)
+        self._start = np.zeros(n_episodes)
+        self._view: PoolView | None = None
+
+    def _most_classes(self) -> int:
+        most = max(corpus.corpus.n_classes for corpus in self.corpora)
+        return most if self.options.classes is None else min(most, self.options.classes[1])
+
+    @property
+    def current(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Dev metrics of the present models, by name; arrays of length E."""
+        return self._current
+
+    def corpus_of(self, episode: int) -> EncodedCorpus:
+        """Corpus that an episode was drawn from."""
+        return self.corpora[self.draw_of(episode).corpus]
+
+    def draw_of(self, episode: int) -> Draw:
+        """Draw of an episode."""
+        draw = self.draws[episode]
+        if draw is None:
+            raise ReActError(f"Episode {episode} was never reset; call reset first.")
+        return draw
+
+    @torch.inference_mode()
+    def reset(
+        self,
+        streams: Sequence[Streams],
+        episodes: Sequence[int] | None = None,
+        corpora: Sequence[int | None] | None = None,
+    ) -> None:
+        """Begin new episodes: draw pool, dev set and initial labels, fit the first models.
+
+        Args:
+            streams: Named streams, one for each episode that is reset.
+            episodes: Positions of the episodes; None resets all.
+            corpora: Position of the corpus for each of them; None draws it from the stream.
+        """
+        chosen = list(range(self.n_episodes)) if episodes is None else list(episodes)
+        picked: Sequence[int | None] = [None] * len(chosen) if corpora is None else corpora
+        draws = [
+            draw_episode(self.corpora, self.options, stream, corpus)
+            for stream, corpus in zip(streams, picked, strict=True)
+        ]
+        width, device = self.options.pool_size, self.device
+        for episode, draw, stream in zip(chosen, draws, streams, strict=True):
+            data = self.corpora[draw.corpus]
+            self.draws[episode], self.streams[episode] = draw, stream
+            pool, size = torch.from_numpy(draw.pool).to(device), draw.pool.size
+            dev, dev_size = torch.from_numpy(draw.dev).to(device), draw.dev.size
+            columns = torch.full((width + self.options.dev_size,), -1, device=device)
+            columns[:size], columns[width : width + dev_size] = pool, dev
+            self._geometry.place(episode, draw.corpus, columns)
+            self._ids[episode, :size], self._ids[episode, size:] = pool, _NO_ROW
+            self._open[episode, :size], self._open[episode, size:] = True, False
+            self._density[episode, :size] = data.density[pool]
+            classes = torch.from_numpy(draw.classes).to(device)
+            self._dev_labels[episode, :dev_size] = torch.searchsorted(classes, data.targets[dev])
+            self._dev_labels[episode, dev_size:] = -1
+            self._class_mask[episode] = torch.arange(self._class_mask.shape[1], device=device) < classes.numel()
+            self._pool_size[episode], self._n_classes[episode] = size, draw.classes.size
+        self._geometry.regroup()
+        self.oracle.draw(chosen, draws, self.corpora, streams)
+        index = torch.tensor(chosen, device=device)
+        self._labelled[index] = False
+        self.spent[chosen], self.rounds[chosen], self.labels[chosen] = 0.0, 0, 0
+        self.learner.start(index, torch.from_numpy(self._n_classes[chosen]))
+        initial = torch.from_numpy(np.stack([draw.initial for draw in draws])).to(device)
+        columns = torch.searchsorted(self._ids[index], initial)
+        self._learn(index, columns, torch.ones_like(columns, dtype=torch.bool))
+        self._left[chosen] = self._pool_size[chosen] - self.options.initial_size
+        self._measure()
+        first = self._current[self.metrics[0]][chosen]
+        self._before[chosen], self._start[chosen] = first, first
+        self.finished[chosen] = self._cannot_buy()[chosen]
+
+    @property
+    def view(self) -> PoolView:
+        """The pools as they stand, made once a round."""
+        if self._view is None:
+            available = self._open & ~self._labelled
+            if self._price is None:
+                remaining = torch.from_numpy(self.options.budget - self.spent).to(self.device)
+                available &= self.oracle.cost <= remaining[:, None] + _PENNY
+            if self.finished.any():
+                available = available & torch.from_numpy(~self.finished).to(self.device)[:, None]
+            progress = Progress(
+                budget=self.options.budget,
+                batch_size=self.options.batch_size,
+                spent=self.spent.copy(),
+                labels=self.labels.copy(),
+                rounds=self.rounds.copy(),
+                metric=self._current[self.metrics[0]].copy(),
+                metric_before=self._before.copy(),
+                metric_start=self._start.copy(),
+                pool_size=self._pool_size.copy(),
+                n_classes=self._n_classes.copy(),
+            )
+            self._view = PoolView(
+                self._ids, available, self._labelled, self.oracle.cost, self._density,
+                self.learner, self._geometry, self.streams, progress,
+            )  # fmt: skip
+        return self._view
+
+    @torch.inference_mode()
+    def step(self, ids: Tensor) -> Round:
+        """Buy the labels of ``ids`` ``(E, b)`` (row ids, -1 for none), refit, measure.
+
+        Rows are bought in the order given, as long as each fits in what is left of the budget.
+        Finished episodes buy nothing.
+
+        Raises:
+            ReActError: An id is not in its episode's pool, is labelled already, or comes twice.
+        """
+        asked = ids >= 0
+        if self.finished.any():
+            asked = asked & torch.from_numpy(~self.finished).to(self.device)[:, None]
+        columns = torch.searchsorted(self._ids, ids).clamp_(max=self.options.pool_size - 1)
+        self._check(ids, columns, asked)
+        wanted, cost = self._affordable(columns, asked)
+        self._before = self._current[self.metrics[0]].copy()
+        self._learn(self._everyone, columns, wanted)
+        self.spent += cost
+        self.rounds += ~self.finished
+        self._measure()
+        self.finished = self.finished | self._cannot_buy()
+        bought = torch.where(wanted, ids, -1).cpu().numpy()
+        return Round(bought, cost, {k: v.copy() for k, v in self._current.items()}, self.finished.copy())
+
+    def stop(self, episodes: npt.NDArray[np.bool_]) -> None:
+        """End episodes ``(E,)`` by decision; they buy nothing more. Mutates."""
+        self.finished = self.finished | episodes
+        self._view = None
+
+    def _check(self, ids: Tensor, columns: Tensor, asked: Tensor) -> None:
+        buyable = self._open & ~self._labelled
+        right = (self._ids.gather(1, columns) == ids) & buyable.gather(1, columns)
+        twice = torch.zeros_like(columns, dtype=torch.bool)
+        if ids.shape[1] > 1:
+            ordered = torch.where(asked, ids, -1).sort(1).values
+            twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+        if bool((asked & ~right).any() | twice.any()):
+            if bool(twice.any()):
+                episode = int(twice.any(1).nonzero()[0])
+                raise ReActError(f"A row is asked for twice in one batch of episode {episode}.")
+            episode, place = (int(v) for v in (asked & ~right).nonzero()[0])
+            raise ReActError(
+                f"Row id {int(ids[episode, place])} is not an unlabelled row of the pool of episode {episode}; "
+                "select ids from the view."
+            )
+
+    def _affordable(self, columns: Tensor, asked: Tensor) -> tuple[Tensor, npt.NDArray[np.float64]]:
+        batch = columns.shape[1]
+        remaining = self.options.budget - self.spent
+        if self._price is not None and (remaining + _PENNY >= batch * self._price).all():
+            return asked, asked.sum(1).cpu().numpy() * self._price
+        price = self.oracle.cost.gather(1, columns)
+        left = torch.from_numpy(remaining).to(self.device)
+        wanted = asked.clone()
+        for j in range(batch):
+            wanted[:, j] &= price[:, j] <= left + _PENNY
+            left = left - price[:, j] * wanted[:, j]
+        return wanted, (price * wanted).sum(1).cpu().numpy()
+
+    def _learn(self, episodes: Tensor, columns: Tensor, wanted: Tensor) -> None:
+        answers = torch.where(wanted, self.oracle.answer(episodes, columns), -1)
+        if episodes.numel() == self.n_episodes:
+            similarity = self._geometry.rows(columns)
+        else:
+            similarity = self._geometry.rows_of(episodes, columns)
+        # Columns of rows that are not wanted may repeat others: add marks instead of writing them.
+        marks = torch.zeros(episodes.numel(), self._labelled.shape[1], dtype=torch.int8, device=self.device)
+        marks.scatter_add_(1, columns, wanted.to(torch.int8))
+        self._labelled[episodes] |= marks > 0
+        self.learner.update(episodes, columns, answers, similarity)
+        counted = (answers >= 0).sum(1).cpu().numpy()
+        bought = wanted.sum(1).cpu().numpy()
+        where = episodes.cpu().numpy()
+        self.labels[where] += counted
+        self._left[where] -= bought
+        self._geometry.forget_picks()
+        self._view = None
+
+    def _measure(self) -> None:
+        logits = self.learner.logits[:, :, self.options.pool_size :]
+        self._current = {
+            name: METRICS[name].function(logits, self._dev_labels, self._class_mask)
+            .to(torch.float64).cpu().numpy()
+            for name in self.metrics
+        }  # fmt: skip
+
+    def _cannot_buy(self) -> npt.NDArray[np.bool_]:
+        remaining = self.options.budget - self.spent + _PENNY
+        if self._price is not None:
+            return (self._left <= 0) | (remaining < self._price)
+        free = self._open & ~self._labelled
+        cheapest = torch.where(free, self.oracle.cost, torch.inf).amin(1).cpu().numpy()
+        result: npt.NDArray[np.bool_] = cheapest > remaining
+        return result

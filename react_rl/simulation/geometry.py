@@ -1,0 +1,105 @@
+"""Inner products between bought rows and the columns (pool and dev rows) of E episodes.
+
+The products of a row are needed once and serve novelty, refit and prediction together; the rows that a
+strategy looked at while it picked are remembered until the round ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from react_rl.simulation.encoded import EncodedCorpus
+
+
+class Geometry:
+    """Similarities for E episodes on different corpora.
+
+    Args:
+        corpora: The engine's corpora, all of one embedding dimension D.
+        n_episodes: E.
+        n_columns: W, pool columns and dev columns together.
+        device: Where the episodes live.
+    """
+
+    def __init__(
+        self, corpora: Sequence[EncodedCorpus], n_episodes: int, n_columns: int, device: torch.device
+    ) -> None:
+        self._corpora = list(corpora)
+        self._device = device
+        self._ids = torch.zeros(n_episodes, n_columns, dtype=torch.int64, device=device)
+        self._corpus = [0] * n_episodes
+        self._groups: list[tuple[int, Tensor | None]] = [(0, None)]
+        # Embeddings of the columns, kept only for corpora without a table of inner products.
+        self._gathered: Tensor | None = None
+        if any(corpus.gram is None for corpus in self._corpora):
+            dimension = self._corpora[0].embeddings.shape[1]
+            self._gathered = torch.zeros(n_episodes, n_columns, dimension, device=device)
+        self._picked: list[tuple[Tensor, Tensor]] = []
+
+    def place(self, episode: int, corpus: int, ids: Tensor) -> None:
+        """Set the row ids ``(W,)`` of an episode's columns; unused columns carry -1. Mutates."""
+        self._ids[episode] = ids.clamp_min(0)
+        self._corpus[episode] = corpus
+        data = self._corpora[corpus]
+        if self._gathered is not None and data.gram is None:
+            self._gathered[episode] = data.embeddings[self._ids[episode]]
+
+    def regroup(self) -> None:
+        """Note which episodes share a corpus, after episodes were placed. Mutates."""
+        present = sorted(set(self._corpus))
+        if len(present) == 1:
+            self._groups = [(present[0], None)]
+        else:
+            corpus = torch.tensor(self._corpus, device=self._device)
+            self._groups = [(c, torch.nonzero(corpus == c)[:, 0]) for c in present]
+        self._picked.clear()
+
+    def forget_picks(self) -> None:
+        """Drop what was remembered for the round. Mutates."""
+        self._picked.clear()
+
+    def pick(self, columns: Tensor) -> Tensor:
+        """Similarity of one picked pool column of each episode ``(E,)`` to all columns, ``(E, W)``."""
+        rows = self._rows(columns[:, None])[:, 0]
+        self._picked.append((columns, rows))
+        return rows
+
+    def rows(self, columns: Tensor) -> Tensor:
+        """Similarity of pool columns ``(E, b)`` to all columns, ``(E, b, W)`` float32."""
+        if len(self._picked) == columns.shape[1]:
+            remembered = torch.stack([pick for pick, _ in self._picked], 1)
+            if torch.equal(remembered, columns):
+                return torch.stack([rows for _, rows in self._picked], 1)
+        return self._rows(columns)
+
+    def rows_of(self, episodes: Tensor, columns: Tensor) -> Tensor:
+        """Similarity of pool columns ``(R, b)`` of some episodes to all their columns, ``(R, b, W)``."""
+        result = torch.empty(*columns.shape, self._ids.shape[1], device=self._device)
+        for position, episode in enumerate(episodes.tolist()):
+            corpus = self._corpora[self._corpus[episode]]
+            chosen = torch.tensor([episode], device=self._device)
+            result[position] = self._products(corpus, chosen, columns[position : position + 1])[0]
+        return result
+
+    def _rows(self, columns: Tensor) -> Tensor:
+        corpus, members = self._groups[0]
+        if members is None:
+            return self._products(self._corpora[corpus], None, columns)
+        result = torch.empty(*columns.shape, self._ids.shape[1], device=self._device)
+        for corpus, members in self._groups:
+            assert members is not None
+            result[members] = self._products(self._corpora[corpus], members, columns[members])
+        return result
+
+    def _products(self, corpus: EncodedCorpus, members: Tensor | None, columns: Tensor) -> Tensor:
+        ids = self._ids if members is None else self._ids[members]
+        if corpus.gram is not None:
+            bought = ids.gather(1, columns)
+            return corpus.gram[bought[:, :, None], ids[:, None, :]]
+        assert self._gathered is not None
+        gathered = self._gathered if members is None else self._gathered[members]
+        index = columns[:, :, None].expand(-1, -1, gathered.shape[2])
+        return torch.bmm(gathered.gather(1, index), gathered.transpose(1, 2))

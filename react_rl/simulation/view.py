@@ -1,0 +1,205 @@
+"""What strategies, observations and reports may see of E running episodes.
+
+Arrays have the episode axis in front, are computed when first asked for and at most once a round.
+There is no label in here that was not bought. P is the pool width; positions along it are *columns*,
+private to one view: what leaves a strategy are row ids of the corpus.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from react_rl.seeding import Streams
+
+if TYPE_CHECKING:
+    from react_rl.learners.softmax import SoftmaxRegression
+    from react_rl.simulation.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where each episode stands; arrays of length E.
+
+    Args:
+        budget: Cost units that one episode may spend.
+        batch_size: Rows queried in one round.
+        spent: Cost units spent.
+        labels: Labels bought, the initial set included.
+        rounds: Rounds played.
+        metric: Dev metric now.
+        metric_before: Dev metric one round ago.
+        metric_start: Dev metric of the initial labelled set.
+        pool_size: Rows of the pool, the initial labelled set included.
+        n_classes: Classes of the episode.
+    """
+
+    budget: float
+    batch_size: int
+    spent: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+    rounds: npt.NDArray[np.int64]
+    metric: npt.NDArray[np.float64]
+    metric_before: npt.NDArray[np.float64]
+    metric_start: npt.NDArray[np.float64]
+    pool_size: npt.NDArray[np.int64]
+    n_classes: npt.NDArray[np.int64]
+
+
+class PoolView:
+    """The pools of E episodes in the current round.
+
+    Args:
+        ids: ``(E, P)`` int64 row ids, ascending; columns past an episode's pool carry the largest int64.
+        available: ``(E, P)`` bool: unlabelled rows that the episode can still pay for.
+        labelled: ``(E, P)`` bool.
+        cost: ``(E, P)`` float64 cost units.
+        density: ``(E, P)`` float32, mean similarity of each row to its nearest neighbours in the corpus.
+        learner: The learners, read only.
+        geometry: Similarities between columns.
+        streams: The episodes' random streams; strategies draw from ``strategy`` only.
+        progress: Budget and dev metric.
+    """
+
+    def __init__(
+        self,
+        ids: Tensor,
+        available: Tensor,
+        labelled: Tensor,
+        cost: Tensor,
+        density: Tensor,
+        learner: SoftmaxRegression,
+        geometry: Geometry,
+        streams: Sequence[Streams | None],
+        progress: Progress,
+    ) -> None:
+        self.ids = ids
+        self.available = available
+        self.labelled = labelled
+        self.cost = cost
+        self.density = density
+        self.progress = progress
+        self._learner = learner
+        self._geometry = geometry
+        self._streams = streams
+
+    @property
+    def n_episodes(self) -> int:
+        """E."""
+        return self.ids.shape[0]
+
+    @property
+    def width(self) -> int:
+        """P, the width of the widest pool."""
+        return self.ids.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the arrays."""
+        return self.ids.device
+
+    @cached_property
+    def n_available(self) -> Tensor:
+        """Rows that can be bought, ``(E,)`` int64."""
+        return self.available.sum(1)
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """The learner's scores ``(E, C, P)`` float32; classes outside an episode near -1e30."""
+        return self._learner.logits[:, :, : self.width]
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """The learner's class probabilities ``(E, C, P)``."""
+        return torch.softmax(self.logits, 1)
+
+    @cached_property
+    def _top_two(self) -> tuple[Tensor, Tensor]:
+        probabilities = self.probabilities
+        n_classes = probabilities.shape[1]
+        if n_classes == 1:
+            return probabilities[:, 0], torch.zeros_like(probabilities[:, 0])
+        if n_classes > 16:
+            best = probabilities.topk(2, dim=1).values
+            return best[:, 0], best[:, 1]
+        # A running pair of maxima over the class axis reads memory in order, which topk does not.
+        first, second = probabilities[:, 0], torch.zeros_like(probabilities[:, 0])
+        for c in range(1, n_classes):
+            other = probabilities[:, c]
+            second = torch.maximum(second, torch.minimum(first, other))
+            first = torch.maximum(first, other)
+        return first, second
+
+    @cached_property
+    def confidence(self) -> Tensor:
+        """Largest class probability ``(E, P)``."""
+        return self._top_two[0]
+
+    @cached_property
+    def margin(self) -> Tensor:
+        """Difference between the two largest class probabilities ``(E, P)``; small means uncertain."""
+        return self._top_two[0] - self._top_two[1]
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """Entropy of the class probabilities in nats ``(E, P)``."""
+        return torch.special.entr(self.probabilities).sum(1)
+
+    @cached_property
+    def predicted(self) -> Tensor:
+        """Most probable class ``(E, P)`` int64."""
+        return self.logits.argmax(1)
+
+    @cached_property
+    def nearest_labelled(self) -> Tensor:
+        """Largest cosine similarity of each row to a labelled row ``(E, P)``; -2 without labels."""
+        return self._learner.nearest_labelled(self.width)
+
+    @cached_property
+    def class_counts(self) -> Tensor:
+        """Bought labels of each class ``(E, C)`` float32."""
+        return self._learner.class_counts()
+
+    @cached_property
+    def labelled_geometry(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Similarities ``(E, n, n)``, one-hot labels ``(E, C, n)`` and mask ``(E, n)`` of the labelled rows."""
+        return self._learner.labelled_similarity()
+
+    @cached_property
+    def fitted_logits(self) -> Tensor:
+        """The learner's scores of the labelled rows ``(E, C, n)``, in the order of ``labelled_geometry``."""
+        return self._learner.fitted_logits()
+
+    def similarity_of_pick(self, columns: Tensor) -> Tensor:
+        """Cosine similarity of one picked column of each episode ``(E,)`` to the pool, ``(E, P)``."""
+        return self._geometry.pick(columns)[:, : self.width]
+
+    def only(self, episodes: npt.NDArray[np.bool_]) -> PoolView:
+        """The same view in which nothing can be bought, and no number drawn, outside ``episodes`` ``(E,)``."""
+        other = copy.copy(self)
+        other.__dict__.pop("n_available", None)
+        other.available = self.available & torch.from_numpy(episodes).to(self.device)[:, None]
+        other._streams = [s if keep else None for s, keep in zip(self._streams, episodes, strict=True)]
+        return other
+
+    def random(self) -> Tensor:
+        """Uniform numbers ``(E, P)`` float64, each episode's from its own strategy stream."""
+        numbers = np.zeros(self.ids.shape)
+        for row, streams in zip(numbers, self._streams, strict=True):
+            if streams is not None:
+                row[:] = streams.strategy.random(self.width)
+        return torch.from_numpy(numbers).to(self.device)
+
+    def generator(self, episode: int) -> np.random.Generator:
+        """The strategy stream of one episode."""
+        streams = self._streams[episode]
+        assert streams is not None, "an episode outside the view draws no numbers"
+        return streams.strategy
