@@ -157,7 +157,10 @@ def make_action_space(name: str, **settings: Any) -> ActionSpace:
     """
     if name not in ACTION_SPACES:
         raise unknown("action space", name, ACTION_SPACES)
-    allowed = {"weigh-scores": ("features", "stop", "center", "reach"), "choose-strategy": ("strategies", "stop")}
+    allowed = {
+        "weigh-scores": ("features", "stop", "center", "reach"),
+        "choose-strategy": ("strategies", "stop"),
+    }
     for key in settings:
         if key not in allowed[name]:
             raise unknown(f"setting of action space {name!r}:", key, allowed[name])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -43,7 +42,7 @@ class AttainableValue:
         corpus, options = encoded.corpus, self._engine.options
         if classes.size < corpus.n_classes:
             corpus = corpus.restrict(np.isin(corpus.targets, classes))
-            encoded = replace(encoded, corpus=corpus)
+            encoded = encoded.with_corpus(corpus)
         pool_size = min(options.pool_size, corpus.ids("train").size)
         whole = EpisodeOptions(
             pool_size=pool_size,

@@ -65,7 +65,9 @@ class Reward:
         self.settings = settings
         self._engine = engine
         self._sign = 1.0 if METRICS[settings.metric].higher_is_better else -1.0
-        self._attainable = AttainableValue(engine, settings.metric) if settings.scale == "attainable" else None
+        self._attainable = (
+            AttainableValue(engine, settings.metric) if settings.scale == "attainable" else None
+        )
         self._start = np.zeros(engine.n_episodes)
         self._before = np.zeros(engine.n_episodes)
         self._scale = np.ones(engine.n_episodes)

@@ -37,9 +37,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
     "margin": StrategyEntry(
         Margin, "uncertainty", "smallest gap of the two top probabilities", "Scheffer et al. 2001"
     ),
-    "entropy": StrategyEntry(
-        Entropy, "uncertainty", "largest predictive entropy", "Dagan & Engelson 1995"
-    ),
+    "entropy": StrategyEntry(Entropy, "uncertainty", "largest predictive entropy", "Dagan & Engelson 1995"),
     "k-center": StrategyEntry(
         lambda: WeightedFeatures("k-center", {"novelty": 1.0}),
         "diversity",

@@ -13,7 +13,7 @@ from react_rl.data.splits import DEFAULT_SHARES, Shares
 from react_rl.data.tables import Table
 from react_rl.errors import ReActError, unknown
 
-_REACH_SECONDS: Final = 8.0
+_REACH_SECONDS: Final = 5.0
 
 
 def load_hub(

@@ -178,7 +178,7 @@ def _separated(where: str, text: str, wanted: Collection[str], separator: str, q
                     continue
                 if len(row) != len(names):
                     raise ReActError(
-                        f"{where}, line {reader.line_num}: {len(row)} fields, but the header has {len(names)};"
+                        f"{where}, line {reader.line_num}: {len(row)} fields under a header of {len(names)};"
                         f" put quotes around a text that holds the separator {separator!r}."
                     )
                 rows.append(row)

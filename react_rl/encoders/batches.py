@@ -64,7 +64,7 @@ def check_texts(texts: Sequence[str]) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise ReActError(
-                f"Text {row} holds half a surrogate pair, which no tokenizer reads; repair the file's encoding."
+                f"Text {row} holds half a surrogate pair, which is no text; repair the file's encoding."
             ) from None
 
 

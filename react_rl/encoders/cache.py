@@ -26,6 +26,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 GIB: Final = 1024**3
 _SUFFIX: Final = ".safetensors"
+_KEY: Final = re.compile(r"[0-9a-f]{64}")
 _ABANDONED_AFTER: Final = 3600.0
 """Seconds after which a temporary file is taken for the remains of a killed process."""
 
@@ -93,7 +94,7 @@ class ArrayCache:
             return None
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             warnings.warn(
-                f"The cache entry {str(path)!r} is damaged ({error}); it was removed and will be computed again.",
+                f"The cache entry {str(path)!r} is damaged ({error}); it was removed and is computed again.",
                 stacklevel=2,
             )
             with suppress(OSError):
@@ -107,12 +108,12 @@ class ArrayCache:
         """Store ``arrays`` under ``key``, then let the least recently used entries go.
 
         Args:
-            key: Letters, digits, ``-`` and ``_``.
+            key: What ``react_rl.files.digest`` returned for all that changes the arrays.
             arrays: Named arrays of any shape, of numbers or booleans.
             meta: Notes for people; ``kind`` names what the entry holds.
         """
         path = self._path(key)
-        whole = {name: np.array(array, order="C", ndmin=array.ndim) for name, array in arrays.items()}
+        whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         notes = dict(meta)
         size = sum(array.nbytes for array in whole.values())
         if size > self.max_bytes:
@@ -169,16 +170,18 @@ class ArrayCache:
         return freed
 
     def _path(self, key: str) -> Path:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
-            raise ValueError(f"cache key {key!r} may hold letters, digits, '-' and '_' only")
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"cache key {key!r} is not a digest of 64 hexadecimal digits")
         return self.folder / f"{key}{_SUFFIX}"
 
     def _files(self) -> list[tuple[Path, os.stat_result]]:
         found = []
         for path in self.folder.glob(f"*{_SUFFIX}"):
-            # Another process may remove it between the listing and the look.
-            with suppress(OSError):
-                found.append((path, path.stat()))
+            # Only names we make, because the folder may hold somebody's model too.
+            if _KEY.fullmatch(path.stem):
+                # Another process may remove the file between the listing and the look.
+                with suppress(OSError):
+                    found.append((path, path.stat()))
         return found
 
     def _evict(self, keep: Path) -> None:
@@ -217,5 +220,5 @@ def _checksum(key: str, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[st
     shapes = [[name, arrays[name].dtype.str, list(arrays[name].shape)] for name in names]
     state = hashlib.sha256(canonical_json({"key": key, "meta": dict(meta), "arrays": shapes}).encode())
     for name in names:
-        state.update(arrays[name].reshape(-1).view(np.uint8))
+        state.update(arrays[name].reshape(-1).view(np.uint8).data)
     return state.hexdigest()

@@ -119,7 +119,7 @@ def _from_hub(name: str) -> Path:
         )
     except errors.GatedRepoError as error:
         raise ReActError(
-            f"The hub wants you to accept the terms of {name!r} first; open its page, then run: hf auth login."
+            f"The hub asks you to accept the terms of {name!r}; open its page, then run 'hf auth login'."
         ) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise ReActError(

@@ -87,6 +87,6 @@ def _require_finite(embeddings: npt.NDArray[np.float32], name: str) -> None:
     broken = np.flatnonzero(~np.isfinite(embeddings.sum(1)))
     if broken.size:
         raise ReActError(
-            f"The embeddings of {broken.size} rows of corpus {name!r} are not finite, first row id {broken[0]}; "
-            "check that text, or encode with precision 'fp32'."
+            f"The embeddings of {broken.size} rows of corpus {name!r} are not finite, the first is row id "
+            f"{broken[0]}; check that text, or encode with precision 'fp32'."
         )

@@ -71,7 +71,7 @@ def nearest_neighbours(
     chosen = _checked_rows(rows, len(embeddings))
     if not 1 <= k < len(chosen):
         raise ReActError(
-            f"k is {k}, but each of {len(chosen)} rows has {max(len(chosen) - 1, 0)} others; choose k between."
+            f"k is {k}, but there are {len(chosen)} rows; choose k from 1 to {max(len(chosen) - 1, 0)}."
         )
     # Positions below stand for ids in ascending order, so that order by position is order by id.
     ids = np.sort(chosen)
@@ -216,6 +216,6 @@ def _require_unit(vectors: npt.NDArray[np.float32], ids: npt.NDArray[np.int64]) 
     wrong = np.flatnonzero(~(np.abs(norms - 1) <= _NORM_TOLERANCE))
     if wrong.size:
         raise ReActError(
-            f"The embedding of row id {ids[wrong[0]]} has length {norms[wrong[0]]:.4g}; neighbours need finite "
-            "rows of length one, so encode with normalise on."
+            f"The embedding of row id {ids[wrong[0]]} has length {norms[wrong[0]]:.4g}; neighbours need "
+            "finite rows of length one, so encode with normalise on."
         )

@@ -31,7 +31,7 @@ class EncoderSettings:
 
     Attributes:
         model: ``"minilm"`` (the embedded default), a local folder, or a Hugging Face hub name.
-        pooling: How token vectors become one: their mean, the first token's, or the largest of each dimension.
+        pooling: How token vectors become one: mean, the first token's (``cls``), or the largest by dimension.
         max_length: Tokens kept of each text, special tokens included.
         normalise: Scale every vector to length one.
         precision: Arithmetic of the forward pass. ``auto`` takes bf16 where the processor has
@@ -73,22 +73,19 @@ class TextEncoder:
         settings: How texts become vectors.
 
     Attributes:
+        device: Where the forward pass runs.
+        precision: The arithmetic really used: ``fp32``, ``bf16`` or ``fp16``.
         padding_share: Share of padding among the tokens of the last ``encode``, 0 to 1.
+
+    Raises:
+        ReActError: The machine has no such device, or the device no such precision.
     """
 
     def __init__(self, settings: EncoderSettings | None = None) -> None:
         self.settings = settings if settings is not None else EncoderSettings()
+        self.device = resolve_device(self.settings.device)
+        self.precision = resolve_precision(self.settings.precision, self.device)
         self.padding_share = 0.0
-
-    @cached_property
-    def device(self) -> torch.device:
-        """Where the forward pass runs."""
-        return resolve_device(self.settings.device)
-
-    @cached_property
-    def precision(self) -> Literal["fp32", "bf16", "fp16"]:
-        """The arithmetic really used."""
-        return resolve_precision(self.settings.precision, self.device)
 
     @cached_property
     def dimension(self) -> int:
@@ -205,10 +202,15 @@ class TextEncoder:
             model = model.get_encoder()
         if tokenizer.pad_token_id is None:
             raise ReActError(f"The tokenizer of {name!r} has no padding token; choose an encoder model.")
+        marks = tokenizer.num_special_tokens_to_add(pair=False)
+        if self.settings.max_length <= marks:
+            raise ReActError(
+                f"max_length is {self.settings.max_length}, but {name!r} itself adds {marks} tokens; raise it."
+            )
         limit = _longest_text(model, tokenizer)
         if self.settings.max_length > limit:
             raise ReActError(
-                f"max_length is {self.settings.max_length}, but {name!r} reads at most {limit} tokens; lower it."
+                f"max_length is {self.settings.max_length}, but {name!r} reads {limit} at most; lower it."
             )
         return model.float().eval().to(self.device), tokenizer
 
@@ -297,7 +299,7 @@ def _one_sentence(model: str) -> Iterator[None]:
     """Turn what transformers raises on broken or foreign files into one sentence."""
     try:
         yield
-    except (ReActError, KeyboardInterrupt, MemoryError, ImportError):
+    except (ReActError, MemoryError):
         raise
     # transformers and its Rust libraries raise a dozen types, some of them bare Exceptions.
     except Exception as error:

@@ -168,9 +168,9 @@ class SoftmaxRegression:
         self._border(inverse, index, slots, before, live, columns, similarity, alive, where)
         new_rows = torch.where(live[:, :, None], similarity, _FAR)
         rows[index, slots] = new_rows
-        onehot[index, :, slots] = torch.nn.functional.one_hot(
-            labels.clamp_min(0), self._shape[1]
-        ).to(onehot) * live[:, :, None]
+        onehot[index, :, slots] = (
+            torch.nn.functional.one_hot(labels.clamp_min(0), self._shape[1]).to(onehot) * live[:, :, None]
+        )
         alive[index, slots] = live.to(alive)
         where[index, slots] = columns
         self._refit(inverse, dual, onehot, alive, where, logits, chosen, after)
@@ -207,7 +207,9 @@ class SoftmaxRegression:
         # The diagonal is exact for unit rows, and a slot without a row stands alone.
         corner.diagonal(dim1=1, dim2=2).add_(settings.l2)
         if before == 0:
-            inverse[index[:, :, None], slots[:, :, None], slots[:, None, :]] = torch.linalg.inv_ex(corner).inverse
+            inverse[index[:, :, None], slots[:, :, None], slots[:, None, :]] = torch.linalg.inv_ex(
+                corner
+            ).inverse
             return
         old = inverse[:, :before, :before]
         cross = similarity.gather(2, where[:, None, :before].expand(-1, batch, -1))

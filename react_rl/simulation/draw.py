@@ -106,9 +106,7 @@ def draw_episode(
     return Draw(index, classes, pool, chosen_dev, initial)
 
 
-def _initial(
-    targets: Ids, pool: Ids, classes: Ids, options: EpisodeOptions, rng: np.random.Generator
-) -> Ids:
+def _initial(targets: Ids, pool: Ids, classes: Ids, options: EpisodeOptions, rng: np.random.Generator) -> Ids:
     order = rng.permutation(pool.size)
     size = options.initial_size
     if options.initial == "random":

@@ -65,6 +65,13 @@ class EncodedCorpus:
             return None
         return self.embeddings @ self.embeddings.T
 
+    def with_corpus(self, corpus: Corpus) -> EncodedCorpus:
+        """The same rows and embeddings under other splits (a half, or a subset of the classes)."""
+        other = EncodedCorpus(corpus, self.embeddings, self.density, self.targets, self.cost)
+        if "gram" in self.__dict__:
+            other.__dict__["gram"] = self.gram
+        return other
+
     @classmethod
     def build(
         cls,

@@ -171,7 +171,9 @@ class LabelingEngine:
             classes = torch.from_numpy(draw.classes).to(device)
             self._dev_labels[episode, :dev_size] = torch.searchsorted(classes, data.targets[dev])
             self._dev_labels[episode, dev_size:] = -1
-            self._class_mask[episode] = torch.arange(self._class_mask.shape[1], device=device) < classes.numel()
+            self._class_mask[episode] = (
+                torch.arange(self._class_mask.shape[1], device=device) < classes.numel()
+            )
             self._pool_size[episode], self._n_classes[episode] = size, draw.classes.size
         self._geometry.regroup()
         self.oracle.draw(chosen, draws, self.corpora, streams)

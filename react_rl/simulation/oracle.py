@@ -38,7 +38,11 @@ class Oracle:
         return self._cost
 
     def draw(
-        self, episodes: Sequence[int], draws: Sequence[Draw], corpora: Sequence[EncodedCorpus], streams: Sequence[Streams]
+        self,
+        episodes: Sequence[int],
+        draws: Sequence[Draw],
+        corpora: Sequence[EncodedCorpus],
+        streams: Sequence[Streams],
     ) -> None:
         """Fix the answers of newly drawn episodes, in place."""
         for episode, drawn, stream in zip(episodes, draws, streams, strict=True):

@@ -1,0 +1,157 @@
+"""The environment itself, for E episodes at once: engine, action space, observation, reward.
+
+The single Gymnasium environment is the batch of one; the Gymnasium vector environment and the
+Stable-Baselines3 VecEnv are faces of this class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from react_rl.envs.actions import ActionSpace
+from react_rl.envs.observations import Observation
+from react_rl.envs.rewards import Reward, RewardSettings
+from react_rl.errors import ReActError
+from react_rl.learners.softmax import SoftmaxSettings
+from react_rl.seeding import Streams, entropy_of
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.options import EpisodeOptions
+
+
+def episode_streams(seed: int, corpus: str) -> Streams:
+    """Streams of comparison episode ``seed`` on ``corpus``: the same draw for every strategy and policy."""
+    return Streams(entropy_of(seed, corpus))
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What one step brought; arrays of length E.
+
+    Args:
+        rewards: float64.
+        ended: Episodes that are over.
+        stopped: Episodes that the action itself ended.
+        cost: Cost units charged.
+        ids: ``(E, b)`` row ids bought, -1 elsewhere.
+    """
+
+    rewards: npt.NDArray[np.float64]
+    ended: npt.NDArray[np.bool_]
+    stopped: npt.NDArray[np.bool_]
+    cost: npt.NDArray[np.float64]
+    ids: npt.NDArray[np.int64]
+
+
+class EpisodeSource:
+    """An endless sequence of independent episodes from one seed.
+
+    Args:
+        seed: The seed; None draws one from the system.
+    """
+
+    def __init__(self, seed: int | None) -> None:
+        self._sequence = np.random.SeedSequence(seed)
+
+    def next(self) -> Streams:
+        """Streams of the next episode. Mutates."""
+        return Streams(self._sequence.spawn(1)[0])
+
+
+class BatchedLabeling:
+    """E labelling episodes with observations, actions and rewards.
+
+    Args:
+        corpora: Encoded corpora; each episode draws one unless told.
+        options: Sizes, budget and annotator of an episode.
+        action_space: How actions become row ids.
+        observation: What the policy sees.
+        reward: What it is paid for.
+        n_episodes: E.
+        learner: Settings of the softmax regression.
+    """
+
+    def __init__(
+        self,
+        corpora: Sequence[EncodedCorpus],
+        options: EpisodeOptions,
+        action_space: ActionSpace,
+        observation: Observation,
+        reward: RewardSettings,
+        n_episodes: int = 1,
+        learner: SoftmaxSettings | None = None,
+    ) -> None:
+        metrics = tuple(dict.fromkeys(("accuracy", reward.metric)))
+        self.engine = LabelingEngine(corpora, options, n_episodes, metrics, learner)
+        self.action_space = action_space
+        self.observation = observation
+        self.reward = Reward(self.engine, reward)
+        self.n_episodes = n_episodes
+        self._corpus_index = {corpus.name: i for i, corpus in enumerate(corpora)}
+        self._area = np.zeros(n_episodes)
+
+    def corpus_index(self, name: str) -> int:
+        """Position of the corpus called ``name``.
+
+        Raises:
+            ReActError: The environment has no such corpus.
+        """
+        if name not in self._corpus_index:
+            raise ReActError(
+                f"This environment has no corpus {name!r}; it has {', '.join(self._corpus_index)}."
+            )
+        return self._corpus_index[name]
+
+    def reset(
+        self,
+        streams: Sequence[Streams],
+        episodes: Sequence[int] | None = None,
+        corpora: Sequence[int | None] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Begin new episodes (all, or those given) and return the observations of all E."""
+        self.engine.reset(streams, episodes, corpora)
+        chosen = np.arange(self.n_episodes) if episodes is None else np.asarray(episodes)
+        self.reward.start(chosen)
+        self._area[chosen] = 0.0
+        return self.observation.observe(self.engine.view)
+
+    def observe(self) -> npt.NDArray[np.float32]:
+        """Observations of all E episodes as they stand."""
+        return self.observation.observe(self.engine.view)
+
+    def step(self, actions: npt.NDArray[Any]) -> Transition:
+        """Play one round of every episode that is not over."""
+        engine = self.engine
+        idle = engine.finished
+        accuracy = engine.current["accuracy"]
+        with torch.inference_mode():
+            ids, stopped = self.action_space.decide(engine.view, actions, engine.options.batch_size)
+            ids = ids.clone() if stopped.any() else ids
+            ids[torch.from_numpy(stopped).to(ids.device)] = -1
+        stopped = stopped & ~idle
+        round_ = engine.step(ids)
+        # Trapezoid under the accuracy curve, in shares of the budget.
+        self._area += (accuracy + engine.current["accuracy"]) / 2 * round_.cost / engine.options.budget
+        ended = round_.finished | stopped | self.reward.reached()
+        rewards = np.where(idle, 0.0, self.reward.of_round(round_.cost, ended & ~idle))
+        engine.stop(ended)
+        return Transition(rewards, ended, stopped, round_.cost, round_.ids)
+
+    def summary(self, episode: int) -> dict[str, Any]:
+        """How an episode stands: corpus, dev accuracy, area under its curve, labels, cost."""
+        engine = self.engine
+        accuracy = float(engine.current["accuracy"][episode])
+        unspent = max(engine.options.budget - float(engine.spent[episode]), 0.0) / engine.options.budget
+        return {
+            "corpus": engine.corpus_of(episode).name,
+            "accuracy": accuracy,
+            "area": float(self._area[episode]) + accuracy * unspent,
+            "labels": int(engine.labels[episode]),
+            "cost": float(engine.spent[episode]),
+        }

@@ -1,0 +1,80 @@
+"""Building an environment from names and settings: what `gymnasium.make` and the configs call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from react_rl.data.registry import load_corpus
+from react_rl.encoders.cache import ArrayCache
+from react_rl.encoders.transformer import EncoderSettings, TextEncoder
+from react_rl.envs.actions import ActionSpace, make_action_space
+from react_rl.envs.batched import BatchedLabeling
+from react_rl.envs.observations import Observation, make_observation
+from react_rl.envs.rewards import RewardSettings
+from react_rl.errors import ReActError
+from react_rl.learners.softmax import SoftmaxSettings
+from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
+from react_rl.simulation.options import EpisodeOptions
+
+SYNTHETIC_EPISODE = EpisodeOptions(pool_size=200, dev_size=100, initial_size=6, budget=40, batch_size=4)
+"""Episode of the corpus that is generated in code: small enough for a test of an agent's code."""
+
+
+def build_environment(
+    corpus: str | EncodedCorpus | Sequence[str | EncodedCorpus] | None = None,
+    action_space: str | ActionSpace = "weigh-scores",
+    observation: str | Observation = "context",
+    reward: RewardSettings | Mapping[str, Any] | str = "area",
+    episode: EpisodeOptions | Mapping[str, Any] | None = None,
+    encoder: EncoderSettings | None = None,
+    learner: SoftmaxSettings | None = None,
+    n_episodes: int = 1,
+    device: str = "cpu",
+    **action_settings: Any,
+) -> BatchedLabeling:
+    """Build a batched environment.
+
+    Args:
+        corpus: Corpus names, paths or encoded corpora; None is a tiny corpus generated in code, which
+            needs no file, no model and no package.
+        action_space: Name or object; ``action_settings`` (features, stop, strategies, ...) go to the name.
+        observation: Name or object.
+        reward: Settings, a mapping of settings, or the kind alone.
+        episode: Options or a mapping of options.
+        encoder: Which transformer encodes texts; None is the embedded sentence encoder.
+        learner: Settings of the softmax regression.
+        n_episodes: Episodes that run side by side.
+        device: Where embeddings and episodes live.
+        **action_settings: Settings of the action space.
+
+    Raises:
+        ReActError: Something named does not exist or does not fit; the message says what to do.
+    """
+    given = [] if corpus is None else [corpus] if isinstance(corpus, str | EncodedCorpus) else list(corpus)
+    default = EpisodeOptions() if given else SYNTHETIC_EPISODE
+    if not given:
+        corpora = [synthetic_encoded(device=device)]
+    else:
+        texts, cache = TextEncoder(encoder or EncoderSettings()), ArrayCache()
+        corpora = [
+            one if isinstance(one, EncodedCorpus) else encode(load_corpus(one), texts, cache, device)
+            for one in given
+        ]
+    if isinstance(action_space, str):
+        action_space = make_action_space(action_space, **action_settings)
+    elif action_settings:
+        raise ReActError(
+            f"Settings {sorted(action_settings)} go with the name of an action space, not an object."
+        )
+    if isinstance(observation, str):
+        observation = make_observation(observation)
+    if isinstance(reward, str):
+        reward = {"kind": reward}
+    if not isinstance(reward, RewardSettings):
+        reward = RewardSettings.model_validate(dict(reward))
+    if episode is None:
+        episode = default
+    elif not isinstance(episode, EpisodeOptions):
+        episode = EpisodeOptions.model_validate({**default.model_dump(), **episode})
+    return BatchedLabeling(corpora, episode, action_space, observation, reward, n_episodes, learner)

@@ -1,0 +1,71 @@
+"""The Gymnasium environment: the batch of one."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from react_rl.envs.batched import BatchedLabeling, EpisodeSource, episode_streams
+from react_rl.envs.build import build_environment
+
+
+class LabelingEnv(gymnasium.Env[npt.NDArray[np.float32], Any]):
+    """One labelling episode: each action says what to label next, the reward is the dev metric's gain.
+
+    ``reset`` takes ``options={"corpus": name, "episode": k}`` to play episode k of a comparison.
+
+    >>> import gymnasium
+    >>> env = gymnasium.make("react_rl:ReActRL/Labeling-v0")
+    >>> observation, info = env.reset(seed=0)
+    >>> observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+    >>> info["labels"]
+    10
+
+    Args:
+        core: A batch of one; None builds it from ``settings`` (see ``build_environment``).
+        render_mode: Only None is supported.
+        **settings: Corpus, action space, observation, reward, episode and so on.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(
+        self, core: BatchedLabeling | None = None, render_mode: None = None, **settings: Any
+    ) -> None:
+        self.core = core if core is not None else build_environment(n_episodes=1, **settings)
+        self.render_mode = render_mode
+        self.observation_space = self.core.observation.space
+        self.action_space = self.core.action_space.space
+        self._source: EpisodeSource | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        """Draw a new episode and return its first observation."""
+        super().reset(seed=seed)
+        if seed is not None or self._source is None:
+            self._source = EpisodeSource(seed if seed is not None else int(self.np_random.integers(2**62)))
+        options = options or {}
+        name = options.get("corpus")
+        corpus = None if name is None else self.core.corpus_index(name)
+        if "episode" in options:
+            corpus = corpus or 0
+            streams = episode_streams(int(options["episode"]), self.core.engine.corpora[corpus].name)
+        else:
+            streams = self._source.next()
+        observation = self.core.reset([streams], corpora=[corpus])
+        return observation[0].copy(), self.core.summary(0)
+
+    def step(self, action: Any) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Query a batch, buy its labels, refit, measure."""
+        transition = self.core.step(np.asarray(action)[None])
+        info = self.core.summary(0) | {
+            "ids": transition.ids[0].copy(),
+            "stopped": bool(transition.stopped[0]),
+        }
+        observation = self.core.observe()[0].copy()
+        # A used-up budget belongs to the task and is observed: the episode terminates, nothing is truncated.
+        return observation, float(transition.rewards[0]), bool(transition.ended[0]), False, info

@@ -1,0 +1,6 @@
+"""Learners: the models that are trained on bought labels, E episodes at once."""
+
+from react_rl.learners.protocol import Learner
+from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
+
+__all__ = ["Learner", "SoftmaxRegression", "SoftmaxSettings"]
