@@ -31,7 +31,10 @@ CHOSEN_STRATEGIES: Final = ("random", "margin", "entropy", "k-center", "typicali
 class ActionSpace(Protocol):
     """Turns actions of E episodes into queries."""
 
-    space: gymnasium.Space[Any]
+    @property
+    def space(self) -> gymnasium.Space[Any]:
+        """Space of one episode's action."""
+        ...
 
     def decide(
         self, view: PoolView, actions: npt.NDArray[Any], n: int

@@ -19,7 +19,10 @@ from react_rl.simulation.view import PoolView
 class Observation(Protocol):
     """Turns the view of E episodes into what the policy sees."""
 
-    space: gymnasium.Space[Any]
+    @property
+    def space(self) -> gymnasium.Space[Any]:
+        """Space of one episode's observation."""
+        ...
 
     def observe(self, view: PoolView) -> npt.NDArray[np.float32]:
         """Return the observation of each episode; a fresh array with the episode axis first."""
@@ -87,7 +90,8 @@ class ContextObservation:
             axis=1,
         )
         both = np.concatenate([host, self._pool_numbers(view).double().cpu().numpy()], axis=1)
-        return np.clip(np.nan_to_num(both), -5.0, 5.0).astype(np.float32)
+        observed: npt.NDArray[np.float32] = np.clip(np.nan_to_num(both), -5.0, 5.0).astype(np.float32)
+        return observed
 
     def _pool_numbers(self, view: PoolView) -> Tensor:
         weight = view.available.float()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -30,7 +30,7 @@ class LabelingEnv(gymnasium.Env[npt.NDArray[np.float32], Any]):
         **settings: Corpus, action space, observation, reward, episode and so on.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (the base class declares it so)
 
     def __init__(
         self, core: BatchedLabeling | None = None, render_mode: None = None, **settings: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ def episode_sources(seed: int | Sequence[int | None] | None, n: int) -> list[Epi
     return [EpisodeSource(one) for one in seed]
 
 
-class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[np.float64]]):
+class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[Any]]):
     """E labelling episodes in lockstep.
 
     Args:
@@ -36,7 +36,7 @@ class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt
         **settings: Corpus, action space, observation, reward, episode and so on.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 (the base class declares it so)
 
     def __init__(
         self,
@@ -72,9 +72,9 @@ class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt
         self, actions: npt.NDArray[Any]
     ) -> tuple[
         npt.NDArray[np.float32],
-        npt.NDArray[np.float64],
-        npt.NDArray[np.bool_],
-        npt.NDArray[np.bool_],
+        npt.NDArray[Any],
+        npt.NDArray[Any],
+        npt.NDArray[Any],
         dict[str, Any],
     ]:
         """Play one round of every episode; those that end start anew at once."""

@@ -151,7 +151,8 @@ class PoolView:
     @cached_property
     def entropy(self) -> Tensor:
         """Entropy of the class probabilities in nats ``(E, P)``."""
-        return torch.special.entr(self.probabilities).sum(1)
+        entropy: Tensor = torch.special.entr(self.probabilities).sum(1)
+        return entropy
 
     @cached_property
     def predicted(self) -> Tensor:
@@ -170,7 +171,7 @@ class PoolView:
 
     @cached_property
     def labelled_geometry(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Similarities ``(E, n, n)``, one-hot labels ``(E, C, n)`` and mask ``(E, n)`` of the labelled rows."""
+        """Similarities ``(E, n, n)``, one-hot labels ``(E, C, n)``, mask ``(E, n)`` of labelled rows."""
         return self._learner.labelled_similarity()
 
     @cached_property
@@ -183,7 +184,7 @@ class PoolView:
         return self._geometry.pick(columns)[:, : self.width]
 
     def only(self, episodes: npt.NDArray[np.bool_]) -> PoolView:
-        """The same view in which nothing can be bought, and no number drawn, outside ``episodes`` ``(E,)``."""
+        """The same view, where nothing is bought and no number drawn outside ``episodes`` ``(E,)``."""
         other = copy.copy(self)
         other.__dict__.pop("n_available", None)
         other.available = self.available & torch.from_numpy(episodes).to(self.device)[:, None]
