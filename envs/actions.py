@@ -17,7 +17,7 @@ from torch import Tensor
 
 from react_rl.acquisition.features import FEATURES
 from react_rl.acquisition.registry import make_strategy
-from react_rl.acquisition.selection import take_weighted
+from react_rl.acquisition.selection import take_weighted, weighted_score
 from react_rl.errors import ReActError, unknown
 from react_rl.simulation.view import PoolView
 
@@ -40,6 +40,10 @@ class ActionSpace(Protocol):
         self, view: PoolView, actions: npt.NDArray[Any], n: int
     ) -> tuple[Tensor, npt.NDArray[np.bool_]]:
         """Return row ids ``(E, n)`` (-1 for none) and the episodes ``(E,)`` that the action stops."""
+        ...
+
+    def score(self, view: PoolView, actions: npt.NDArray[Any]) -> Tensor:
+        """Say how much each row is wanted as the first pick under the actions, ``(E, P)``."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -104,6 +108,11 @@ class WeighScores:
         weights = torch.from_numpy(self.weights(actions)).to(view.device)
         return take_weighted(view, self.features, weights, n), stopped
 
+    def score(self, view: PoolView, actions: npt.NDArray[Any]) -> Tensor:
+        """Weighted sum of standardised features ``(E, P)``."""
+        weights = torch.from_numpy(self.weights(actions)).to(view.device)
+        return weighted_score(view, self.features, weights)
+
     def describe(self) -> dict[str, Any]:
         """Settings from which ``make_action_space`` builds the same space."""
         return {
@@ -143,6 +152,16 @@ class ChooseStrategy:
             picked = self._strategies[int(k)].select(focus, n)
             ids = torch.where(torch.from_numpy(chosen).to(view.device)[:, None], picked, ids)
         return ids, actions == len(self.names)
+
+    def score(self, view: PoolView, actions: npt.NDArray[Any]) -> Tensor:
+        """Scores of each episode's strategy ``(E, P)``; 0 where the episode stops."""
+        actions = np.asarray(actions).reshape(-1)
+        scores = torch.zeros(view.ids.shape, device=view.device)
+        for k in np.unique(actions[actions < len(self.names)]):
+            chosen = actions == k
+            own = self._strategies[int(k)].score(view if chosen.all() else view.only(chosen))
+            scores = torch.where(torch.from_numpy(chosen).to(view.device)[:, None], own.float(), scores)
+        return scores
 
     def describe(self) -> dict[str, Any]:
         """Settings from which ``make_action_space`` builds the same space."""

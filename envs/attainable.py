@@ -1,4 +1,4 @@
-"""What labelling the whole pool would reach: the yardstick that makes gains on different corpora comparable."""
+"""What labelling the whole pool would reach: it makes gains on different corpora comparable."""
 
 from __future__ import annotations
 

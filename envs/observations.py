@@ -1,4 +1,7 @@
-"""Observations: what a policy sees of the running episodes. No row ids, no pool positions, no unbought labels."""
+"""Observations: what a policy sees of the running episodes.
+
+No row ids, no pool positions, no label that was not bought.
+"""
 
 from __future__ import annotations
 

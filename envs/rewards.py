@@ -1,11 +1,11 @@
 """Rewards: what a round is worth. V is the dev metric, or minus the dev log-loss, which is less noisy.
 
-| kind   | reward of a round | sum over an episode (cost weight 0) |
-| ------ | ----------------- | ----------------------------------- |
-| gain   | (V' - V) / scale - w cost | final minus initial V |
-| area   | (V' - V_start) / scale * share of the budget spent - w cost | area under the curve above its start |
-| shaped | (gamma V' - V) / scale - w cost | potential shaping |
-| target | -cost / budget until V reaches the target | minus the share of the budget that it took |
+| kind   | reward of a round (minus w cost)                 | sum over an episode (w = 0)          |
+| ------ | ------------------------------------------------ | ------------------------------------ |
+| gain   | (V' - V) / scale                                 | final minus initial V                |
+| area   | (V' - V_start) / scale * share of budget spent   | area under the curve above its start |
+| shaped | (gamma V' - V) / scale                           | potential shaping                    |
+| target | -cost / budget until V reaches the target        | minus the share of the budget it took |
 
 With gamma = 1 the gains telescope, so `gain` gives no credit for early gains: use `area`, or gamma < 1.
 """

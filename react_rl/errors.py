@@ -23,4 +23,6 @@ def suggestion(name: str, options: Iterable[str]) -> str:
 def unknown(kind: str, name: str, options: Iterable[str]) -> ReActError:
     """Build the error for a name that is not among ``options``."""
     names = sorted(options)
-    return ReActError(f"Unknown {kind} {name!r}.{suggestion(name, names)} Known: {', '.join(names) or 'none'}.")
+    return ReActError(
+        f"Unknown {kind} {name!r}.{suggestion(name, names)} Known: {', '.join(names) or 'none'}."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,14 +24,16 @@ def top_columns(view: PoolView, scores: Tensor, n: int) -> Tensor:
     scores = torch.where(view.available, scores, -torch.inf)
     count = min(n + 1, width)
     values, columns = scores.topk(count, dim=1)
-    tied = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)
-    if bool(tied.any()):
-        for episode in torch.nonzero(tied.any(1))[:, 0].tolist():
-            shuffled = torch.from_numpy(view.generator(episode).permutation(width)).to(view.device)
-            order = scores[episode, shuffled].argsort(descending=True, stable=True)
-            columns[episode] = shuffled[order[:count]]
-            values[episode] = scores[episode, columns[episode]]
-    columns = torch.where(values > -torch.inf, columns, -1)[:, :n]
+    best = values.cpu().numpy()
+    tied = ((best[:, 1:] == best[:, :-1]) & (best[:, 1:] > -np.inf)).any(1)
+    for episode in np.flatnonzero(tied):
+        shuffled = torch.from_numpy(view.generator(episode).permutation(width)).to(view.device)
+        order = scores[episode, shuffled].argsort(descending=True, stable=True)
+        columns[episode] = shuffled[order[:count]]
+    columns = columns[:, :n]
+    if not best[:, : columns.shape[1]].min(initial=np.inf) > -np.inf:
+        # Ties change which rows are taken, never the values.
+        columns = torch.where(values[:, :n] > -torch.inf, columns, -1)
     if columns.shape[1] < n:
         columns = torch.nn.functional.pad(columns, (0, n - columns.shape[1]), value=-1)
     return columns

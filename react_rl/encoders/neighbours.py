@@ -185,8 +185,7 @@ def _among_rows(
 
 def _equal_rows(vectors: npt.NDArray[np.float32]) -> _Groups:
     """Group the rows whose vectors are equal to the last bit."""
-    # Adding zero makes minus zero plus zero, which is equal to it but differs in its bytes.
-    whole = np.ascontiguousarray(vectors) + np.float32(0)
+    whole = np.ascontiguousarray(vectors)
     keys = whole.view(np.dtype((np.void, whole.shape[1] * whole.itemsize)))[:, 0]
     _, first, group, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
     by_first = np.argsort(first)

@@ -205,7 +205,7 @@ class TextEncoder:
         marks = tokenizer.num_special_tokens_to_add(pair=False)
         if self.settings.max_length <= marks:
             raise ReActError(
-                f"max_length is {self.settings.max_length}, but {name!r} itself adds {marks} tokens; raise it."
+                f"max_length is {self.settings.max_length}, but {name!r} itself adds {marks}; raise it."
             )
         limit = _longest_text(model, tokenizer)
         if self.settings.max_length > limit:

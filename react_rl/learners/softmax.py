@@ -71,10 +71,12 @@ class SoftmaxRegression:
         self.device = torch.device(device)
         self._shape = (n_episodes, n_classes, n_columns)
         self._everyone = torch.arange(n_episodes, device=self.device)
+        self._classes = torch.arange(n_classes, device=self.device)
         self._logits = torch.zeros(n_episodes, n_classes, n_columns, device=self.device)
         self._class_bias = torch.zeros(n_episodes, n_classes, 1, device=self.device)
         self._mixed_classes = False
         self._used = [0] * n_episodes  # slots taken, for each episode
+        self._unanswered = False  # whether some taken slot may carry no label
         self._capacity = max(capacity, 1)
         # Similarity of each labelled row (slot) to each column.
         self._rows = torch.full((n_episodes, self._capacity, n_columns), _FAR, device=self.device)
@@ -134,8 +136,7 @@ class SoftmaxRegression:
 
     def start(self, episodes: Tensor, n_classes: Tensor) -> None:
         """Forget the given episodes ``(R,)`` and begin anew with ``n_classes`` ``(R,)`` classes each."""
-        classes = torch.arange(self._shape[1], device=self.device)
-        invalid = classes[None, :] >= n_classes.to(self.device)[:, None]
+        invalid = self._classes[None, :] >= n_classes.to(self.device)[:, None]
         bias = torch.zeros(invalid.shape, device=self.device).masked_fill_(invalid, INVALID_LOGIT)
         self._class_bias[episodes] = bias[:, :, None]
         self._mixed_classes = bool((self._class_bias < 0).any())
@@ -146,6 +147,8 @@ class SoftmaxRegression:
         self._live[episodes] = 0.0
         self._columns[episodes] = 0
         self._reset_inverse(episodes)
+        if episodes.numel() == self._shape[0]:
+            self._unanswered = False
         for episode in episodes.tolist():
             self._used[episode] = 0
 
@@ -158,26 +161,35 @@ class SoftmaxRegression:
         before, after = max(used), max(used) + batch
         self._reserve(after)
         live = labels >= 0
-        slots = torch.tensor(used, device=self.device)[:, None] + torch.arange(batch, device=self.device)
+        answered = bool(live.all())
+        self._unanswered |= not answered
+        lockstep = min(used) == before
+        # Slots without a label weigh nothing; where there are none, nothing has to be masked.
+        gaps = self._unanswered or not lockstep
 
         rows, inverse, dual = self._rows[chosen], self._inverse[chosen], self._dual[chosen]
         onehot, alive, where = self._onehot[chosen], self._live[chosen], self._columns[chosen]
         logits = self._logits[chosen]
-        index = torch.arange(episodes.numel(), device=self.device)[:, None]
-
-        self._border(inverse, index, slots, before, live, columns, similarity, alive, where)
-        new_rows = torch.where(live[:, :, None], similarity, _FAR)
-        rows[index, slots] = new_rows
-        onehot[index, :, slots] = (
-            torch.nn.functional.one_hot(labels.clamp_min(0), self._shape[1]).to(onehot) * live[:, :, None]
+        place, square = self._places(used, batch, lockstep)
+        self._border(
+            inverse, place, square, before, live, columns, similarity, alive if gaps else None, where
         )
-        alive[index, slots] = live.to(alive)
-        where[index, slots] = columns
-        self._refit(inverse, dual, onehot, alive, where, logits, chosen, after)
-        torch.bmm(dual[:, :, :after], rows[:, :after], out=logits)
-        logits += self.settings.bias**2 * dual[:, :, :after].sum(2, keepdim=True)
+        rows[place] = similarity if answered else torch.where(live[:, :, None], similarity, _FAR)
+        # A missing label (-1) equals no class.
+        onehot.transpose(1, 2)[place] = (labels[:, :, None] == self._classes).to(onehot)
+        alive[place] = live.to(alive)
+        where[place] = columns
+        weights = dual[:, :, :after]
+        fitted = logits.gather(2, where[:, None, :after].expand(-1, self._shape[1], -1))
+        mask = alive[:, None, :after] if gaps else None
+        # An episode that got no label stands still, also where its last refit was cut short.
+        taught = None if answered else live.any(1)
+        self._refit(inverse[:, :after, :after], weights, onehot[:, :, :after], mask, fitted, taught)
+        shift = self.settings.bias**2 * weights.sum(2, keepdim=True)  # (R, C, 1)
         if self._mixed_classes:
-            logits += self._class_bias[chosen]
+            shift += self._class_bias[chosen]
+        torch.bmm(weights, rows[:, :after], out=logits)
+        logits += shift
         if not everyone:
             self._rows[chosen], self._inverse[chosen], self._dual[chosen] = rows, inverse, dual
             self._onehot[chosen], self._live[chosen], self._columns[chosen] = onehot, alive, where
@@ -185,68 +197,80 @@ class SoftmaxRegression:
         for episode in episodes.tolist():
             self._used[episode] += batch
 
+    def _places(
+        self, used: list[int], batch: int, lockstep: bool
+    ) -> tuple[tuple[Tensor | slice, ...], tuple[Tensor | slice, ...]]:
+        """Index of the next ``batch`` slots of episodes in arrays ``(R, n, ...)``, and in ``(R, n, n)``."""
+        if lockstep:
+            new = slice(used[0], used[0] + batch)
+            return (slice(None), new), (slice(None), new, new)
+        index = torch.arange(len(used), device=self.device)[:, None]
+        slots = torch.tensor(used, device=self.device)[:, None] + torch.arange(batch, device=self.device)
+        return (index, slots), (index[:, :, None], slots[:, :, None], slots[:, None, :])
+
     def _border(
         self,
         inverse: Tensor,
-        index: Tensor,
-        slots: Tensor,
+        place: tuple[Tensor | slice, ...],
+        square: tuple[Tensor | slice, ...],
         before: int,
         live: Tensor,
         columns: Tensor,
         similarity: Tensor,
-        alive: Tensor,
+        alive: Tensor | None,
         where: Tensor,
     ) -> None:
         """Extend ``inverse`` = (K/4 + l2)^-1 by the new rows (block inversion), in place."""
-        settings, batch = self.settings, slots.shape[1]
-        bias = settings.bias**2
-        weight = live.to(similarity)
-        pair = weight[:, :, None] * weight[:, None, :]
-        own = similarity.gather(2, columns[:, None, :].expand(-1, batch, -1))
-        corner = CURVATURE * (own + bias) * pair
+        batch = columns.shape[1]
+        reached = torch.cat([where[:, :before], columns], 1)  # (R, n + b)
+        kernel = similarity.gather(2, reached[:, None, :].expand(-1, batch, -1))  # (R, b, n + b)
+        kernel.add_(self.settings.bias**2).mul_(CURVATURE)
+        if alive is not None:
+            weight = live.to(similarity)
+            kernel *= weight[:, :, None] * torch.cat([alive[:, :before], weight], 1)[:, None, :]
+        cross, corner = kernel[:, :, :before], kernel[:, :, before:]
         # The diagonal is exact for unit rows, and a slot without a row stands alone.
-        corner.diagonal(dim1=1, dim2=2).add_(settings.l2)
+        corner.diagonal(dim1=1, dim2=2).add_(self.settings.l2)
         if before == 0:
-            inverse[index[:, :, None], slots[:, :, None], slots[:, None, :]] = torch.linalg.inv_ex(
-                corner
-            ).inverse
+            inverse[square] = torch.linalg.inv_ex(corner).inverse
             return
         old = inverse[:, :before, :before]
-        cross = similarity.gather(2, where[:, None, :before].expand(-1, batch, -1))
-        cross = (cross + bias) * (CURVATURE * weight)[:, :, None] * alive[:, None, :before]  # (R, b, n)
         reach = torch.bmm(cross, old)  # (R, b, n)
         schur = torch.baddbmm(corner, reach, cross.transpose(1, 2), alpha=-1.0)
         corner = torch.linalg.inv_ex(schur).inverse
         side = torch.bmm(corner, reach)  # (R, b, n)
-        old.baddbmm_(reach.transpose(1, 2), side)
-        inverse[index, slots, :before] = -side
-        inverse[index, :before, slots] = -side
-        inverse[index[:, :, None], slots[:, :, None], slots[:, None, :]] = corner
+        old += torch.bmm(reach.transpose(1, 2), side)
+        side.neg_()
+        inverse[(*place, slice(before))] = side
+        inverse.transpose(1, 2)[(*place, slice(before))] = side
+        inverse[square] = corner
 
     def _refit(
         self,
         inverse: Tensor,
-        dual: Tensor,
-        onehot: Tensor,
-        alive: Tensor,
-        where: Tensor,
-        logits: Tensor,
-        chosen: Tensor | slice,
-        n: int,
+        weights: Tensor,
+        target: Tensor,
+        mask: Tensor | None,
+        fitted: Tensor,
+        taught: Tensor | None,
     ) -> None:
-        """Take preconditioned steps on ``dual`` until the gradient is small in every episode, in place."""
+        """Take preconditioned steps on ``weights`` until the gradient is small in every episode, in place."""
         settings = self.settings
-        inverse, weights = inverse[:, :n, :n], dual[:, :, :n]
-        target, mask = onehot[:, :, :n], alive[:, None, :n]
-        fitted = logits.gather(2, where[:, None, :n].expand(-1, logits.shape[1], -1))
         for _ in range(settings.max_steps):
-            gradient = torch.softmax(fitted, 1).sub_(target).mul_(mask).add_(weights, alpha=settings.l2)
-            running = gradient.abs().amax((1, 2)) > settings.tolerance
-            if not bool(running.any()):
+            gradient = torch.softmax(fitted, 1).sub_(target)
+            if mask is not None:
+                gradient *= mask
+            gradient.add_(weights, alpha=settings.l2)
+            largest = gradient.abs().amax((1, 2))
+            if taught is not None:
+                largest *= taught
+            running = largest.cpu().numpy() > settings.tolerance
+            if not running.any():
                 break
             self.steps += 1
-            # A converged episode stands still, so that its result does not depend on its neighbours.
-            gradient.mul_(running[:, None, None])
+            if not running.all():
+                # A converged episode stands still, so that its result does not depend on its neighbours.
+                gradient *= (largest > settings.tolerance)[:, None, None]
             step = torch.bmm(gradient, inverse)
             weights -= step
             fitted.add_(gradient.sub_(step, alpha=settings.l2), alpha=-1.0 / CURVATURE)

@@ -47,8 +47,14 @@ def _mean_over_rows(values: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, values, 0.0).sum(dim=1) / valid.sum(dim=1)
 
 
+def _predicted(logits: Tensor) -> Tensor:
+    """Class of the largest logit ``(E, N)``; the first one where several are equal."""
+    # Along a middle axis torch's max is several times faster than its argmax.
+    return logits.max(dim=1).indices
+
+
 def accuracy(logits: Tensor, labels: Tensor, class_mask: Tensor | None = None) -> Tensor:
-    """Share of rows whose largest logit is that of their label.
+    """Share of rows whose largest logit is that of their label; equal logits count for the first class.
 
     Args:
         logits: ``(E, C, N)`` floats; classes that an episode lacks hold -1e30 or less.
@@ -62,7 +68,7 @@ def accuracy(logits: Tensor, labels: Tensor, class_mask: Tensor | None = None) -
         ReActError: If the shapes do not fit each other.
     """
     _check(logits, labels)
-    return _mean_over_rows((logits.argmax(dim=1) == labels).float(), labels != PADDING)
+    return _mean_over_rows((_predicted(logits) == labels).float(), labels != PADDING)
 
 
 def log_loss(logits: Tensor, labels: Tensor, class_mask: Tensor | None = None) -> Tensor:
@@ -106,7 +112,7 @@ def macro_f1(logits: Tensor, labels: Tensor, class_mask: Tensor | None = None) -
     _check(logits, labels)
     classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1)
     is_label = labels.unsqueeze(1) == classes  # (E, C, N); padding equals no class
-    is_predicted = (logits.argmax(dim=1).unsqueeze(1) == classes) & (labels != PADDING).unsqueeze(1)
+    is_predicted = (_predicted(logits).unsqueeze(1) == classes) & (labels != PADDING).unsqueeze(1)
     true = is_label.sum(dim=2)  # (E, C)
     f1 = 2.0 * (is_label & is_predicted).sum(dim=2) / (true + is_predicted.sum(dim=2)).clamp_min(1)
     counted = true > 0 if class_mask is None else (true > 0) & class_mask

@@ -71,7 +71,7 @@ def average_ranks(values: ArrayLike) -> Floats:
 
 
 def _differences(x: ArrayLike, y: ArrayLike) -> Floats:
-    """Subtract, with numbers that differ by rounding noise only made equal again (.9 - .8 and .3 - .2)."""
+    """Subtract, with numbers that differ by rounding noise only made equal again (.8 - .7 and .7 - .6)."""
     first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if first.ndim != 1 or first.shape != second.shape or first.size == 0:
         raise ReActError(

@@ -22,10 +22,12 @@ from react_rl.simulation.draw import Draw, check_fit, draw_episode
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.geometry import Geometry
 from react_rl.simulation.options import EpisodeOptions
-from react_rl.simulation.oracle import Oracle
+from react_rl.simulation.oracle import ABSTAINED, Oracle
 from react_rl.simulation.view import PoolView, Progress
 
 _NO_ROW = torch.iinfo(torch.int64).max
+_Ids = npt.NDArray[np.int64]
+_Mask = npt.NDArray[np.bool_]
 _PENNY = 1e-9  # tolerance when sums of costs are compared with a budget
 
 
@@ -115,6 +117,7 @@ class LabelingEngine:
         self._before = np.zeros(n_episodes)
         self._start = np.zeros(n_episodes)
         self._view: PoolView | None = None
+        self._free: Tensor | None = None
 
     def _most_classes(self) -> int:
         most = max(corpus.corpus.n_classes for corpus in self.corpora)
@@ -152,6 +155,9 @@ class LabelingEngine:
         """
         chosen = list(range(self.n_episodes)) if episodes is None else list(episodes)
         picked: Sequence[int | None] = [None] * len(chosen) if corpora is None else corpora
+        # Learner and geometry take episodes in ascending order.
+        order = sorted(range(len(chosen)), key=chosen.__getitem__)
+        chosen, streams, picked = ([part[i] for i in order] for part in (chosen, streams, picked))
         draws = [
             draw_episode(self.corpora, self.options, stream, corpus)
             for stream, corpus in zip(streams, picked, strict=True)
@@ -183,7 +189,8 @@ class LabelingEngine:
         self.learner.start(index, torch.from_numpy(self._n_classes[chosen]))
         initial = torch.from_numpy(np.stack([draw.initial for draw in draws])).to(device)
         columns = torch.searchsorted(self._ids[index], initial)
-        self._learn(index, columns, torch.ones_like(columns, dtype=torch.bool))
+        self._free = None
+        self._learn(index, columns, np.ones(columns.shape, dtype=np.bool_))
         self._left[chosen] = self._pool_size[chosen] - self.options.initial_size
         self._measure()
         first = self._current[self.metrics[0]][chosen]
@@ -194,10 +201,10 @@ class LabelingEngine:
     def view(self) -> PoolView:
         """The pools as they stand, made once a round."""
         if self._view is None:
-            available = self._open & ~self._labelled
+            available = self._unlabelled
             if self._price is None:
                 remaining = torch.from_numpy(self.options.budget - self.spent).to(self.device)
-                available &= self.oracle.cost <= remaining[:, None] + _PENNY
+                available = available & (self.oracle.cost <= remaining[:, None] + _PENNY)
             if self.finished.any():
                 available = available & torch.from_numpy(~self.finished).to(self.device)[:, None]
             progress = Progress(
@@ -228,11 +235,12 @@ class LabelingEngine:
         Raises:
             ReActError: An id is not in its episode's pool, is labelled already, or comes twice.
         """
-        asked = ids >= 0
+        numbers = ids.cpu().numpy()
+        asked = numbers >= 0
         if self.finished.any():
-            asked = asked & torch.from_numpy(~self.finished).to(self.device)[:, None]
+            asked &= ~self.finished[:, None]
         columns = torch.searchsorted(self._ids, ids).clamp_(max=self.options.pool_size - 1)
-        self._check(ids, columns, asked)
+        self._check(ids, columns, numbers, asked)
         wanted, cost = self._affordable(columns, asked)
         self._before = self._current[self.metrics[0]].copy()
         self._learn(self._everyone, columns, wanted)
@@ -240,7 +248,7 @@ class LabelingEngine:
         self.rounds += ~self.finished
         self._measure()
         self.finished = self.finished | self._cannot_buy()
-        bought = torch.where(wanted, ids, -1).cpu().numpy()
+        bought = np.where(wanted, numbers, -1)
         return Round(bought, cost, {k: v.copy() for k, v in self._current.items()}, self.finished.copy())
 
     def stop(self, episodes: npt.NDArray[np.bool_]) -> None:
@@ -248,54 +256,56 @@ class LabelingEngine:
         self.finished = self.finished | episodes
         self._view = None
 
-    def _check(self, ids: Tensor, columns: Tensor, asked: Tensor) -> None:
-        buyable = self._open & ~self._labelled
-        right = (self._ids.gather(1, columns) == ids) & buyable.gather(1, columns)
-        twice = torch.zeros_like(columns, dtype=torch.bool)
-        if ids.shape[1] > 1:
-            ordered = torch.where(asked, ids, -1).sort(1).values
-            twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
-        if bool((asked & ~right).any() | twice.any()):
-            if bool(twice.any()):
-                episode = int(twice.any(1).nonzero()[0])
-                raise ReActError(f"A row is asked for twice in one batch of episode {episode}.")
-            episode, place = (int(v) for v in (asked & ~right).nonzero()[0])
+    @property
+    def _unlabelled(self) -> Tensor:
+        """Rows of the pools whose label was not asked for ``(E, P)``, found once a round."""
+        if self._free is None:
+            self._free = self._open & ~self._labelled
+        return self._free
+
+    def _check(self, ids: Tensor, columns: Tensor, numbers: _Ids, asked: _Mask) -> None:
+        right = (self._ids.gather(1, columns) == ids) & self._unlabelled.gather(1, columns)
+        wrong = asked & ~right.cpu().numpy()
+        ordered = np.sort(np.where(asked, numbers, -1), axis=1)
+        twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+        if twice.any():
+            episode = int(np.nonzero(twice)[0][0])
+            raise ReActError(f"A row is asked for twice in one batch of episode {episode}.")
+        if wrong.any():
+            episode, place = (int(v) for v in np.argwhere(wrong)[0])
             raise ReActError(
-                f"Row id {int(ids[episode, place])} is not an unlabelled row of the pool of episode {episode}; "
+                f"Row id {int(numbers[episode, place])} is not an unlabelled row of the pool of episode {episode}; "
                 "select ids from the view."
             )
 
-    def _affordable(self, columns: Tensor, asked: Tensor) -> tuple[Tensor, npt.NDArray[np.float64]]:
-        batch = columns.shape[1]
+    def _affordable(self, columns: Tensor, asked: _Mask) -> tuple[_Mask, npt.NDArray[np.float64]]:
         remaining = self.options.budget - self.spent
-        if self._price is not None and (remaining + _PENNY >= batch * self._price).all():
-            return asked, asked.sum(1).cpu().numpy() * self._price
-        price = self.oracle.cost.gather(1, columns)
-        left = torch.from_numpy(remaining).to(self.device)
-        wanted = asked.clone()
-        for j in range(batch):
-            wanted[:, j] &= price[:, j] <= left + _PENNY
-            left = left - price[:, j] * wanted[:, j]
-        return wanted, (price * wanted).sum(1).cpu().numpy()
+        if self._price is not None and (remaining + _PENNY >= columns.shape[1] * self._price).all():
+            return asked, asked.sum(1) * self._price
+        price = self.oracle.cost.gather(1, columns).cpu().numpy()
+        wanted = asked.copy()
+        for j in range(columns.shape[1]):
+            wanted[:, j] &= price[:, j] <= remaining + _PENNY
+            remaining = remaining - price[:, j] * wanted[:, j]
+        return wanted, (price * wanted).sum(1)
 
-    def _learn(self, episodes: Tensor, columns: Tensor, wanted: Tensor) -> None:
-        answers = torch.where(wanted, self.oracle.answer(episodes, columns), -1)
-        if episodes.numel() == self.n_episodes:
-            similarity = self._geometry.rows(columns)
+    def _learn(self, episodes: Tensor, columns: Tensor, wanted: _Mask) -> None:
+        everyone = episodes.numel() == self.n_episodes
+        answers = self.oracle.answer(episodes, columns)
+        if everyone and wanted.all():
+            self._labelled.scatter_(1, columns, True)
         else:
-            similarity = self._geometry.rows_of(episodes, columns)
-        # Columns of rows that are not wanted may repeat others: add marks instead of writing them.
-        marks = torch.zeros(episodes.numel(), self._labelled.shape[1], dtype=torch.int8, device=self.device)
-        marks.scatter_add_(1, columns, wanted.to(torch.int8))
-        self._labelled[episodes] |= marks > 0
+            # Columns of rows that are not wanted may repeat others, so only the wanted are written.
+            mask = torch.from_numpy(wanted).to(self.device)
+            answers = torch.where(mask, answers, ABSTAINED)
+            self._labelled[episodes[:, None].expand_as(columns)[mask], columns[mask]] = True
+        similarity = self._geometry.rows(columns) if everyone else self._geometry.rows_of(episodes, columns)
         self.learner.update(episodes, columns, answers, similarity)
-        counted = (answers >= 0).sum(1).cpu().numpy()
-        bought = wanted.sum(1).cpu().numpy()
-        where = episodes.cpu().numpy()
-        self.labels[where] += counted
-        self._left[where] -= bought
+        where = slice(None) if everyone else episodes.cpu().numpy()
+        self.labels[where] += (answers.cpu().numpy() != ABSTAINED).sum(1)
+        self._left[where] -= wanted.sum(1)
         self._geometry.forget_picks()
-        self._view = None
+        self._view = self._free = None
 
     def _measure(self) -> None:
         logits = self.learner.logits[:, :, self.options.pool_size :]
@@ -309,7 +319,6 @@ class LabelingEngine:
         remaining = self.options.budget - self.spent + _PENNY
         if self._price is not None:
             return (self._left <= 0) | (remaining < self._price)
-        free = self._open & ~self._labelled
-        cheapest = torch.where(free, self.oracle.cost, torch.inf).amin(1).cpu().numpy()
+        cheapest = torch.where(self._unlabelled, self.oracle.cost, torch.inf).amin(1).cpu().numpy()
         result: npt.NDArray[np.bool_] = cheapest > remaining
         return result

@@ -63,4 +63,6 @@ class Oracle:
 
     def answer(self, episodes: Tensor, columns: Tensor) -> Tensor:
         """Return the class index within the episode for pool columns ``(R, b)``, or ``ABSTAINED``."""
-        return self._answers[episodes[:, None], columns]
+        everyone = episodes.numel() == self._answers.shape[0]
+        answers = self._answers if everyone else self._answers[episodes]
+        return answers.gather(1, columns)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from react_rl.simulation.geometry import Geometry
 
 
+_FEW = 1 << 14
+"""Numbers below which one operation is quicker than several that read memory in order."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where each episode stands; arrays of length E.
@@ -127,13 +131,13 @@ class PoolView:
         n_classes = probabilities.shape[1]
         if n_classes == 1:
             return probabilities[:, 0], torch.zeros_like(probabilities[:, 0])
-        if n_classes > 16:
+        if n_classes > 16 or probabilities.numel() < _FEW:
             best = probabilities.topk(2, dim=1).values
             return best[:, 0], best[:, 1]
-        # A running pair of maxima over the class axis reads memory in order, which topk does not.
-        first, second = probabilities[:, 0], torch.zeros_like(probabilities[:, 0])
-        for c in range(1, n_classes):
-            other = probabilities[:, c]
+        # For many numbers, a running pair of maxima over the class axis reads memory in order, which topk does not.
+        first, other, *others = probabilities.unbind(1)
+        first, second = torch.maximum(first, other), torch.minimum(first, other)
+        for other in others:
             second = torch.maximum(second, torch.minimum(first, other))
             first = torch.maximum(first, other)
         return first, second

@@ -35,7 +35,7 @@ def test_ids_are_row_ids_ascending() -> None:
 
 
 def test_an_unknown_split_names_the_nearest() -> None:
-    with pytest.raises(ReActError, match="Unknown split 'tran'. Did you mean 'train'"):
+    with pytest.raises(ReActError, match=r"Unknown split 'tran'\. Did you mean 'train'"):
         small().ids("tran")
 
 

@@ -95,6 +95,12 @@ def test_log_loss_of_equal_logits_is_the_log_of_the_number_of_valid_classes() ->
     assert log_loss(logits, torch.zeros(1, 7, dtype=torch.int64)).item() == pytest.approx(math.log(3))
 
 
+def test_equal_logits_count_for_the_first_class_only() -> None:
+    labels = torch.tensor([[0, 1, 2, 0]])
+    assert accuracy(torch.zeros(1, 3, 4), labels).item() == 0.5
+    assert macro_f1(torch.zeros(1, 3, 4), labels).item() == pytest.approx(2 / 3 / 3)
+
+
 def test_calibration_error_of_a_hand_worked_case() -> None:
     # Two bins. Low: confidences .2 and .4, one right: |.5 - .3|. High: .6, .8, 1, two right: |2/3 - .8|.
     confidence = torch.tensor([[0.2, 0.4, 0.6, 0.8, 1.0]])

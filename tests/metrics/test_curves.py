@@ -69,6 +69,7 @@ def test_a_curve_that_stops_early_keeps_its_last_value_until_the_budget() -> Non
 
 def test_a_curve_beyond_the_budget_is_cut_at_the_budget() -> None:
     assert area_to_budget([0, 10, 30], [0.4, 0.8, 0.0], 15) == pytest.approx((10 * 0.6 + 5 * 0.7) / 15)
+    assert area_to_budget([0, 10, 10], [0.4, 0.6, 0.9], 10) == pytest.approx(0.5)
 
 
 def test_a_budget_at_the_start_gives_the_first_value_and_before_it_an_error() -> None:

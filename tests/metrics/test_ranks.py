@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as arrays
 from react_rl.errors import ReActError
 from react_rl.metrics import critical_difference, friedman, nemenyi, rank_strategies
 
-# Demsar 2006, table 6: area under the ROC curve of C4.5, C4.5+m, C4.5+cf, C4.5+m+cf.
+# Demsar 2006, table 6: area under the ROC curve of C4.5, C4.5+m, C4.5+cf, C4.5+m+cf. The table prints
+# 0.975 twice for the data set voting but ranks the third column ahead, hence 0.9751.
 DEMSAR = np.array(
     [
         [0.763, 0.768, 0.771, 0.798],
@@ -29,7 +30,7 @@ DEMSAR = np.array(
         [1.000, 1.000, 1.000, 1.000],
         [0.940, 0.962, 0.965, 0.962],
         [0.619, 0.666, 0.614, 0.669],
-        [0.972, 0.981, 0.975, 0.975],
+        [0.972, 0.981, 0.9751, 0.975],
         [0.957, 0.978, 0.946, 0.970],
     ]
 )

@@ -1,0 +1,59 @@
+"""One way to measure any query strategy: comparison episodes in lockstep, area under the dev curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from react_rl.acquisition.contract import QueryStrategy
+from react_rl.envs.batched import episode_streams
+from react_rl.learners.softmax import SoftmaxSettings
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.options import EpisodeOptions
+
+
+class Validation:
+    """Fixed validation episodes, shared evenly among the corpora.
+
+    Args:
+        corpora: Encoded corpora that the policy is not trained on, or other rows of the same.
+        options: Episodes like those of training.
+        n_episodes: How many; at least one for each corpus.
+        first_seed: Seed of the first episode.
+        learner: Settings of the softmax regression.
+    """
+
+    def __init__(
+        self,
+        corpora: Sequence[EncodedCorpus],
+        options: EpisodeOptions,
+        n_episodes: int,
+        first_seed: int = 1_000_000,
+        learner: SoftmaxSettings | None = None,
+    ) -> None:
+        self.corpora = list(corpora)
+        self._corpus = [i % len(corpora) for i in range(max(n_episodes, len(corpora)))]
+        self._seeds = [first_seed + i // len(corpora) for i in range(len(self._corpus))]
+        self._engine = LabelingEngine(corpora, options, len(self._corpus), ("accuracy",), learner)
+
+    def areas(self, strategy: QueryStrategy) -> npt.NDArray[np.float64]:
+        """Area under the dev accuracy curve of each episode, over the whole budget."""
+        engine, budget = self._engine, self._engine.options.budget
+        names = [self.corpora[c].name for c in self._corpus]
+        engine.reset(
+            [episode_streams(s, n) for s, n in zip(self._seeds, names, strict=True)], None, self._corpus
+        )
+        area = np.zeros(len(self._corpus))
+        while not engine.finished.all():
+            before = engine.current["accuracy"]
+            with torch.inference_mode():
+                ids = strategy.select(engine.view, engine.options.batch_size)
+            round_ = engine.step(ids)
+            area += (before + engine.current["accuracy"]) / 2 * round_.cost / budget
+            # A strategy that asks for nothing has stopped.
+            engine.stop((ids < 0).all(1).cpu().numpy())
+        return area + engine.current["accuracy"] * np.maximum(budget - engine.spent, 0.0) / budget

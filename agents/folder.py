@@ -1,0 +1,149 @@
+"""A policy on disk: a folder with safetensors weights and a JSON card. Nothing in it is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import gymnasium
+import safetensors
+import safetensors.torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from stable_baselines3.common.policies import BasePolicy
+
+from react_rl.agents.settings import ALGORITHMS, Algorithm
+from react_rl.envs.actions import ActionSpace, make_action_space
+from react_rl.envs.observations import Observation, make_observation
+from react_rl.errors import ReActError
+from react_rl.files import canonical_json, write_atomically
+
+CARD: Final = "card.json"
+WEIGHTS: Final = "policy.safetensors"
+FORMAT: Final = 1
+"""Version of the folder's layout; a folder with another number is refused."""
+
+
+class PolicyCard(BaseModel):
+    """What is needed to rebuild a policy, and what is known about how it came to be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    name: str
+    algorithm: Algorithm
+    network: dict[str, Any]
+    """Arguments of the policy's network."""
+    observation: dict[str, Any]
+    action_space: dict[str, Any]
+    reward: dict[str, Any]
+    episode: dict[str, Any]
+    trained_on: dict[str, str]
+    """Content digest of each training corpus by name."""
+    validated_on: dict[str, str]
+    """Content digest of each validation corpus by name."""
+    settings: dict[str, Any]
+    """Settings of the agent."""
+    validation: list[dict[str, float]]
+    """Mean area under the dev curve on the validation episodes, by training episodes."""
+    baselines: dict[str, float]
+    """The same number for fixed strategies on the same episodes."""
+    chosen_at: int
+    """Training episodes after which the kept weights were measured."""
+    versions: dict[str, str]
+
+
+def build_policy(
+    algorithm: str,
+    network: dict[str, Any],
+    observation_space: gymnasium.Space[Any],
+    action_space: gymnasium.Space[Any],
+) -> BasePolicy:
+    """Make a policy with fresh weights."""
+    policy_class = ALGORITHMS[algorithm].policy_aliases["MlpPolicy"]
+    policy: BasePolicy = policy_class(observation_space, action_space, lambda _: 0.0, **network)
+    policy.set_training_mode(False)
+    return policy
+
+
+def save_policy(folder: Path, policy: BasePolicy, card: PolicyCard) -> None:
+    """Write weights and card; the card comes last, so a folder with a card is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # save_model understands that Stable-Baselines3 lists shared extractors under several names.
+    part = folder / f".{WEIGHTS}.part"
+    safetensors.torch.save_model(policy, str(part))
+    part.replace(folder / WEIGHTS)
+    save_card(folder, card)
+
+
+def save_card(folder: Path, card: PolicyCard) -> None:
+    """Write the card alone."""
+    write_atomically(folder / CARD, canonical_json(card.model_dump(mode="json"), indent=2) + "\n")
+
+
+def is_policy(folder: Path) -> bool:
+    """Whether ``folder`` looks like a saved policy."""
+    return (folder / CARD).is_file()
+
+
+def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, PolicyCard]:
+    """Rebuild a policy with its observation and action space.
+
+    Raises:
+        ReActError: The folder is no policy, is damaged, or was made for another observation.
+    """
+    card = read_card(folder)
+    settings = dict(card.observation)
+    observation = make_observation(str(settings.pop("name", "")))
+    if observation.describe() != card.observation:
+        raise ReActError(
+            f"Policy {folder} expects the observation {card.observation}, this version makes "
+            f"{observation.describe()}; train it again."
+        )
+    settings = dict(card.action_space)
+    action_space = make_action_space(str(settings.pop("name", "")), **settings)
+    try:
+        policy = build_policy(card.algorithm, card.network, observation.space, action_space.space)
+        safetensors.torch.load_model(policy, str(folder / WEIGHTS))
+    except (OSError, RuntimeError, TypeError, safetensors.SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ReActError(
+            f"The weights of policy {folder} cannot be read ({reason}); train it again or copy it anew."
+        ) from error
+    return policy, observation, action_space, card
+
+
+def read_card(folder: Path) -> PolicyCard:
+    """Read and check the card of a policy folder.
+
+    Raises:
+        ReActError: There is no card, or it is damaged or of another format.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        raise ReActError(
+            f"{folder} is no policy: it has no {CARD}; name a folder that `react-rl train` wrote."
+        )
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(raw, dict) and raw.get("format") != FORMAT:
+            raise ReActError(
+                f"Policy {folder} has format {raw.get('format')!r}; this version reads format {FORMAT}."
+            )
+        return PolicyCard.model_validate(raw)
+    except (ValueError, UnicodeDecodeError) as error:
+        detail = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
+        raise ReActError(f"The card {path} is damaged ({detail}); train the policy again.") from error
+
+
+def find_policies(folders: Sequence[Path]) -> list[tuple[Path, PolicyCard]]:
+    """Policies below the given folders, by path; damaged ones are left out."""
+    found = []
+    for folder in folders:
+        for card in sorted(folder.rglob(CARD)) if folder.is_dir() else []:
+            try:
+                found.append((card.parent, read_card(card.parent)))
+            except ReActError:
+                continue
+    return found

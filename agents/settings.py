@@ -1,0 +1,111 @@
+"""What is trained and for how long, in episodes; rollout sizes follow from the length of an episode."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import gymnasium
+from pydantic import BaseModel, ConfigDict, Field
+from stable_baselines3 import A2C, DQN, PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from react_rl.errors import ReActError
+
+Algorithm = Literal["PPO", "A2C", "DQN", "SAC"]
+
+ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"PPO": PPO, "A2C": A2C, "DQN": DQN, "SAC": SAC}
+
+_SPACES: Final[dict[str, tuple[type[gymnasium.Space[Any]], ...]]] = {
+    "PPO": (gymnasium.spaces.Box, gymnasium.spaces.Discrete),
+    "A2C": (gymnasium.spaces.Box, gymnasium.spaces.Discrete),
+    "DQN": (gymnasium.spaces.Discrete,),
+    "SAC": (gymnasium.spaces.Box,),
+}
+
+
+class AgentSettings(BaseModel):
+    """How a policy is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    algorithm: Algorithm = "PPO"
+    """PPO or A2C for every action space, SAC for weigh-scores, DQN for choose-strategy."""
+    episodes: int = Field(default=4000, ge=1)
+    """Training episodes."""
+    n_envs: int = Field(default=64, ge=1)
+    """Episodes that run side by side."""
+    episodes_per_update: int = Field(default=2, ge=1)
+    """Episodes of each environment between two updates of PPO or A2C."""
+    minibatches: int = Field(default=8, ge=1)
+    """Minibatches of a PPO epoch."""
+    epochs: int = Field(default=8, ge=1)
+    """Passes of PPO over a rollout."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Step size of the policy's optimiser."""
+    gamma: float = Field(default=0.99, gt=0, le=1)
+    """Discount for each round."""
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    """Trade-off of bias and variance in the advantages of PPO and A2C."""
+    entropy_weight: float = Field(default=0.0, ge=0)
+    """Bonus for undecided policies (PPO and A2C)."""
+    log_std: float = -1.0
+    """Initial log standard deviation of continuous actions (PPO and A2C)."""
+    layers: tuple[int, ...] = (64, 64)
+    """Hidden units of the policy's and the value's network."""
+    evaluations: int = Field(default=10, ge=1)
+    """Times that the policy is measured on validation episodes; the best one is kept."""
+    evaluation_episodes: int = Field(default=64, ge=1)
+    """Validation episodes, the same each time, shared evenly among the validation corpora."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the policy's weights, its exploration and the training episodes."""
+
+
+def check_fit(settings: AgentSettings, space: gymnasium.Space[Any]) -> None:
+    """Check that the algorithm can act in ``space``.
+
+    Raises:
+        ReActError: It cannot; the algorithms that can are named.
+    """
+    if not isinstance(space, _SPACES[settings.algorithm]):
+        able = [name for name, spaces in _SPACES.items() if isinstance(space, spaces)]
+        raise ReActError(
+            f"{settings.algorithm} cannot act in the space {space}; use one of {', '.join(able)}."
+        )
+
+
+def policy_arguments(settings: AgentSettings, space: gymnasium.Space[Any]) -> dict[str, Any]:
+    """Arguments of the policy's network, as the policy card keeps them."""
+    arguments: dict[str, Any] = {"net_arch": list(settings.layers)}
+    if settings.algorithm in ("PPO", "A2C") and isinstance(space, gymnasium.spaces.Box):
+        arguments["log_std_init"] = settings.log_std
+    return arguments
+
+
+def algorithm_arguments(settings: AgentSettings, rounds: int) -> dict[str, Any]:
+    """Arguments of the algorithm for episodes of ``rounds`` rounds."""
+    shared: dict[str, Any] = {
+        "learning_rate": settings.learning_rate,
+        "gamma": settings.gamma,
+        "seed": settings.seed,
+        "device": "cpu",
+    }
+    if settings.algorithm in ("DQN", "SAC"):
+        transitions = settings.episodes * rounds
+        return shared | {
+            "buffer_size": min(transitions, 200_000),
+            "learning_starts": min(10 * settings.n_envs, transitions // 2),
+            "train_freq": 1,
+            "gradient_steps": max(settings.n_envs // 8, 1),
+            "batch_size": 256,
+        }
+    # Whole episodes in every rollout: the default of 2,048 steps would wait for hundreds of them.
+    steps = rounds * settings.episodes_per_update
+    shared |= {
+        "n_steps": steps,
+        "gae_lambda": settings.gae_lambda,
+        "ent_coef": settings.entropy_weight,
+    }
+    if settings.algorithm == "PPO":
+        rollout = steps * settings.n_envs
+        shared |= {"batch_size": max(rollout // settings.minibatches, 2), "n_epochs": settings.epochs}
+    return shared

@@ -1,0 +1,241 @@
+"""Training a policy with Stable-Baselines3 and keeping the one that validation episodes like best."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib.metadata
+import math
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+
+from react_rl.acquisition.registry import make_strategy
+from react_rl.agents.evaluation import Validation
+from react_rl.agents.folder import PolicyCard, save_card, save_policy
+from react_rl.agents.learned import LearnedStrategy
+from react_rl.agents.settings import (
+    ALGORITHMS,
+    AgentSettings,
+    algorithm_arguments,
+    check_fit,
+    policy_arguments,
+)
+from react_rl.envs.batched import BatchedLabeling
+from react_rl.envs.rewards import RewardSettings
+from react_rl.envs.sb3 import LabelingVecEnv
+
+BASELINES = ("random", "margin", "mixture")
+"""Fixed strategies whose validation areas are written beside the policy's."""
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where a training stands, for whoever shows it.
+
+    Args:
+        episodes: Training episodes finished.
+        total: Training episodes asked for.
+        validation: Mean validation area when it was last measured.
+        best: Best mean validation area so far.
+    """
+
+    episodes: int
+    total: int
+    validation: float
+    best: float
+
+
+@contextlib.contextmanager
+def preserved_random_state() -> Iterator[None]:
+    """Give back the global random states, which Stable-Baselines3 seeds and draws from."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
+class _KeepBest(BaseCallback):
+    """Measures the policy on the validation episodes and saves it whenever it is the best so far."""
+
+    def __init__(
+        self,
+        validation: Validation,
+        strategy: LearnedStrategy,
+        settings: AgentSettings,
+        save: Callable[[list[dict[str, float]], int], None],
+        report: Callable[[TrainingProgress], None] | None,
+    ) -> None:
+        super().__init__()
+        self._validation = validation
+        self._strategy = strategy
+        self._settings = settings
+        self._save = save
+        self._report = report
+        self._every = max(settings.episodes // settings.evaluations, 1)
+        self._finished = 0
+        self._next = 0
+        self.curve: list[dict[str, float]] = []
+        self.best = -math.inf
+
+    def _on_rollout_start(self) -> None:
+        if self._finished >= self._next:
+            self.measure()
+            self._next = self._finished + self._every
+
+    def _on_step(self) -> bool:
+        self._finished += int(np.sum(self.locals["dones"]))
+        return self._finished < self._settings.episodes
+
+    def _on_rollout_end(self) -> None:
+        self._tell()
+
+    def _on_training_end(self) -> None:
+        self.measure()
+
+    def measure(self) -> None:
+        """Measure the policy now; save it if it is the best."""
+        if self.curve and self.curve[-1]["episodes"] == self._finished:
+            return
+        self._strategy.policy.set_training_mode(False)
+        areas = self._validation.areas(self._strategy)
+        error = float(areas.std(ddof=1) / math.sqrt(areas.size)) if areas.size > 1 else 0.0
+        self.curve.append(
+            {
+                "episodes": float(self._finished),
+                "area": round(float(areas.mean()), 6),
+                "error": round(error, 6),
+            }
+        )
+        self.logger.record("validation/area", self.curve[-1]["area"])
+        self.logger.record("validation/episodes", self._finished)
+        if self.curve[-1]["area"] > self.best:
+            self.best = self.curve[-1]["area"]
+            self._save(self.curve, self._finished)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._report is not None and self.curve:
+            self._report(
+                TrainingProgress(
+                    min(self._finished, self._settings.episodes),
+                    self._settings.episodes,
+                    self.curve[-1]["area"],
+                    self.best,
+                )
+            )
+
+
+def train(
+    core: BatchedLabeling,
+    validation: Validation,
+    settings: AgentSettings,
+    reward: RewardSettings,
+    folder: Path,
+    name: str = "learned",
+    report: Callable[[TrainingProgress], None] | None = None,
+) -> PolicyCard:
+    """Train a policy and write the best one by validation to ``folder/policy``.
+
+    Logs go to ``folder/logs`` (CSV, and TensorBoard where it is installed); ``folder/validation.csv``
+    holds the validation curve. An interrupted training leaves the best policy so far.
+
+    Args:
+        core: Training episodes, ``settings.n_envs`` side by side.
+        validation: Validation episodes; the test split plays no part.
+        settings: Algorithm, length and seed.
+        reward: What the policy was paid for, for the card.
+        folder: Where to write.
+        name: Name of the learned strategy.
+        report: Called after each rollout and each evaluation.
+
+    Returns:
+        The card of the kept policy.
+
+    Raises:
+        ReActError: The algorithm cannot act in the action space.
+    """
+    space = core.action_space.space
+    check_fit(settings, space)
+    options = core.engine.options
+    rounds = max(round(options.budget / options.batch_size), 1)
+    network = policy_arguments(settings, space)
+    baselines = {name: round(float(validation.areas(make_strategy(name)).mean()), 6) for name in BASELINES}
+    with preserved_random_state():
+        environment = LabelingVecEnv(core)
+        environment.seed(settings.seed)
+        model = ALGORITHMS[settings.algorithm](
+            "MlpPolicy", environment, policy_kwargs=dict(network), **algorithm_arguments(settings, rounds)
+        )
+        model.set_logger(configure(str(folder / "logs"), _log_formats()))
+        strategy = LearnedStrategy(name, model.policy, core.observation, core.action_space)
+        cards: list[PolicyCard] = []
+
+        def save(curve: list[dict[str, float]], episodes: int) -> None:
+            card = PolicyCard(
+                name=name,
+                algorithm=settings.algorithm,
+                network=network,
+                observation=core.observation.describe(),
+                action_space=core.action_space.describe(),
+                reward=reward.model_dump(mode="json"),
+                episode=options.model_dump(mode="json"),
+                trained_on={c.name: c.corpus.digest() for c in core.engine.corpora},
+                validated_on={c.name: c.corpus.digest() for c in validation.corpora},
+                settings=settings.model_dump(mode="json"),
+                validation=list(curve),
+                baselines=baselines,
+                chosen_at=episodes,
+                versions=_versions(),
+            )
+            save_policy(folder / "policy", model.policy, card)
+            cards[:] = [card]
+
+        callback = _KeepBest(validation, strategy, settings, save, report)
+        try:
+            _learn(model, callback, settings.episodes * rounds * 2)
+        finally:
+            if callback.curve:
+                _write_curve(folder / "validation.csv", callback.curve)
+    card = cards[0].model_copy(update={"validation": callback.curve})
+    # The card of the kept weights shows the whole curve, also the part after them.
+    save_card(folder / "policy", card)
+    return card
+
+
+def _learn(model: BaseAlgorithm, callback: _KeepBest, steps: int) -> None:
+    # Episodes can be shorter than planned, so steps are only an upper bound; the callback counts episodes.
+    on_policy = hasattr(model, "rollout_buffer")
+    model.learn(total_timesteps=steps, callback=callback, log_interval=1 if on_policy else 100)
+
+
+def _log_formats() -> list[str]:
+    try:
+        importlib.metadata.version("tensorboard")
+    except importlib.metadata.PackageNotFoundError:
+        return ["csv"]
+    return ["csv", "tensorboard"]
+
+
+def _versions() -> dict[str, str]:
+    packages = ("react-rl", "torch", "stable-baselines3", "gymnasium", "numpy")
+    return {package: importlib.metadata.version(package) for package in packages}
+
+
+def _write_curve(path: Path, curve: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=["episodes", "area", "error"])
+        writer.writeheader()
+        writer.writerows(curve)

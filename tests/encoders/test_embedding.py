@@ -1,0 +1,87 @@
+"""A corpus is encoded once for each thing that changes its embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from react_rl.encoders import ArrayCache, EncoderSettings, TextEncoder, encode_corpus
+from react_rl.errors import ReActError
+
+
+@dataclass(frozen=True)
+class Films:
+    name: str = "films"
+    texts: tuple[str, ...] = ("good film", "a bad plot", "the film was very good")
+
+
+@dataclass
+class Counting:
+    """An encoder whose vectors are chosen by the test."""
+
+    rows: npt.NDArray[np.float32]
+    settings: EncoderSettings = field(default_factory=EncoderSettings)
+    calls: int = 0
+
+    def encode(self, texts: Sequence[str], progress: bool = True) -> npt.NDArray[np.float32]:
+        self.calls += 1
+        return self.rows
+
+    def fingerprint(self) -> dict[str, str]:
+        return {"weights": "w"}
+
+
+def test_the_second_time_nothing_is_encoded(tmp_path: Path) -> None:
+    cache, encoder = ArrayCache(tmp_path), Counting(np.eye(3, dtype=np.float32))
+    first, second = (encode_corpus(Films(), encoder, cache) for _ in range(2))
+    assert encoder.calls == 1
+    np.testing.assert_array_equal(first, second)
+    (entry,) = cache.entries()
+    assert entry.kind == "embeddings"
+    assert entry.meta["corpus"] == "films"
+    assert entry.meta["model"] == "minilm"
+    encode_corpus(Films(), encoder, None)
+    assert encoder.calls == 2
+
+
+def test_other_texts_or_another_order_make_another_entry(tmp_path: Path) -> None:
+    cache, encoder = ArrayCache(tmp_path), Counting(np.eye(3, dtype=np.float32))
+    texts = Films().texts
+    for variant in (texts, texts[::-1], ("good filma", " bad plot", texts[2]), (*texts[:2], "else")):
+        encode_corpus(Films(texts=variant), encoder, cache)
+    assert encoder.calls == len(cache.entries()) == 4
+    encode_corpus(Films(name="renamed"), encoder, cache)
+    assert encoder.calls == 4
+
+
+def test_other_settings_make_another_entry(tiny_bert: Path, tmp_path: Path) -> None:
+    cache = ArrayCache(tmp_path / "cache")
+    settings = EncoderSettings(str(tiny_bert), max_length=8, precision="fp32", device="cpu")
+    mean = encode_corpus(Films(), TextEncoder(settings), cache)
+    largest = encode_corpus(Films(), TextEncoder(replace(settings, pooling="max")), cache)
+    assert mean.shape == largest.shape == (3, 16)
+    assert not np.allclose(mean, largest)
+    assert len(cache.entries()) == 2
+    again = encode_corpus(Films(), TextEncoder(settings), cache)
+    np.testing.assert_array_equal(mean, again)
+    assert len(cache.entries()) == 2
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_embedding_that_is_not_finite_is_named_and_never_stored(tmp_path: Path, value: float) -> None:
+    rows = np.eye(3, dtype=np.float32)
+    rows[1:, 2] = value
+    cache = ArrayCache(tmp_path)
+    with pytest.raises(ReActError, match=r"2 rows of corpus 'films' are not finite, the first is row id 1;"):
+        encode_corpus(Films(), Counting(rows), cache)
+    assert cache.entries() == []
+
+
+def test_a_text_that_is_no_text_is_named_before_the_model_is_touched() -> None:
+    with pytest.raises(ReActError, match="Text 1 holds half a surrogate pair"):
+        encode_corpus(Films(texts=("good", "\udc80")), TextEncoder(EncoderSettings("./nowhere")))

@@ -1,0 +1,222 @@
+"""What a user of the wheel gets: the packages, their data files, and nothing else."""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Callable
+from email.parser import HeaderParser
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LINKED = ("agents", "envs", "experiments")
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+SETUPTOOLS: dict[str, Any] = PROJECT["tool"]["setuptools"]
+
+
+def folder_of(package: str) -> Path:
+    """Where the package-dir map puts a package, found through its longest listed parent."""
+    parts = package.split(".")
+    for length in range(len(parts), 0, -1):
+        mapped = SETUPTOOLS["package-dir"].get(".".join(parts[:length]))
+        if mapped is not None:
+            return ROOT.joinpath(mapped, *parts[length:])
+    raise AssertionError(f"{package} is in no mapped folder")
+
+
+def packages_on_disk() -> set[str]:
+    """Every folder that holds a module, below the four roots, without walking through the links."""
+    found = set()
+    for name, mapped in SETUPTOOLS["package-dir"].items():
+        for folder, below, files in os.walk(ROOT / mapped):
+            below[:] = [entry for entry in below if entry != "__pycache__"]
+            if any(file.endswith(".py") for file in files):
+                found.add(".".join([name, *Path(folder).relative_to(ROOT / mapped).parts]))
+    return found
+
+
+def expected_files() -> set[str]:
+    """The wheel's files, apart from its metadata, as the sources have them."""
+    expected = set()
+    for package in SETUPTOOLS["packages"]:
+        patterns = ["*.py", *SETUPTOOLS["package-data"].get(package, [])]
+        for path in (path for pattern in patterns for path in folder_of(package).glob(pattern)):
+            expected.add(f"{package.replace('.', '/')}/{path.name}")
+    return expected
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Standard output of a Python command; its whole output is the message where it fails."""
+    # What the caller's own environment adds to the path would hide a file missing from the wheel.
+    settings = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=cwd, env=settings, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A source distribution, and the wheel built from it, of the files that git would commit."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    copy = tmp_path_factory.mktemp("sources")
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file() or (ROOT / name).is_symlink():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
+    out = tmp_path_factory.mktemp("dist")
+    run("-m", "build", "--no-isolation", "--outdir", out, copy, cwd=copy)
+    (source,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
+    return source, wheel
+
+
+@pytest.fixture(scope="module")
+def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which pip has unpacked the wheel."""
+    target = tmp_path_factory.mktemp("installed")
+    pip = ("-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile")
+    run(*pip, "--target", target, built[1], cwd=target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def ask_installed(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Runs Python statements against the installed wheel, far from the repository."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+
+    def ask(statements: str) -> str:
+        # -I leaves out the current folder, so that only the wheel can answer.
+        code = f"import sys; sys.path.insert(0, {str(installed)!r}); {statements}"
+        return run("-I", "-c", code, cwd=elsewhere).strip()
+
+    return ask
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_the_link_that_static_tools_follow_leads_to_the_top_level_folder(name: str) -> None:
+    link = ROOT / "react_rl" / name
+    assert link.is_symlink()
+    assert os.readlink(link) == f"../{name}"
+    assert (link / "__init__.py").samefile(ROOT / name / "__init__.py")
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_git_stores_the_link_as_a_link(name: str) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--stage", f"react_rl/{name}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert listed.stdout.startswith("120000 ")
+
+
+def test_the_package_list_names_exactly_the_folders_with_modules() -> None:
+    assert sorted(SETUPTOOLS["packages"]) == sorted(packages_on_disk())
+
+
+def test_every_listed_package_has_an_init_module() -> None:
+    assert [name for name in SETUPTOOLS["packages"] if not (folder_of(name) / "__init__.py").is_file()] == []
+
+
+def test_every_data_pattern_matches_a_file() -> None:
+    unmatched = [
+        f"{package}: {pattern}"
+        for package, patterns in SETUPTOOLS["package-data"].items()
+        for pattern in patterns
+        if not any(folder_of(package).glob(pattern))
+    ]
+    assert unmatched == []
+
+
+def test_every_lower_bound_admits_the_version_that_make_installs() -> None:
+    requirements = importlib.import_module("packaging.requirements")
+    utils = importlib.import_module("packaging.utils")
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    pinned = {utils.canonicalize_name(name): version for name, version in pinned.items()}
+    extras = PROJECT["project"]["optional-dependencies"]
+    declared = [*PROJECT["project"]["dependencies"], *(line for group in extras.values() for line in group)]
+    for line in declared:
+        requirement = requirements.Requirement(line)
+        name = utils.canonicalize_name(requirement.name)
+        if name != PROJECT["project"]["name"]:
+            assert name in pinned, f"constraints.txt does not pin {name}"
+            assert requirement.specifier.contains(pinned[name]), f"{line} refuses {pinned[name]}"
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_packages_with_their_data_and_nothing_else(built: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(built[1]) as wheel:
+        names = {name for name in wheel.namelist() if not name.endswith("/")}
+    metadata = {name for name in names if PurePosixPath(name).parts[0].endswith(".dist-info")}
+    assert names - metadata == expected_files()
+    assert "react_rl/py.typed" in names
+
+
+@pytest.mark.slow
+def test_the_source_distribution_holds_each_module_once_and_no_tests_or_results(
+    built: tuple[Path, Path],
+) -> None:
+    with tarfile.open(built[0]) as source:
+        names = [PurePosixPath(*PurePosixPath(name).parts[1:]) for name in source.getnames()]
+    assert {name.parts[0] for name in names if name.parts}.isdisjoint({"tests", "results", "tools"})
+    modules = {name for name in names if name.suffix == ".py"}
+    expected = {
+        (folder_of(package) / path.name).relative_to(ROOT)
+        for package in SETUPTOOLS["packages"]
+        for path in folder_of(package).glob("*.py")
+    }
+    assert modules == {PurePosixPath(path) for path in expected}
+
+
+@pytest.mark.slow
+def test_the_wheel_says_which_pythons_it_supports_and_brings_the_command(built: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(built[1]) as wheel:
+        (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        headers = HeaderParser().parsestr(wheel.read(metadata).decode("utf-8"))
+        commands = wheel.read(metadata.replace("METADATA", "entry_points.txt")).decode("utf-8")
+    assert set(headers["Requires-Python"].split(",")) == {">=3.11", "<3.14"}
+    assert set(headers.get_all("Provides-Extra") or ()) >= {"samples", "hub", "tensorboard", "dev"}
+    assert "react-rl = react_rl.experiments.cli:main" in commands
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", SETUPTOOLS["packages"])
+def test_an_installed_wheel_imports_its_own_files(
+    package: str, installed: Path, ask_installed: Callable[[str], str]
+) -> None:
+    file = ask_installed(f"import {package} as package; print(package.__file__)")
+    assert Path(file).is_relative_to(installed)
+
+
+@pytest.mark.slow
+def test_the_command_of_an_installed_wheel_can_be_called(
+    installed: Path, ask_installed: Callable[[str], str]
+) -> None:
+    answer = ask_installed(
+        "from react_rl.experiments import cli; print(callable(cli.main), cli.__file__, sep='\\n')"
+    )
+    called, file = answer.splitlines()
+    assert called == "True"
+    assert Path(file).is_relative_to(installed)
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_knows_its_version(ask_installed: Callable[[str], str]) -> None:
+    assert ask_installed("import react_rl; print(react_rl.__version__)") == PROJECT["project"]["version"]
