@@ -122,9 +122,7 @@ def read_card(folder: Path) -> PolicyCard:
     """
     path = folder / CARD
     if not path.is_file():
-        raise ReActError(
-            f"{folder} is no policy: it has no {CARD}; name a folder that `react-rl train` wrote."
-        )
+        raise ReActError(f"{folder} is no policy: it has no {CARD}; name one that `react-rl train` wrote.")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(raw, dict) and raw.get("format") != FORMAT:

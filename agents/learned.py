@@ -46,6 +46,11 @@ class LearnedStrategy:
         actions, _ = self.policy.predict(self.observation.observe(view), deterministic=True)
         return np.asarray(actions)
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Features that a weigh-scores policy weighs; none for other action spaces."""
+        return self.action_space.features if isinstance(self.action_space, WeighScores) else ()
+
     def weights(self, view: PoolView) -> npt.NDArray[np.float32] | None:
         """Feature weights ``(E, F)`` of a weigh-scores policy now; None for other action spaces."""
         if isinstance(self.action_space, WeighScores):

@@ -17,7 +17,7 @@ import torch
 from react_rl.envs.actions import ActionSpace
 from react_rl.envs.observations import Observation
 from react_rl.envs.rewards import Reward, RewardSettings
-from react_rl.errors import ReActError
+from react_rl.errors import unknown
 from react_rl.learners.softmax import SoftmaxSettings
 from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.encoded import EncodedCorpus
@@ -103,9 +103,7 @@ class BatchedLabeling:
             ReActError: The environment has no such corpus.
         """
         if name not in self._corpus_index:
-            raise ReActError(
-                f"This environment has no corpus {name!r}; it has {', '.join(self._corpus_index)}."
-            )
+            raise unknown("corpus of this environment", name, self._corpus_index)
         return self._corpus_index[name]
 
     def reset(

@@ -16,6 +16,7 @@ from react_rl.errors import ReActError
 from react_rl.learners.softmax import SoftmaxSettings
 from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.validation import validated
 
 SYNTHETIC_EPISODE = EpisodeOptions(pool_size=200, dev_size=100, initial_size=6, budget=40, batch_size=4)
 """Episode of the corpus that is generated in code: small enough for a test of an agent's code."""
@@ -72,9 +73,9 @@ def build_environment(
     if isinstance(reward, str):
         reward = {"kind": reward}
     if not isinstance(reward, RewardSettings):
-        reward = RewardSettings.model_validate(dict(reward))
+        reward = validated(RewardSettings, reward, "Reward")
     if episode is None:
         episode = default
     elif not isinstance(episode, EpisodeOptions):
-        episode = EpisodeOptions.model_validate({**default.model_dump(), **episode})
+        episode = validated(EpisodeOptions, {**default.model_dump(), **episode}, "Episode options")
     return BatchedLabeling(corpora, episode, action_space, observation, reward, n_episodes, learner)

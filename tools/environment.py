@@ -98,6 +98,7 @@ def run(command: "list[str]", lock: int) -> None:
         EnvironmentFailure: if the command fails.
     """
     settings = {key: value for key, value in os.environ.items() if key not in MISLEADING}
+    settings["PYTHONWARNINGS"] = "ignore"  # setuptools prints a page about editable installations
     if subprocess.run(command, pass_fds=(lock,), env=settings, check=False).returncode:
         raise EnvironmentFailure(
             f"`{' '.join(command)}` failed for the reason above; the same make command tries again."

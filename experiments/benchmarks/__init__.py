@@ -1,0 +1,1 @@
+"""Benchmarks: measured speed beside peers, each with the command that makes its table."""

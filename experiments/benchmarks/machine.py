@@ -1,4 +1,4 @@
-"""What a benchmark ran on: processor, cores, memory bandwidth, versions. Nothing that names a person or place."""
+"""What a benchmark ran on: processor, cores, memory bandwidth, versions. Nothing names a person or place."""
 
 from __future__ import annotations
 
@@ -42,11 +42,8 @@ def read_bandwidth(mebibytes: int = 256) -> float:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
-        fields = dict(
-            (part.strip() for part in line.split(":", 1))
-            for line in info.read_text().split("\n\n")[0].splitlines()
-            if ":" in line
-        )
+        lines = info.read_text().split("\n\n")[0].splitlines()
+        fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         if "model name" in fields:
             family = f"family {fields.get('cpu family', '?')}, model {fields.get('model', '?')}"
             return f"{fields['model name']} ({family})"

@@ -1,0 +1,1 @@
+"""Packaged configs: YAML files that `react-rl train` and `react-rl compare` take by name."""

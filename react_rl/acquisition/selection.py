@@ -26,7 +26,7 @@ def top_columns(view: PoolView, scores: Tensor, n: int) -> Tensor:
     values, columns = scores.topk(count, dim=1)
     best = values.cpu().numpy()
     tied = ((best[:, 1:] == best[:, :-1]) & (best[:, 1:] > -np.inf)).any(1)
-    for episode in np.flatnonzero(tied):
+    for episode in np.flatnonzero(tied).tolist():
         shuffled = torch.from_numpy(view.generator(episode).permutation(width)).to(view.device)
         order = scores[episode, shuffled].argsort(descending=True, stable=True)
         columns[episode] = shuffled[order[:count]]
@@ -97,6 +97,8 @@ def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: i
     weight = weights[:, list(features).index(NOVELTY), None]
     nearest = view.nearest_labelled
     mean, deviation = _moments(view, -nearest)
+    # Rows equally far from the labelled ones stop being so with the first pick.
+    deviation = torch.where(deviation.isinf(), 1.0, deviation)
     free = view.available
     picks = []
     for _ in range(n):

@@ -159,6 +159,11 @@ class TextEncoder:
         result: npt.NDArray[np.float32] = pooled.numpy()[table.row_of]
         return result
 
+    @property
+    def tokenizer(self) -> Any:
+        """The model's own tokenizer; cost models count tokens with it."""
+        return self._loaded[1]
+
     @cached_property
     def _folder(self) -> Path:
         return locate(self.settings.model)

@@ -85,7 +85,6 @@ class SoftmaxRegression:
         self._onehot = torch.zeros(n_episodes, n_classes, self._capacity, device=self.device)
         self._live = torch.zeros(n_episodes, self._capacity, device=self.device)
         self._columns = torch.zeros(n_episodes, self._capacity, dtype=torch.int64, device=self.device)
-        self._reset_inverse(self._everyone)
         self.steps = 0
         """Solver steps since construction, for profiling."""
 
@@ -146,7 +145,7 @@ class SoftmaxRegression:
         self._onehot[episodes] = 0.0
         self._live[episodes] = 0.0
         self._columns[episodes] = 0
-        self._reset_inverse(episodes)
+        self._inverse[episodes] = 0.0
         if episodes.numel() == self._shape[0]:
             self._unanswered = False
         for episode in episodes.tolist():
@@ -155,7 +154,6 @@ class SoftmaxRegression:
     def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
         """Append the new rows to the given episodes and refit these from where they stood, in place."""
         everyone = episodes.numel() == self._shape[0]
-        chosen = slice(None) if everyone else episodes
         used = self._used if everyone else [self._used[e] for e in episodes.tolist()]
         batch = labels.shape[1]
         before, after = max(used), max(used) + batch
@@ -167,13 +165,18 @@ class SoftmaxRegression:
         # Slots without a label weigh nothing; where there are none, nothing has to be masked.
         gaps = self._unanswered or not lockstep
 
-        rows, inverse, dual = self._rows[chosen], self._inverse[chosen], self._dual[chosen]
-        onehot, alive, where = self._onehot[chosen], self._live[chosen], self._columns[chosen]
-        logits = self._logits[chosen]
-        place, square = self._places(used, batch, lockstep)
-        self._border(
-            inverse, place, square, before, live, columns, similarity, alive if gaps else None, where
-        )
+        state = (
+            self._rows, self._inverse, self._dual, self._onehot, self._live, self._columns, self._logits,
+        )  # fmt: skip
+        part = state if everyone else tuple(array[episodes] for array in state)
+        rows, inverse, dual, onehot, alive, where, logits = part
+        slots = torch.arange(before, after, device=self.device).expand(len(used), -1)  # (R, b)
+        place: tuple[slice | Tensor, slice | Tensor] = (slice(None), slice(before, after))
+        if not lockstep:
+            behind = torch.tensor(used, device=self.device)[:, None] - before
+            slots = slots + behind
+            place = (self._everyone[: len(used), None], slots)
+        self._border(inverse, slots, before, live, columns, similarity, alive if gaps else None, where)
         rows[place] = similarity if answered else torch.where(live[:, :, None], similarity, _FAR)
         # A missing label (-1) equals no class.
         onehot.transpose(1, 2)[place] = (labels[:, :, None] == self._classes).to(onehot)
@@ -187,32 +190,19 @@ class SoftmaxRegression:
         self._refit(inverse[:, :after, :after], weights, onehot[:, :, :after], mask, fitted, taught)
         shift = self.settings.bias**2 * weights.sum(2, keepdim=True)  # (R, C, 1)
         if self._mixed_classes:
-            shift += self._class_bias[chosen]
+            shift += self._class_bias if everyone else self._class_bias[episodes]
         torch.bmm(weights, rows[:, :after], out=logits)
         logits += shift
         if not everyone:
-            self._rows[chosen], self._inverse[chosen], self._dual[chosen] = rows, inverse, dual
-            self._onehot[chosen], self._live[chosen], self._columns[chosen] = onehot, alive, where
-            self._logits[chosen] = logits
+            for whole, changed in zip(state, part, strict=True):
+                whole[episodes] = changed
         for episode in episodes.tolist():
             self._used[episode] += batch
-
-    def _places(
-        self, used: list[int], batch: int, lockstep: bool
-    ) -> tuple[tuple[Tensor | slice, ...], tuple[Tensor | slice, ...]]:
-        """Index of the next ``batch`` slots of episodes in arrays ``(R, n, ...)``, and in ``(R, n, n)``."""
-        if lockstep:
-            new = slice(used[0], used[0] + batch)
-            return (slice(None), new), (slice(None), new, new)
-        index = torch.arange(len(used), device=self.device)[:, None]
-        slots = torch.tensor(used, device=self.device)[:, None] + torch.arange(batch, device=self.device)
-        return (index, slots), (index[:, :, None], slots[:, :, None], slots[:, None, :])
 
     def _border(
         self,
         inverse: Tensor,
-        place: tuple[Tensor | slice, ...],
-        square: tuple[Tensor | slice, ...],
+        slots: Tensor,
         before: int,
         live: Tensor,
         columns: Tensor,
@@ -220,8 +210,12 @@ class SoftmaxRegression:
         alive: Tensor | None,
         where: Tensor,
     ) -> None:
-        """Extend ``inverse`` = (K/4 + l2)^-1 by the new rows (block inversion), in place."""
-        batch = columns.shape[1]
+        """Extend ``inverse`` = (K/4 + l2)^-1 by the new rows (block inversion), in place.
+
+        With the kernel ``cross`` between new and old rows and S the Schur complement of the old ones, the
+        inverse grows by V^T S^-1 V, V = [cross inverse, -1]; it holds zeros where there is no slot yet.
+        """
+        batch, after = columns.shape[1], before + columns.shape[1]
         reached = torch.cat([where[:, :before], columns], 1)  # (R, n + b)
         kernel = similarity.gather(2, reached[:, None, :].expand(-1, batch, -1))  # (R, b, n + b)
         kernel.add_(self.settings.bias**2).mul_(CURVATURE)
@@ -231,19 +225,12 @@ class SoftmaxRegression:
         cross, corner = kernel[:, :, :before], kernel[:, :, before:]
         # The diagonal is exact for unit rows, and a slot without a row stands alone.
         corner.diagonal(dim1=1, dim2=2).add_(self.settings.l2)
-        if before == 0:
-            inverse[square] = torch.linalg.inv_ex(corner).inverse
-            return
-        old = inverse[:, :before, :before]
-        reach = torch.bmm(cross, old)  # (R, b, n)
+        reach = torch.bmm(cross, inverse[:, :before, :before])  # (R, b, n)
         schur = torch.baddbmm(corner, reach, cross.transpose(1, 2), alpha=-1.0)
-        corner = torch.linalg.inv_ex(schur).inverse
-        side = torch.bmm(corner, reach)  # (R, b, n)
-        old += torch.bmm(reach.transpose(1, 2), side)
-        side.neg_()
-        inverse[(*place, slice(before))] = side
-        inverse.transpose(1, 2)[(*place, slice(before))] = side
-        inverse[square] = corner
+        border = torch.nn.functional.pad(reach, (0, batch))  # (R, b, n + b)
+        border.scatter_(2, slots[:, :, None], -1.0)
+        grown = torch.bmm(torch.linalg.inv_ex(schur).inverse, border)
+        inverse[:, :after, :after].add_(torch.bmm(border.transpose(1, 2), grown))
 
     def _refit(
         self,
@@ -282,12 +269,6 @@ class SoftmaxRegression:
         pad = torch.nn.functional.pad
         self._rows = pad(self._rows, (0, 0, 0, extra), value=_FAR)
         self._inverse = pad(self._inverse, (0, extra, 0, extra))
-        tail = range(self._capacity, self._capacity + extra)
-        self._inverse[:, tail, tail] = 1.0 / self.settings.l2
         self._dual, self._onehot = pad(self._dual, (0, extra)), pad(self._onehot, (0, extra))
         self._live, self._columns = pad(self._live, (0, extra)), pad(self._columns, (0, extra))
         self._capacity += extra
-
-    def _reset_inverse(self, episodes: Tensor) -> None:
-        eye = torch.eye(self._capacity, device=self.device) / self.settings.l2
-        self._inverse[episodes] = eye

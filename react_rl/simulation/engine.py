@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError, unknown
+from react_rl.learners.protocol import INVALID_LOGIT
 from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
 from react_rl.metrics.classification import METRICS
 from react_rl.seeding import Streams
@@ -250,6 +251,20 @@ class LabelingEngine:
         self.finished = self.finished | self._cannot_buy()
         bought = np.where(wanted, numbers, -1)
         return Round(bought, cost, {k: v.copy() for k, v in self._current.items()}, self.finished.copy())
+
+    @torch.inference_mode()
+    def scores(self, embeddings: Tensor) -> Tensor:
+        """Scores ``(E, C, T)`` that the present models give to other rows ``(T, D)``, e.g. of a test split.
+
+        The engine itself never asks for this: rewards and views see pool and dev only.
+        """
+        ids = self._ids.gather(1, self.learner.slot_columns())
+        labelled = torch.stack(
+            [self.corpus_of(e).embeddings[ids[e].clamp(max=self.corpus_of(e).corpus.n_rows - 1)] for e in range(self.n_episodes)]
+        )
+        weights, intercept = self.learner.primal(labelled)
+        scores = torch.matmul(weights, embeddings.T) + intercept[:, :, None]
+        return scores.masked_fill_(~self._class_mask[:, :, None], INVALID_LOGIT)
 
     def stop(self, episodes: npt.NDArray[np.bool_]) -> None:
         """End episodes ``(E,)`` by decision; they buy nothing more. Mutates."""

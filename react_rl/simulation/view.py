@@ -134,7 +134,7 @@ class PoolView:
         if n_classes > 16 or probabilities.numel() < _FEW:
             best = probabilities.topk(2, dim=1).values
             return best[:, 0], best[:, 1]
-        # For many numbers, a running pair of maxima over the class axis reads memory in order, which topk does not.
+        # A running pair of maxima over the class axis reads memory in order, which topk does not.
         first, other, *others = probabilities.unbind(1)
         first, second = torch.maximum(first, other), torch.minimum(first, other)
         for other in others:
@@ -161,7 +161,8 @@ class PoolView:
     @cached_property
     def predicted(self) -> Tensor:
         """Most probable class ``(E, P)`` int64."""
-        return self.logits.argmax(1)
+        # Along a middle axis torch's max is several times faster than its argmax.
+        return self.logits.max(1).indices
 
     @cached_property
     def nearest_labelled(self) -> Tensor:

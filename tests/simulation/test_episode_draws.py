@@ -159,7 +159,7 @@ def test_a_subset_with_fewer_rows_than_asked_for_takes_what_there_is() -> None:
 
 def test_a_failed_draw_leaves_the_running_episodes_alone() -> None:
     data = lopsided()
-    engine = LabelingEngine([data], options(classes=(2, 2), pool_size=40, initial_size=26, budget=10), 1)
+    engine = LabelingEngine([data], options(classes=(2, 2), pool_size=60, initial_size=40, budget=10), 1)
 
     def draws(seed: int) -> bool:
         try:

@@ -1,0 +1,185 @@
+"""The command `react-rl`: demo, train, compare, plot, list, cache."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from react_rl import __version__
+from react_rl.errors import ReActError
+
+RESULTS: Final = Path("results")
+
+_EPILOG: Final = """\
+examples:
+  react-rl demo                                     train on half of the rows, compare on the other half
+  react-rl compare my.yaml --seeds 8                any key of the config can be overridden
+  react-rl train demo-train --agent.episodes 2000   a packaged config by name
+  react-rl plot results/demo                        draw tables and figures again
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="react-rl",
+        description="Learned acquisition: train and compare policies that choose what to label.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"react-rl {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="train a policy and compare it, on corpora that come from PyPI")
+    demo.add_argument("--results", type=Path, default=RESULTS, help="folder for results (default: results)")
+    demo.add_argument("--episodes", type=int, help="training episodes")
+    demo.add_argument("--seeds", type=int, help="paired seeds of the comparison")
+
+    for name, about in (
+        ("train", "train a policy"),
+        ("compare", "compare query strategies and policies; run it again to go on where it stopped"),
+    ):
+        command = commands.add_parser(
+            name,
+            help=about,
+            description=f"{about.capitalize()}. Further arguments override the config: --section.key value.",
+        )
+        command.add_argument("config", help="a YAML file, or the name of a packaged config")
+        command.add_argument("--results", type=Path, default=RESULTS, help="folder for results")
+        command.add_argument("--dry-run", action="store_true", help="say what would run, and stop")
+
+    plot = commands.add_parser("plot", help="draw tables and figures of a comparison")
+    plot.add_argument("folder", type=Path, help="results/NAME")
+
+    listing = commands.add_parser("list", help="list what there is")
+    listing.add_argument("what", choices=("corpora", "strategies", "envs", "policies", "configs"))
+    listing.add_argument("--results", type=Path, default=RESULTS, help="where to look for policies")
+
+    cache = commands.add_parser("cache", help="show or clear the cache of embeddings")
+    cache.add_argument("--clear", action="store_true", help="remove every entry")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status (2 for a mistake in the input)."""
+    parser = _parser()
+    known, overrides = parser.parse_known_args(arguments)
+    if overrides and known.command not in ("train", "compare"):
+        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+    try:
+        return _run(known, overrides)
+    except ReActError as error:
+        print(f"react-rl: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "react-rl: stopped. Finished runs are kept; the same command goes on where it stopped.",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`react-rl list | head`): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(known: argparse.Namespace, overrides: list[str]) -> int:
+    # Commands load what they need: `react-rl --help` must not wait for torch.
+    if known.command == "demo":
+        from react_rl.experiments.demo import run_demo
+
+        return run_demo(known.results, known.episodes, known.seeds)
+    if known.command == "train":
+        return _train(known, overrides)
+    if known.command == "compare":
+        return _compare(known, overrides)
+    if known.command == "plot":
+        return _plot(known.folder)
+    if known.command == "list":
+        from react_rl.experiments.listings import LISTINGS
+
+        show: Callable[[Path], None] = LISTINGS[known.what]
+        show(known.results)
+        return 0
+    from react_rl.experiments.listings import show_cache
+
+    show_cache(clear=known.clear)
+    return 0
+
+
+def _train(known: argparse.Namespace, overrides: list[str]) -> int:
+    from react_rl.experiments.config import TrainConfig, load_config
+    from react_rl.experiments.screen import console, training_progress
+    from react_rl.experiments.train import run_training
+
+    config = load_config(TrainConfig, known.config, overrides)
+    if known.dry_run:
+        console.print(
+            f"Would train {config.agent.algorithm} for {config.agent.episodes} episodes on "
+            f"{', '.join(c.name or c.corpus for c in config.corpora)} and write "
+            f"{known.results / config.name / 'policy'}.",
+            highlight=False,
+        )
+        return 0
+    with training_progress() as report:
+        trained = run_training(config, known.results, report)
+    card = trained.card
+    console.print(f"Policy: {trained.folder}", highlight=False)
+    best = max(point["area"] for point in card.validation)
+    console.print(
+        f"Validation area {best:.4f} after {card.chosen_at} episodes; "
+        + ", ".join(f"{name} {area:.4f}" for name, area in card.baselines.items()),
+        highlight=False,
+    )
+    return 0
+
+
+def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
+    from react_rl.experiments.compare import compare
+    from react_rl.experiments.config import CompareConfig, load_config
+    from react_rl.experiments.screen import console, run_progress
+    from react_rl.experiments.strategies import label, resolve
+
+    config = load_config(CompareConfig, known.config, overrides)
+    for strategy in config.strategies:
+        resolve(strategy)
+    if known.dry_run:
+        names = [label(strategy) for strategy in config.strategies]
+        corpora = [c.name or c.corpus for c in config.corpora]
+        console.print(
+            f"Would play {len(names) * len(corpora) * config.seeds} runs: {len(names)} strategies "
+            f"({', '.join(names)}) x {len(corpora)} corpora ({', '.join(corpora)}) x {config.seeds} seeds, "
+            f"and write {known.results / config.name}.",
+            highlight=False,
+        )
+        return 0
+    with run_progress() as report:
+        outcome = compare(config, known.results, report)
+    console.print(
+        f"{outcome.played} runs played, {outcome.kept} kept from before, {len(outcome.failures)} failed.",
+        highlight=False,
+    )
+    if len(outcome.failures) < len(outcome.runs):
+        _plot(outcome.folder.folder)
+    for reason in dict.fromkeys(failure["reason"] for failure in outcome.failures):
+        print(f"react-rl: failed runs: {reason}", file=sys.stderr)
+    return 1 if outcome.failures else 0
+
+
+def _plot(folder: Path) -> int:
+    from react_rl.experiments.figures import draw_all
+    from react_rl.experiments.screen import show_results
+    from react_rl.experiments.summary import read_results, summarise, write_tables
+
+    results = read_results(folder)
+    table = summarise(results)
+    write_tables(folder, results, table)
+    show_results(table, results, draw_all(folder, results, table), folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

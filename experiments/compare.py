@@ -1,0 +1,257 @@
+"""Running a comparison: plan the runs, play what is missing in blocks of seeds, write a file for each."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from react_rl import __version__
+from react_rl.data.corpus import Corpus
+from react_rl.encoders.transformer import TextEncoder, resolve_device
+from react_rl.errors import ReActError
+from react_rl.experiments.config import CompareConfig
+from react_rl.experiments.corpora import prepare
+from react_rl.experiments.episodes import play
+from react_rl.experiments.results import SCHEMA, ResultFolder, RunId, circumstances
+from react_rl.experiments.strategies import identity, label, resolve
+from react_rl.files import canonical_json, digest
+from react_rl.simulation.draw import check_fit
+from react_rl.simulation.encoded import EncodedCorpus
+
+BLOCK: Final = 32
+"""Seeds that are played in lockstep. Blocks begin at multiples of this, whatever is already finished, so
+that a comparison which was stopped computes the same numbers in the same company."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A strategy on a corpus with up to ``BLOCK`` seeds."""
+
+    corpus: str
+    strategy: str
+    runs: tuple[RunId, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a comparison.
+
+    Args:
+        folder: Where the results lie.
+        runs: All runs of the plan.
+        played: Runs played now.
+        kept: Runs that were finished before.
+        failures: Failed runs with their reasons.
+    """
+
+    folder: ResultFolder
+    runs: list[RunId]
+    played: int
+    kept: int
+    failures: list[dict[str, str]]
+
+
+def plan(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[RunId]:
+    """List the runs of a comparison, each with the key of everything that determines its result."""
+    encoder = TextEncoder(config.encoder.settings(config.device)).fingerprint()
+    shared = canonical_json(
+        {
+            "schema": SCHEMA,
+            "version": __version__,
+            "encoder": encoder,
+            "learner": config.learner.model_dump(mode="json"),
+            "episode": config.episode.model_dump(mode="json"),
+            "metrics": list(config.metrics),
+            "test_size": config.test_size,
+            "device": resolve_device(config.device).type,
+        }
+    )
+    names = [label(strategy) for strategy in config.strategies]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ReActError(
+            f"Two strategies are called {twice[0]!r}; train one of the policies under another name."
+        )
+    contents = [corpus.corpus.digest() for corpus in corpora]
+    identities = [identity(strategy) for strategy in config.strategies]
+    return [
+        RunId(corpus.name, name, seed, digest(shared, content, corpus.name, who, str(seed)))
+        for corpus, content in zip(corpora, contents, strict=True)
+        for name, who in zip(names, identities, strict=True)
+        for seed in range(config.first_seed, config.first_seed + config.seeds)
+    ]
+
+
+def blocks(runs: Sequence[RunId], finished: Callable[[RunId], bool]) -> list[Block]:
+    """Group runs into blocks of seeds and keep those in which something is missing."""
+    groups: dict[tuple[str, str, int], list[RunId]] = defaultdict(list)
+    for run in runs:
+        groups[run.corpus, run.strategy, run.seed // BLOCK].append(run)
+    return [
+        Block(corpus, strategy, tuple(members))
+        for (corpus, strategy, _), members in groups.items()
+        if not all(finished(run) for run in members)
+    ]
+
+
+def compare(
+    config: CompareConfig,
+    results: Path,
+    report: Callable[[int, int], None] | None = None,
+    progress: bool = True,
+) -> Outcome:
+    """Run what is missing of a comparison.
+
+    Args:
+        config: What to compare.
+        results: Folder that holds the folders of all comparisons.
+        report: Called with finished and all runs, first before anything is played.
+        progress: Show the encoder's progress.
+
+    Raises:
+        ReActError: Something in the config does not exist or does not fit; nothing was written then.
+    """
+    for strategy in config.strategies:
+        resolve(strategy)
+    corpora = prepare(config.corpora, config.encoder, config.device, progress)
+    for corpus in corpora:
+        check_fit(corpus.corpus, config.episode)
+        if corpus.corpus.ids("test").size == 0:
+            raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
+    runs = plan(config, corpora)
+    if config.reference not in {run.strategy for run in runs}:
+        raise ReActError(
+            f"The reference strategy {config.reference!r} is not compared; "
+            f"choose one of {', '.join(dict.fromkeys(run.strategy for run in runs))}."
+        )
+    folder = ResultFolder(results / config.name)
+    todo = blocks(runs, folder.finished)
+    kept = sum(folder.finished(run) for run in runs)
+    folder.write_plan(config.model_dump(mode="json"), runs)
+    done = kept
+    if report is not None:
+        report(done, len(runs))
+    failures: list[dict[str, str]] = []
+    around = circumstances(str(resolve_device(config.device)))
+    named = {label(strategy): strategy for strategy in config.strategies}
+    by_name = {corpus.name: corpus for corpus in corpora}
+    for block, written, reason in _play_all(todo, config, folder, named, by_name, around):
+        if reason is not None:
+            failures += [
+                {"corpus": run.corpus, "strategy": run.strategy, "seed": str(run.seed), "reason": reason}
+                for run in block.runs
+            ]
+        done += written
+        if report is not None:
+            report(done, len(runs))
+    folder.write_failures(failures)
+    return Outcome(folder, runs, done - kept, kept, failures)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """All that a worker process needs to play one block."""
+
+    block: Block
+    config: CompareConfig
+    folder: Path
+    strategy: str
+    corpus: Corpus
+    embeddings: npt.NDArray[np.float32]
+    density: npt.NDArray[np.float32]
+    around: dict[str, Any]
+
+
+def _play_all(
+    todo: Sequence[Block],
+    config: CompareConfig,
+    folder: ResultFolder,
+    named: dict[str, str],
+    corpora: dict[str, EncodedCorpus],
+    around: dict[str, Any],
+) -> Iterator[tuple[Block, int, str | None]]:
+    device = resolve_device(config.device)
+    jobs = config.jobs or (1 if device.type == "cuda" else joblib.cpu_count())
+    jobs = max(min(jobs, len(todo)), 1)
+    tasks = (
+        _Task(
+            block,
+            config,
+            folder.folder,
+            named[block.strategy],
+            corpora[block.corpus].corpus,
+            corpora[block.corpus].embeddings.cpu().numpy(),
+            corpora[block.corpus].density.cpu().numpy(),
+            around,
+        )
+        for block in todo
+    )
+    if jobs == 1:
+        # In this process the encoded corpora are at hand, on the GPU if there is one.
+        for task in tasks:
+            yield _play_block(task, corpora[task.block.corpus])
+        return
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
+    yield from parallel(joblib.delayed(_play_block)(task) for task in tasks)
+
+
+def _play_block(task: _Task, corpus: EncodedCorpus | None = None) -> tuple[Block, int, str | None]:
+    """Play a block and write the run files that are missing; also the entry point of a worker process."""
+    block, config, folder = task.block, task.config, ResultFolder(task.folder)
+    try:
+        with _one_thread():
+            encoded = corpus or EncodedCorpus(
+                task.corpus,
+                torch.from_numpy(np.array(task.embeddings)),
+                torch.from_numpy(np.array(task.density)),
+                torch.from_numpy(task.corpus.targets.copy()),
+                torch.from_numpy(task.corpus.cost.copy()),
+            )
+            played = play(
+                encoded,
+                resolve(task.strategy),
+                [run.seed for run in block.runs],
+                config.episode,
+                config.metrics,
+                config.test_size,
+                config.learner.settings(),
+            )
+    except Exception as error:  # a failed block is reported with its reason and must not end the others
+        return block, 0, f"{type(error).__name__}: {error}"
+    written = 0
+    share = len(block.runs)
+    for run, result in zip(block.runs, played.results, strict=True):
+        if folder.finished(run):
+            continue
+        own = task.around | {
+            "key": run.key,
+            "process": os.getpid(),
+            "threads": 1,
+            "runs_in_lockstep": share,
+            "selection_seconds": played.selection_seconds / share,
+            "training_seconds": played.training_seconds / share,
+        }
+        folder.write_run(run, {"schema": SCHEMA} | asdict(run) | result, own)
+        written += 1
+    return block, written, None
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    # The products of one round are small: threads cost more than they bring, and workers share the cores.
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

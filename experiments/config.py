@@ -1,0 +1,227 @@
+"""The two configs, `train` and `compare`: frozen models, read from YAML, overridden on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import tyro
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from react_rl.agents.settings import AgentSettings
+from react_rl.encoders.transformer import EncoderSettings
+from react_rl.envs.rewards import RewardSettings
+from react_rl.errors import ReActError, unknown
+from react_rl.learners.softmax import SoftmaxSettings
+from react_rl.metrics.classification import METRICS
+from react_rl.simulation.options import EpisodeOptions
+from react_rl.validation import explain, validated
+
+CONFIGS = "react_rl.experiments.configs"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CorpusConfig(_Frozen):
+    """One corpus, and which of its rows take part."""
+
+    corpus: str
+    """Built-in name, a file (CSV, TSV, JSONL, Parquet; .gz), a folder, or hub:owner/name."""
+    name: str | None = None
+    """Name in tables and figures; the default is the corpus's own."""
+    text: str = "text"
+    """Column of the texts (files and hub)."""
+    label: str = "label"
+    """Column of the labels (files and hub)."""
+    splits: str | None = None
+    """Column that names the split of each row (files)."""
+    cost: str = "uniform"
+    """Cost of a label: uniform, words, tokens, or column:NAME."""
+    half: Literal["first", "second"] | None = None
+    """Use only one half of the rows, so that the other half can tell how a policy generalises."""
+    max_rows: int | None = Field(default=None, ge=10)
+    """Keep this many rows, drawn by seed 0."""
+
+
+class EncoderConfig(_Frozen):
+    """How texts become vectors."""
+
+    model: str = "minilm"
+    """minilm (embedded), a local folder, or a hub name."""
+    pooling: Literal["mean", "cls", "max"] = "mean"
+    """How token vectors become one."""
+    max_length: int = Field(default=256, ge=2)
+    """Tokens kept of each text."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the forward pass."""
+    prefix: str = ""
+    """Put before each text, e.g. 'query: ' for E5 models."""
+
+    def settings(self, device: str) -> EncoderSettings:
+        """Settings of the encoder on ``device``."""
+        return EncoderSettings(**self.model_dump(), device=device)
+
+
+class LearnerConfig(_Frozen):
+    """The model that is trained on bought labels: softmax regression on frozen embeddings."""
+
+    l2: float = Field(default=0.1, gt=0)
+    """Weight of the squared norm; 0.1 is C = 10 in scikit-learn."""
+    bias: float = Field(default=0.1, gt=0)
+    """Scale of the penalised intercept; large values leave it free."""
+    tolerance: float = Field(default=1e-2, gt=0)
+    """A refit ends when no entry of the gradient exceeds this."""
+    max_steps: int = Field(default=20, ge=1)
+    """Most steps of one refit."""
+
+    def settings(self) -> SoftmaxSettings:
+        """Settings of the softmax regression."""
+        return SoftmaxSettings(**self.model_dump())
+
+
+class ActionConfig(_Frozen):
+    """What the policy decides."""
+
+    name: Literal["weigh-scores", "choose-strategy"] = "weigh-scores"
+    """Weigh acquisition features, or choose a query strategy in each round."""
+    stop: bool = False
+    """Offer an action that ends the episode (useful with reward.cost_weight above 0)."""
+    features: tuple[str, ...] | None = None
+    """weigh-scores: which features; the default is all of margin, entropy, density, novelty, balance."""
+    center: dict[str, float] | None = None
+    """weigh-scores: feature weights at action 0, e.g. those of the mixture."""
+    reach: float | None = None
+    """weigh-scores: how far an action moves the weights from the center."""
+    strategies: tuple[str, ...] | None = None
+    """choose-strategy: the strategies to choose from."""
+
+    def settings(self) -> dict[str, Any]:
+        """Settings for ``make_action_space``, only those given."""
+        return {k: v for k, v in self.model_dump().items() if v is not None}
+
+
+class TrainConfig(_Frozen):
+    """Train a policy."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Results go to results/NAME."""
+    corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
+    """Corpora that training episodes are drawn from."""
+    validation: tuple[CorpusConfig, ...] = ()
+    """Corpora that choose the best policy; empty means fresh episodes of the training corpora."""
+    strategy: str = "learned"
+    """Name of the learned strategy in tables and figures."""
+    encoder: EncoderConfig = EncoderConfig()
+    """Frozen encoder."""
+    learner: LearnerConfig = LearnerConfig()
+    """Model trained on bought labels."""
+    episode: EpisodeOptions = EpisodeOptions()
+    """Sizes, budget and annotator of one episode."""
+    action_space: ActionConfig = ActionConfig()
+    """What the policy decides."""
+    observation: Literal["context"] = "context"
+    """What the policy sees."""
+    reward: RewardSettings = RewardSettings()
+    """What the policy is paid for."""
+    agent: AgentSettings = AgentSettings()
+    """Algorithm and length of training."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of the simulation; its products are small, so one is usually fastest."""
+
+
+class CompareConfig(_Frozen):
+    """Compare query strategies: strategies x corpora x seeds with common random numbers."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Results go to results/NAME."""
+    corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
+    """Corpora to compare on."""
+    strategies: tuple[str, ...] = ("random", "margin", "entropy", "k-center", "typicality", "mixture")
+    """Names of query strategies, or folders of trained policies."""
+    seeds: int = Field(default=32, ge=1)
+    """Episodes of each strategy on each corpus; seed k is the same draw for all strategies."""
+    first_seed: int = Field(default=0, ge=0)
+    """Number of the first seed."""
+    reference: str = "random"
+    """Strategy that differences are taken to."""
+    metrics: tuple[str, ...] = ("accuracy", "macro_f1")
+    """Metrics of dev and test after each round; the first one is tabled and plotted."""
+    test_size: int | None = Field(default=2000, ge=2)
+    """Most test rows to measure on; None takes all."""
+    encoder: EncoderConfig = EncoderConfig()
+    """Frozen encoder."""
+    learner: LearnerConfig = LearnerConfig()
+    """Model trained on bought labels."""
+    episode: EpisodeOptions = EpisodeOptions()
+    """Sizes, budget and annotator of one episode."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    jobs: int | None = Field(default=None, ge=1)
+    """Worker processes; None takes one for each core (one on a GPU)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> CompareConfig:
+        for metric in self.metrics:
+            if metric not in METRICS:
+                raise ValueError(str(unknown("metric", metric, METRICS)).rstrip("."))
+        if not self.metrics or len(set(self.strategies)) != len(self.strategies) or not self.strategies:
+            raise ValueError("give at least one metric, and at least one strategy, each once")
+        return self
+
+
+Config = TypeVar("Config", TrainConfig, CompareConfig)
+
+
+def packaged_configs() -> list[str]:
+    """Names of the configs that come with the package."""
+    files = resources.files(CONFIGS).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) -> Config:
+    """Read a config from a YAML file, or a packaged one by name, and apply command-line overrides.
+
+    Args:
+        kind: TrainConfig or CompareConfig.
+        source: Path of a YAML file, or a name from ``packaged_configs``.
+        overrides: Arguments like ``--agent.episodes 100``.
+
+    Raises:
+        ReActError: The file is missing or no YAML mapping, or a key or value is wrong.
+        SystemExit: An override is wrong (status 2), or help was asked for.
+    """
+    config = validated(kind, _read_yaml(source), f"Config {source}")
+    if not overrides:
+        return config
+    try:
+        return tyro.cli(kind, args=list(overrides), default=config, prog=f"react-rl ... {source}")
+    except ValidationError as error:
+        raise ReActError(f"Config {source} with overrides: {explain(kind, error)}") from None
+
+
+def _read_yaml(source: str) -> dict[str, Any]:
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise ReActError(f"Config file {source} does not exist; check the path.")
+        text = path.read_text(encoding="utf-8")
+    elif source in packaged_configs():
+        text = resources.files(CONFIGS).joinpath(f"{source}.yaml").read_text(encoding="utf-8")
+    else:
+        raise unknown("config (a .yaml file or a packaged name)", source, packaged_configs())
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        place = f" at line {where.line + 1}" if where is not None else ""
+        raise ReActError(f"Config {source} is no valid YAML{place}; mend its syntax.") from None
+    if not isinstance(values, dict):
+        raise ReActError(f"Config {source} must hold keys and values, found {type(values).__name__}.")
+    return values

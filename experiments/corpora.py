@@ -1,0 +1,76 @@
+"""From corpus configs to encoded corpora: load, price, halve, encode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from react_rl.data.corpus import Corpus
+from react_rl.data.costs import apply_cost
+from react_rl.data.registry import CORPORA, HUB_PREFIX, load_corpus
+from react_rl.encoders.cache import ArrayCache
+from react_rl.encoders.transformer import TextEncoder, resolve_device
+from react_rl.errors import ReActError
+from react_rl.experiments.config import CorpusConfig, EncoderConfig
+from react_rl.simulation.encoded import EncodedCorpus, encode
+
+COLUMN = "column:"
+
+
+def load(config: CorpusConfig, encoder: TextEncoder | None = None) -> Corpus:
+    """Load one corpus as its config says.
+
+    Args:
+        config: The corpus.
+        encoder: Whose tokenizer counts tokens for the cost model ``tokens``.
+
+    Raises:
+        ReActError: Something named does not exist or does not fit.
+    """
+    options: dict[str, Any] = {}
+    if config.max_rows is not None and config.corpus != "synthetic":
+        options["max_rows"] = config.max_rows
+    if config.corpus not in CORPORA:
+        options |= {"text": config.text, "label": config.label}
+        if config.splits is not None:
+            if config.corpus.startswith(HUB_PREFIX):
+                raise ReActError("A hub corpus has its own splits; leave 'splits' out.")
+            options["splits"] = config.splits
+        if config.cost.startswith(COLUMN):
+            options["cost"] = config.cost.removeprefix(COLUMN)
+    elif config.cost.startswith(COLUMN):
+        raise ReActError(
+            f"Built-in corpus {config.corpus!r} has no column {config.cost.removeprefix(COLUMN)!r}; "
+            "use the cost model uniform, words or tokens."
+        )
+    corpus = load_corpus(config.corpus, **options)
+    if config.cost == "tokens":
+        if encoder is None:
+            raise ReActError("The cost model 'tokens' needs an encoder, whose tokenizer counts them.")
+        corpus = apply_cost(corpus, "tokens", tokenizer=encoder.tokenizer)
+    elif config.cost != "uniform" and not config.cost.startswith(COLUMN):
+        corpus = apply_cost(corpus, config.cost)
+    if config.half is not None:
+        corpus = corpus.half(config.half)
+    return corpus if config.name is None else replace(corpus, name=config.name)
+
+
+def prepare(
+    configs: Sequence[CorpusConfig], encoder: EncoderConfig, device: str, progress: bool = True
+) -> list[EncodedCorpus]:
+    """Load and encode corpora; embeddings come from the cache where they are in it.
+
+    Raises:
+        ReActError: A corpus or the encoder cannot be had, or two corpora share a name.
+    """
+    place: torch.device = resolve_device(device)
+    texts, cache = TextEncoder(encoder.settings(device)), ArrayCache()
+    corpora = [load(config, texts) for config in configs]
+    names = [corpus.name for corpus in corpora]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ReActError(f"Two corpora are called {sorted(twice)[0]!r}; give one of them another 'name'.")
+    return [encode(corpus, texts, cache, place, progress=progress) for corpus in corpora]

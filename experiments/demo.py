@@ -1,0 +1,51 @@
+"""`react-rl demo`: train on one half of the rows of two real corpora, compare on the other half."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from react_rl.experiments.compare import compare
+from react_rl.experiments.config import CompareConfig, TrainConfig, load_config
+from react_rl.experiments.figures import draw_all
+from react_rl.experiments.screen import aside, console, run_progress, show_results, training_progress
+from react_rl.experiments.strategies import resolve
+from react_rl.experiments.summary import read_results, summarise, write_tables
+from react_rl.experiments.train import run_training
+
+
+def run_demo(results: Path, episodes: int | None = None, seeds: int | None = None) -> int:
+    """Train, compare, draw; returns the exit status.
+
+    Args:
+        results: Folder for results; the demo writes below ``demo``.
+        episodes: Training episodes, if not those of the packaged config.
+        seeds: Paired seeds, if not those of the packaged config.
+    """
+    started = time.monotonic()
+    trained_with = [] if episodes is None else ["--agent.episodes", str(episodes)]
+    compared_with = [] if seeds is None else ["--seeds", str(seeds)]
+    training = load_config(TrainConfig, "demo-train", trained_with)
+    comparison = load_config(CompareConfig, "demo-compare", compared_with)
+    for strategy in comparison.strategies:
+        resolve(strategy)
+    aside.print("1/2 Training a policy on the first half of the rows (the first run encodes the texts).")
+    with training_progress() as report:
+        trained = run_training(training, results, report)
+    aside.print("2/2 Comparing it with fixed strategies on the second half.")
+    comparison = comparison.model_copy(update={"strategies": (str(trained.folder), *comparison.strategies)})
+    with run_progress() as count:
+        outcome = compare(comparison, results, count)
+    for reason in dict.fromkeys(failure["reason"] for failure in outcome.failures):
+        print(f"react-rl: failed runs: {reason}", file=sys.stderr)
+    if len(outcome.failures) == len(outcome.runs):
+        return 1
+    folder = outcome.folder.folder
+    found = read_results(folder)
+    table = summarise(found)
+    write_tables(folder, found, table)
+    show_results(table, found, draw_all(folder, found, table), folder)
+    console.print(f"Policy:  {trained.folder}", highlight=False)
+    console.print(f"Done in {time.monotonic() - started:.0f} seconds.", highlight=False)
+    return 1 if outcome.failures else 0

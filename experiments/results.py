@@ -1,0 +1,162 @@
+"""What a comparison leaves on disk: a plan, one file for each run, one file of its circumstances.
+
+A run file depends on the config and the seed alone, so a repeated run gives the same bytes. Versions,
+machine and measured seconds live in the circumstances.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from react_rl.errors import ReActError
+from react_rl.files import canonical_json, write_atomically
+
+SCHEMA: Final = 1
+"""Version of the run files; part of every run's key."""
+
+PLAN: Final = "plan.json"
+FAILURES: Final = "failures.json"
+
+
+@dataclass(frozen=True)
+class RunId:
+    """Which run: a strategy on a corpus with a seed, and the key of everything that determines it."""
+
+    corpus: str
+    strategy: str
+    seed: int
+    key: str
+
+    @property
+    def file(self) -> str:
+        """Name of the run's file."""
+        return f"{slug(self.corpus)}--{slug(self.strategy)}--seed{self.seed:04d}--{self.key[:10]}.json"
+
+
+def slug(name: str) -> str:
+    """A name as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-")
+
+
+class ResultFolder:
+    """The folder of one comparison.
+
+    Args:
+        folder: ``results/NAME``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs = folder / "runs"
+        self.circumstances = folder / "circumstances"
+
+    def finished(self, run: RunId) -> bool:
+        """Whether the run's file is there; files are written whole or not at all."""
+        return (self.runs / run.file).is_file()
+
+    def write_run(self, run: RunId, result: Mapping[str, Any], circumstances: Mapping[str, Any]) -> None:
+        """Write a finished run: its circumstances first, so that a run file is never without them."""
+        write_atomically(self.circumstances / run.file, canonical_json(circumstances, indent=1) + "\n")
+        write_atomically(self.runs / run.file, canonical_json(result) + "\n")
+
+    def write_plan(self, config: Mapping[str, Any], runs: list[RunId]) -> None:
+        """Write the resolved config and the list of runs that belong to it."""
+        plan = {"schema": SCHEMA, "config": config, "runs": [asdict(run) for run in runs]}
+        write_atomically(self.folder / PLAN, canonical_json(plan, indent=1) + "\n")
+
+    def read_plan(self) -> tuple[dict[str, Any], list[RunId]]:
+        """Read the plan: the config and the runs.
+
+        Raises:
+            ReActError: There is none, or it is damaged.
+        """
+        path = self.folder / PLAN
+        if not path.is_file():
+            raise ReActError(
+                f"{self.folder} holds no comparison (no {PLAN}); name a folder that `react-rl compare` wrote."
+            )
+        try:
+            plan = json.loads(path.read_text(encoding="utf-8"))
+            return plan["config"], [RunId(**run) for run in plan["runs"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReActError(f"{path} is damaged ({error}); run the comparison again.") from error
+
+    def read_run(self, run: RunId) -> dict[str, Any]:
+        """Read one run.
+
+        Raises:
+            ReActError: The file is damaged.
+        """
+        path = self.runs / run.file
+        try:
+            result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if result["key"] != run.key:
+                raise ValueError("its key is another run's")
+            return result
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReActError(
+                f"Run file {path} is damaged ({error}); delete it and run the comparison again."
+            ) from error
+
+    def write_failures(self, failures: list[dict[str, str]]) -> None:
+        """List failed runs with their reasons; remove the list when there are none."""
+        path = self.folder / FAILURES
+        if failures:
+            write_atomically(path, canonical_json(failures, indent=1) + "\n")
+        else:
+            path.unlink(missing_ok=True)
+
+
+def circumstances(device: str) -> dict[str, Any]:
+    """Versions, machine and code state of this process."""
+    packages = ("react-rl", "torch", "transformers", "gymnasium", "stable-baselines3", "numpy", "pandas")
+    commit, dirty = _git_state()
+    gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
+    return {
+        "versions": {"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in packages},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "device": device,
+        "gpu": gpu,
+        "git_commit": commit,
+        "git_dirty": dirty,
+    }
+
+
+def _git_state() -> tuple[str | None, bool | None]:
+    # The state of the code, not of the folder that the user happens to stand in.
+    here = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        status = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+    return commit, bool(status.strip())
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,81 @@
+"""What the commands show while they work and when they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from react_rl.agents.training import TrainingProgress
+from react_rl.experiments.summary import ALL_CORPORA, Results, console_table
+
+# Progress goes to stderr, so that what a command says can be piped.
+console = Console(soft_wrap=True)
+aside = Console(stderr=True)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=aside,
+    )
+
+
+@contextmanager
+def run_progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar over the runs of a comparison."""
+    with _bar() as bar:
+        task = bar.add_task("runs", total=None)
+
+        def report(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield report
+
+
+@contextmanager
+def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
+    """A bar over training episodes, with the validation area."""
+    with _bar() as bar:
+        task = bar.add_task("training episodes", total=None)
+
+        def report(state: TrainingProgress) -> None:
+            areas = f"validation area {state.validation:.4f}, best {state.best:.4f}"
+            bar.update(
+                task,
+                completed=state.episodes,
+                total=state.total,
+                description=f"training episodes ({areas})",
+            )
+
+        yield report
+
+
+def show_results(table: pd.DataFrame, results: Results, figures: list[Path], folder: Path) -> None:
+    """Print the tables and say where the figures lie."""
+    names = [*results.corpora, ALL_CORPORA]
+    for corpus in names:
+        if (table["corpus"] == corpus).any():
+            console.print(console_table(table, results, corpus))
+    console.print(f"Figures: {', '.join(str(path) for path in figures)} (and .svg)", highlight=False)
+    console.print(f"Tables:  {folder / 'summary.csv'}, {folder / 'curves.csv'}", highlight=False)
+    if results.missing:
+        console.print(
+            f"{results.missing} runs of the plan are not finished; "
+            "the table uses the seeds that all strategies have."
+        )

@@ -1,0 +1,228 @@
+"""From run files to numbers: curves of every run, areas, paired differences to the reference, a table."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.table import Table
+
+from react_rl.errors import ReActError
+from react_rl.experiments.results import ResultFolder
+from react_rl.files import write_atomically
+from react_rl.metrics.curves import area_to_budget
+from react_rl.metrics.significance import holm, wilcoxon_signed_rank
+from react_rl.metrics.statistics import bootstrap_mean, paired_difference
+
+CURVES: Final = "curves.csv"
+SUMMARY: Final = "summary.csv"
+ALL_CORPORA: Final = "(mean of corpora)"
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Runs of one comparison in long form.
+
+    Args:
+        curves: One row for each run and round: corpus, strategy, seed, round, cost, labels, dev, test, and
+            weight:FEATURE columns for policies that weigh scores.
+        metric: Metric in ``dev`` and ``test``.
+        budget: Cost units of an episode.
+        reference: Strategy that differences are taken to.
+        strategies: Names in the order of the config.
+        missing: Runs of the plan without a file.
+    """
+
+    curves: pd.DataFrame
+    metric: str
+    budget: float
+    reference: str
+    strategies: tuple[str, ...]
+    missing: int
+
+    @property
+    def corpora(self) -> list[str]:
+        """Names of the corpora in order."""
+        return list(dict.fromkeys(self.curves["corpus"]))
+
+
+def read_results(folder: Path) -> Results:
+    """Read the runs of a comparison, or the curves that were kept of them.
+
+    Raises:
+        ReActError: The folder is no comparison, has no finished run, or holds a damaged file.
+    """
+    store = ResultFolder(folder)
+    config, runs = store.read_plan()
+    metric = config["metrics"][0]
+    finished = [run for run in runs if store.finished(run)]
+    if finished:
+        curves = pd.DataFrame([row for run in finished for row in _rows(store.read_run(run), metric)])
+    elif (folder / CURVES).is_file():
+        curves = pd.read_csv(folder / CURVES)
+    else:
+        raise ReActError(f"{folder} holds no finished run; run `react-rl compare` first.")
+    played = curves[["corpus", "strategy", "seed"]].drop_duplicates()
+    order = tuple(dict.fromkeys(run.strategy for run in runs if run.strategy in set(played["strategy"])))
+    return Results(
+        curves,
+        metric,
+        float(config["episode"]["budget"]),
+        config["reference"],
+        order,
+        len(runs) - len(played),
+    )
+
+
+def _rows(run: dict[str, Any], metric: str) -> list[dict[str, Any]]:
+    rows = []
+    for r, (cost, labels) in enumerate(zip(run["cost"], run["labels"], strict=True)):
+        row: dict[str, Any] = {
+            "corpus": run["corpus"],
+            "strategy": run["strategy"],
+            "seed": run["seed"],
+            "round": r,
+            "cost": cost,
+            "labels": labels,
+            "dev": run["dev"][metric][r],
+            "test": run["test"][metric][r],
+        }
+        # The weights of round r chose the batch that led from checkpoint r to r + 1.
+        if r < len(run.get("weights", [])):
+            names = run.get("features") or [str(f) for f in range(len(run["weights"][r]))]
+            row |= {f"weight:{name}": w for name, w in zip(names, run["weights"][r], strict=True)}
+        rows.append(row)
+    return rows
+
+
+def areas(results: Results, column: str = "test") -> pd.DataFrame:
+    """Area under the curve and final metric of every run: corpus, strategy, seed, area, final, labels, cost."""
+    rows = []
+    for (corpus, strategy, seed), run in results.curves.groupby(["corpus", "strategy", "seed"], sort=False):
+        cost, value = run["cost"].to_numpy(float), run[column].to_numpy(float)
+        rows.append(
+            {
+                "corpus": corpus,
+                "strategy": strategy,
+                "seed": seed,
+                "area": area_to_budget(cost, value, results.budget),
+                "final": value[-1],
+                "labels": run["labels"].iloc[-1],
+                "cost": cost[-1],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def summarise(results: Results) -> pd.DataFrame:
+    """One row for each corpus and strategy, and for the mean over corpora.
+
+    Areas and final values are means over seeds with 95 % bootstrap intervals. Differences to the reference
+    are paired by seed; ``p_holm`` is the Wilcoxon signed-rank test, corrected by Holm over the strategies
+    of a corpus. Only seeds that every strategy has finished are used.
+    """
+    scores = areas(results)
+    groups = [(corpus, scores[scores["corpus"] == corpus]) for corpus in results.corpora]
+    if len(groups) > 1:
+        # Seed k on different corpora is one replicate: its mean over corpora, where all have it.
+        wide = scores.groupby(["strategy", "seed"])
+        complete = wide.filter(lambda g: g["corpus"].nunique() == len(groups))
+        numbers = ["area", "final", "labels", "cost"]
+        pooled = complete.groupby(["strategy", "seed"], as_index=False)[numbers].mean()
+        groups.append((ALL_CORPORA, pooled))
+    rows = [row for corpus, group in groups for row in _summarise_group(corpus, group, results)]
+    return pd.DataFrame(rows)
+
+
+def _summarise_group(corpus: str, group: pd.DataFrame, results: Results) -> list[dict[str, Any]]:
+    table = {
+        name: group.pivot(index="seed", columns="strategy", values=name).dropna()
+        for name in ("area", "final", "labels", "cost")
+    }
+    strategies = [s for s in results.strategies if s in table["area"].columns]
+    if table["area"].empty:
+        return []
+    rows: list[dict[str, Any]] = []
+    reference = results.reference if results.reference in strategies else None
+    for strategy in strategies:
+        area = table["area"][strategy].to_numpy(float)
+        rng = np.random.default_rng(0)
+        mean, final = bootstrap_mean(area, rng), bootstrap_mean(table["final"][strategy].to_numpy(float), rng)
+        row: dict[str, Any] = {
+            "corpus": corpus,
+            "strategy": strategy,
+            "seeds": area.size,
+            "area": float(mean.estimate),
+            "area_low": float(mean.low),
+            "area_high": float(mean.high),
+            "final": float(final.estimate),
+            "final_low": float(final.low),
+            "final_high": float(final.high),
+            "labels": float(table["labels"][strategy].mean()),
+            "cost": float(table["cost"][strategy].mean()),
+        }
+        if reference is not None and strategy != reference:
+            row |= _difference(area, table["area"][reference].to_numpy(float), rng)
+        rows.append(row)
+    tested = [row for row in rows if "p" in row]
+    for row, corrected in zip(tested, holm([row.pop("p") for row in tested]) if tested else [], strict=True):
+        row["p_holm"] = float(corrected)
+    return rows
+
+
+def _difference(own: Floats, other: Floats, rng: np.random.Generator) -> dict[str, Any]:
+    difference = paired_difference(own, other, rng)
+    return {
+        "difference": float(difference.estimate),
+        "difference_low": float(difference.low),
+        "difference_high": float(difference.high),
+        "wins": int((own > other).sum()),
+        "ties": int((own == other).sum()),
+        "losses": int((own < other).sum()),
+        "p": float(wilcoxon_signed_rank(own, other).p_value),
+    }
+
+
+def write_tables(folder: Path, results: Results, table: pd.DataFrame) -> None:
+    """Write ``summary.csv`` and ``curves.csv``."""
+    for name, frame in ((SUMMARY, table), (CURVES, results.curves)):
+        buffer = io.StringIO()
+        frame.round(6).to_csv(buffer, index=False, lineterminator="\n")
+        write_atomically(folder / name, buffer.getvalue())
+
+
+def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:
+    """The summary of one corpus for the terminal, best area first."""
+    rows = table[table["corpus"] == corpus].sort_values("area", ascending=False)
+    seeds = int(rows["seeds"].min()) if len(rows) else 0
+    shown = Table(title=f"{corpus}: test {results.metric}, {seeds} paired seeds", title_justify="left")
+    columns: Sequence[tuple[str, str]] = (
+        ("strategy", "left"), ("area under the curve", "right"), ("final", "right"),
+        (f"area - {results.reference}", "right"), ("wins/ties/losses", "right"), ("p (Holm)", "right"),
+    )  # fmt: skip
+    for name, justify in columns:
+        shown.add_column(name, justify="left" if justify == "left" else "right")
+    for row in rows.to_dict("records"):
+        cells = [
+            str(row["strategy"]),
+            f"{row['area']:.4f} [{row['area_low']:.4f}, {row['area_high']:.4f}]",
+            f"{row['final']:.4f}",
+        ]
+        if row["strategy"] == results.reference or pd.isna(row.get("difference", np.nan)):
+            cells += ["", "", ""]
+        else:
+            cells += [
+                f"{row['difference']:+.4f} [{row['difference_low']:+.4f}, {row['difference_high']:+.4f}]",
+                f"{row['wins']:.0f}/{row['ties']:.0f}/{row['losses']:.0f}",
+                f"{row['p_holm']:.1g}",
+            ]
+        shown.add_row(*cells)
+    return shown

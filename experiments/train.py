@@ -1,0 +1,85 @@
+"""Running a training: prepare corpora, build the environment, train, keep the best policy by validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from react_rl.agents.evaluation import Validation
+from react_rl.agents.folder import PolicyCard
+from react_rl.agents.settings import check_fit as check_algorithm
+from react_rl.agents.training import TrainingProgress, train
+from react_rl.envs.actions import make_action_space
+from react_rl.envs.batched import BatchedLabeling
+from react_rl.envs.observations import make_observation
+from react_rl.experiments.config import TrainConfig
+from react_rl.experiments.corpora import prepare
+from react_rl.experiments.results import circumstances
+from react_rl.files import canonical_json, write_atomically
+from react_rl.simulation.encoded import EncodedCorpus
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Args:
+        folder: The policy's folder.
+        card: Its card.
+    """
+
+    folder: Path
+    card: PolicyCard
+
+
+def run_training(
+    config: TrainConfig,
+    results: Path,
+    report: Callable[[TrainingProgress], None] | None = None,
+    progress: bool = True,
+) -> Trained:
+    """Train as the config says; the policy goes to ``results/NAME/policy``.
+
+    Args:
+        config: What to train.
+        results: Folder that holds the folders of all experiments.
+        report: Called after each rollout and each evaluation.
+        progress: Show the encoder's progress.
+
+    Raises:
+        ReActError: Something in the config does not exist or does not fit; nothing was written then.
+    """
+    action = config.action_space.settings()
+    action_space = make_action_space(action.pop("name"), **action)
+    check_algorithm(config.agent, action_space.space)
+    corpora = prepare(config.corpora, config.encoder, config.device, progress)
+    validation: list[EncodedCorpus] = corpora
+    if config.validation:
+        validation = prepare(config.validation, config.encoder, config.device, progress)
+    learner = config.learner.settings()
+    core = BatchedLabeling(
+        corpora,
+        config.episode,
+        action_space,
+        make_observation(config.observation),
+        config.reward,
+        min(config.agent.n_envs, config.agent.episodes),
+        learner,
+    )
+    episodes = Validation(validation, config.episode, config.agent.evaluation_episodes, learner=learner)
+    folder = results / config.name
+    write_atomically(folder / "train.json", canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
+    write_atomically(
+        folder / "train-circumstances.json",
+        canonical_json(circumstances(str(core.engine.device)), indent=1) + "\n",
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        card = train(core, episodes, config.agent, config.reward, folder, config.strategy, report)
+    finally:
+        torch.set_num_threads(before)
+    return Trained(folder / "policy", card)

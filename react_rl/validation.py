@@ -1,0 +1,61 @@
+"""Settings from mappings: one clear sentence for a wrong key or value, before anything heavy is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from react_rl.errors import ReActError, suggestion
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
+    """Build ``model`` from ``values``.
+
+    Args:
+        model: A pydantic model.
+        values: Keys and values, nested like the model.
+        what: What the values are, for the message: "Config demo.yaml", "Episode options".
+
+    Raises:
+        ReActError: A key is unknown (the nearest is named) or a value is not allowed.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise ReActError(f"{what}: {explain(model, error)}") from None
+
+
+def explain(model: type[BaseModel], error: ValidationError) -> str:
+    """Say the first thing that is wrong in one sentence."""
+    first = error.errors()[0]
+    where, kind = first["loc"], first["type"]
+    path = ".".join(str(part) for part in where)
+    if kind == "extra_forbidden":
+        known = _fields_at(model, where[:-1])
+        return f"unknown key {path!r}.{suggestion(str(where[-1]), known)} Known: {', '.join(sorted(known))}."
+    if kind == "missing":
+        return f"key {path!r} is missing."
+    message = first["msg"].removeprefix("Value error, ")
+    if kind == "value_error" or not path:
+        return f"{path + ': ' if path else ''}{message}."
+    return f"{path} is {first['input']!r}: {message[0].lower()}{message[1:]}."
+
+
+def _fields_at(model: type[BaseModel], where: Iterable[Any]) -> list[str]:
+    current: type[BaseModel] | None = model
+    for part in where:
+        if isinstance(part, int) or current is None:
+            continue
+        field = current.model_fields.get(str(part))
+        current = None if field is None else _model_in(field.annotation)
+    return list(current.model_fields) if current else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for m in map(_model_in, get_args(annotation)) if m is not None), None)
