@@ -1,10 +1,29 @@
-"""Experiments: configs, runners, summaries, figures and the `react-rl` command."""
+"""Experiments: configs, runners, summaries, figures and the `react-rl` command.
 
-from react_rl.experiments.compare import compare
-from react_rl.experiments.config import CompareConfig, CorpusConfig, TrainConfig, load_config
-from react_rl.experiments.figures import draw_all
-from react_rl.experiments.summary import read_results, summarise
-from react_rl.experiments.train import run_training
+Public names are loaded when first asked for, so that `react-rl --help` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from react_rl.experiments.compare import compare
+    from react_rl.experiments.config import CompareConfig, CorpusConfig, TrainConfig, load_config
+    from react_rl.experiments.figures import draw_all
+    from react_rl.experiments.summary import read_results, summarise
+    from react_rl.experiments.train import run_training
+
+_HOMES = {
+    "CompareConfig": "config",
+    "CorpusConfig": "config",
+    "TrainConfig": "config",
+    "compare": "compare",
+    "draw_all": "figures",
+    "load_config": "config",
+    "read_results": "summary",
+    "run_training": "train",
+    "summarise": "summary",
+}
 
 __all__ = [
     "CompareConfig",
@@ -17,3 +36,9 @@ __all__ = [
     "run_training",
     "summarise",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -51,7 +51,12 @@ def _looks(strategies: Sequence[str]) -> dict[str, dict[str, object]]:
             "linewidth": 1.3,
         }
     for i, strategy in enumerate(s for s in strategies if s not in looks):
-        looks[strategy] = {"color": _LEARNED, "linestyle": _DASHES[i % len(_DASHES)], "linewidth": 2.2}
+        looks[strategy] = {
+            "color": _LEARNED,
+            "linestyle": _DASHES[i % len(_DASHES)],
+            "linewidth": 2.2,
+            "zorder": 5,
+        }
     return looks
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import gymnasium
+from rich.markup import escape
 from rich.table import Table
 
 from react_rl.acquisition.registry import STRATEGIES
@@ -62,7 +63,8 @@ def show_policies(results: Path) -> None:
     for folder, card in found:
         best = max((point["area"] for point in card.validation), default=float("nan"))
         trained = ", ".join(card.trained_on)
-        table.add_row(str(folder), card.algorithm, str(card.action_space["name"]), trained, f"{best:.4f}")
+        cells = (str(folder), card.algorithm, str(card.action_space["name"]), trained, f"{best:.4f}")
+        table.add_row(*map(escape, cells))
     console.print(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ from react_rl.agents.training import TrainingProgress
 from react_rl.experiments.summary import ALL_CORPORA, Results, console_table
 
 # Progress goes to stderr, so that what a command says can be piped.
-console = Console(soft_wrap=True)
+# A pipe has no width of its own; tables need about 100 columns.
+console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 110)
 aside = Console(stderr=True)
 
 
@@ -33,6 +35,7 @@ def _bar() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=aside,
+        transient=True,
     )
 
 

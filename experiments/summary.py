@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from rich.markup import escape
 from rich.table import Table
 
 from react_rl.errors import ReActError
@@ -203,13 +203,12 @@ def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:
     """The summary of one corpus for the terminal, best area first."""
     rows = table[table["corpus"] == corpus].sort_values("area", ascending=False)
     seeds = int(rows["seeds"].min()) if len(rows) else 0
-    shown = Table(title=f"{corpus}: test {results.metric}, {seeds} paired seeds", title_justify="left")
-    columns: Sequence[tuple[str, str]] = (
-        ("strategy", "left"), ("area under the curve", "right"), ("final", "right"),
-        (f"area - {results.reference}", "right"), ("wins/ties/losses", "right"), ("p (Holm)", "right"),
-    )  # fmt: skip
-    for name, justify in columns:
-        shown.add_column(name, justify="left" if justify == "left" else "right")
+    title = f"{corpus}: test {results.metric}, {seeds} paired seeds, [95 % intervals]"
+    shown = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    shown.add_column("strategy", no_wrap=True)
+    against = f"area - {results.reference}"
+    for name in ("area under the curve", "final", against, "win/tie/loss", "p (Holm)"):
+        shown.add_column(name, justify="right", no_wrap=True)
     for row in rows.to_dict("records"):
         cells = [
             str(row["strategy"]),
@@ -224,5 +223,5 @@ def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:
                 f"{row['wins']:.0f}/{row['ties']:.0f}/{row['losses']:.0f}",
                 f"{row['p_holm']:.1g}",
             ]
-        shown.add_row(*cells)
+        shown.add_row(*map(escape, cells))
     return shown
