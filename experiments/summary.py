@@ -104,7 +104,7 @@ def _rows(run: dict[str, Any], metric: str) -> list[dict[str, Any]]:
 
 
 def areas(results: Results, column: str = "test") -> pd.DataFrame:
-    """Area under the curve and final metric of every run: corpus, strategy, seed, area, final, labels, cost."""
+    """Area under the curve, final metric, labels and cost of every run, one row each."""
     rows = []
     for (corpus, strategy, seed), run in results.curves.groupby(["corpus", "strategy", "seed"], sort=False):
         cost, value = run["cost"].to_numpy(float), run[column].to_numpy(float)
