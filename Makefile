@@ -16,7 +16,7 @@ help: ## list the targets
 
 venv: ## build the environment if it is missing or out of date
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install Python 3.11, 3.12 or 3.13." >&2; exit 2; }
-	@$(PYTHON) tools/environment.py $(VENV)
+	@$(PYTHON) .ci/environment.py $(VENV)
 
 demo: venv ## train a policy, compare it with the query strategies, draw the curves
 	@$(BIN)/react-rl demo $(ARGS)

@@ -94,19 +94,26 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, Pol
         ReActError: The folder is no policy, is damaged, or was made for another observation.
     """
     card = read_card(folder)
-    settings = dict(card.observation)
-    observation = make_observation(str(settings.pop("name", "")))
+    try:
+        settings = dict(card.observation)
+        observation = make_observation(str(settings.pop("name", "")))
+        settings = dict(card.action_space)
+        action_space = make_action_space(str(settings.pop("name", "")), **settings)
+    except (ReActError, TypeError, ValueError) as error:
+        raise ReActError(f"The card of policy {folder} is damaged: {error}") from error
     if observation.describe() != card.observation:
         raise ReActError(
             f"Policy {folder} expects the observation {card.observation}, this version makes "
             f"{observation.describe()}; train it again."
         )
-    settings = dict(card.action_space)
-    action_space = make_action_space(str(settings.pop("name", "")), **settings)
     try:
         policy = build_policy(card.algorithm, card.network, observation.space, action_space.space)
         safetensors.torch.load_model(policy, str(folder / WEIGHTS))
-    except (OSError, RuntimeError, TypeError, safetensors.SafetensorError) as error:
+        wrong = [name for name, values in policy.state_dict().items() if not values.isfinite().all()]
+        if wrong:
+            raise ValueError(f"{wrong[0]} holds values that are not finite")
+    # What a card says of the network goes into code that raises whatever it likes.
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ReActError(
             f"The weights of policy {folder} cannot be read ({reason}); train it again or copy it anew."

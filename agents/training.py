@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import importlib.metadata
 import math
 import random
@@ -17,10 +18,12 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from react_rl.acquisition.registry import make_strategy
+from react_rl.agents.checkpoint import Point, clear_checkpoint, restore_checkpoint, save_checkpoint
 from react_rl.agents.evaluation import Validation
-from react_rl.agents.folder import PolicyCard, save_card, save_policy
+from react_rl.agents.folder import PolicyCard, is_policy, read_card, save_card, save_policy
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.agents.settings import (
     ALGORITHMS,
@@ -32,6 +35,7 @@ from react_rl.agents.settings import (
 from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.rewards import RewardSettings
 from react_rl.envs.sb3 import LabelingVecEnv
+from react_rl.files import digest
 
 BASELINES = ("random", "margin", "mixture")
 """Fixed strategies whose validation areas are written beside the policy's."""
@@ -76,6 +80,7 @@ class _KeepBest(BaseCallback):
         settings: AgentSettings,
         save: Callable[[list[dict[str, float]], int], None],
         report: Callable[[TrainingProgress], None] | None,
+        keep: Callable[[Point], None] | None,
     ) -> None:
         super().__init__()
         self._validation = validation
@@ -83,20 +88,34 @@ class _KeepBest(BaseCallback):
         self._settings = settings
         self._save = save
         self._report = report
+        self._keep = keep
         self._every = max(settings.episodes // settings.evaluations, 1)
         self._finished = 0
         self._next = 0
+        self._over = False
+        self._chosen_at = 0
         self.curve: list[dict[str, float]] = []
         self.best = -math.inf
+
+    def resume(self, point: Point) -> None:
+        """Go on from a checkpoint. Mutates."""
+        self._finished, self._next = point.finished, point.due
+        self.curve, self.best, self._chosen_at = list(point.curve), point.best, point.chosen_at
 
     def _on_rollout_start(self) -> None:
         if self._finished >= self._next:
             self.measure()
             self._next = self._finished + self._every
+            if self._keep is not None:
+                point = Point(self._finished, self._next, self.curve, self.best, self._chosen_at)
+                self._keep(point)
+        # A rollout that is cut short is never learned from, so training ends between two of them.
+        self._over = self._finished >= self._settings.episodes
 
     def _on_step(self) -> bool:
-        self._finished += int(np.sum(self.locals["dones"]))
-        return self._finished < self._settings.episodes
+        if not self._over:
+            self._finished += int(np.sum(self.locals["dones"]))
+        return not self._over
 
     def _on_rollout_end(self) -> None:
         self._tell()
@@ -121,7 +140,7 @@ class _KeepBest(BaseCallback):
         self.logger.record("validation/area", self.curve[-1]["area"])
         self.logger.record("validation/episodes", self._finished)
         if self.curve[-1]["area"] > self.best:
-            self.best = self.curve[-1]["area"]
+            self.best, self._chosen_at = self.curve[-1]["area"], self._finished
             self._save(self.curve, self._finished)
         self._tell()
 
@@ -149,7 +168,8 @@ def train(
     """Train a policy and write the best one by validation to ``folder/policy``.
 
     Logs go to ``folder/logs`` (CSV, and TensorBoard where it is installed); ``folder/validation.csv``
-    holds the validation curve. An interrupted training leaves the best policy so far.
+    holds the validation curve. An interrupted training leaves the best policy so far, and PPO and A2C go
+    on from the last evaluation when the same training is started again.
 
     Args:
         core: Training episodes, ``settings.n_envs`` side by side.
@@ -169,9 +189,11 @@ def train(
     space = core.action_space.space
     check_fit(settings, space)
     options = core.engine.options
-    rounds = max(round(options.budget / options.batch_size), 1)
+    rounds = _rounds(core)
     network = policy_arguments(settings, space)
     baselines = {name: round(float(validation.areas(make_strategy(name)).mean()), 6) for name in BASELINES}
+    trained_on = {c.name: c.corpus.digest() for c in core.engine.corpora}
+    validated_on = {c.name: c.corpus.digest() for c in validation.corpora}
     with preserved_random_state():
         environment = LabelingVecEnv(core)
         environment.seed(settings.seed)
@@ -191,8 +213,8 @@ def train(
                 action_space=core.action_space.describe(),
                 reward=reward.model_dump(mode="json"),
                 episode=options.model_dump(mode="json"),
-                trained_on={c.name: c.corpus.digest() for c in core.engine.corpora},
-                validated_on={c.name: c.corpus.digest() for c in validation.corpora},
+                trained_on=trained_on,
+                validated_on=validated_on,
                 settings=settings.model_dump(mode="json"),
                 validation=list(curve),
                 baselines=baselines,
@@ -202,7 +224,17 @@ def train(
             save_policy(folder / "policy", model.policy, card)
             cards[:] = [card]
 
-        callback = _KeepBest(validation, strategy, settings, save, report)
+        keep, place, point = None, folder / "checkpoint", None
+        if isinstance(model, OnPolicyAlgorithm):
+            parts = (settings, options, reward, core.action_space.describe(), core.observation.describe())
+            key = digest(*map(str, parts), str(trained_on), str(validated_on), str(_versions()))
+            keep = functools.partial(save_checkpoint, place, key, model, environment)
+            if is_policy(folder / "policy"):
+                point = restore_checkpoint(place, key, model, environment)
+        callback = _KeepBest(validation, strategy, settings, save, report, keep)
+        if point is not None:
+            callback.resume(point)
+            cards.append(read_card(folder / "policy"))
         try:
             _learn(model, callback, settings.episodes * rounds * 2)
         finally:
@@ -211,13 +243,22 @@ def train(
     card = cards[0].model_copy(update={"validation": callback.curve})
     # The card of the kept weights shows the whole curve, also the part after them.
     save_card(folder / "policy", card)
+    clear_checkpoint(place)
     return card
+
+
+def _rounds(core: BatchedLabeling) -> int:
+    """Rounds of an average episode: until the budget or the pool is used up."""
+    options = core.engine.options
+    costs = [float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in core.engine.corpora]
+    rows = min(options.budget / float(np.mean(costs)), options.pool_size - options.initial_size)
+    return max(round(rows / options.batch_size), 1)
 
 
 def _learn(model: BaseAlgorithm, callback: _KeepBest, steps: int) -> None:
     # Episodes can be shorter than planned, so steps are only an upper bound; the callback counts episodes.
-    on_policy = hasattr(model, "rollout_buffer")
-    model.learn(total_timesteps=steps, callback=callback, log_interval=1 if on_policy else 100)
+    on_policy = isinstance(model, OnPolicyAlgorithm)
+    model.learn(steps, callback, log_interval=1 if on_policy else 100, reset_num_timesteps=False)
 
 
 def _log_formats() -> list[str]:

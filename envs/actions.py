@@ -145,6 +145,11 @@ class ChooseStrategy:
     ) -> tuple[Tensor, npt.NDArray[np.bool_]]:
         """Let each episode's strategy choose; no other episode's random stream moves."""
         actions = np.asarray(actions).reshape(-1)
+        outside = (actions < 0) | (actions >= self.space.n)
+        if outside.any():
+            raise ReActError(
+                f"Action {actions[outside][0]} is outside the action space; choose 0 to {self.space.n - 1}."
+            )
         ids = torch.full((view.n_episodes, n), -1, dtype=torch.int64, device=view.device)
         for k in np.unique(actions[actions < len(self.names)]):
             chosen = actions == k

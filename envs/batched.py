@@ -59,6 +59,15 @@ class EpisodeSource:
     def __init__(self, seed: int | None) -> None:
         self._sequence = np.random.SeedSequence(seed)
 
+    @property
+    def drawn(self) -> int:
+        """Episodes drawn so far."""
+        return self._sequence.n_children_spawned
+
+    def skip(self, episodes: int) -> None:
+        """Go on after the first ``episodes`` episodes of the seed. Mutates."""
+        self._sequence = np.random.SeedSequence(self._sequence.entropy, n_children_spawned=episodes)
+
     def next(self) -> Streams:
         """Streams of the next episode. Mutates."""
         return Streams(self._sequence.spawn(1)[0])
@@ -87,6 +96,9 @@ class BatchedLabeling:
         n_episodes: int = 1,
         learner: SoftmaxSettings | None = None,
     ) -> None:
+        names = [corpus.name for corpus in corpora]
+        if len(set(names)) < len(names):
+            raise ReActError(f"Corpora of one environment need different names, got {', '.join(names)}.")
         metrics = tuple(dict.fromkeys(("accuracy", reward.metric)))
         self.engine = LabelingEngine(corpora, options, n_episodes, metrics, learner)
         self.action_space = action_space

@@ -57,11 +57,7 @@ def build_environment(
     if not given:
         corpora = [synthetic_encoded(device=device)]
     else:
-        texts, cache = TextEncoder(encoder or EncoderSettings()), ArrayCache()
-        corpora = [
-            one if isinstance(one, EncodedCorpus) else encode(load_corpus(one), texts, cache, device)
-            for one in given
-        ]
+        corpora = _encoded(given, encoder or EncoderSettings(), device)
     if isinstance(action_space, str):
         action_space = make_action_space(action_space, **action_settings)
     elif action_settings:
@@ -79,3 +75,16 @@ def build_environment(
     elif not isinstance(episode, EpisodeOptions):
         episode = validated(EpisodeOptions, {**default.model_dump(), **episode}, "Episode options")
     return BatchedLabeling(corpora, episode, action_space, observation, reward, n_episodes, learner)
+
+
+def _encoded(
+    given: Sequence[str | EncodedCorpus], settings: EncoderSettings, device: str
+) -> list[EncodedCorpus]:
+    """Load and encode the corpora that are given by name; where none is, no encoder is needed."""
+    if all(isinstance(one, EncodedCorpus) for one in given):
+        return [one for one in given if isinstance(one, EncodedCorpus)]
+    texts, cache = TextEncoder(settings), ArrayCache()
+    return [
+        one if isinstance(one, EncodedCorpus) else encode(load_corpus(one), texts, cache, device)
+        for one in given
+    ]

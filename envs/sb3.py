@@ -54,6 +54,21 @@ class LabelingVecEnv(VecEnv):
         self.reset_infos = [self.core.summary(i) for i in range(self.num_envs)]
         return observations.copy()
 
+    @property
+    def drawn(self) -> list[int]:
+        """Episodes that each environment has drawn so far."""
+        return [source.drawn for source in self._sources or ()]
+
+    def resume(self, drawn: Sequence[int]) -> None:
+        """Make the next reset begin the last of ``drawn`` episodes of each environment again. Mutates.
+
+        Call it after ``seed``, with the numbers that ``drawn`` gave in the training that was stopped.
+        """
+        self._sources = episode_sources([int(s) for s in self._seeds if s is not None], self.num_envs)
+        for source, count in zip(self._sources, drawn, strict=True):
+            source.skip(count - 1)
+        self._reset_seeds()
+
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """Take the actions of the next round."""
         self._actions = actions

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from react_rl.experiments.compare import compare
+    from react_rl.experiments.compare import run_comparison
     from react_rl.experiments.config import CompareConfig, CorpusConfig, TrainConfig, load_config
     from react_rl.experiments.figures import draw_all
     from react_rl.experiments.summary import read_results, summarise
@@ -17,7 +17,7 @@ _HOMES = {
     "CompareConfig": "config",
     "CorpusConfig": "config",
     "TrainConfig": "config",
-    "compare": "compare",
+    "run_comparison": "compare",
     "draw_all": "figures",
     "load_config": "config",
     "read_results": "summary",
@@ -29,10 +29,10 @@ __all__ = [
     "CompareConfig",
     "CorpusConfig",
     "TrainConfig",
-    "compare",
     "draw_all",
     "load_config",
     "read_results",
+    "run_comparison",
     "run_training",
     "summarise",
 ]

@@ -113,9 +113,10 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
 def _train(known: argparse.Namespace, overrides: list[str]) -> int:
     from react_rl.experiments.config import TrainConfig, load_config
     from react_rl.experiments.screen import console, training_progress
-    from react_rl.experiments.train import run_training
+    from react_rl.experiments.train import check_training, run_training
 
     config = load_config(TrainConfig, known.config, overrides)
+    check_training(config)
     if known.dry_run:
         console.print(
             f"Would train {config.agent.algorithm} for {config.agent.episodes} episodes on "
@@ -138,14 +139,13 @@ def _train(known: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
-    from react_rl.experiments.compare import compare
+    from react_rl.experiments.compare import check_strategies, run_comparison
     from react_rl.experiments.config import CompareConfig, load_config
     from react_rl.experiments.screen import console, run_progress
-    from react_rl.experiments.strategies import label, resolve
+    from react_rl.experiments.strategies import label
 
     config = load_config(CompareConfig, known.config, overrides)
-    for strategy in config.strategies:
-        resolve(strategy)
+    check_strategies(config)
     if known.dry_run:
         names = [label(strategy) for strategy in config.strategies]
         corpora = [c.name or c.corpus for c in config.corpora]
@@ -157,7 +157,7 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
         )
         return 0
     with run_progress() as report:
-        outcome = compare(config, known.results, report)
+        outcome = run_comparison(config, known.results, report)
     console.print(
         f"{outcome.played} runs played, {outcome.kept} kept from before, {len(outcome.failures)} failed.",
         highlight=False,

@@ -18,7 +18,7 @@ import torch
 from react_rl import __version__
 from react_rl.data.corpus import Corpus
 from react_rl.encoders.transformer import TextEncoder, resolve_device
-from react_rl.errors import ReActError
+from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.config import CompareConfig
 from react_rl.experiments.corpora import prepare
 from react_rl.experiments.episodes import play
@@ -61,6 +61,27 @@ class Outcome:
     failures: list[dict[str, str]]
 
 
+def check_strategies(config: CompareConfig) -> None:
+    """Check the strategies and the reference, before any corpus is read.
+
+    Raises:
+        ReActError: A strategy does not exist, two share a name, or the reference is not among them.
+    """
+    for strategy in config.strategies:
+        resolve(strategy)
+    names = [label(strategy) for strategy in config.strategies]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ReActError(
+            f"Two strategies are called {twice[0]!r}; train one of the policies under another name."
+        )
+    if config.reference not in names:
+        raise ReActError(
+            f"The reference strategy {config.reference!r} is not compared."
+            f"{suggestion(config.reference, names)} Compared: {', '.join(names)}."
+        )
+
+
 def plan(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[RunId]:
     """List the runs of a comparison, each with the key of everything that determines its result."""
     encoder = TextEncoder(config.encoder.settings(config.device)).fingerprint()
@@ -77,11 +98,6 @@ def plan(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[RunId]
         }
     )
     names = [label(strategy) for strategy in config.strategies]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ReActError(
-            f"Two strategies are called {twice[0]!r}; train one of the policies under another name."
-        )
     contents = [corpus.corpus.digest() for corpus in corpora]
     identities = [identity(strategy) for strategy in config.strategies]
     return [
@@ -104,7 +120,7 @@ def blocks(runs: Sequence[RunId], finished: Callable[[RunId], bool]) -> list[Blo
     ]
 
 
-def compare(
+def run_comparison(
     config: CompareConfig,
     results: Path,
     report: Callable[[int, int], None] | None = None,
@@ -121,19 +137,13 @@ def compare(
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
     """
-    for strategy in config.strategies:
-        resolve(strategy)
+    check_strategies(config)
     corpora = prepare(config.corpora, config.encoder, config.device, progress)
     for corpus in corpora:
         check_fit(corpus.corpus, config.episode)
         if corpus.corpus.ids("test").size == 0:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
     runs = plan(config, corpora)
-    if config.reference not in {run.strategy for run in runs}:
-        raise ReActError(
-            f"The reference strategy {config.reference!r} is not compared; "
-            f"choose one of {', '.join(dict.fromkeys(run.strategy for run in runs))}."
-        )
     folder = ResultFolder(results / config.name)
     todo = blocks(runs, folder.finished)
     kept = sum(folder.finished(run) for run in runs)
@@ -150,6 +160,7 @@ def compare(
             failures += [
                 {"corpus": run.corpus, "strategy": run.strategy, "seed": str(run.seed), "reason": reason}
                 for run in block.runs
+                if not folder.finished(run)
             ]
         done += written
         if report is not None:

@@ -211,7 +211,10 @@ def _read_yaml(source: str) -> dict[str, Any]:
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise ReActError(f"Config file {source} does not exist; check the path.")
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ReActError(f"Config {source} cannot be read ({error}); it must be UTF-8 text.") from error
     elif source in packaged_configs():
         text = resources.files(CONFIGS).joinpath(f"{source}.yaml").read_text(encoding="utf-8")
     else:

@@ -31,7 +31,9 @@ def load(config: CorpusConfig, encoder: TextEncoder | None = None) -> Corpus:
         ReActError: Something named does not exist or does not fit.
     """
     options: dict[str, Any] = {}
-    if config.max_rows is not None and config.corpus != "synthetic":
+    if config.max_rows is not None and config.corpus == "synthetic":
+        options["n_rows"] = min(config.max_rows, CORPORA["synthetic"].rows)
+    elif config.max_rows is not None:
         options["max_rows"] = config.max_rows
     if config.corpus not in CORPORA:
         options |= {"text": config.text, "label": config.label}

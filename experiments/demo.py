@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from react_rl.experiments.compare import compare
+from react_rl.experiments.compare import run_comparison
 from react_rl.experiments.config import CompareConfig, TrainConfig, load_config
 from react_rl.experiments.figures import draw_all
 from react_rl.experiments.screen import aside, console, run_progress, show_results, training_progress
@@ -36,7 +36,7 @@ def run_demo(results: Path, episodes: int | None = None, seeds: int | None = Non
     aside.print("2/2 Comparing it with fixed strategies on the second half.")
     comparison = comparison.model_copy(update={"strategies": (str(trained.folder), *comparison.strategies)})
     with run_progress() as count:
-        outcome = compare(comparison, results, count)
+        outcome = run_comparison(comparison, results, count)
     for reason in dict.fromkeys(failure["reason"] for failure in outcome.failures):
         print(f"react-rl: failed runs: {reason}", file=sys.stderr)
     if len(outcome.failures) == len(outcome.runs):

@@ -21,7 +21,7 @@ from react_rl.files import write_atomically
 from react_rl.metrics.curves import interpolate_curves
 from react_rl.metrics.statistics import bootstrap_mean
 
-_STYLE: Final[dict[Any, Any]] = {
+STYLE: Final[dict[Any, Any]] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -34,26 +34,28 @@ _STYLE: Final[dict[Any, Any]] = {
 }
 
 # Okabe & Ito's palette, which colour-blind readers can tell apart; line styles repeat the distinction.
-_COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#7F5F00")
-_DASHES: Final = ("-", "--", "-.", ":")
+COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#7F5F00")
+DASHES: Final = ("-", "--", "-.", ":")
 _LEARNED: Final = "#000000"
-_METRIC_NAMES: Final = {"accuracy": "accuracy", "macro_f1": "macro F1", "log_loss": "log-loss (nats)"}
+METRIC_NAMES: Final = {"accuracy": "accuracy", "macro_f1": "macro F1", "log_loss": "log-loss (nats)"}
 _GRID_POINTS: Final = 65
 
 
-def _looks(strategies: Sequence[str]) -> dict[str, dict[str, object]]:
+def looks_of(strategies: Sequence[str]) -> dict[str, dict[str, object]]:
+    """Line colour, style and width of each strategy, the same in every figure; policies are black."""
     looks: dict[str, dict[str, object]] = {}
     fixed = [s for s in STRATEGIES if s in strategies]
     for i, strategy in enumerate(fixed):
         looks[strategy] = {
-            "color": _COLOURS[i % len(_COLOURS)],
-            "linestyle": _DASHES[i % len(_DASHES)],
+            "color": COLOURS[i % len(COLOURS)],
+            # One further after each turn of the palette, so that no two of 32 strategies look alike.
+            "linestyle": DASHES[(i + i // len(COLOURS)) % len(DASHES)],
             "linewidth": 1.3,
         }
     for i, strategy in enumerate(s for s in strategies if s not in looks):
         looks[strategy] = {
             "color": _LEARNED,
-            "linestyle": _DASHES[i % len(_DASHES)],
+            "linestyle": DASHES[i % len(DASHES)],
             "linewidth": 2.2,
             "zorder": 5,
         }
@@ -62,7 +64,7 @@ def _looks(strategies: Sequence[str]) -> dict[str, dict[str, object]]:
 
 def draw_all(folder: Path, results: Results, table: pd.DataFrame) -> list[Path]:
     """Draw every figure that the results allow into ``folder``; returns the PNG files."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figures = {"learning_curves": learning_curves(results), "areas": area_figure(results, table)}
         weights = policy_weights(results)
         if weights is not None:
@@ -102,7 +104,7 @@ def _band(
 def learning_curves(results: Results) -> Figure:
     """Test metric against cost: mean over seeds with a 95 % bootstrap band, one panel for each corpus."""
     figure, axes = _grid(len(results.corpora), 4.4, 3.2)
-    looks = _looks(results.strategies)
+    looks = looks_of(results.strategies)
     grid = np.linspace(0.0, results.budget, _GRID_POINTS)
     for ax, corpus in zip(axes, results.corpora, strict=True):
         for strategy in results.strategies:
@@ -114,7 +116,7 @@ def learning_curves(results: Results) -> Figure:
             ax.fill_between(grid, low, high, color=str(looks[strategy]["color"]), alpha=0.12, linewidth=0)
         ax.set_title(corpus)
         ax.set_xlabel("cost spent (cost units) after the initial labels")
-        ax.set_ylabel(f"test {_METRIC_NAMES.get(results.metric, results.metric)}")
+        ax.set_ylabel(f"test {METRIC_NAMES.get(results.metric, results.metric)}")
         ax.set_xlim(0.0, results.budget)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5))
@@ -135,9 +137,10 @@ def area_figure(results: Results, table: pd.DataFrame) -> Figure:
     names = [c for c in [*results.corpora, ALL_CORPORA] if (table["corpus"] == c).any()]
     height = 0.28 * len(results.strategies) + 1.0
     figure, axes = _grid(len(names), 3.9, height)
-    looks = _looks(results.strategies)
+    looks = looks_of(results.strategies)
     for ax, corpus in zip(axes, names, strict=True):
-        rows = table[table["corpus"] == corpus].sort_values("area").reset_index(drop=True)
+        rows = table[table["corpus"] == corpus]
+        rows = rows.sort_values("area", ascending=results.higher_is_better).reset_index(drop=True)
         for place, row in enumerate(rows.to_dict("records")):
             colour = str(looks[str(row["strategy"])]["color"])
             ax.plot([row["area_low"], row["area_high"]], [place, place], color=colour, linewidth=2.0)
@@ -145,7 +148,7 @@ def area_figure(results: Results, table: pd.DataFrame) -> Figure:
         ax.set_yticks(range(len(rows)), rows["strategy"].tolist())
         ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.set_title(corpus)
-        ax.set_xlabel(f"area under the test {_METRIC_NAMES.get(results.metric, results.metric)} curve")
+        ax.set_xlabel(f"area under the test {METRIC_NAMES.get(results.metric, results.metric)} curve")
     seeds = int(table["seeds"].min())
     figure.suptitle(f"Mean and 95 % bootstrap interval over {seeds} paired seeds", fontsize=9)
     return figure
@@ -166,7 +169,7 @@ def policy_weights(results: Results) -> Figure | None:
             by_round = own.groupby("round").agg(
                 cost=("cost", "mean"), mean=(column, "mean"), std=(column, "std")
             )
-            look = {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i % len(_DASHES)]}
+            look = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
             x, mean = by_round["cost"].to_numpy(float), by_round["mean"].to_numpy(float)
             spread = by_round["std"].fillna(0.0).to_numpy(float)
             ax.plot(x, mean, label=column.removeprefix("weight:"), **look)  # type: ignore[arg-type]

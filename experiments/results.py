@@ -45,7 +45,7 @@ class RunId:
 
 def slug(name: str) -> str:
     """A name as part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-")
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "x"
 
 
 class ResultFolder:

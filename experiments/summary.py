@@ -16,6 +16,7 @@ from rich.table import Table
 from react_rl.errors import ReActError
 from react_rl.experiments.results import ResultFolder
 from react_rl.files import write_atomically
+from react_rl.metrics.classification import METRICS
 from react_rl.metrics.curves import area_to_budget
 from react_rl.metrics.significance import holm, wilcoxon_signed_rank
 from react_rl.metrics.statistics import bootstrap_mean, paired_difference
@@ -23,6 +24,9 @@ from react_rl.metrics.statistics import bootstrap_mean, paired_difference
 CURVES: Final = "curves.csv"
 SUMMARY: Final = "summary.csv"
 ALL_CORPORA: Final = "(mean of corpora)"
+
+_NUMBERS: Final = ("round", "cost", "labels", "dev", "test")
+_TIE: Final = 1e-12  # areas nearer than this differ by rounding alone
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,6 +53,11 @@ class Results:
     missing: int
 
     @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger value of the metric is the better one."""
+        return METRICS[self.metric].higher_is_better
+
+    @property
     def corpora(self) -> list[str]:
         """Names of the corpora in order."""
         return list(dict.fromkeys(self.curves["corpus"]))
@@ -67,7 +76,7 @@ def read_results(folder: Path) -> Results:
     if finished:
         curves = pd.DataFrame([row for run in finished for row in _rows(store.read_run(run), metric)])
     elif (folder / CURVES).is_file():
-        curves = pd.read_csv(folder / CURVES)
+        curves = _read_curves(folder / CURVES)
     else:
         raise ReActError(f"{folder} holds no finished run; run `react-rl compare` first.")
     played = curves[["corpus", "strategy", "seed"]].drop_duplicates()
@@ -80,6 +89,19 @@ def read_results(folder: Path) -> Results:
         order,
         len(runs) - len(played),
     )
+
+
+def _read_curves(path: Path) -> pd.DataFrame:
+    try:
+        # Names stay text: a corpus may be called 2024 or NA.
+        text = {"corpus": str, "strategy": str}
+        curves = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
+        missing = [c for c in ("corpus", "strategy", "seed", *_NUMBERS) if c not in curves.columns]
+        if missing:
+            raise ValueError(f"it has no column {missing[0]!r}")
+    except (ValueError, OSError) as error:
+        raise ReActError(f"{path} is damaged ({error}); run the comparison again.") from error
+    return curves
 
 
 def _rows(run: dict[str, Any], metric: str) -> list[dict[str, Any]]:
@@ -170,7 +192,7 @@ def _summarise_group(corpus: str, group: pd.DataFrame, results: Results) -> list
             "cost": float(table["cost"][strategy].mean()),
         }
         if reference is not None and strategy != reference:
-            row |= _difference(area, table["area"][reference].to_numpy(float), rng)
+            row |= _difference(area, table["area"][reference].to_numpy(float), rng, results.higher_is_better)
         rows.append(row)
     tested = [row for row in rows if "p" in row]
     for row, corrected in zip(tested, holm([row.pop("p") for row in tested]) if tested else [], strict=True):
@@ -178,15 +200,18 @@ def _summarise_group(corpus: str, group: pd.DataFrame, results: Results) -> list
     return rows
 
 
-def _difference(own: Floats, other: Floats, rng: np.random.Generator) -> dict[str, Any]:
+def _difference(
+    own: Floats, other: Floats, rng: np.random.Generator, higher_is_better: bool
+) -> dict[str, Any]:
     difference = paired_difference(own, other, rng)
+    ahead = own - other if higher_is_better else other - own
     return {
         "difference": float(difference.estimate),
         "difference_low": float(difference.low),
         "difference_high": float(difference.high),
-        "wins": int((own > other).sum()),
-        "ties": int((own == other).sum()),
-        "losses": int((own < other).sum()),
+        "wins": int((ahead > _TIE).sum()),
+        "ties": int((np.abs(ahead) <= _TIE).sum()),
+        "losses": int((ahead < -_TIE).sum()),
         "p": float(wilcoxon_signed_rank(own, other).p_value),
     }
 
@@ -201,7 +226,7 @@ def write_tables(folder: Path, results: Results, table: pd.DataFrame) -> None:
 
 def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:
     """The summary of one corpus for the terminal, best area first."""
-    rows = table[table["corpus"] == corpus].sort_values("area", ascending=False)
+    rows = table[table["corpus"] == corpus].sort_values("area", ascending=not results.higher_is_better)
     seeds = int(rows["seeds"].min()) if len(rows) else 0
     title = f"{corpus}: test {results.metric}, {seeds} paired seeds, [95 % intervals]"
     shown = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)

@@ -12,13 +12,15 @@ from react_rl.agents.evaluation import Validation
 from react_rl.agents.folder import PolicyCard
 from react_rl.agents.settings import check_fit as check_algorithm
 from react_rl.agents.training import TrainingProgress, train
-from react_rl.envs.actions import make_action_space
+from react_rl.envs.actions import ActionSpace, make_action_space
 from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.observations import make_observation
+from react_rl.errors import unknown
 from react_rl.experiments.config import TrainConfig
 from react_rl.experiments.corpora import prepare
 from react_rl.experiments.results import circumstances
 from react_rl.files import canonical_json, write_atomically
+from react_rl.metrics.classification import METRICS
 from react_rl.simulation.encoded import EncodedCorpus
 
 
@@ -33,6 +35,20 @@ class Trained:
 
     folder: Path
     card: PolicyCard
+
+
+def check_training(config: TrainConfig) -> ActionSpace:
+    """Check what needs no corpus, and build the action space.
+
+    Raises:
+        ReActError: A metric, a feature or a strategy is unknown, or the algorithm does not fit the space.
+    """
+    if config.reward.metric not in METRICS:
+        raise unknown("metric", config.reward.metric, METRICS)
+    action = config.action_space.settings()
+    action_space = make_action_space(action.pop("name"), **action)
+    check_algorithm(config.agent, action_space.space)
+    return action_space
 
 
 def run_training(
@@ -52,9 +68,7 @@ def run_training(
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
     """
-    action = config.action_space.settings()
-    action_space = make_action_space(action.pop("name"), **action)
-    check_algorithm(config.agent, action_space.space)
+    action_space = check_training(config)
     corpora = prepare(config.corpora, config.encoder, config.device, progress)
     validation: list[EncodedCorpus] = corpora
     if config.validation:

@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script as a module whose commands must not run."""
-    spec = importlib.util.spec_from_file_location("environment", ROOT / "tools" / "environment.py")
-    assert spec is not None and spec.loader is not None
+    spec = importlib.util.spec_from_file_location("environment", ROOT / ".ci" / "environment.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 

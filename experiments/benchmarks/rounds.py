@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -251,11 +251,12 @@ def _run_scene(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="rounds", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="rounds", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/rounds"), help="folder to write")
     parser.add_argument("--peer-python", type=Path, help="python of the environment that holds the peers")
     parser.add_argument("--corpus", default="bbc_news", help=f"one of: {', '.join(SCENES)}")
     parser.add_argument("--repeats", type=int, help=f"turns of each contestant (default {Plan.repeats})")
+    parser.add_argument("--threads", type=int, nargs="+", help="thread counts (default 1 and 2)")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
     asked = parser.parse_args(arguments)
     plan = QUICK if asked.quick else Plan()
@@ -263,7 +264,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.repeats is not None:
             if asked.repeats < 1:
                 raise ReActError(f"--repeats {asked.repeats} measures nothing; give at least 1.")
-            plan = Plan(**{**vars(plan), "repeats": asked.repeats})
+            plan = replace(plan, repeats=asked.repeats)
+        if asked.threads is not None:
+            if min(asked.threads) < 1:
+                raise ReActError(f"--threads {min(asked.threads)} is no number of threads; give at least 1.")
+            plan = replace(plan, threads=tuple(asked.threads))
         if asked.peer_python is None:
             print(
                 "The peers are left out, because --peer-python is not given; "
@@ -274,6 +279,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReActError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted; nothing was written.", file=sys.stderr)
+        return 130
     print((asked.out / "table.md").read_text())
     return 0
 

@@ -25,8 +25,9 @@ def top_columns(view: PoolView, scores: Tensor, n: int) -> Tensor:
     count = min(n + 1, width)
     values, columns = scores.topk(count, dim=1)
     best = values.cpu().numpy()
-    tied = ((best[:, 1:] == best[:, :-1]) & (best[:, 1:] > -np.inf)).any(1)
-    for episode in np.flatnonzero(tied).tolist():
+    tied = best[:, 1:] == best[:, :-1]
+    tied_episodes = np.flatnonzero((tied & (best[:, 1:] > -np.inf)).any(1)).tolist() if tied.any() else ()
+    for episode in tied_episodes:
         shuffled = torch.from_numpy(view.generator(episode).permutation(width)).to(view.device)
         order = scores[episode, shuffled].argsort(descending=True, stable=True)
         columns[episode] = shuffled[order[:count]]
@@ -41,6 +42,8 @@ def top_columns(view: PoolView, scores: Tensor, n: int) -> Tensor:
 
 def to_ids(view: PoolView, columns: Tensor) -> Tensor:
     """Row ids of columns ``(E, n)``; -1 stays -1."""
+    if columns.numel() > 0 and int(columns.min()) >= 0:
+        return view.ids.gather(1, columns)
     return torch.where(columns >= 0, view.ids.gather(1, columns.clamp_min(0)), -1)
 
 

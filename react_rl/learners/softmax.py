@@ -72,6 +72,7 @@ class SoftmaxRegression:
         self._shape = (n_episodes, n_classes, n_columns)
         self._everyone = torch.arange(n_episodes, device=self.device)
         self._classes = torch.arange(n_classes, device=self.device)
+        self._kernel_shift = torch.tensor(CURVATURE * self.settings.bias**2, device=self.device)
         self._logits = torch.zeros(n_episodes, n_classes, n_columns, device=self.device)
         self._class_bias = torch.zeros(n_episodes, n_classes, 1, device=self.device)
         self._mixed_classes = False
@@ -109,7 +110,7 @@ class SoftmaxRegression:
         return self._onehot[:, :, : self.slots].sum(2)
 
     def labelled_similarity(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return similarities among labelled rows ``(E, n, n)``, one-hot labels ``(E, C, n)``, live ``(E, n)``."""
+        """Similarities of labelled rows ``(E, n, n)``, one-hot labels ``(E, C, n)``, live ``(E, n)``."""
         n = self.slots
         index = self._columns[:, None, :n].expand(-1, n, -1)
         return self._rows[:, :n].gather(2, index), self._onehot[:, :, :n], self._live[:, :n]
@@ -132,6 +133,14 @@ class SoftmaxRegression:
     def slot_columns(self) -> Tensor:
         """Pool columns of the slots ``(E, n)``; slots without a label carry any column and weigh nothing."""
         return self._columns[:, : self.slots]
+
+    def slot_mask(self) -> Tensor:
+        """Slots that hold a label ``(E, n)`` float32."""
+        return self._live[:, : self.slots]
+
+    def slot_rows(self, n_columns: int) -> Tensor:
+        """Similarity of the slots to the first ``n_columns`` columns, ``(E, n, P)``; -2 without a row."""
+        return self._rows[:, : self.slots, :n_columns]
 
     def start(self, episodes: Tensor, n_classes: Tensor) -> None:
         """Forget the given episodes ``(R,)`` and begin anew with ``n_classes`` ``(R,)`` classes each."""
@@ -170,18 +179,18 @@ class SoftmaxRegression:
         )  # fmt: skip
         part = state if everyone else tuple(array[episodes] for array in state)
         rows, inverse, dual, onehot, alive, where, logits = part
-        slots = torch.arange(before, after, device=self.device).expand(len(used), -1)  # (R, b)
+        slots: Tensor | None = None  # (R, b), or None where all episodes take the slots before .. after
         place: tuple[slice | Tensor, slice | Tensor] = (slice(None), slice(before, after))
         if not lockstep:
-            behind = torch.tensor(used, device=self.device)[:, None] - before
-            slots = slots + behind
+            first = torch.tensor(used, device=self.device)[:, None]
+            slots = first + torch.arange(batch, device=self.device)
             place = (self._everyone[: len(used), None], slots)
+        where[place] = columns
         self._border(inverse, slots, before, live, columns, similarity, alive if gaps else None, where)
         rows[place] = similarity if answered else torch.where(live[:, :, None], similarity, _FAR)
         # A missing label (-1) equals no class.
         onehot.transpose(1, 2)[place] = (labels[:, :, None] == self._classes).to(onehot)
         alive[place] = live.to(alive)
-        where[place] = columns
         weights = dual[:, :, :after]
         fitted = logits.gather(2, where[:, None, :after].expand(-1, self._shape[1], -1))
         mask = alive[:, None, :after] if gaps else None
@@ -202,7 +211,7 @@ class SoftmaxRegression:
     def _border(
         self,
         inverse: Tensor,
-        slots: Tensor,
+        slots: Tensor | None,
         before: int,
         live: Tensor,
         columns: Tensor,
@@ -216,9 +225,9 @@ class SoftmaxRegression:
         inverse grows by V^T S^-1 V, V = [cross inverse, -1]; it holds zeros where there is no slot yet.
         """
         batch, after = columns.shape[1], before + columns.shape[1]
-        reached = torch.cat([where[:, :before], columns], 1)  # (R, n + b)
+        reached = where[:, :after] if slots is None else torch.cat([where[:, :before], columns], 1)
         kernel = similarity.gather(2, reached[:, None, :].expand(-1, batch, -1))  # (R, b, n + b)
-        kernel.add_(self.settings.bias**2).mul_(CURVATURE)
+        kernel = torch.add(self._kernel_shift, kernel, alpha=CURVATURE)
         if alive is not None:
             weight = live.to(similarity)
             kernel *= weight[:, :, None] * torch.cat([alive[:, :before], weight], 1)[:, None, :]
@@ -228,9 +237,14 @@ class SoftmaxRegression:
         reach = torch.bmm(cross, inverse[:, :before, :before])  # (R, b, n)
         schur = torch.baddbmm(corner, reach, cross.transpose(1, 2), alpha=-1.0)
         border = torch.nn.functional.pad(reach, (0, batch))  # (R, b, n + b)
-        border.scatter_(2, slots[:, :, None], -1.0)
-        grown = torch.bmm(torch.linalg.inv_ex(schur).inverse, border)
-        inverse[:, :after, :after].add_(torch.bmm(border.transpose(1, 2), grown))
+        if slots is None:
+            border.diagonal(before, 1, 2).fill_(-1.0)
+        else:
+            border.scatter_(2, slots[:, :, None], -1.0)
+        # With S = L L^T the growth is a square, so the inverse stays symmetric. S is at least l2.
+        factor = torch.linalg.cholesky_ex(schur).L
+        root = torch.linalg.solve_triangular(factor, border, upper=False)
+        inverse[:, :after, :after].add_(torch.bmm(root.transpose(1, 2), root))
 
     def _refit(
         self,
@@ -251,11 +265,11 @@ class SoftmaxRegression:
             largest = gradient.abs().amax((1, 2))
             if taught is not None:
                 largest *= taught
-            running = largest.cpu().numpy() > settings.tolerance
-            if not running.any():
+            worst = largest.tolist()
+            if max(worst) <= settings.tolerance:
                 break
             self.steps += 1
-            if not running.all():
+            if min(worst) <= settings.tolerance:
                 # A converged episode stands still, so that its result does not depend on its neighbours.
                 gradient *= (largest > settings.tolerance)[:, None, None]
             step = torch.bmm(gradient, inverse)

@@ -158,7 +158,8 @@ class LabelingEngine:
         picked: Sequence[int | None] = [None] * len(chosen) if corpora is None else corpora
         # Learner and geometry take episodes in ascending order.
         order = sorted(range(len(chosen)), key=chosen.__getitem__)
-        chosen, streams, picked = ([part[i] for i in order] for part in (chosen, streams, picked))
+        streams, picked = [streams[i] for i in order], [picked[i] for i in order]
+        chosen = [chosen[i] for i in order]
         draws = [
             draw_episode(self.corpora, self.options, stream, corpus)
             for stream, corpus in zip(streams, picked, strict=True)
@@ -260,7 +261,10 @@ class LabelingEngine:
         """
         ids = self._ids.gather(1, self.learner.slot_columns())
         labelled = torch.stack(
-            [self.corpus_of(e).embeddings[ids[e].clamp(max=self.corpus_of(e).corpus.n_rows - 1)] for e in range(self.n_episodes)]
+            [
+                self.corpus_of(e).embeddings[ids[e].clamp(max=self.corpus_of(e).corpus.n_rows - 1)]
+                for e in range(self.n_episodes)
+            ]
         )
         weights, intercept = self.learner.primal(labelled)
         scores = torch.matmul(weights, embeddings.T) + intercept[:, :, None]
@@ -289,7 +293,8 @@ class LabelingEngine:
         if wrong.any():
             episode, place = (int(v) for v in np.argwhere(wrong)[0])
             raise ReActError(
-                f"Row id {int(numbers[episode, place])} is not an unlabelled row of the pool of episode {episode}; "
+                f"Row id {int(numbers[episode, place])} is not an unlabelled row "
+                f"of the pool of episode {episode}; "
                 "select ids from the view."
             )
 

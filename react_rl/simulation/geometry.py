@@ -47,6 +47,13 @@ class Geometry:
         if self._gathered is not None and data.gram is None:
             self._gathered[episode] = data.embeddings[self._ids[episode]]
 
+    def embeddings(self, n_columns: int) -> Tensor:
+        """Unit-norm embeddings of the first ``n_columns`` columns, ``(E, P, D)`` float32; a fresh array."""
+        if len(self._corpora) == 1:
+            return self._corpora[0].embeddings[self._ids[:, :n_columns]]
+        rows = zip(self._corpus, self._ids[:, :n_columns], strict=True)
+        return torch.stack([self._corpora[corpus].embeddings[ids] for corpus, ids in rows])
+
     def regroup(self) -> None:
         """Note which episodes share a corpus, after episodes were placed. Mutates."""
         present = sorted(set(self._corpus))

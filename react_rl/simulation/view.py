@@ -21,7 +21,7 @@ from torch import Tensor
 from react_rl.seeding import Streams
 
 if TYPE_CHECKING:
-    from react_rl.learners.softmax import SoftmaxRegression
+    from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
     from react_rl.simulation.geometry import Geometry
 
 
@@ -59,7 +59,7 @@ class Progress:
 
 
 class PoolView:
-    """The pools of E episodes in the current round.
+    """The pools of E episodes in the current round; arrays share memory with the engine until the next one.
 
     Args:
         ids: ``(E, P)`` int64 row ids, ascending; columns past an episode's pool carry the largest int64.
@@ -183,6 +183,36 @@ class PoolView:
     def fitted_logits(self) -> Tensor:
         """The learner's scores of the labelled rows ``(E, C, n)``, in the order of ``labelled_geometry``."""
         return self._learner.fitted_logits()
+
+    @cached_property
+    def embeddings(self) -> Tensor:
+        """Unit-norm embeddings ``(E, P, D)`` float32; columns past a pool hold some other row's.
+
+        A gather of P rows for each episode: ask for it only where similarities do not suffice.
+        """
+        return self._geometry.embeddings(self.width)
+
+    @cached_property
+    def labelled_columns(self) -> tuple[Tensor, Tensor]:
+        """Pool columns of the labelled rows ``(E, n)`` int64 and their mask ``(E, n)``, slots in order."""
+        return self._learner.slot_columns(), self._learner.slot_mask()
+
+    @cached_property
+    def similarity_to_labelled(self) -> Tensor:
+        """Cosine similarity of the labelled rows to all rows ``(E, n, P)``; -2 in slots without a row."""
+        return self._learner.slot_rows(self.width)
+
+    @cached_property
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """The learner's weights ``(E, C, D)`` and intercepts ``(E, C)``."""
+        columns, _ = self.labelled_columns
+        index = columns[:, :, None].expand(-1, -1, self.embeddings.shape[2])
+        return self._learner.primal(self.embeddings.gather(1, index))
+
+    @property
+    def learner_settings(self) -> SoftmaxSettings:
+        """Regularisation of the learner, for committees of its kind."""
+        return self._learner.settings
 
     def similarity_of_pick(self, columns: Tensor) -> Tensor:
         """Cosine similarity of one picked column of each episode ``(E,)`` to the pool, ``(E, P)``."""

@@ -50,12 +50,13 @@ def chances(engine: LabelingEngine, e: int) -> Floats:
     logits = engine.learner.logits[e, : engine.draw_of(e).classes.size, :80].double().numpy()
     logits = logits[:, engine.view.available[e].numpy()].T
     raised: Floats = np.exp(logits - logits.max(1, keepdims=True))
-    return raised / raised.sum(1, keepdims=True)
+    raised /= raised.sum(1, keepdims=True)
+    return raised
 
 
 def uncertainty(kind: str, p: Floats) -> Floats:
     ordered = np.sort(p, axis=1)
-    values = {
+    values: dict[str, Floats] = {
         "margin": ordered[:, -2] - ordered[:, -1],
         "least-confidence": 1 - ordered[:, -1],
         "entropy": -(p * np.log(p)).sum(1),

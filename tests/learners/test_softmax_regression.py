@@ -105,7 +105,8 @@ def minimum(rows: Floats, labels: Ints, n_classes: int, l2: float) -> Floats:
 
 def softmax(logits: Floats) -> Floats:
     chances: Floats = np.exp(logits - logits.max(1, keepdims=True))
-    return chances / chances.sum(1, keepdims=True)
+    chances /= chances.sum(1, keepdims=True)
+    return chances
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 7])
@@ -171,7 +172,9 @@ def test_the_primal_weights_give_the_logits_again() -> None:
     slots = model.slot_columns().numpy()
     labelled = np.stack([data.rows[e][slots[e]] for e in range(2)])
     weights, intercepts = model.primal(torch.from_numpy(labelled).float())
-    logits = torch.einsum("ecd,ewd->ecw", weights, torch.from_numpy(data.rows).float()) + intercepts[:, :, None]
+    logits = (
+        torch.einsum("ecd,ewd->ecw", weights, torch.from_numpy(data.rows).float()) + intercepts[:, :, None]
+    )
     np.testing.assert_allclose(logits[0, :3], model.logits[0, :3], atol=1e-5)
     np.testing.assert_allclose(logits[1], model.logits[1], atol=1e-5)
 

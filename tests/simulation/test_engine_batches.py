@@ -142,8 +142,8 @@ def test_episodes_may_be_reset_in_any_order(order: list[int]) -> None:
         sorted_.reset([Streams(streams[e])], [e], [corpora[e]])
     np.testing.assert_allclose(engine.view.logits, sorted_.view.logits, atol=1e-5)
     assert torch.equal(engine.view.class_counts, sorted_.view.class_counts)
-    for one, other in zip(play(engine, "margin"), play(sorted_, "margin"), strict=True):
-        assert_same(one, other)
+    for trace, expected in zip(play(engine, "margin"), play(sorted_, "margin"), strict=True):
+        assert_same(trace, expected)
 
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
@@ -169,12 +169,12 @@ def test_inner_products_made_on_the_fly_give_the_same_rows_as_those_kept(
 
 
 def test_a_run_leaves_the_global_random_state_alone() -> None:
-    numpy_before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()  # type: ignore[index,union-attr] # noqa: NPY002
+    numpy_before, torch_before = str(np.random.get_state(legacy=False)), torch.get_rng_state()  # noqa: NPY002
     for strategy in STRATEGIES:
         engine = fresh(3, OPTIONS.model_copy(update={"label_noise": 0.1, "initial": "stratified"}))
         engine.reset([Streams(k) for k in range(3)])
         play(engine, strategy)
-    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # type: ignore[index] # noqa: NPY002
+    assert str(np.random.get_state(legacy=False)) == numpy_before  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), torch_before)
 
 

@@ -307,7 +307,13 @@ def test_a_round_without_a_purchase_charges_nothing() -> None:
 
 def test_noise_and_abstention_come_at_their_rates_and_abstentions_are_charged() -> None:
     options = EpisodeOptions(
-        pool_size=150, dev_size=40, initial_size=10, budget=140, batch_size=20, label_noise=0.2, abstention=0.3
+        pool_size=150,
+        dev_size=40,
+        initial_size=10,
+        budget=140,
+        batch_size=20,
+        label_noise=0.2,
+        abstention=0.3,
     )
     engine = engine_on(encoded(5), n=12, options=options)
     engine.reset(seeds(*range(12)))

@@ -50,9 +50,8 @@ def test_every_row_comes_from_the_split_it_should(
     asked = options(initial=initial, classes=classes, initial_size=size, pool_size=60, dev_size=30)
     try:
         draw = draw_episode([lopsided()], asked, Streams(seed))
-    except ReActError as error:
+    except ReActError:
         assert classes is not None, "without class subsets every draw succeeds"
-        assert "only" in str(error)
         return
     for rows in (draw.pool, draw.dev, draw.initial, draw.classes):
         assert (np.diff(rows) > 0).all(), "ascending, each once"
@@ -181,13 +180,21 @@ def test_a_failed_draw_leaves_the_running_episodes_alone() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"pool_size": 1000}, "pool_size 1000 is larger than the 229 train rows of corpus 'synthetic'; use at most"),
-        ({"dev_size": 1000}, "dev_size 1000 is larger than the 76 dev rows of corpus 'synthetic'; use at most 76"),
+        (
+            {"pool_size": 1000},
+            "pool_size 1000 is larger than the 229 train rows of corpus 'synthetic'; use at most",
+        ),
+        (
+            {"dev_size": 1000},
+            "dev_size 1000 is larger than the 76 dev rows of corpus 'synthetic'; use at most 76",
+        ),
         ({"classes": (2, 9)}, "A subset of 9 classes is asked of corpus 'synthetic', which has 4"),
         ({"budget": 89.0}, r"budget 89 is larger than the cost of the whole pool .*\(88 cost units\)"),
     ],
 )
-def test_episodes_that_do_not_fit_are_refused_before_they_start(changes: dict[str, Any], sentence: str) -> None:
+def test_episodes_that_do_not_fit_are_refused_before_they_start(
+    changes: dict[str, Any], sentence: str
+) -> None:
     with pytest.raises(ReActError, match=sentence):
         LabelingEngine([lopsided()], options(**changes))
 

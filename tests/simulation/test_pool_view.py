@@ -15,26 +15,32 @@ from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
 
 OPTIONS = EpisodeOptions(pool_size=60, dev_size=30, initial_size=8, budget=24, batch_size=4)
-COUNTS = (2, 3, 20)
 Floats = npt.NDArray[np.float64]
 
 
 @cache
 def corpus(n_classes: int) -> EncodedCorpus:
     made = synthetic_encoded(400, n_classes, seed=n_classes)
-    made.corpus.__dict__["name"] = f"classes-{n_classes}"
-    return made
+    return made.with_corpus(replace(made.corpus, name=f"classes-{n_classes}"))
 
 
-@pytest.fixture(params=["up to three classes", "twenty classes beside two", "class subsets", "many rows"])
+CASES = {
+    "up to three classes": (2, 3),
+    "twenty classes beside two": (2, 20, 3),
+    "class subsets": (3, 20),
+    "many rows": (2, 5),
+}
+"""Numbers of classes of an engine's corpora; more than 16 classes and many rows take other code paths."""
+
+
+@pytest.fixture(params=list(CASES))
 def engine(request: pytest.FixtureRequest) -> LabelingEngine:
-    """An engine three rounds into its episodes; more than 16 classes and many rows take other code paths."""
-    counts = {"up to three classes": (2, 3), "twenty classes beside two": (2, 20, 3)}.get(request.param, (3, 20))
-    options, n = OPTIONS, 4
+    """An engine three rounds into its episodes."""
+    counts, options, n = CASES[request.param], OPTIONS, 4
     if request.param == "class subsets":
         options = OPTIONS.model_copy(update={"classes": (2, 3), "pool_size": 160, "abstention": 0.2})
     if request.param == "many rows":
-        counts, n = (2, 3), 120
+        n = 120
     made = LabelingEngine([corpus(c) for c in counts], options, n)
     made.reset([Streams(k) for k in range(n)], corpora=[k % len(counts) for k in range(n)])
     for _ in range(3):
@@ -47,7 +53,8 @@ def chances(engine: LabelingEngine, episode: int) -> Floats:
     draw = engine.draw_of(episode)
     logits = engine.learner.logits[episode, : draw.classes.size, : draw.pool.size].double().numpy().T
     raised: Floats = np.exp(logits - logits.max(1, keepdims=True))
-    return raised / raised.sum(1, keepdims=True)
+    raised /= raised.sum(1, keepdims=True)
+    return raised
 
 
 def pool_part(engine: LabelingEngine, values: torch.Tensor, episode: int) -> Floats:
@@ -74,7 +81,9 @@ def test_margin_confidence_and_prediction_come_from_the_two_largest_probabilitie
         expected = chances(engine, e)
         ordered = np.sort(expected, axis=1)
         np.testing.assert_allclose(pool_part(engine, view.confidence, e), ordered[:, -1], atol=1e-6)
-        np.testing.assert_allclose(pool_part(engine, view.margin, e), ordered[:, -1] - ordered[:, -2], atol=2e-6)
+        np.testing.assert_allclose(
+            pool_part(engine, view.margin, e), ordered[:, -1] - ordered[:, -2], atol=2e-6
+        )
         np.testing.assert_array_equal(pool_part(engine, view.predicted, e), expected.argmax(1))
 
 

@@ -3,7 +3,7 @@
 Standard library only, and syntax that an old Python 3 can read: this file runs before anything is
 installed, and has to say in one sentence what is wrong with a Python that is too old.
 
-    python3 tools/environment.py .venv
+    python3 .ci/environment.py .venv
 """
 
 import fcntl
