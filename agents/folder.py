@@ -70,11 +70,23 @@ def build_policy(
 def save_policy(folder: Path, policy: BasePolicy, card: PolicyCard) -> None:
     """Write weights and card; the card comes last, so a folder with a card is whole."""
     folder.mkdir(parents=True, exist_ok=True)
+    if is_policy(folder) and not _same_training(folder, card):
+        # Killed between the two files, the folder must not pair these weights with another training's card.
+        (folder / CARD).unlink()
     # save_model understands that Stable-Baselines3 lists shared extractors under several names.
     part = folder / f".{WEIGHTS}.part"
     safetensors.torch.save_model(policy, str(part))
     part.replace(folder / WEIGHTS)
     save_card(folder, card)
+
+
+def _same_training(folder: Path, card: PolicyCard) -> bool:
+    try:
+        old = read_card(folder)
+    except ReActError:
+        return False
+    progress = {"validation", "chosen_at"}
+    return old.model_dump(exclude=progress) == card.model_dump(exclude=progress)
 
 
 def save_card(folder: Path, card: PolicyCard) -> None:

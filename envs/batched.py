@@ -17,7 +17,7 @@ import torch
 from react_rl.envs.actions import ActionSpace
 from react_rl.envs.observations import Observation
 from react_rl.envs.rewards import Reward, RewardSettings
-from react_rl.errors import unknown
+from react_rl.errors import ReActError, unknown
 from react_rl.learners.softmax import SoftmaxSettings
 from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.encoded import EncodedCorpus

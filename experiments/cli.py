@@ -1,4 +1,4 @@
-"""The command `react-rl`: demo, train, compare, plot, list, cache."""
+"""The command `react-rl`: demo, train, compare, plot, report, list, cache."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ examples:
   react-rl compare my.yaml --seeds 8                any key of the config can be overridden
   react-rl train demo-train --agent.episodes 2000   a packaged config by name
   react-rl plot results/demo                        draw tables and figures again
+  react-rl report results/demo                      write results/demo/report.html
 """
 
 
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(
             name,
             help=about,
+            allow_abbrev=False,
             description=f"{about.capitalize()}. Further arguments override the config: --section.key value.",
         )
         command.add_argument("config", help="a YAML file, or the name of a packaged config")
@@ -53,6 +55,17 @@ def _parser() -> argparse.ArgumentParser:
 
     plot = commands.add_parser("plot", help="draw tables and figures of a comparison")
     plot.add_argument("folder", type=Path, help="results/NAME")
+
+    report = commands.add_parser(
+        "report",
+        help="write one HTML file about a comparison, or print its tables",
+        description="Write one HTML file about a comparison (opens offline), or print its tables.",
+    )
+    report.add_argument("folder", type=Path, help="results/NAME")
+    form = report.add_mutually_exclusive_group()
+    form.add_argument("--output", type=Path, help="the HTML file (default: report.html in the folder)")
+    form.add_argument("--latex", action="store_true", help="print tables in LaTeX instead")
+    form.add_argument("--markdown", action="store_true", help="print tables in Markdown instead")
 
     listing = commands.add_parser("list", help="list what there is")
     listing.add_argument("what", choices=("corpora", "strategies", "envs", "policies", "configs"))
@@ -84,6 +97,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`react-rl list | head`): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"react-rl: {error.filename}: {error.strerror}; check the path, the permissions and the disk.",
+            file=sys.stderr,
+        )
+        return 2
 
 
 def _run(known: argparse.Namespace, overrides: list[str]) -> int:
@@ -98,6 +119,8 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
         return _compare(known, overrides)
     if known.command == "plot":
         return _plot(known.folder)
+    if known.command == "report":
+        return _report(known)
     if known.command == "list":
         from react_rl.experiments.listings import LISTINGS
 
@@ -178,6 +201,22 @@ def _plot(folder: Path) -> int:
     table = summarise(results)
     write_tables(folder, results, table)
     show_results(table, results, draw_all(folder, results, table), folder)
+    return 0
+
+
+def _report(known: argparse.Namespace) -> int:
+    if known.latex or known.markdown:
+        from react_rl.experiments.report_text import latex, markdown, report_tables
+
+        # Plain print: the terminal's width must not break a line of a table.
+        tables = report_tables(known.folder)
+        print(latex(tables) if known.latex else markdown(tables), end="")
+        return 0
+    from react_rl.experiments.report import write_report
+    from react_rl.experiments.screen import console
+
+    path = write_report(known.folder, known.output)
+    console.print(f"Report: {path}", highlight=False)
     return 0
 
 

@@ -25,7 +25,6 @@ from react_rl.experiments.episodes import play
 from react_rl.experiments.results import SCHEMA, ResultFolder, RunId, circumstances
 from react_rl.experiments.strategies import identity, label, resolve
 from react_rl.files import canonical_json, digest
-from react_rl.simulation.draw import check_fit
 from react_rl.simulation.encoded import EncodedCorpus
 
 BLOCK: Final = 32
@@ -95,6 +94,8 @@ def plan(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[RunId]
             "metrics": list(config.metrics),
             "test_size": config.test_size,
             "device": resolve_device(config.device).type,
+            # What is played without a rule does not depend on how rules are described.
+            **({} if config.stopping.rule == "none" else {"stopping": config.stopping.model_dump()}),
         }
     )
     names = [label(strategy) for strategy in config.strategies]
@@ -138,9 +139,8 @@ def run_comparison(
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
     """
     check_strategies(config)
-    corpora = prepare(config.corpora, config.encoder, config.device, progress)
+    corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode)
     for corpus in corpora:
-        check_fit(corpus.corpus, config.episode)
         if corpus.corpus.ids("test").size == 0:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
     runs = plan(config, corpora)
@@ -236,6 +236,7 @@ def _play_block(task: _Task, corpus: EncodedCorpus | None = None) -> tuple[Block
                 config.metrics,
                 config.test_size,
                 config.learner.settings(),
+                config.stopping,
             )
     except Exception as error:  # a failed block is reported with its reason and must not end the others
         return block, 0, f"{type(error).__name__}: {error}"

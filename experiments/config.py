@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -11,6 +14,7 @@ import tyro
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from react_rl.acquisition.stopping import StoppingSettings
 from react_rl.agents.settings import AgentSettings
 from react_rl.encoders.transformer import EncoderSettings
 from react_rl.envs.rewards import RewardSettings
@@ -18,7 +22,7 @@ from react_rl.errors import ReActError, unknown
 from react_rl.learners.softmax import SoftmaxSettings
 from react_rl.metrics.classification import METRICS
 from react_rl.simulation.options import EpisodeOptions
-from react_rl.validation import explain, validated
+from react_rl.validation import check_key, explain, validated
 
 CONFIGS = "react_rl.experiments.configs"
 
@@ -161,6 +165,8 @@ class CompareConfig(_Frozen):
     """Model trained on bought labels."""
     episode: EpisodeOptions = EpisodeOptions()
     """Sizes, budget and annotator of one episode."""
+    stopping: StoppingSettings = StoppingSettings()
+    """Rule that ends an episode before its budget does."""
     device: str = "auto"
     """auto, cpu or cuda."""
     jobs: int | None = Field(default=None, ge=1)
@@ -195,15 +201,39 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
 
     Raises:
         ReActError: The file is missing or no YAML mapping, or a key or value is wrong.
-        SystemExit: An override is wrong (status 2), or help was asked for.
+        SystemExit: Help was asked for.
     """
     config = validated(kind, _read_yaml(source), f"Config {source}")
     if not overrides:
         return config
+    for argument in overrides:
+        if argument.startswith("--") and argument not in ("--help", "--helpfull"):
+            key = argument.removeprefix("--").split("=")[0].replace("-", "_")
+            *sections, last = key.split(".")
+            # Switches come in pairs: --action-space.stop and --action-space.no-stop.
+            check_key(kind, ".".join([*sections, last.removeprefix("no_")]), f"Override {argument}")
+    said = io.StringIO()
     try:
-        return tyro.cli(kind, args=list(overrides), default=config, prog=f"react-rl ... {source}")
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, args=list(overrides), default=config, prog=f"react-rl ... {source}")
     except ValidationError as error:
         raise ReActError(f"Config {source} with overrides: {explain(kind, error)}") from None
+    except SystemExit as stopped:
+        if stopped.code in (0, None):
+            raise
+        raise ReActError(f"Override of config {source}: {_complaint(said.getvalue())}") from None
+
+
+def _complaint(box: str) -> str:
+    """The first paragraph of an error that tyro drew as a box, in one line."""
+    words: list[str] = []
+    for line in box.splitlines()[1:]:
+        text = line.strip("│ ")
+        if not text or set(text) <= set("─╰╯"):
+            break
+        words += text.split()
+    sentence = re.sub(r"1 validation error for \w+ ", "", " ".join(words)).split(" [type=")[0]
+    return f"{sentence.rstrip('.') or 'it cannot be read'}."
 
 
 def _read_yaml(source: str) -> dict[str, Any]:

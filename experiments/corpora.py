@@ -15,7 +15,9 @@ from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.transformer import TextEncoder, resolve_device
 from react_rl.errors import ReActError
 from react_rl.experiments.config import CorpusConfig, EncoderConfig
+from react_rl.simulation.draw import check_fit
 from react_rl.simulation.encoded import EncodedCorpus, encode
+from react_rl.simulation.options import EpisodeOptions
 
 COLUMN = "column:"
 
@@ -61,12 +63,24 @@ def load(config: CorpusConfig, encoder: TextEncoder | None = None) -> Corpus:
 
 
 def prepare(
-    configs: Sequence[CorpusConfig], encoder: EncoderConfig, device: str, progress: bool = True
+    configs: Sequence[CorpusConfig],
+    encoder: EncoderConfig,
+    device: str,
+    progress: bool = True,
+    episode: EpisodeOptions | None = None,
 ) -> list[EncodedCorpus]:
     """Load and encode corpora; embeddings come from the cache where they are in it.
 
+    Args:
+        configs: The corpora.
+        encoder: Frozen encoder.
+        device: Where to encode, and where the embeddings go.
+        progress: Show the encoder's progress.
+        episode: Episodes that must fit every corpus; checked before anything is encoded.
+
     Raises:
-        ReActError: A corpus or the encoder cannot be had, or two corpora share a name.
+        ReActError: A corpus or the encoder cannot be had, two corpora share a name, or the episodes do
+            not fit.
     """
     place: torch.device = resolve_device(device)
     texts, cache = TextEncoder(encoder.settings(device)), ArrayCache()
@@ -75,4 +89,7 @@ def prepare(
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ReActError(f"Two corpora are called {sorted(twice)[0]!r}; give one of them another 'name'.")
+    if episode is not None:
+        for corpus in corpora:
+            check_fit(corpus, episode)
     return [encode(corpus, texts, cache, place, progress=progress) for corpus in corpora]

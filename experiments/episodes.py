@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 
 from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.references import LooksAtLabels
+from react_rl.acquisition.stopping import StoppingRule, StoppingSettings, make_stopping
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
@@ -82,6 +84,7 @@ def play(
     metrics: Sequence[str],
     test_size: int | None = None,
     learner: SoftmaxSettings | None = None,
+    stopping: StoppingSettings | None = None,
 ) -> Played:
     """Play one episode for each seed, in lockstep.
 
@@ -93,11 +96,16 @@ def play(
         metrics: Names of the metrics to measure on dev and test.
         test_size: Most test rows.
         learner: Settings of the softmax regression.
+        stopping: Rule that ends an episode before its budget does.
 
     Raises:
         ReActError: The episodes do not fit the corpus.
     """
     engine = LabelingEngine([corpus], options, len(seeds), metrics, learner)
+    rising = METRICS[metrics[0]].higher_is_better
+    rule = make_stopping(stopping, rising) if stopping is not None else None
+    if isinstance(strategy, LooksAtLabels):
+        strategy = strategy.bind(engine)
     test = TestSplit(corpus, test_size)
     started = time.perf_counter()
     engine.reset([episode_streams(seed, corpus.name) for seed in seeds], None, [0] * len(seeds))
@@ -114,6 +122,7 @@ def play(
         for e in range(len(seeds))
     ]
     _note(records, engine, test, metrics, np.ones(len(seeds), dtype=np.bool_))
+    _stop_by_rule(engine, rule)
     while not engine.finished.all():
         running = ~engine.finished
         started = time.perf_counter()
@@ -124,6 +133,7 @@ def play(
         round_ = engine.step(ids)
         # A strategy that asks for nothing has stopped.
         engine.stop((ids < 0).all(1).cpu().numpy())
+        _stop_by_rule(engine, rule)
         selection += chosen - started
         training += time.perf_counter() - chosen
         for e in np.flatnonzero(running):
@@ -134,6 +144,12 @@ def play(
                 records[e].setdefault("weights", []).append(rounded)
         _note(records, engine, test, metrics, running)
     return Played(records, selection, training)
+
+
+@torch.inference_mode()
+def _stop_by_rule(engine: LabelingEngine, rule: StoppingRule | None) -> None:
+    if rule is not None:
+        engine.stop(rule.update(engine.view))
 
 
 def _note(

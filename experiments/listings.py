@@ -87,7 +87,10 @@ def show_cache(clear: bool) -> None:
     """Show the cache's entries, or remove them all."""
     cache = ArrayCache()
     if clear:
-        console.print(f"Removed {cache.clear()} entries from {default_folder()}.", highlight=False)
+        count, freed = len(cache.entries()), cache.clear()
+        console.print(
+            f"Removed {count} entries ({freed / 2**20:.1f} MiB) from {default_folder()}.", highlight=False
+        )
         return
     entries = cache.entries()
     table = _table("kind", "corpus", "MiB", "last used", "key")

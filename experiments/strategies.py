@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import STRATEGIES, make_strategy
 from react_rl.agents.folder import CARD, WEIGHTS, is_policy, read_card
 from react_rl.agents.learned import LearnedStrategy
@@ -13,29 +14,35 @@ from react_rl.files import digest
 
 
 def resolve(name: str) -> QueryStrategy:
-    """Make the strategy that a config names.
+    """Make the strategy or reference that a config names.
 
     Raises:
         ReActError: It is neither a registered strategy nor a policy folder, or the policy is damaged.
     """
     if name in STRATEGIES:
         return make_strategy(name)
+    if name in REFERENCES:
+        return REFERENCES[name]()
     folder = Path(name)
     if is_policy(folder):
         return LearnedStrategy.load(folder)
     if "/" in name or folder.exists():
         raise ReActError(f"{name} is no policy folder (no {CARD} in it); train one with `react-rl train`.")
-    raise unknown("strategy", name, STRATEGIES)
+    raise unknown("strategy", name, [*STRATEGIES, *REFERENCES])
 
 
 def label(name: str) -> str:
     """Name of the strategy in tables and figures, without loading weights."""
-    return name if name in STRATEGIES or not is_policy(Path(name)) else read_card(Path(name)).name
+    return name if _is_known(name) or not is_policy(Path(name)) else read_card(Path(name)).name
 
 
 def identity(name: str) -> str:
     """What makes the strategy the one it is: its name, or the content of the policy's files."""
-    if name in STRATEGIES:
+    if _is_known(name):
         return name
     folder = Path(name)
     return digest((folder / WEIGHTS).read_bytes(), read_card(folder).model_dump_json())
+
+
+def _is_known(name: str) -> bool:
+    return name in STRATEGIES or name in REFERENCES

@@ -69,10 +69,10 @@ def run_training(
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
     """
     action_space = check_training(config)
-    corpora = prepare(config.corpora, config.encoder, config.device, progress)
+    corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode)
     validation: list[EncodedCorpus] = corpora
     if config.validation:
-        validation = prepare(config.validation, config.encoder, config.device, progress)
+        validation = prepare(config.validation, config.encoder, config.device, progress, config.episode)
     learner = config.learner.settings()
     core = BatchedLabeling(
         corpora,

@@ -29,9 +29,25 @@ def validated(model: type[Model], values: Mapping[str, Any], what: str) -> Model
         raise ReActError(f"{what}: {explain(model, error)}") from None
 
 
+def check_key(model: type[BaseModel], path: str, what: str) -> None:
+    """Check that ``path`` ("agent.episodes", "corpora.0.label") names a key of ``model``.
+
+    Raises:
+        ReActError: It does not; the nearest key at that place is named.
+    """
+    parts: list[str | int] = [int(part) if part.isdigit() else part for part in path.split(".")]
+    for depth, part in enumerate(parts):
+        known = _fields_at(model, parts[:depth])
+        if not isinstance(part, int) and known and part not in known:
+            raise ReActError(
+                f"{what}: unknown key {path!r}.{suggestion(part, known)} Known: {', '.join(sorted(known))}."
+            )
+
+
 def explain(model: type[BaseModel], error: ValidationError) -> str:
     """Say the first thing that is wrong in one sentence."""
-    first = error.errors()[0]
+    # A misspelt key is also a missing one; its spelling is the better hint.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where, kind = first["loc"], first["type"]
     path = ".".join(str(part) for part in where)
     if kind == "extra_forbidden":

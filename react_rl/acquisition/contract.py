@@ -22,7 +22,7 @@ class QueryStrategy(Protocol):
         ...
 
     def score(self, view: PoolView) -> Tensor:
-        """Say how much each row is wanted as the first pick of a batch.
+        """Say how much each row is wanted as the first pick of a batch of the episode's batch size.
 
         Args:
             view: The pools.

@@ -13,6 +13,7 @@ K dA = -4 (G + l2 dA), so a step needs one matrix product.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,9 @@ from react_rl.learners.protocol import INVALID_LOGIT
 
 CURVATURE: Final = 0.25
 """Share of K in the preconditioner: half of Böhning's bound, the smallest that is safe."""
+
+_STATE: Final = ("_logits", "_class_bias", "_rows", "_inverse", "_dual", "_onehot", "_live", "_columns")
+"""Arrays that have the episode axis in front."""
 
 _FAR: Final = -2.0
 """Similarity of a slot without a row: below every cosine, and finite."""
@@ -141,6 +145,17 @@ class SoftmaxRegression:
     def slot_rows(self, n_columns: int) -> Tensor:
         """Similarity of the slots to the first ``n_columns`` columns, ``(E, n, P)``; -2 without a row."""
         return self._rows[:, : self.slots, :n_columns]
+
+    def replicate(self, times: int) -> SoftmaxRegression:
+        """Copy every episode ``times`` times, side by side: scratch learners of E * times episodes."""
+        scratch = copy.copy(self)
+        n_episodes, n_classes, n_columns = self._shape
+        scratch._shape = (n_episodes * times, n_classes, n_columns)
+        scratch._everyone = torch.arange(n_episodes * times, device=self.device)
+        scratch._used = [used for used in self._used for _ in range(times)]
+        for name in _STATE:
+            setattr(scratch, name, getattr(self, name).repeat_interleave(times, 0))
+        return scratch
 
     def start(self, episodes: Tensor, n_classes: Tensor) -> None:
         """Forget the given episodes ``(R,)`` and begin anew with ``n_classes`` ``(R,)`` classes each."""

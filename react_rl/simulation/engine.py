@@ -29,6 +29,7 @@ from react_rl.simulation.view import PoolView, Progress
 _NO_ROW = torch.iinfo(torch.int64).max
 _Ids = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
+_SCRATCH = 1 << 26  # similarities of labelled rows held by scratch learners
 _PENNY = 1e-9  # tolerance when sums of costs are compared with a budget
 
 
@@ -237,6 +238,7 @@ class LabelingEngine:
         Raises:
             ReActError: An id is not in its episode's pool, is labelled already, or comes twice.
         """
+        ids = ids.contiguous()
         numbers = ids.cpu().numpy()
         asked = numbers >= 0
         if self.finished.any():
@@ -269,6 +271,39 @@ class LabelingEngine:
         weights, intercept = self.learner.primal(labelled)
         scores = torch.matmul(weights, embeddings.T) + intercept[:, :, None]
         return scores.masked_fill_(~self._class_mask[:, :, None], INVALID_LOGIT)
+
+    @torch.inference_mode()
+    def trial(self, ids: Tensor) -> npt.NDArray[np.float64]:
+        """Dev metric ``(E, K)`` after each of K batches ``(E, K, b)``, on scratch copies of the learners.
+
+        Nothing is bought and nothing charged, although the oracle answers: this is for references that say
+        in their name that they look at labels. The metric is the first of the engine's.
+        """
+        n_batches, size = ids.shape[1:]
+        metric = METRICS[self.metrics[0]].function
+        columns = torch.searchsorted(self._ids, ids.flatten(1)).clamp_(max=self.options.pool_size - 1)
+        answers = self.oracle.answer(self._everyone, columns)
+        answers = torch.where(ids.flatten(1) >= 0, answers, ABSTAINED)
+        values = []
+        # As many copies at a time as memory likes.
+        step = max(1, _SCRATCH // (self.n_episodes * self.learner.slots * (self.options.pool_size + 1)))
+        for start in range(0, n_batches, step):
+            times = min(step, n_batches - start)
+            part = slice(start * size, (start + times) * size)
+            everyone = torch.arange(self.n_episodes * times, device=self.device)
+            scratch = self.learner.replicate(times)
+            similarity = self._geometry.rows(columns[:, part])
+            scratch.update(
+                everyone,
+                columns[:, part].reshape(-1, size),
+                answers[:, part].reshape(-1, size),
+                similarity.reshape(everyone.numel(), size, -1),
+            )
+            logits = scratch.logits[:, :, self.options.pool_size :]
+            labels = self._dev_labels.repeat_interleave(times, 0)
+            found = metric(logits, labels, self._class_mask.repeat_interleave(times, 0))
+            values.append(found.view(self.n_episodes, times).to(torch.float64).cpu().numpy())
+        return np.concatenate(values, axis=1)
 
     def stop(self, episodes: npt.NDArray[np.bool_]) -> None:
         """End episodes ``(E,)`` by decision; they buy nothing more. Mutates."""

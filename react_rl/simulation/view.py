@@ -226,6 +226,13 @@ class PoolView:
         other._streams = [s if keep else None for s, keep in zip(self._streams, episodes, strict=True)]
         return other
 
+    def within(self, rows: Tensor) -> PoolView:
+        """The same view, where only ``rows`` ``(E, P)`` can be bought."""
+        other = copy.copy(self)
+        other.__dict__.pop("n_available", None)
+        other.available = self.available & rows
+        return other
+
     def random(self) -> Tensor:
         """Uniform numbers ``(E, P)`` float64, each episode's from its own strategy stream."""
         numbers = np.zeros(self.ids.shape)

@@ -107,7 +107,7 @@ def test_scores_are_numbers_for_every_row_and_the_largest_is_the_first_pick(name
     assert scores.shape == scored.ids.shape
     assert scores.is_floating_point()
     assert torch.isfinite(scores[scored.available]).all()
-    first = make_strategy(name).select(picked, 3)[:, 0]
+    first = make_strategy(name).select(picked, OPTIONS.batch_size)[:, 0]
     best = torch.where(scored.available, scores, -torch.inf).amax(1)
     for e in range(6):
         place = int((picked.ids[e] == first[e]).nonzero()[0, 0])

@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -54,8 +53,8 @@ def test_loading_unpickles_nothing(
 
     for module, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")):
         monkeypatch.setattr(module, name, forbidden)
-    monkeypatch.setattr(cloudpickle, "load", forbidden)
-    monkeypatch.setattr(cloudpickle, "loads", forbidden)
+    monkeypatch.setattr("cloudpickle.load", forbidden)
+    monkeypatch.setattr("cloudpickle.loads", forbidden)
     for one in (trained, trained_chooser):
         assert LearnedStrategy.load(one.policy).name == one.card.name
 

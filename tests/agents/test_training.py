@@ -170,7 +170,7 @@ def test_an_interrupted_training_leaves_the_best_policy_so_far(small_training: A
     strategy = LearnedStrategy.load(tmp_path / "policy")
     assert strategy.name == "learned"
     rows = list(csv.DictReader((tmp_path / "validation.csv").open()))
-    assert [float(row["episodes"]) for row in rows][0] == 0
+    assert float(rows[0]["episodes"]) == 0
     card = read_card(tmp_path / "policy")
     assert card.chosen_at in {float(row["episodes"]) for row in rows}
 

@@ -11,6 +11,7 @@ import torch
 
 from react_rl.agents import AgentSettings, TrainingProgress, Validation, train
 from react_rl.agents.folder import PolicyCard
+from react_rl.agents.settings import Algorithm
 from react_rl.envs import BatchedLabeling, RewardSettings, make_action_space, make_observation
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
 
@@ -22,7 +23,9 @@ class Stop(Exception):
     """Stands for whatever ends a process."""
 
 
-def _train(folder: Path, algorithm: str = "PPO", stop_at: int | None = None, seed: int = 3) -> PolicyCard:
+def _train(
+    folder: Path, algorithm: Algorithm = "PPO", stop_at: int | None = None, seed: int = 3
+) -> PolicyCard:
     def report(state: TrainingProgress) -> None:
         if stop_at is not None and state.episodes >= stop_at:
             raise Stop
@@ -45,7 +48,7 @@ def _train(folder: Path, algorithm: str = "PPO", stop_at: int | None = None, see
 
 
 @pytest.mark.parametrize("algorithm", ["PPO", "A2C"])
-def test_a_resumed_training_equals_an_undisturbed_one(tmp_path: Path, algorithm: str) -> None:
+def test_a_resumed_training_equals_an_undisturbed_one(tmp_path: Path, algorithm: Algorithm) -> None:
     straight = _train(tmp_path / "straight", algorithm)
     with pytest.raises(Stop):
         _train(tmp_path / "stopped", algorithm, stop_at=40)

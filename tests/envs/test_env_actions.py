@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -194,5 +195,12 @@ def test_encoded_corpora_need_no_text_encoder(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("react_rl.envs.build.TextEncoder", refuse)
     monkeypatch.setattr("react_rl.envs.build.ArrayCache", refuse)
-    env = build_environment(list(corpora()), episode=OPTIONS, n_episodes=2)
+    one, other = corpora()
+    named = other.with_corpus(replace(other.corpus, name="another"))
+    env = build_environment([one, named], episode=OPTIONS, n_episodes=2)
     assert env.reset([Streams(0), Streams(1)]).shape[0] == 2
+
+
+def test_corpora_that_share_a_name_are_refused() -> None:
+    with pytest.raises(ReActError, match="need different names"):
+        build_environment(list(corpora()), episode=OPTIONS)

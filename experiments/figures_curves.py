@@ -1,0 +1,219 @@
+"""Line figures of a report, one drawing for each panel: learning curves, profiles, class balance, overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from react_rl.experiments.figures import METRIC_NAMES, STYLE, looks_of
+from react_rl.experiments.report_numbers import Aggregates
+from react_rl.experiments.summary import ALL_CORPORA
+
+Floats = npt.NDArray[np.float64]
+
+MOST_IN_COLOUR: Final = 10
+"""Strategies that can be told apart in one panel; further ones are grey."""
+_GREY: Final = "#C8CCD0"
+_DASH_ARRAYS: Final = {"-": "none", "--": "6 3", "-.": "7 3 1.5 3", ":": "1.5 2.5"}
+_OTHERS: Final = "further strategies"
+
+
+def highlighted(table: pd.DataFrame, strategies: Sequence[str], reference: str, sign: float) -> list[str]:
+    """Strategies that figures draw in colour: all if they are few, else reference, policies and the best.
+
+    Args:
+        table: The summary.
+        strategies: All strategies in order.
+        reference: The reference.
+        sign: 1 where a larger area is better, else -1.
+    """
+    if len(strategies) <= MOST_IN_COLOUR:
+        return list(strategies)
+    group = ALL_CORPORA if (table["corpus"] == ALL_CORPORA).any() else table["corpus"].iloc[0]
+    best = (sign * table[table["corpus"] == group].set_index("strategy")["area"]).sort_values(ascending=False)
+    learned = [s for s, look in looks_of(strategies).items() if look["color"] == "#000000"]
+    wanted = [reference, *learned[: MOST_IN_COLOUR - 2], *best.index]
+    chosen = set(list(dict.fromkeys(wanted))[:MOST_IN_COLOUR])
+    return [s for s in strategies if s in chosen]
+
+
+def key_of(strategies: Sequence[str], shown: Sequence[str]) -> list[tuple[str, str, str, float]]:
+    """Legend entries: name, colour, SVG dash pattern, width."""
+    looks = looks_of(strategies)
+    entries = [
+        (
+            s,
+            str(looks[s]["color"]),
+            _DASH_ARRAYS[str(looks[s]["linestyle"])],
+            float(str(looks[s]["linewidth"])),
+        )
+        for s in shown
+    ]
+    return entries if len(shown) == len(strategies) else [*entries, (_OTHERS, _GREY, "none", 1.0)]
+
+
+def _panel(width: float = 4.3, height: float = 3.1) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _line(ax: Axes, x: Any, y: Any, look: Mapping[str, object] | None) -> None:
+    if look is None:
+        ax.plot(x, y, color=_GREY, linewidth=0.8, zorder=1)
+    else:
+        ax.plot(x, y, **look)  # type: ignore[arg-type]
+
+
+def _name_line(ax: Axes, height: float, name: str) -> None:
+    """Draw a dashed level and write its name under its right end."""
+    ax.axhline(height, color="#444444", linewidth=1.0, linestyle=(0, (5, 3)))
+    ax.annotate(
+        name,
+        (1.0, height),
+        (0, -2),
+        ("axes fraction", "data"),
+        "offset points",
+        ha="right",
+        va="top",
+        fontsize=8,
+    )
+
+
+def _ordered(strategies: Iterable[str], shown: Sequence[str]) -> list[str]:
+    """Grey ones first, so that coloured lines lie on top."""
+    return sorted(strategies, key=lambda s: s in shown)
+
+
+def curve_panel(
+    curves: pd.DataFrame,
+    corpus: str,
+    strategies: Sequence[str],
+    shown: Sequence[str],
+    metric: str,
+    full: float | None = None,
+) -> Figure:
+    """Mean test curves of one corpus with bands; a dashed line where all labels would lead.
+
+    Args:
+        curves: From ``mean_curves``.
+        corpus: Which part of it.
+        strategies: All strategies in order.
+        shown: Those in colour.
+        metric: Name of the metric.
+        full: Metric with all labels, if it is known.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, ax = _panel()
+        looks = looks_of(strategies)
+        here = curves[curves["corpus"] == corpus]
+        for strategy in _ordered(strategies, shown):
+            own = here[here["strategy"] == strategy]
+            if own.empty:
+                continue
+            look = looks[strategy] if strategy in shown else None
+            _line(ax, own["cost"], own["mean"], look)
+            if look is not None:
+                ax.fill_between(
+                    own["cost"], own["low"], own["high"], color=str(look["color"]), alpha=0.12, linewidth=0
+                )
+        if full is not None:
+            _name_line(ax, full, "all labels")
+        ax.set_title(corpus.strip("()"))
+        ax.set_xlabel("cost spent (cost units)")
+        ax.set_ylabel(f"test {METRIC_NAMES.get(metric, metric)}")
+        ax.margins(x=0.0)
+        return figure
+
+
+def profile_panel(aggregates: Aggregates, strategies: Sequence[str], shown: Sequence[str]) -> Figure:
+    """Performance profiles: share of runs that removed more than a share of the reference's error."""
+    with matplotlib.rc_context(STYLE):
+        figure, ax = _panel(6.2, 3.6)
+        looks = looks_of(strategies)
+        for strategy in _ordered(aggregates.profiles, shown):
+            profile = aggregates.profiles[strategy]
+            look = looks[strategy] if strategy in shown else None
+            _line(ax, aggregates.thresholds, profile.estimate, look)
+            if look is not None and len(shown) <= 4:
+                colour = str(look["color"])
+                ax.fill_between(
+                    aggregates.thresholds, profile.low, profile.high, color=colour, alpha=0.12, linewidth=0
+                )
+        ax.axvline(0.0, color="#666666", linewidth=0.8)
+        ax.set_xlabel("share of the reference's error removed (area)")
+        ax.set_ylabel("share of runs above it")
+        ax.set_ylim(-0.02, 1.02)
+        ax.margins(x=0.0)
+        return figure
+
+
+def improvement_panel(aggregates: Aggregates, strategies: Sequence[str], reference: str) -> Figure:
+    """Interquartile mean and probability of improvement over the reference, with intervals, best on top."""
+    with matplotlib.rc_context(STYLE):
+        table = aggregates.table.sort_values("iqm", ignore_index=True)
+        looks = looks_of(strategies)
+        figure = Figure(figsize=(7.4, 0.26 * len(table) + 1.0), layout="constrained")
+        axes = [figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)]
+        for ax, name in zip(axes, ("iqm", "improvement"), strict=True):
+            for place, row in enumerate(table.to_dict("records")):
+                if np.isnan(row[name]):
+                    continue
+                colour = str(looks[str(row["strategy"])]["color"])
+                if not np.isnan(row[f"{name}_low"]):
+                    ends = [row[f"{name}_low"], row[f"{name}_high"]]
+                    ax.plot(ends, [place, place], color=colour, linewidth=2.0)
+                ax.plot([row[name]], [place], marker="o", markersize=5, color=colour)
+            ax.set_ylim(-0.6, len(table) - 0.4)
+        axes[0].set_yticks(range(len(table)), table["strategy"].tolist())
+        axes[1].set_yticks(range(len(table)), [""] * len(table))
+        axes[0].set_xlabel(f"error of {reference} removed (interquartile mean)")
+        axes[0].axvline(0.0, color="#666666", linewidth=0.8)
+        axes[1].set_xlabel(f"probability of improvement over {reference}")
+        axes[1].axvline(0.5, color="#666666", linewidth=0.8)
+        return figure
+
+
+def balance_panel(
+    balance: pd.DataFrame, corpus: str, strategies: Sequence[str], shown: Sequence[str], pool: float
+) -> Figure:
+    """Evenness of the classes in the labelled set over the labels; ``pool`` is that of the train rows."""
+    with matplotlib.rc_context(STYLE):
+        figure, ax = _panel()
+        looks = looks_of(strategies)
+        for strategy in _ordered(strategies, shown):
+            own = balance[balance["strategy"] == strategy].sort_values("labels")
+            if not own.empty:
+                _line(ax, own["labels"], own["evenness"], looks[strategy] if strategy in shown else None)
+        _name_line(ax, pool, "train rows")
+        ax.set_title(corpus)
+        ax.set_xlabel("labelled rows")
+        ax.set_ylabel("evenness of classes")
+        ax.margins(x=0.0)
+        return figure
+
+
+def overlap_panel(
+    overlap: pd.DataFrame, corpus: str, strategies: Sequence[str], shown: Sequence[str], reference: str
+) -> Figure:
+    """Jaccard index of each strategy's purchases with the reference's, by round."""
+    with matplotlib.rc_context(STYLE):
+        figure, ax = _panel()
+        looks = looks_of(strategies)
+        here = overlap[(overlap["corpus"] == corpus) & (overlap["other"] == reference)]
+        for strategy in _ordered(strategies, shown):
+            own = here[here["strategy"] == strategy]
+            if not own.empty:
+                _line(ax, own["round"], own["jaccard"], looks[strategy] if strategy in shown else None)
+        ax.set_title(corpus)
+        ax.set_xlabel("round")
+        ax.set_ylabel(f"overlap with {reference}")
+        ax.set_ylim(bottom=0.0)
+        ax.margins(x=0.0)
+        return figure

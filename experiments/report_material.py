@@ -1,0 +1,58 @@
+"""What the sections of a report share: the comparison as it was read, and the numbers computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from react_rl.experiments.config import CompareConfig
+from react_rl.experiments.figures import METRIC_NAMES
+from react_rl.experiments.figures_curves import key_of
+from react_rl.experiments.report_diagnostics import RunFiles
+from react_rl.experiments.report_numbers import Scores
+from react_rl.experiments.report_page import legend
+from react_rl.experiments.summary import Results
+
+NOTHING_SHARED: Final = "Left out: no seed is finished by every strategy on a corpus that all were played on."
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a report is made of.
+
+    Args:
+        folder: The comparison's folder.
+        plan: Its config as it was written.
+        config: The same as a model; None where this version cannot read it.
+        results: Curves of all runs.
+        table: The summary.
+        curves: Mean curves with intervals.
+        scores: Aligned scores, if there are any.
+        files: What only the run files say.
+        shown: Strategies drawn in colour.
+        sign: 1 where a higher metric is better, else -1.
+    """
+
+    folder: Path
+    plan: dict[str, Any]
+    config: CompareConfig | None
+    results: Results
+    table: pd.DataFrame
+    curves: pd.DataFrame
+    scores: Scores | None
+    files: RunFiles
+    shown: list[str]
+    sign: float
+
+    @property
+    def key(self) -> str:
+        """The legend of all line figures."""
+        return legend(key_of(self.results.strategies, self.shown))
+
+    @property
+    def metric(self) -> str:
+        """The metric as it is written in texts."""
+        return METRIC_NAMES.get(self.results.metric, self.results.metric)

@@ -1,0 +1,118 @@
+"""References that look at labels nobody bought, and say so in their name: they show what choosing could gain.
+
+They are no strategies for use and no upper bounds, and stay out of the list of strategies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.registry import make_strategy
+from react_rl.errors import ReActError
+from react_rl.metrics.classification import METRICS
+from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.view import PoolView
+
+PROPOSERS: Final = ("random", "margin", "mixture", "typicality", "entropy", "k-center")
+"""Strategies that propose the batches of the greedy oracle."""
+
+
+@runtime_checkable
+class LooksAtLabels(Protocol):
+    """A reference that tries batches on the engine, so the runner hands it the engine first."""
+
+    def bind(self, engine: LabelingEngine) -> QueryStrategy:
+        """Return the strategy for the episodes of this engine."""
+        ...
+
+
+@dataclass(frozen=True)
+class GreedyOracle:
+    """The best of k candidate batches by the dev metric that they bring, one round ahead.
+
+    The first candidates are the batches of ``strategies`` on the whole pool, further ones those of the same
+    strategies on random halves of it. Each is tried on a scratch copy of the learner with its true labels,
+    and the one with the best dev metric is bought; equal ones are drawn at random.
+
+    It looks one round ahead, at a few batches, and at dev rows: a good strategy can beat it, on test rows
+    and in later rounds. It is a reference, not an upper bound.
+
+    Source: the greedy oracle of Werner et al. 2024 (CDALBench), with candidate batches proposed by
+    strategies on parts of the pool as in BoSS.
+
+    Args:
+        name: Name in tables and configs.
+        candidates: k, batches that are tried.
+        strategies: Names of the strategies that propose batches.
+        engine: Where batches are tried; see ``bind``.
+
+    Raises:
+        ReActError: There is no candidate, or a strategy does not exist.
+    """
+
+    name: str = "greedy-oracle"
+    candidates: int = 12
+    strategies: tuple[str, ...] = PROPOSERS
+    engine: LabelingEngine | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1 or not self.strategies:
+            raise ReActError(
+                f"{self.name} has {self.candidates} candidates of {len(self.strategies)} strategies; "
+                "it needs at least one of each."
+            )
+        for strategy in self.strategies:
+            make_strategy(strategy)
+
+    def bind(self, engine: LabelingEngine) -> GreedyOracle:
+        """Return the oracle that tries batches on ``engine``."""
+        return replace(self, engine=engine)
+
+    def score(self, view: PoolView) -> Tensor:
+        """Place of each row in the best batch from its end, 0 for rows outside ``(E, P)``."""
+        ids = self.select(view, view.progress.batch_size)
+        columns = torch.searchsorted(view.ids, ids).clamp_(max=view.width - 1)
+        worth = torch.arange(ids.shape[1], 0, -1, device=view.device).expand_as(ids)
+        scores = torch.zeros(view.ids.shape, device=view.device)
+        return scores.scatter_reduce(1, columns, torch.where(ids >= 0, worth, 0).to(scores), "amax")
+
+    def select(self, view: PoolView, n: int) -> Tensor:
+        """Choose the candidate batch with the best dev metric.
+
+        Raises:
+            ReActError: No engine is bound.
+        """
+        if self.engine is None:
+            raise ReActError(f"{self.name} tries batches on an engine; call bind(engine) first.")
+        proposers = [make_strategy(name) for name in self.strategies]
+        batches = []
+        for k in range(self.candidates):
+            pool = view if k < len(proposers) else view.within(_half(view, n))
+            batches.append(proposers[k % len(proposers)].select(pool, n))
+        ids = torch.stack(batches, 1)  # (E, K, n)
+        values = self.engine.trial(ids)
+        if not METRICS[self.engine.metrics[0]].higher_is_better:
+            values = -values
+        best = np.zeros(view.n_episodes, dtype=np.int64)
+        for episode in torch.nonzero(view.available.any(1))[:, 0].tolist():
+            equal = np.flatnonzero(values[episode] == values[episode].max())
+            best[episode] = view.generator(episode).choice(equal)
+        chosen = torch.from_numpy(best).to(view.device)
+        return ids[torch.arange(view.n_episodes, device=view.device), chosen]
+
+
+def _half(view: PoolView, n: int) -> Tensor:
+    """Half of the available rows ``(E, P)``, drawn evenly, and at least ``n`` of them."""
+    keep = torch.maximum((view.n_available + 1) // 2, view.n_available.clamp_max(n))
+    rank = torch.where(view.available, view.random(), 2.0).argsort(1).argsort(1)
+    return rank < keep[:, None]
+
+
+REFERENCES: Final[dict[str, Callable[[], GreedyOracle]]] = {"greedy-oracle": GreedyOracle}

@@ -1,0 +1,258 @@
+"""Stopping rules: when an episode should buy no more labels, decided for E episodes at once.
+
+A rule keeps what it remembers of earlier rounds, so each comparison makes its own. Rules see the dev metric
+and predictions on the pool, never the test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from react_rl.simulation.view import PoolView
+
+_Mask = npt.NDArray[np.bool_]
+_NO_ROW = torch.iinfo(torch.int64).max
+
+
+class StoppingRule(Protocol):
+    """Decides after each measurement which episodes stop."""
+
+    def update(self, view: PoolView) -> _Mask:
+        """Look at the present models and say who stops.
+
+        Args:
+            view: The pools; shown once before the first round and once after each.
+
+        Returns:
+            ``(E,)`` bool.
+        """
+        ...
+
+
+class StoppingSettings(BaseModel):
+    """Which rule ends an episode before its budget does.
+
+    rule                   stops when                                                 threshold
+    budget                 the episode has spent this much                            cost units, required
+    metric-target          the dev metric is reached                                  metric, required
+    kappa                  predictions agree from round to round                      kappa, 0.99
+    classification-change  predictions of the unlabelled rows stay                    share changed, 0
+    overall-uncertainty    the mean normalised entropy of the unlabelled rows is low  entropy, 0.05
+    predicted-gain         the dev metric rises too slowly for its price              metric per cost unit, 0
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: Literal[
+        "none",
+        "budget",
+        "metric-target",
+        "kappa",
+        "classification-change",
+        "overall-uncertainty",
+        "predicted-gain",
+    ] = "none"
+    """none plays to the end of the budget; the others are explained above."""
+    threshold: float | None = None
+    """Where the rule stops; its unit depends on the rule. None takes the rule's default."""
+    window: int | None = Field(default=None, ge=1)
+    """Rounds that kappa (default 3) and predicted-gain (default 5) look back."""
+
+    @model_validator(mode="after")
+    def _check(self) -> StoppingSettings:
+        if self.rule in ("budget", "metric-target") and self.threshold is None:
+            raise ValueError(f"rule {self.rule} needs a threshold")
+        if self.rule == "none" and self.threshold is not None:
+            raise ValueError("threshold is given without a rule; name one")
+        if self.window is not None and self.rule not in ("kappa", "predicted-gain"):
+            raise ValueError(f"rule {self.rule} looks at one round; leave window out")
+        if self.rule in _SHARES and self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold {self.threshold} of rule {self.rule} must be 0 to 1")
+        return self
+
+
+_DEFAULTS: Final[dict[str, float]] = {
+    "none": 0.0,
+    "budget": 0.0,
+    "metric-target": 0.0,
+    "kappa": 0.99,
+    "classification-change": 0.0,
+    "overall-uncertainty": 0.05,
+    "predicted-gain": 0.0,
+}
+_SHARES: Final = ("kappa", "classification-change", "overall-uncertainty")
+
+
+class BudgetReached:
+    """Stop when the episode has spent ``limit`` cost units."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+
+    def update(self, view: PoolView) -> _Mask:
+        """Episodes ``(E,)`` whose spending reached the limit."""
+        return _mask(view.progress.spent >= self._limit)
+
+
+class MetricTarget:
+    """Stop when the dev metric is at least ``target``, or at most, where low values are good."""
+
+    def __init__(self, target: float, rising: bool = True) -> None:
+        self._target = target
+        self._sign = 1.0 if rising else -1.0
+
+    def update(self, view: PoolView) -> _Mask:
+        """Episodes ``(E,)`` that reached the target."""
+        return _mask(self._sign * view.progress.metric >= self._sign * self._target)
+
+
+class KappaAverage:
+    """Stop when successive models agree on a fixed set of rows.
+
+    Cohen's kappa ``(p_o - p_e) / (1 - p_e)`` of the predictions of two successive models on all rows of
+    the pool, labels not needed; stop when its mean over the last ``window`` rounds is at least ``kappa``.
+
+    Source: Bloodgood & Vijay-Shanker 2009, A method for stopping active learning based on stabilizing
+    predictions (stabilizing predictions: window 3, threshold 0.99).
+    """
+
+    def __init__(self, kappa: float = 0.99, window: int = 3) -> None:
+        self._kappa = kappa
+        self._window = window
+        self._before: Tensor | None = None
+        self._history: list[npt.NDArray[np.float64]] = []
+
+    def update(self, view: PoolView) -> _Mask:
+        """Episodes ``(E,)`` whose predictions have settled."""
+        now = view.predicted
+        if self._before is not None:
+            rows = view.ids < _NO_ROW
+            self._history.append(cohen_kappa(self._before, now, rows, view.logits.shape[1]))
+            self._history = self._history[-self._window :]
+        self._before = now
+        if len(self._history) < self._window:
+            return np.zeros(view.n_episodes, dtype=np.bool_)
+        # The mean of ones, summed in floating point, must still reach a threshold of one.
+        return _mask(np.mean(self._history, axis=0) >= self._kappa - 1e-12)
+
+
+def cohen_kappa(first: Tensor, second: Tensor, rows: Tensor, n_classes: int) -> npt.NDArray[np.float64]:
+    """Cohen's kappa of two label arrays ``(E, P)`` over ``rows`` ``(E, P)``, ``(E,)``; 1 where all agree."""
+    weight = rows.to(torch.float64)
+    count = weight.sum(1).clamp_min(1.0)
+    observed = ((first == second) * weight).sum(1) / count
+    tally = torch.zeros(first.shape[0], n_classes, dtype=torch.float64, device=first.device)
+    shares = [tally.scatter_add(1, labels, weight) / count[:, None] for labels in (first, second)]
+    expected = (shares[0] * shares[1]).sum(1)
+    agree = observed >= 1.0
+    kappa = (observed - expected) / torch.where(agree, 1.0, 1.0 - expected)
+    result: npt.NDArray[np.float64] = torch.where(agree, 1.0, kappa).cpu().numpy()
+    return result
+
+
+class ClassificationChange:
+    """Stop when no more than a share ``threshold`` of the unlabelled rows changed its predicted class.
+
+    Source: Zhu, Wang & Hovy 2008, Multi-criteria-based strategy to stop active learning for data annotation
+    (classification-change; the paper's threshold is 0).
+    """
+
+    def __init__(self, threshold: float = 0.0) -> None:
+        self._threshold = threshold
+        self._before: Tensor | None = None
+
+    def update(self, view: PoolView) -> _Mask:
+        """Episodes ``(E,)`` whose predictions stayed."""
+        before, self._before = self._before, view.predicted
+        if before is None:
+            return np.zeros(view.n_episodes, dtype=np.bool_)
+        rows = _unlabelled(view)
+        changed = ((before != view.predicted) & rows).sum(1)
+        return _mask((changed <= self._threshold * rows.sum(1)).cpu().numpy())
+
+
+class OverallUncertainty:
+    """Stop when the mean entropy of the unlabelled rows, as a share of ``log C``, is below ``threshold``.
+
+    Source: Zhu, Wang & Hovy 2008 (overall-uncertainty), normalised by the number of classes.
+    """
+
+    def __init__(self, threshold: float = 0.05) -> None:
+        self._threshold = threshold
+
+    def update(self, view: PoolView) -> _Mask:
+        """Episodes ``(E,)`` whose models are sure."""
+        rows = _unlabelled(view)
+        total = torch.where(rows, view.entropy, 0.0).sum(1).cpu().numpy()
+        mean = total / np.maximum(rows.sum(1).cpu().numpy(), 1)
+        return _mask(mean / np.log(np.maximum(view.progress.n_classes, 2)) < self._threshold)
+
+
+class PredictedGain:
+    """Stop when a further cost unit is expected to raise the dev metric by less than ``price``.
+
+    The expected gain is the least-squares slope of the dev metric (of its fall, where low values are good)
+    against the cost spent, over the last ``window`` rounds. Learning curves flatten, so the slope of the
+    past flatters the future, and the rule errs on the side of buying. ``price`` is the cost weight of a
+    reward: stop when labels no longer pay.
+
+    Source: this project.
+    """
+
+    def __init__(self, price: float = 0.0, window: int = 5, rising: bool = True) -> None:
+        self._price = price
+        self._sign = 1.0 if rising else -1.0
+        self._window = window
+        self._points: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
+
+    def update(self, view: PoolView) -> _Mask:
+        """Episodes ``(E,)`` whose recent slope is below the price."""
+        self._points.append((view.progress.spent, self._sign * view.progress.metric))
+        self._points = self._points[-self._window - 1 :]
+        if len(self._points) <= self._window:
+            return np.zeros(view.n_episodes, dtype=np.bool_)
+        spent, metric = (np.stack(column) for column in zip(*self._points, strict=True))  # (window + 1, E)
+        spent = spent - spent.mean(0)
+        spread = (spent**2).sum(0)
+        slope = (spent * metric).sum(0) / np.where(spread > 0, spread, 1.0)
+        return _mask((slope < self._price) & (spread > 0))
+
+
+def _unlabelled(view: PoolView) -> Tensor:
+    """Rows of the pools without a label ``(E, P)``, affordable or not."""
+    return (view.ids < _NO_ROW) & ~view.labelled
+
+
+def _mask(values: npt.NDArray[np.bool_]) -> _Mask:
+    return np.asarray(values, dtype=np.bool_)
+
+
+def make_stopping(settings: StoppingSettings, rising: bool = True) -> StoppingRule | None:
+    """Make a fresh rule for the episodes of one engine.
+
+    Args:
+        settings: Which rule.
+        rising: Whether large values of the dev metric are good.
+
+    Returns:
+        The rule, None where the settings name none.
+    """
+    threshold = _DEFAULTS[settings.rule] if settings.threshold is None else settings.threshold
+    window = settings.window
+    makers: dict[str, Callable[[], StoppingRule | None]] = {
+        "none": lambda: None,
+        "budget": lambda: BudgetReached(threshold),
+        "metric-target": lambda: MetricTarget(threshold, rising),
+        "kappa": lambda: KappaAverage(threshold, window or 3),
+        "classification-change": lambda: ClassificationChange(threshold),
+        "overall-uncertainty": lambda: OverallUncertainty(threshold),
+        "predicted-gain": lambda: PredictedGain(threshold, window or 5, rising),
+    }
+    return makers[settings.rule]()

@@ -1,0 +1,137 @@
+"""The greedy oracle tries batches on copies of the learners and buys the best, and nothing else happens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from react_rl.acquisition import STRATEGIES, make_strategy
+from react_rl.acquisition.references import REFERENCES, GreedyOracle, LooksAtLabels
+from react_rl.errors import ReActError
+from react_rl.seeding import Streams
+from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+
+OPTIONS = EpisodeOptions(pool_size=60, dev_size=40, initial_size=5, budget=20, batch_size=4)
+
+
+def started(n_episodes: int = 3, rounds: int = 0, metric: str = "accuracy") -> LabelingEngine:
+    data = [synthetic_encoded(300, size, seed=size) for size in (2, 5)]
+    engine = LabelingEngine(data, OPTIONS, n_episodes, (metric,))
+    engine.reset([Streams(k) for k in range(n_episodes)])
+    for _ in range(rounds):
+        engine.step(make_strategy("random").select(engine.view, 4))
+    return engine
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_a_trial_tells_the_metric_that_buying_the_batch_brings(metric: str) -> None:
+    names = ("random", "margin", "typicality")
+    ids = torch.stack([make_strategy(name).select(started(rounds=2).view, 4) for name in names], 1)
+    told = started(rounds=2, metric=metric).trial(ids)
+    for k in range(len(names)):
+        engine = started(rounds=2, metric=metric)
+        np.testing.assert_allclose(told[:, k], engine.step(ids[:, k].contiguous()).metrics[metric], atol=1e-6)
+    assert len(np.unique(told)) > 3
+
+
+def test_a_trial_in_small_pieces_is_the_same_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = torch.stack([make_strategy("random").select(started(rounds=2).view, 4) for _ in range(5)], 1)
+    whole = started(rounds=2, metric="log_loss").trial(ids)
+    monkeypatch.setattr("react_rl.simulation.engine._SCRATCH", 1)
+    np.testing.assert_allclose(started(rounds=2, metric="log_loss").trial(ids), whole, atol=1e-6)
+
+
+def test_a_trial_changes_nothing() -> None:
+    engine, other = started(rounds=1), started(rounds=1)
+    before = engine.learner.logits.clone()
+    engine.trial(torch.stack([make_strategy("random").select(started(rounds=1).view, 4)] * 3, 1))
+    assert torch.equal(engine.learner.logits, before)
+    assert engine.spent.tolist() == other.spent.tolist()
+    ids = make_strategy("random").select(other.view, 4)
+    assert engine.step(ids).metrics["accuracy"].tolist() == other.step(ids).metrics["accuracy"].tolist()
+    assert torch.equal(engine.learner.logits, other.learner.logits)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_the_oracle_buys_the_best_of_its_candidates(metric: str) -> None:
+    proposers = ("margin", "typicality", "mixture")
+    engine = started(rounds=1, metric=metric)
+    proposed = torch.stack(
+        [make_strategy(n).select(started(rounds=1, metric=metric).view, 4) for n in proposers], 1
+    )
+    values = engine.trial(proposed)
+    best = values.max(1) if metric == "accuracy" else values.min(1)
+    oracle = GreedyOracle(candidates=3, strategies=proposers).bind(engine)
+    found = engine.step(oracle.select(engine.view, 4)).metrics[metric]
+    np.testing.assert_allclose(found, best, atol=1e-6)
+
+
+def test_more_candidates_come_from_halves_of_the_pool_and_do_not_repeat() -> None:
+    engine = started(2)
+    tried: list[torch.Tensor] = []
+    original = engine.trial
+    engine.trial = lambda ids: tried.append(ids) or original(ids)  # type: ignore[method-assign, func-returns-value]
+    GreedyOracle(candidates=6, strategies=("margin",)).bind(engine).select(engine.view, 4)
+    assert tried[0].shape == (2, 6, 4)
+    for e in range(2):
+        batches = {tuple(sorted(batch)) for batch in tried[0][e].tolist()}
+        assert len(batches) > 1
+        assert all(len(set(batch)) == 4 and min(batch) >= 0 for batch in batches)
+
+
+def test_the_oracle_plays_whole_episodes_and_is_better_than_chance_on_dev() -> None:
+    finals = {}
+    for name in ("random", "greedy-oracle"):
+        engine = started(8)
+        strategy = GreedyOracle().bind(engine) if name in REFERENCES else make_strategy(name)
+        area = np.zeros(8)
+        while not engine.finished.all():
+            area += engine.step(strategy.select(engine.view, 4)).metrics["accuracy"]
+        assert engine.spent.tolist() == [20.0] * 8
+        finals[name] = area.mean()
+    assert finals["greedy-oracle"] > finals["random"]
+
+
+def test_the_same_seed_gives_the_same_batch_and_stopped_episodes_get_none() -> None:
+    runs = []
+    for _ in range(3):
+        engine = started(3)
+        engine.stop(np.array([False, True, False]))
+        runs.append(GreedyOracle().bind(engine).select(engine.view, 4).tolist())
+    assert runs == [runs[0]] * 3
+    assert runs[0][1] == [-1] * 4
+    assert min(runs[0][0] + runs[0][2]) >= 0
+
+
+def test_near_the_end_of_a_pool_every_candidate_is_as_large_as_can_be() -> None:
+    options = OPTIONS.model_copy(update={"pool_size": 10, "budget": 5.0, "batch_size": 3})
+    engine = LabelingEngine([synthetic_encoded(300, 2, seed=2)], options, 2)
+    engine.reset([Streams(0), Streams(1)])
+    oracle = GreedyOracle().bind(engine)
+    while not engine.finished.all():
+        engine.step(oracle.select(engine.view, 3))
+    assert engine.spent.tolist() == [5.0, 5.0]
+
+
+def test_the_first_pick_scores_highest() -> None:
+    engine, other = started(), started()
+    scores = GreedyOracle().bind(engine).score(engine.view)
+    ids = GreedyOracle().bind(other).select(other.view, OPTIONS.batch_size)
+    for e in range(3):
+        assert engine.view.ids[e, int(scores[e].argmax())] == ids[e, 0]
+        assert int((scores[e] > 0).sum()) == OPTIONS.batch_size
+
+
+def test_references_stay_out_of_the_strategies_and_need_an_engine() -> None:
+    assert not set(REFERENCES) & set(STRATEGIES)
+    for name, make in REFERENCES.items():
+        assert make().name == name
+        assert isinstance(make(), LooksAtLabels)
+        with pytest.raises(ReActError, match="call bind"):
+            make().select(started().view, 4)
+    assert not isinstance(make_strategy("margin"), LooksAtLabels)
+    with pytest.raises(ReActError, match="0 candidates"):
+        GreedyOracle(candidates=0)
+    with pytest.raises(ReActError, match="Did you mean 'margin'"):
+        GreedyOracle(strategies=("margn",))
