@@ -39,9 +39,9 @@ def show_corpora(_: Path) -> None:
 
 def show_strategies(_: Path) -> None:
     """Query strategies with family and source."""
-    table = _table("strategy", "family", "what it takes", "source")
+    table = _table("strategy", "family", "cost of a batch", "what it takes", "source")
     for name, entry in STRATEGIES.items():
-        table.add_row(name, entry.family, entry.summary, entry.source)
+        table.add_row(name, entry.family, entry.cost, entry.summary, entry.source)
     console.print(table)
 
 
