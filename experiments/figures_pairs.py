@@ -43,7 +43,8 @@ def matrix_figure(
     """
     count = len(names)
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(0.42 * count + 2.6, 0.36 * count + 1.5), layout="constrained")
+        wide, high = (0.42, 0.36) if count <= _MOST_NUMBERED else (0.24, 0.22)
+        figure = Figure(figsize=(wide * count + 2.6, high * count + 1.5), layout="constrained")
         ax = figure.add_subplot()
         # Orange to purple and white to blue: told apart by colour-blind readers and in grey print.
         palette = matplotlib.colormaps["PuOr" if diverging else "Blues"].resampled(_TONES)
@@ -89,7 +90,8 @@ def critical_difference_figure(result: NemenyiResult, names: Sequence[str]) -> F
         ax.plot([1, count], [top, top], color="black", linewidth=1.2)
         for tick in range(1, count + 1):
             ax.plot([tick, tick], [top, top + 0.07], color="black", linewidth=1.0)
-            ax.text(tick, top + 0.1, str(tick), ha="center", va="bottom")
+            if count <= _MOST_NUMBERED or tick % 5 == 0 or tick == 1:
+                ax.text(tick, top + 0.1, str(tick), ha="center", va="bottom")
         limit = result.critical_difference
         ax.plot([1, 1 + limit], [top + 0.48] * 2, color="black", linewidth=2.0)
         ax.text(1 + limit / 2, top + 0.52, f"critical difference {limit:.2f}", ha="center", va="bottom")

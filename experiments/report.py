@@ -73,7 +73,7 @@ def gather(folder: Path) -> Material:
     results = read_results(folder)
     store = ResultFolder(folder)
     plan, _ = store.read_plan()
-    table = summarise(results)
+    table, runs = summarise(results), areas(results)
     sign = sign_of(results.metric)
     try:
         config = CompareConfig.model_validate(plan)
@@ -86,8 +86,9 @@ def gather(folder: Path) -> Material:
         config=config,
         results=results,
         table=table,
+        runs=runs,
         curves=mean_curves(results),
-        scores=aligned_scores(results),
+        scores=aligned_scores(results, runs),
         files=read_run_files(store, results.metric),
         shown=highlighted(table, results.strategies, results.reference, sign),
         sign=sign,
@@ -262,7 +263,7 @@ def _numbers_section(material: Material) -> Section:
     best = ("best:area", "best:final")
     rows = with_best(material.table, material.sign)
     table = sortable_table("all-table", caption, rows, _columns(material, True), best)
-    runs = areas(material.results)
+    runs = material.runs
     links = [csv_link("summary", material.table, "This table")]
     links += [
         csv_link(f"runs-{i}", runs[runs["corpus"] == corpus], f"Runs on {corpus}")

@@ -29,6 +29,7 @@ class Material:
         config: The same as a model; None where this version cannot read it.
         results: Curves of all runs.
         table: The summary.
+        runs: Area, final metric, labels and cost of each run.
         curves: Mean curves with intervals.
         scores: Aligned scores, if there are any.
         files: What only the run files say.
@@ -41,6 +42,7 @@ class Material:
     config: CompareConfig | None
     results: Results
     table: pd.DataFrame
+    runs: pd.DataFrame
     curves: pd.DataFrame
     scores: Scores | None
     files: RunFiles

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from react_rl.errors import ReActError
-from react_rl.experiments.summary import ALL_CORPORA, Results, areas
+from react_rl.experiments.summary import ALL_CORPORA, Results
 from react_rl.metrics import (
     METRICS,
     Interval,
@@ -163,11 +163,16 @@ def _curve_rows(corpus: str, strategy: str, grid: Floats, values: Floats) -> pd.
     )
 
 
-def aligned_scores(results: Results) -> Scores | None:
-    """Scores on the seeds and corpora that every strategy has finished; None where there are none."""
-    table, sign = areas(results), sign_of(results.metric)
+def aligned_scores(results: Results, runs: pd.DataFrame) -> Scores | None:
+    """Scores on the seeds and corpora that every strategy has finished; None where there are none.
+
+    Args:
+        results: The comparison.
+        runs: Its areas, one row for each run.
+    """
+    sign = sign_of(results.metric)
     strategies = results.strategies
-    wide = {name: table.pivot(index=["corpus", "seed"], columns="strategy", values=name) for name in _SCORES}
+    wide = {name: runs.pivot(index=["corpus", "seed"], columns="strategy", values=name) for name in _SCORES}
     complete = wide["area"].reindex(columns=list(strategies)).dropna().index
     seeds_of = {c: {int(s) for k, s in complete if k == c} for c in results.corpora}
     corpora = tuple(c for c in results.corpora if seeds_of[c])
@@ -282,12 +287,17 @@ def ranks(scores: Scores) -> tuple[NemenyiResult, float]:
 
 
 def cost_performance(
-    results: Results, curves: pd.DataFrame, scores: Scores, seconds: pd.DataFrame | None
+    results: Results,
+    runs: pd.DataFrame,
+    curves: pd.DataFrame,
+    scores: Scores,
+    seconds: pd.DataFrame | None,
 ) -> pd.DataFrame:
     """What each strategy costs and what it brings, as means over the aligned seeds and corpora.
 
     Args:
-        results: The runs.
+        results: The comparison.
+        runs: Its areas, one row for each run.
         curves: Their mean curves.
         scores: Their aligned scores.
         seconds: strategy, selection_seconds, training_seconds of one run, or None.
@@ -297,7 +307,7 @@ def cost_performance(
         reference reaches at the end; the budget where it does not), not_reached (corpora), and the seconds.
     """
     sign = sign_of(results.metric)
-    spent = areas(results).groupby("strategy")["cost"].mean()
+    spent = runs.groupby("strategy")["cost"].mean()
     rows: list[dict[str, Any]] = []
     for a, strategy in enumerate(scores.strategies):
         needed = np.array(

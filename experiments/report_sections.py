@@ -154,10 +154,11 @@ def pairs_section(material: Material) -> Section:
     heading = "Pair by pair"
     if material.scores is None:
         return Section("pairs", heading, note(NOTHING_SHARED))
-    names = material.scores.strategies
+    order = np.argsort(-material.scores.area.mean(axis=(1, 2)), kind="stable")
+    names = tuple(material.scores.strategies[a] for a in order)
     if len(names) < 2:
         return Section("pairs", heading, note("Left out: there is only one strategy."))
-    better = improvement_matrix(material.scores)
+    better = improvement_matrix(material.scores)[np.ix_(order, order)]
     means = np.nanmean(_emptied(better), axis=1)
     said = "Mean probability of a larger area than another strategy: " + ", ".join(
         f"{names[a]} {means[a]:.2f}" for a in np.argsort(-means)
@@ -168,11 +169,11 @@ def pairs_section(material: Material) -> Section:
         [Picture(figure, "Probability of improvement", said)],
         "Probability that the row has a larger area than the column: same corpus, same seed, ties count "
         "half. "
-        "Purple: the row is ahead; orange: the column is.",
+        "Purple: the row is ahead; orange: the column is. Strategies in the order of their mean area.",
         [csv_link("probability-of-improvement", _matrix_frame(better, names))],
     )
     try:
-        beaten = penalties(material.results, material.scores)
+        beaten = penalties(material.results, material.scores)[np.ix_(order, order)]
     except ReActError as error:
         return Section("pairs", heading, body + note(f"The penalty matrix is left out. {error}"))
     means = np.nanmean(_emptied(beaten), axis=0)
@@ -225,7 +226,7 @@ def cost_section(material: Material) -> Section:
     if material.scores is None:
         return Section("cost", heading, note(NOTHING_SHARED))
     results, sign = material.results, material.sign
-    table = cost_performance(results, material.curves, material.scores, material.files.seconds)
+    table = cost_performance(results, material.runs, material.curves, material.scores, material.files.seconds)
     final = f"final test {material.metric}"
     views = []
     if material.scores.reference is not None:
@@ -252,8 +253,8 @@ def cost_section(material: Material) -> Section:
     ]
     if "selection_seconds" in table:
         columns += [
-            Column("selection_seconds", "Seconds choosing", form=".2g"),
-            Column("training_seconds", "Seconds training", form=".2g"),
+            Column("selection_seconds", "Seconds choosing", form=".3g"),
+            Column("training_seconds", "Seconds training", form=".3g"),
         ]
     caption = (
         "Means over corpora and seeds. The line joins the strategies that none beats in both cost and "

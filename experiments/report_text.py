@@ -13,7 +13,7 @@ import pandas as pd
 from react_rl.errors import ReActError
 from react_rl.experiments.figures import METRIC_NAMES
 from react_rl.experiments.report_numbers import aggregate, aligned_scores, sign_of
-from react_rl.experiments.summary import ALL_CORPORA, Results, read_results, summarise
+from react_rl.experiments.summary import ALL_CORPORA, Results, areas, read_results, summarise
 
 _CORPORA_ABREAST: Final = 4
 _LEVELS: Final = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -130,7 +130,7 @@ def _seeds(table: pd.DataFrame) -> str:
 def _overall(results: Results, table: pd.DataFrame, group: str) -> TextTable:
     sign = sign_of(results.metric)
     here = table[table["corpus"] == group].sort_values("area", ascending=sign < 0)
-    scores = aligned_scores(results)
+    scores = aligned_scores(results, areas(results))
     try:
         robust = aggregate(scores).table.set_index("strategy") if scores is not None else None
     except ReActError:

@@ -80,7 +80,8 @@ def read_results(folder: Path) -> Results:
     else:
         raise ReActError(f"{folder} holds no finished run; run `react-rl compare` first.")
     played = curves[["corpus", "strategy", "seed"]].drop_duplicates()
-    order = tuple(dict.fromkeys(run.strategy for run in runs if run.strategy in set(played["strategy"])))
+    present = set(played["strategy"])
+    order = tuple(dict.fromkeys(run.strategy for run in runs if run.strategy in present))
     return Results(
         curves,
         metric,

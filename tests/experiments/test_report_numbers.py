@@ -13,7 +13,6 @@ from react_rl.experiments.figures_curves import MOST_IN_COLOUR, highlighted, key
 from react_rl.experiments.report_numbers import (
     Scores,
     aggregate,
-    aligned_scores,
     cost_grid,
     cost_performance,
     improvement_matrix,
@@ -22,9 +21,16 @@ from react_rl.experiments.report_numbers import (
     penalties,
     ranks,
 )
-from react_rl.experiments.summary import ALL_CORPORA, Results, summarise
+from react_rl.experiments.report_numbers import (
+    aligned_scores as aligned_to,
+)
+from react_rl.experiments.summary import ALL_CORPORA, Results, areas, summarise
 
 COSTS = (0.0, 5.0, 10.0)
+
+
+def aligned_scores(results: Results) -> Scores | None:
+    return aligned_to(results, areas(results))
 
 
 def results_of(values: dict[tuple[str, str, int], tuple[float, ...]], metric: str = "accuracy") -> Results:
@@ -156,7 +162,7 @@ def test_ranks_ask_for_corpora_and_strategies_in_one_sentence() -> None:
 def test_the_cost_to_the_references_level_is_read_off_the_mean_curve(two: Results) -> None:
     scores = aligned_scores(two)
     assert scores is not None
-    table = cost_performance(two, mean_curves(two), scores, None).set_index("strategy")
+    table = cost_performance(two, areas(two), mean_curves(two), scores, None).set_index("strategy")
     # Margin passes random's last value, 2 steps of .1 up, with its first jump of .2.
     assert table["cost_to_reference"].to_dict() == pytest.approx({"random": 10.0, "margin": 5.0})
     assert table["not_reached"].tolist() == [0, 0]
@@ -164,7 +170,9 @@ def test_the_cost_to_the_references_level_is_read_off_the_mean_curve(two: Result
     results = Results(flat, two.metric, 10.0, "random", two.strategies, 0)
     scores = aligned_scores(results)
     assert scores is not None
-    table = cost_performance(results, mean_curves(results), scores, None).set_index("strategy")
+    table = cost_performance(results, areas(results), mean_curves(results), scores, None).set_index(
+        "strategy"
+    )
     assert (table["cost_to_reference"]["margin"], table["not_reached"]["margin"]) == (10.0, 2)
 
 

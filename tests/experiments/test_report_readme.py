@@ -1,0 +1,38 @@
+"""The examples of the experiments page run as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import react_rl.experiments
+from react_rl.experiments.cli import main
+
+
+def test_the_python_example_and_the_config_make_the_same_comparison_and_a_report(
+    tmp_path: Path, shared_cache: Path
+) -> None:
+    page = Path(react_rl.experiments.__file__).with_name("README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (config,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=tmp_path,
+        env=os.environ | {"REACT_RL_CACHE": str(shared_cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("report.html")
+    (tmp_path / "small.yaml").write_text(config)
+    assert main(["compare", str(tmp_path / "small.yaml"), "--results", str(tmp_path / "again")]) == 0
+
+    def runs(folder: Path) -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in (folder / "small" / "runs").iterdir()}
+
+    assert len(runs(tmp_path / "results")) == 24
+    assert runs(tmp_path / "again") == runs(tmp_path / "results")
