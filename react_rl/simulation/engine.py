@@ -7,6 +7,7 @@ refitted, the dev metric is measured. Environments, comparisons and the demo all
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.geometry import Geometry
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import ABSTAINED, Oracle
+from react_rl.simulation.threads import threads_for
 from react_rl.simulation.view import PoolView, Progress
 
 _NO_ROW = torch.iinfo(torch.int64).max
@@ -189,8 +191,13 @@ class LabelingEngine:
         index = torch.tensor(chosen, device=device)
         self._labelled[index] = False
         self.spent[chosen], self.rounds[chosen], self.labels[chosen] = 0.0, 0, 0
+        with self._threads():
+            self._first_models(chosen, index, draws)
+
+    def _first_models(self, chosen: list[int], index: Tensor, draws: Sequence[Draw]) -> None:
+        """Train the models of newly drawn episodes on their initial labelled sets. Mutates."""
         self.learner.start(index, torch.from_numpy(self._n_classes[chosen]))
-        initial = torch.from_numpy(np.stack([draw.initial for draw in draws])).to(device)
+        initial = torch.from_numpy(np.stack([draw.initial for draw in draws])).to(self.device)
         columns = torch.searchsorted(self._ids[index], initial)
         self._free = None
         self._learn(index, columns, np.ones(columns.shape, dtype=np.bool_))
@@ -247,10 +254,11 @@ class LabelingEngine:
         self._check(ids, columns, numbers, asked)
         wanted, cost = self._affordable(columns, asked)
         self._before = self._current[self.metrics[0]].copy()
-        self._learn(self._everyone, columns, wanted)
+        with self._threads():
+            self._learn(self._everyone, columns, wanted)
+            self._measure()
         self.spent += cost
         self.rounds += ~self.finished
-        self._measure()
         self.finished = self.finished | self._cannot_buy()
         bought = np.where(wanted, numbers, -1)
         return Round(bought, cost, {k: v.copy() for k, v in self._current.items()}, self.finished.copy())
@@ -316,6 +324,9 @@ class LabelingEngine:
         if self._free is None:
             self._free = self._open & ~self._labelled
         return self._free
+
+    def _threads(self) -> AbstractContextManager[None]:
+        return threads_for(self.n_episodes * (self.options.pool_size + self.options.dev_size))
 
     def _check(self, ids: Tensor, columns: Tensor, numbers: _Ids, asked: _Mask) -> None:
         right = (self._ids.gather(1, columns) == ids) & self._unlabelled.gather(1, columns)
