@@ -277,6 +277,6 @@ def _versions() -> dict[str, str]:
 def _write_curve(path: Path, curve: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=["episodes", "area", "error"])
+        writer = csv.DictWriter(file, ["episodes", "area", "error"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(curve)

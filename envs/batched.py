@@ -125,6 +125,15 @@ class BatchedLabeling:
         corpora: Sequence[int | None] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Begin new episodes (all, or those given) and return the observations of all E."""
+        with self.engine.threads():
+            return self._reset(streams, episodes, corpora)
+
+    def _reset(
+        self,
+        streams: Sequence[Streams],
+        episodes: Sequence[int] | None,
+        corpora: Sequence[int | None] | None,
+    ) -> npt.NDArray[np.float32]:
         self.engine.reset(streams, episodes, corpora)
         chosen = np.arange(self.n_episodes) if episodes is None else np.asarray(episodes)
         self.reward.start(chosen)
@@ -137,6 +146,10 @@ class BatchedLabeling:
 
     def step(self, actions: npt.NDArray[Any]) -> Transition:
         """Play one round of every episode that is not over."""
+        with self.engine.threads():
+            return self._step(actions)
+
+    def _step(self, actions: npt.NDArray[Any]) -> Transition:
         engine = self.engine
         idle = engine.finished
         accuracy = engine.current["accuracy"]

@@ -138,7 +138,8 @@ class Ours:
         for first in range(0, len(seeds), self.episodes):
             some = list(seeds[first : first + self.episodes])
             some += range(some[-1] + 1, some[-1] + 1 + self.episodes - len(some))
-            played.add(self._play(some))
+            with self._engine.threads():
+                played.add(self._play(some))
         return played
 
     def _play(self, seeds: list[int]) -> Played:

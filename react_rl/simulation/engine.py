@@ -191,7 +191,7 @@ class LabelingEngine:
         index = torch.tensor(chosen, device=device)
         self._labelled[index] = False
         self.spent[chosen], self.rounds[chosen], self.labels[chosen] = 0.0, 0, 0
-        with self._threads():
+        with self.threads():
             self._first_models(chosen, index, draws)
 
     def _first_models(self, chosen: list[int], index: Tensor, draws: Sequence[Draw]) -> None:
@@ -254,7 +254,7 @@ class LabelingEngine:
         self._check(ids, columns, numbers, asked)
         wanted, cost = self._affordable(columns, asked)
         self._before = self._current[self.metrics[0]].copy()
-        with self._threads():
+        with self.threads():
             self._learn(self._everyone, columns, wanted)
             self._measure()
         self.spent += cost
@@ -325,7 +325,8 @@ class LabelingEngine:
             self._free = self._open & ~self._labelled
         return self._free
 
-    def _threads(self) -> AbstractContextManager[None]:
+    def threads(self) -> AbstractContextManager[None]:
+        """Context in which torch uses as many threads as pay off here; wrap whole rounds in it."""
         return threads_for(self.n_episodes * (self.options.pool_size + self.options.dev_size))
 
     def _check(self, ids: Tensor, columns: Tensor, numbers: _Ids, asked: _Mask) -> None:
