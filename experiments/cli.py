@@ -118,7 +118,10 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
     if known.command == "compare":
         return _compare(known, overrides)
     if known.command == "plot":
-        return _plot(known.folder)
+        from react_rl.experiments.plot import plot_results
+
+        plot_results(known.folder)
+        return 0
     if known.command == "report":
         return _report(known)
     if known.command == "list":
@@ -164,6 +167,7 @@ def _train(known: argparse.Namespace, overrides: list[str]) -> int:
 def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
     from react_rl.experiments.compare import check_strategies, run_comparison
     from react_rl.experiments.config import CompareConfig, load_config
+    from react_rl.experiments.plot import plot_results
     from react_rl.experiments.screen import console, run_progress
     from react_rl.experiments.strategies import label
 
@@ -186,22 +190,10 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
         highlight=False,
     )
     if len(outcome.failures) < len(outcome.runs):
-        _plot(outcome.folder.folder)
+        plot_results(outcome.folder.folder)
     for reason in dict.fromkeys(failure["reason"] for failure in outcome.failures):
         print(f"react-rl: failed runs: {reason}", file=sys.stderr)
     return 1 if outcome.failures else 0
-
-
-def _plot(folder: Path) -> int:
-    from react_rl.experiments.figures import draw_all
-    from react_rl.experiments.screen import show_results
-    from react_rl.experiments.summary import read_results, summarise, write_tables
-
-    results = read_results(folder)
-    table = summarise(results)
-    write_tables(folder, results, table)
-    show_results(table, results, draw_all(folder, results, table), folder)
-    return 0
 
 
 def _report(known: argparse.Namespace) -> int:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from react_rl.experiments.compare import run_comparison
 from react_rl.experiments.config import CompareConfig, TrainConfig, load_config
-from react_rl.experiments.figures import draw_all
-from react_rl.experiments.screen import aside, console, run_progress, show_results, training_progress
+from react_rl.experiments.plot import plot_results
+from react_rl.experiments.screen import aside, console, run_progress, training_progress
 from react_rl.experiments.strategies import resolve
-from react_rl.experiments.summary import read_results, summarise, write_tables
 from react_rl.experiments.train import run_training
 
 
@@ -41,11 +40,7 @@ def run_demo(results: Path, episodes: int | None = None, seeds: int | None = Non
         print(f"react-rl: failed runs: {reason}", file=sys.stderr)
     if len(outcome.failures) == len(outcome.runs):
         return 1
-    folder = outcome.folder.folder
-    found = read_results(folder)
-    table = summarise(found)
-    write_tables(folder, found, table)
-    show_results(table, found, draw_all(folder, found, table), folder)
+    plot_results(outcome.folder.folder)
     console.print(f"Policy:  {trained.folder}", highlight=False)
     console.print(f"Done in {time.monotonic() - started:.0f} seconds.", highlight=False)
     return 1 if outcome.failures else 0
