@@ -10,7 +10,7 @@ import torch
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.envs.batched import episode_streams
-from react_rl.learners.softmax import SoftmaxSettings
+from react_rl.learners.build import LearnerSettings
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
@@ -24,7 +24,7 @@ class Validation:
         options: Episodes like those of training.
         n_episodes: How many; at least one for each corpus.
         first_seed: Seed of the first episode.
-        learner: Settings of the softmax regression.
+        learner: Settings of the learner; None is the softmax regression as it comes.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Validation:
         options: EpisodeOptions,
         n_episodes: int,
         first_seed: int = 1_000_000,
-        learner: SoftmaxSettings | None = None,
+        learner: LearnerSettings | None = None,
     ) -> None:
         self.corpora = list(corpora)
         self._corpus = [i % len(corpora) for i in range(max(n_episodes, len(corpora)))]

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
@@ -51,9 +52,11 @@ class AttainableValue:
             batch_size=1,
             budget=float(corpus.cost[corpus.ids("train")].min()),
         )
-        engine = LabelingEngine([encoded], whole, 1, (self._metric,), self._engine.learner.settings)
+        engine = LabelingEngine([encoded], whole, 1, (self._metric,), self._engine.learner_settings)
         values = []
-        for k in range(_DRAWS):
+        # Fine-tuning on a whole pool takes long, and its scale needs no great precision.
+        draws = 1 if isinstance(self._engine.learner_settings, FineTuneSettings) else _DRAWS
+        for k in range(draws):
             engine.reset([Streams(entropy_of(k, "attainable", corpus.name))])
             values.append(float(engine.current[self._metric][0]))
         return float(np.mean(values))

@@ -18,7 +18,7 @@ from react_rl.envs.actions import ActionSpace
 from react_rl.envs.observations import Observation
 from react_rl.envs.rewards import Reward, RewardSettings
 from react_rl.errors import ReActError, unknown
-from react_rl.learners.softmax import SoftmaxSettings
+from react_rl.learners.build import LearnerSettings
 from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
@@ -83,7 +83,7 @@ class BatchedLabeling:
         observation: What the policy sees.
         reward: What it is paid for.
         n_episodes: E.
-        learner: Settings of the softmax regression.
+        learner: Settings of the learner; None is the softmax regression as it comes.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class BatchedLabeling:
         observation: Observation,
         reward: RewardSettings,
         n_episodes: int = 1,
-        learner: SoftmaxSettings | None = None,
+        learner: LearnerSettings | None = None,
     ) -> None:
         names = [corpus.name for corpus in corpora]
         if len(set(names)) < len(names):

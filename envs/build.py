@@ -13,7 +13,7 @@ from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError
-from react_rl.learners.softmax import SoftmaxSettings
+from react_rl.learners.build import LearnerSettings
 from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.validation import validated
@@ -29,7 +29,7 @@ def build_environment(
     reward: RewardSettings | Mapping[str, Any] | str = "area",
     episode: EpisodeOptions | Mapping[str, Any] | None = None,
     encoder: EncoderSettings | None = None,
-    learner: SoftmaxSettings | None = None,
+    learner: LearnerSettings | None = None,
     n_episodes: int = 1,
     device: str = "cpu",
     **action_settings: Any,
@@ -44,7 +44,7 @@ def build_environment(
         reward: Settings, a mapping of settings, or the kind alone.
         episode: Options or a mapping of options.
         encoder: Which transformer encodes texts; None is the embedded sentence encoder.
-        learner: Settings of the softmax regression.
+        learner: Settings of the learner; None is the softmax regression as it comes.
         n_episodes: Episodes that run side by side.
         device: Where embeddings and episodes live.
         **action_settings: Settings of the action space.

@@ -89,7 +89,7 @@ def plan(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[RunId]
             "schema": SCHEMA,
             "version": __version__,
             "encoder": encoder,
-            "learner": config.learner.model_dump(mode="json"),
+            "learner": config.learner.identity(),
             "episode": config.episode.model_dump(mode="json"),
             "metrics": list(config.metrics),
             "test_size": config.test_size,

@@ -19,6 +19,8 @@ from react_rl.agents.settings import AgentSettings
 from react_rl.encoders.transformer import EncoderSettings
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
+from react_rl.learners.build import LearnerSettings
+from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.softmax import SoftmaxSettings
 from react_rl.metrics.classification import METRICS
 from react_rl.simulation.options import EpisodeOptions
@@ -50,6 +52,8 @@ class CorpusConfig(_Frozen):
     """Use only one half of the rows, so that the other half can tell how a policy generalises."""
     max_rows: int | None = Field(default=None, ge=10)
     """Keep this many rows, drawn by seed 0."""
+    imbalance: float | None = Field(default=None, ge=1, allow_inf_nan=False)
+    """Thin the classes until the largest has this many times the rows of the smallest; 1 makes them equal."""
 
 
 class EncoderConfig(_Frozen):
@@ -72,8 +76,12 @@ class EncoderConfig(_Frozen):
 
 
 class LearnerConfig(_Frozen):
-    """The model that is trained on bought labels: softmax regression on frozen embeddings."""
+    """The model that is trained on bought labels."""
 
+    kind: Literal["softmax", "finetune"] = "softmax"
+    """softmax: regression on frozen embeddings; finetune: the transformer itself is trained."""
+    finetune: FineTuneSettings = FineTuneSettings()
+    """finetune: model, method and training."""
     l2: float = Field(default=0.1, gt=0)
     """Weight of the squared norm; 0.1 is C = 10 in scikit-learn."""
     bias: float = Field(default=0.1, gt=0)
@@ -83,9 +91,17 @@ class LearnerConfig(_Frozen):
     max_steps: int = Field(default=20, ge=1)
     """Most steps of one refit."""
 
-    def settings(self) -> SoftmaxSettings:
-        """Settings of the softmax regression."""
-        return SoftmaxSettings(**self.model_dump())
+    def settings(self) -> LearnerSettings:
+        """Settings of the learner."""
+        if self.kind == "finetune":
+            return self.finetune
+        return SoftmaxSettings(self.l2, self.bias, self.tolerance, self.max_steps)
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the learner's results, the settings of the other kind left out."""
+        if self.kind == "finetune":
+            return {"kind": self.kind, **self.finetune.model_dump(mode="json")}
+        return self.model_dump(mode="json", exclude={"kind", "finetune"})
 
 
 class ActionConfig(_Frozen):

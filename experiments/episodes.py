@@ -17,7 +17,7 @@ from react_rl.acquisition.stopping import StoppingRule, StoppingSettings, make_s
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
-from react_rl.learners.softmax import SoftmaxSettings
+from react_rl.learners.build import LearnerSettings
 from react_rl.metrics.classification import METRICS
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
@@ -58,19 +58,19 @@ class TestSplit:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
         if size is not None and rows.size > size:
             rows = np.sort(np.random.default_rng(0).choice(rows, size=size, replace=False))
-        self._embeddings = corpus.embeddings[torch.from_numpy(rows).to(corpus.device)]
+        self._rows = rows
         self._targets = corpus.corpus.targets[rows]
 
     def measure(self, engine: LabelingEngine, names: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
         """Test metrics of each episode's present model, by name."""
         labels = np.full((engine.n_episodes, self._targets.size), -1, dtype=np.int64)
-        mask = np.zeros((engine.n_episodes, int(engine.learner.logits.shape[1])), dtype=np.bool_)
+        mask = np.zeros((engine.n_episodes, engine.most_classes), dtype=np.bool_)
         for e in range(engine.n_episodes):
             classes = engine.draw_of(e).classes
             position = np.searchsorted(classes, self._targets).clip(max=classes.size - 1)
             labels[e] = np.where(classes[position] == self._targets, position, -1)
             mask[e, : classes.size] = True
-        scores = engine.scores(self._embeddings)
+        scores = engine.scores(self._rows)
         truth = torch.from_numpy(labels).to(scores.device)
         valid = torch.from_numpy(mask).to(scores.device)
         return {n: METRICS[n].function(scores, truth, valid).double().cpu().numpy() for n in names}
@@ -83,7 +83,7 @@ def play(
     options: EpisodeOptions,
     metrics: Sequence[str],
     test_size: int | None = None,
-    learner: SoftmaxSettings | None = None,
+    learner: LearnerSettings | None = None,
     stopping: StoppingSettings | None = None,
 ) -> Played:
     """Play one episode for each seed, in lockstep.
@@ -95,7 +95,7 @@ def play(
         options: Sizes and budget.
         metrics: Names of the metrics to measure on dev and test.
         test_size: Most test rows.
-        learner: Settings of the softmax regression.
+        learner: Settings of the learner; None is the softmax regression as it comes.
         stopping: Rule that ends an episode before its budget does.
 
     Raises:
@@ -137,6 +137,8 @@ def play(
         selection += chosen - started
         training += time.perf_counter() - chosen
         for e in np.flatnonzero(running):
+            if int(e) in engine.learner.failures:
+                records[e]["failed"] = engine.learner.failures[int(e)]
             records[e]["batches"].append([int(i) for i in round_.ids[e] if i >= 0])
             if weights is not None and isinstance(strategy, LearnedStrategy):
                 records[e]["features"] = list(strategy.features)

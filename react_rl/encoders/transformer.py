@@ -184,40 +184,51 @@ class TextEncoder:
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         """The model in evaluation mode on its device, and its tokenizer."""
-        name = self.settings.model
-        # Heads that a checkpoint lacks are drawn from torch's global stream, which is not ours to move.
-        with _one_sentence(name), _quiet_transformers(), torch.random.fork_rng(devices=[]):
-            from transformers import AutoModel, AutoTokenizer
-
-            options = {"local_files_only": True, "trust_remote_code": False}
-            tokenizer = AutoTokenizer.from_pretrained(self._folder, **options)
-            # Attention is not named here: transformers takes SDPA itself wherever the model has it.
-            model, report = AutoModel.from_pretrained(
-                self._folder, use_safetensors=True, output_loading_info=True, **options
-            )
-        missing = sorted(
-            key for key in report["missing_keys"] if "pooler" not in key and not key.startswith("decoder.")
-        )
-        if missing:
-            raise ReActError(
-                f"The checkpoint {name!r} lacks {len(missing)} weights of its encoder, e.g. {missing[0]!r}; "
-                "choose a checkpoint of the same architecture as its config.json."
-            )
-        if getattr(model.config, "is_encoder_decoder", False):
-            model = model.get_encoder()
+        settings = self.settings
+        model, tokenizer = load_checkpoint(settings.model, self._folder, settings.max_length)
         if tokenizer.pad_token_id is None:
-            raise ReActError(f"The tokenizer of {name!r} has no padding token; choose an encoder model.")
-        marks = tokenizer.num_special_tokens_to_add(pair=False)
-        if self.settings.max_length <= marks:
-            raise ReActError(
-                f"max_length is {self.settings.max_length}, but {name!r} itself adds {marks}; raise it."
-            )
-        limit = _longest_text(model, tokenizer)
-        if self.settings.max_length > limit:
-            raise ReActError(
-                f"max_length is {self.settings.max_length}, but {name!r} reads {limit} at most; lower it."
-            )
-        return model.float().eval().to(self.device), tokenizer
+            raise ReActError(f"The tokenizer of {settings.model!r} has no padding token; choose an encoder model.")
+        return model.to(self.device), tokenizer
+
+
+def load_checkpoint(name: str, folder: Path, max_length: int) -> tuple[Any, Any]:
+    """Load the transformer without a task head, in fp32 and evaluation mode, and its tokenizer.
+
+    Args:
+        name: Name of the model for messages.
+        folder: Where its files lie (see ``checkpoints.locate``).
+        max_length: Tokens of the longest text that it will read.
+
+    Raises:
+        ReActError: The files are broken, lack weights, or the model cannot read texts of that length.
+    """
+    # Heads that a checkpoint lacks are drawn from torch's global stream, which is not ours to move.
+    with _one_sentence(name), _quiet_transformers(), torch.random.fork_rng(devices=[]):
+        from transformers import AutoModel, AutoTokenizer
+
+        options = {"local_files_only": True, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        # Attention is not named here: transformers takes SDPA itself wherever the model has it.
+        model, report = AutoModel.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, **options
+        )
+    missing = sorted(
+        key for key in report["missing_keys"] if "pooler" not in key and not key.startswith("decoder.")
+    )
+    if missing:
+        raise ReActError(
+            f"The checkpoint {name!r} lacks {len(missing)} weights of its encoder, e.g. {missing[0]!r}; "
+            "choose a checkpoint of the same architecture as its config.json."
+        )
+    if getattr(model.config, "is_encoder_decoder", False):
+        model = model.get_encoder()
+    marks = tokenizer.num_special_tokens_to_add(pair=False)
+    if max_length <= marks:
+        raise ReActError(f"max_length is {max_length}, but {name!r} itself adds {marks}; raise it.")
+    limit = _longest_text(model, tokenizer)
+    if max_length > limit:
+        raise ReActError(f"max_length is {max_length}, but {name!r} reads {limit} at most; lower it.")
+    return model.float().eval(), tokenizer
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:

@@ -1,11 +1,15 @@
-"""A temperature for the softmax regression, from the labelled rows alone."""
+"""How well the softmax regression generalises and how sure it should be, from the labelled rows alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
+
+from react_rl.errors import unknown
+from react_rl.metrics.classification import METRICS, PADDING
 
 if TYPE_CHECKING:
     from react_rl.simulation.view import PoolView
@@ -47,6 +51,45 @@ def leave_one_out_logits(view: PoolView) -> Tensor:
     shift = (left * live / settings.l2)[:, None] * (onehot - p)
     left_out: Tensor = view.fitted_logits - shift
     return left_out
+
+
+def leave_one_out_metrics(view: PoolView, names: Sequence[str] = ("accuracy",)) -> dict[str, Tensor]:
+    """Metrics of the labelled rows, each scored by a head that did not see it.
+
+    They cost one inverse of an ``n x n`` matrix and no refit, no fold and no dev set. They speak of rows like
+    the labelled ones: rows that a strategy picked because they are hard make the head look worse than it is
+    on the pool, and the only row of its class is always missed. Labels count as they were answered, wrong
+    ones included.
+
+    Source: as ``leave_one_out_logits``.
+
+    Args:
+        view: The pools.
+        names: Names of task metrics.
+
+    Returns:
+        ``(E,)`` float32 by name; NaN for an episode without labels.
+
+    Raises:
+        ReActError: A metric is unknown.
+    """
+    for name in names:
+        if name not in METRICS:
+            raise unknown("metric", name, METRICS)
+    logits = leave_one_out_logits(view)
+    _, onehot, live = view.labelled_geometry
+    labels = torch.where(live > 0, onehot.argmax(1), PADDING)
+    counts = torch.from_numpy(view.progress.n_classes).to(view.device)
+    classes = torch.arange(logits.shape[1], device=view.device) < counts[:, None]
+    return {name: METRICS[name].function(logits, labels, classes) for name in names}
+
+
+def leave_one_out_accuracy(view: PoolView) -> Tensor:
+    """Share of labelled rows that a head trained on the others gets right, ``(E,)`` float32, NaN without any.
+
+    See ``leave_one_out_metrics`` for what it can and cannot say.
+    """
+    return leave_one_out_metrics(view)["accuracy"]
 
 
 def inverse_temperature(logits: Tensor, onehot: Tensor, lowest: float = 0.1, highest: float = 10.0) -> Tensor:

@@ -68,7 +68,7 @@ class Committee:
 
 
 def dropout_committee(view: PoolView, members: int = 10, rate: float = 0.5) -> Committee:
-    """Monte-Carlo dropout on the input of the linear head.
+    """Monte-Carlo dropout on the input of the linear head, or in the whole of a fine-tuned transformer.
 
     Member m sees ``x * mask_m / (1 - rate)`` with an i.i.d. Bernoulli(1 - rate) mask over the D dimensions.
     One mask serves the whole pool, so a member is one function: joint scores (BatchBALD) need that.
@@ -79,7 +79,7 @@ def dropout_committee(view: PoolView, members: int = 10, rate: float = 0.5) -> C
     Args:
         view: The pools.
         members: M.
-        rate: Share of dimensions that is dropped.
+        rate: Share of dimensions that is dropped; a transformer drops what it drops in training.
 
     Raises:
         ReActError: Fewer than one member, or a rate outside (0, 1).
@@ -87,6 +87,8 @@ def dropout_committee(view: PoolView, members: int = 10, rate: float = 0.5) -> C
     _check_members(members)
     if not 0 < rate < 1:
         raise ReActError(f"Dropout rate {rate} must lie between 0 and 1, both excluded.")
+    if not view.linear:
+        return _sampled(view, members)
     weights, intercept = view.weights
     n_episodes, _, dimension = weights.shape
     masks = np.ones((n_episodes, members, dimension), dtype=np.float32)
@@ -96,6 +98,15 @@ def dropout_committee(view: PoolView, members: int = 10, rate: float = 0.5) -> C
     scaled = weights[:, None] * torch.from_numpy(masks).to(view.device)[:, :, None]
     shift = (intercept + _class_bias(view))[:, None].expand(-1, members, -1)
     return Committee(scaled, view.embeddings.transpose(1, 2), shift)
+
+
+def _sampled(view: PoolView, members: int) -> Committee:
+    """Monte Carlo samples of a fine-tuned transformer, as heads that pick their own scores."""
+    logits = view.dropout_logits(members)  # (E, M, C, P)
+    n_episodes, _, n_classes, _ = logits.shape
+    pick = torch.eye(members * n_classes, device=view.device).view(members, n_classes, -1)
+    shift = torch.zeros(n_episodes, members, n_classes, device=view.device)
+    return Committee(pick.expand(n_episodes, -1, -1, -1), logits.flatten(1, 2), shift)
 
 
 def bootstrap_committee(view: PoolView, members: int = 10, prior: float = 1.0) -> Committee:
@@ -124,7 +135,8 @@ def bootstrap_committee(view: PoolView, members: int = 10, prior: float = 1.0) -
         raise ReActError(f"The scale of the priors is {prior}; use 0 or more.")
     settings = view.learner_settings
     live = view.labelled_geometry[2].cpu().numpy() > 0
-    n_episodes, n_classes, dimension = view.weights[0].shape
+    n_classes = view.class_counts.shape[1]
+    n_episodes, _, dimension = view.embeddings.shape
     importance = np.zeros((n_episodes, members, live.shape[1]), dtype=np.float32)
     importance[:] = live[:, None]
     # The last column is the intercept's.

@@ -1,7 +1,8 @@
-"""What the labelling loop asks of a learner. Columns are the engine's own; ids never come here."""
+"""What the labelling loop asks of a learner. Columns are the engine's own: pool rows, dev rows, W in all."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -13,16 +14,33 @@ INVALID_LOGIT = -1e30
 class Learner(Protocol):
     """E models trained side by side, one for each episode.
 
-    An episode's *columns* are its pool rows followed by its dev rows, W in all.
+    What is known of the labelled rows is in ``LabelledRows``, which learners inherit.
     """
 
     @property
-    def logits(self) -> Tensor:
-        """Current scores ``(E, C, W)`` float32; classes outside an episode carry ``INVALID_LOGIT``."""
+    def failures(self) -> dict[int, str]:
+        """Reasons why episodes cannot go on, by episode."""
         ...
 
-    def start(self, episodes: Tensor, n_classes: Tensor) -> None:
-        """Forget the given episodes ``(R,)`` and begin anew with ``n_classes`` ``(R,)`` classes each."""
+    def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
+        """Note what the columns of an episode stand for.
+
+        Args:
+            episode: The episode.
+            corpus: Position of its corpus.
+            rows: ``(W,)`` row ids, -1 in unused columns.
+            dev_labels: ``(W,)`` class of the dev columns, -1 elsewhere; early stopping may look at them.
+        """
+        ...
+
+    def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int]) -> None:
+        """Forget the given episodes ``(R,)`` and begin anew.
+
+        Args:
+            episodes: ``(R,)`` int64, ascending.
+            n_classes: ``(R,)`` classes of each.
+            seeds: What chance decides is drawn from them, an episode's from its own.
+        """
         ...
 
     def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
@@ -34,4 +52,8 @@ class Learner(Protocol):
             labels: ``(R, b)`` int64 class indices, -1 where there is no label.
             similarity: ``(R, b, W)`` float32 inner products of the new rows with all columns.
         """
+        ...
+
+    def logits_of(self, columns: slice) -> Tensor:
+        """Current scores ``(E, C, .)`` float32; classes outside an episode carry ``INVALID_LOGIT``."""
         ...

@@ -14,12 +14,14 @@ K dA = -4 (G + l2 dA), so a step needs one matrix product.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from react_rl.learners.labelled import FAR, LabelledRows
 from react_rl.learners.protocol import INVALID_LOGIT
 
 CURVATURE: Final = 0.25
@@ -27,9 +29,6 @@ CURVATURE: Final = 0.25
 
 _STATE: Final = ("_logits", "_class_bias", "_rows", "_inverse", "_dual", "_onehot", "_live", "_columns")
 """Arrays that have the episode axis in front."""
-
-_FAR: Final = -2.0
-"""Similarity of a slot without a row: below every cosine, and finite."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class SoftmaxSettings:
     max_steps: int = 20
 
 
-class SoftmaxRegression:
+class SoftmaxRegression(LabelledRows):
     """E softmax regressions that are refitted from where they stood.
 
     Args:
@@ -71,59 +70,23 @@ class SoftmaxRegression:
         settings: SoftmaxSettings | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        super().__init__(n_episodes, n_classes, n_columns, capacity, device)
         self.settings = settings or SoftmaxSettings()
-        self.device = torch.device(device)
-        self._shape = (n_episodes, n_classes, n_columns)
-        self._everyone = torch.arange(n_episodes, device=self.device)
-        self._classes = torch.arange(n_classes, device=self.device)
         self._kernel_shift = torch.tensor(CURVATURE * self.settings.bias**2, device=self.device)
-        self._logits = torch.zeros(n_episodes, n_classes, n_columns, device=self.device)
         self._class_bias = torch.zeros(n_episodes, n_classes, 1, device=self.device)
         self._mixed_classes = False
-        self._used = [0] * n_episodes  # slots taken, for each episode
         self._unanswered = False  # whether some taken slot may carry no label
-        self._capacity = max(capacity, 1)
-        # Similarity of each labelled row (slot) to each column.
-        self._rows = torch.full((n_episodes, self._capacity, n_columns), _FAR, device=self.device)
         self._inverse = torch.zeros(n_episodes, self._capacity, self._capacity, device=self.device)
         self._dual = torch.zeros(n_episodes, n_classes, self._capacity, device=self.device)
-        self._onehot = torch.zeros(n_episodes, n_classes, self._capacity, device=self.device)
-        self._live = torch.zeros(n_episodes, self._capacity, device=self.device)
-        self._columns = torch.zeros(n_episodes, self._capacity, dtype=torch.int64, device=self.device)
         self.steps = 0
         """Solver steps since construction, for profiling."""
 
-    @property
-    def logits(self) -> Tensor:
-        """Current scores ``(E, C, W)``."""
-        return self._logits
+    def logits_of(self, columns: slice) -> Tensor:
+        """Current scores ``(E, C, .)`` of a range of columns."""
+        return self._logits[:, :, columns]
 
-    @property
-    def slots(self) -> int:
-        """Slots in use in the fullest episode."""
-        return max(self._used)
-
-    def nearest_labelled(self, n_columns: int) -> Tensor:
-        """Largest similarity of each of the first ``n_columns`` columns to a labelled row, ``(E, P)``."""
-        if self.slots == 0:
-            return torch.full((self._shape[0], n_columns), _FAR, device=self.device)
-        return self._rows[:, : self.slots, :n_columns].amax(1)
-
-    def class_counts(self) -> Tensor:
-        """Labels of each class bought so far, ``(E, C)`` float32."""
-        return self._onehot[:, :, : self.slots].sum(2)
-
-    def labelled_similarity(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Similarities of labelled rows ``(E, n, n)``, one-hot labels ``(E, C, n)``, live ``(E, n)``."""
-        n = self.slots
-        index = self._columns[:, None, :n].expand(-1, n, -1)
-        return self._rows[:, :n].gather(2, index), self._onehot[:, :, :n], self._live[:, :n]
-
-    def fitted_logits(self) -> Tensor:
-        """Scores of the labelled rows themselves, ``(E, C, n)``."""
-        n = self.slots
-        index = self._columns[:, None, :n].expand(-1, self._shape[1], -1)
-        return self._logits.gather(2, index)
+    def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
+        """Similarities say all that this learner asks of a row."""
 
     def primal(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """Return weights ``(E, C, D)`` and intercepts ``(E, C)`` for labelled ``embeddings`` ``(E, n, D)``.
@@ -133,18 +96,6 @@ class SoftmaxRegression:
         n = self.slots
         dual = self._dual[:, :, :n]
         return torch.bmm(dual, embeddings), self.settings.bias**2 * dual.sum(2)
-
-    def slot_columns(self) -> Tensor:
-        """Pool columns of the slots ``(E, n)``; slots without a label carry any column and weigh nothing."""
-        return self._columns[:, : self.slots]
-
-    def slot_mask(self) -> Tensor:
-        """Slots that hold a label ``(E, n)`` float32."""
-        return self._live[:, : self.slots]
-
-    def slot_rows(self, n_columns: int) -> Tensor:
-        """Similarity of the slots to the first ``n_columns`` columns, ``(E, n, P)``; -2 without a row."""
-        return self._rows[:, : self.slots, :n_columns]
 
     def replicate(self, times: int) -> SoftmaxRegression:
         """Copy every episode ``times`` times, side by side: scratch learners of E * times episodes."""
@@ -157,23 +108,21 @@ class SoftmaxRegression:
             setattr(scratch, name, getattr(self, name).repeat_interleave(times, 0))
         return scratch
 
-    def start(self, episodes: Tensor, n_classes: Tensor) -> None:
-        """Forget the given episodes ``(R,)`` and begin anew with ``n_classes`` ``(R,)`` classes each."""
+    def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int] = ()) -> None:
+        """Forget the given episodes ``(R,)`` and begin anew with ``n_classes`` ``(R,)`` classes each.
+
+        Nothing is left to chance here, so no seed is looked at.
+        """
         invalid = self._classes[None, :] >= n_classes.to(self.device)[:, None]
         bias = torch.zeros(invalid.shape, device=self.device).masked_fill_(invalid, INVALID_LOGIT)
         self._class_bias[episodes] = bias[:, :, None]
         self._mixed_classes = bool((self._class_bias < 0).any())
         self._logits[episodes] = bias[:, :, None]
-        self._rows[episodes] = _FAR
         self._dual[episodes] = 0.0
-        self._onehot[episodes] = 0.0
-        self._live[episodes] = 0.0
-        self._columns[episodes] = 0
         self._inverse[episodes] = 0.0
         if episodes.numel() == self._shape[0]:
             self._unanswered = False
-        for episode in episodes.tolist():
-            self._used[episode] = 0
+        self._forget(episodes)
 
     def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
         """Append the new rows to the given episodes and refit these from where they stood, in place."""
@@ -202,7 +151,7 @@ class SoftmaxRegression:
             place = (self._everyone[: len(used), None], slots)
         where[place] = columns
         self._border(inverse, slots, before, live, columns, similarity, alive if gaps else None, where)
-        rows[place] = similarity if answered else torch.where(live[:, :, None], similarity, _FAR)
+        rows[place] = similarity if answered else torch.where(live[:, :, None], similarity, FAR)
         # A missing label (-1) equals no class.
         onehot.transpose(1, 2)[place] = (labels[:, :, None] == self._classes).to(onehot)
         alive[place] = live.to(alive)
@@ -291,13 +240,9 @@ class SoftmaxRegression:
             weights -= step
             fitted.add_(gradient.sub_(step, alpha=settings.l2), alpha=-1.0 / CURVATURE)
 
-    def _reserve(self, slots: int) -> None:
-        if slots <= self._capacity:
-            return
-        extra = max(slots, 2 * self._capacity) - self._capacity
-        pad = torch.nn.functional.pad
-        self._rows = pad(self._rows, (0, 0, 0, extra), value=_FAR)
-        self._inverse = pad(self._inverse, (0, extra, 0, extra))
-        self._dual, self._onehot = pad(self._dual, (0, extra)), pad(self._onehot, (0, extra))
-        self._live, self._columns = pad(self._live, (0, extra)), pad(self._columns, (0, extra))
-        self._capacity += extra
+    def _reserve(self, slots: int) -> int:
+        extra = super()._reserve(slots)
+        if extra:
+            self._inverse = torch.nn.functional.pad(self._inverse, (0, extra, 0, extra))
+            self._dual = torch.nn.functional.pad(self._dual, (0, extra))
+        return extra

@@ -7,7 +7,7 @@ refitted, the dev metric is measured. Environments, comparisons and the demo all
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError, unknown
+from react_rl.learners.build import LearnerSettings, make_learner
+from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.protocol import INVALID_LOGIT
-from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
 from react_rl.metrics.classification import METRICS
 from react_rl.seeding import Streams
 from react_rl.simulation.draw import Draw, check_fit, draw_episode
@@ -60,7 +61,7 @@ class LabelingEngine:
         options: Sizes, budget and annotator of an episode.
         n_episodes: E.
         metrics: Names of the dev metrics to measure; the first is the one that views report.
-        learner: Settings of the softmax regression.
+        learner: Settings of the learner; None is the softmax regression as it comes.
 
     Raises:
         ReActError: Episodes of these sizes do not fit a corpus, or a metric is unknown.
@@ -72,7 +73,7 @@ class LabelingEngine:
         options: EpisodeOptions,
         n_episodes: int = 1,
         metrics: Sequence[str] = ("accuracy",),
-        learner: SoftmaxSettings | None = None,
+        learner: LearnerSettings | None = None,
     ) -> None:
         if not corpora:
             raise ReActError("An engine needs at least one corpus; none was given.")
@@ -92,10 +93,12 @@ class LabelingEngine:
         self.n_episodes = n_episodes
         self.metrics = tuple(metrics)
         self.device = corpora[0].device
-        width, dev, classes = options.pool_size, options.dev_size, self._most_classes()
+        width, dev, classes = options.pool_size, options.dev_size, self.most_classes
         mean_cost = min(float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora)
         capacity = options.initial_size + int(np.ceil(options.budget / mean_cost)) + options.batch_size
-        self.learner = SoftmaxRegression(n_episodes, classes, width + dev, capacity, learner, self.device)
+        texts = [corpus.corpus for corpus in corpora]
+        self.learner = make_learner(learner, texts, n_episodes, classes, width + dev, capacity, self.device)
+        self.learner_settings = learner
         self.oracle = Oracle(n_episodes, width, options, self.device)
         self.draws: list[Draw | None] = [None] * n_episodes
         self.streams = [Streams(0)] * n_episodes
@@ -123,7 +126,9 @@ class LabelingEngine:
         self._view: PoolView | None = None
         self._free: Tensor | None = None
 
-    def _most_classes(self) -> int:
+    @property
+    def most_classes(self) -> int:
+        """C, the largest number of classes of an episode."""
         most = max(corpus.corpus.n_classes for corpus in self.corpora)
         return most if self.options.classes is None else min(most, self.options.classes[1])
 
@@ -182,6 +187,9 @@ class LabelingEngine:
             classes = torch.from_numpy(draw.classes).to(device)
             self._dev_labels[episode, :dev_size] = torch.searchsorted(classes, data.targets[dev])
             self._dev_labels[episode, dev_size:] = -1
+            dev_labels = torch.full_like(columns, -1)
+            dev_labels[width:] = self._dev_labels[episode]
+            self.learner.place(episode, draw.corpus, columns, dev_labels)
             self._class_mask[episode] = (
                 torch.arange(self._class_mask.shape[1], device=device) < classes.numel()
             )
@@ -196,7 +204,8 @@ class LabelingEngine:
 
     def _first_models(self, chosen: list[int], index: Tensor, draws: Sequence[Draw]) -> None:
         """Train the models of newly drawn episodes on their initial labelled sets. Mutates."""
-        self.learner.start(index, torch.from_numpy(self._n_classes[chosen]))
+        seeds = [int(self.streams[e].learner.integers(2**62)) for e in chosen] if self._fine_tuned else []
+        self.learner.start(index, torch.from_numpy(self._n_classes[chosen]), seeds)
         initial = torch.from_numpy(np.stack([draw.initial for draw in draws])).to(self.device)
         columns = torch.searchsorted(self._ids[index], initial)
         self._free = None
@@ -206,6 +215,12 @@ class LabelingEngine:
         first = self._current[self.metrics[0]][chosen]
         self._before[chosen], self._start[chosen] = first, first
         self.finished[chosen] = self._cannot_buy()[chosen]
+        self._end_failed()
+
+    def _end_failed(self) -> None:
+        """End episodes whose learner cannot go on. Mutates."""
+        for episode in self.learner.failures:
+            self.finished[episode] = True
 
     @property
     def view(self) -> PoolView:
@@ -260,15 +275,24 @@ class LabelingEngine:
         self.spent += cost
         self.rounds += ~self.finished
         self.finished = self.finished | self._cannot_buy()
+        self._end_failed()
         bought = np.where(wanted, numbers, -1)
         return Round(bought, cost, {k: v.copy() for k, v in self._current.items()}, self.finished.copy())
 
-    @torch.inference_mode()
-    def scores(self, embeddings: Tensor) -> Tensor:
-        """Scores ``(E, C, T)`` that the present models give to other rows ``(T, D)``, e.g. of a test split.
+    @property
+    def _fine_tuned(self) -> bool:
+        return isinstance(self.learner, FineTune)
 
-        The engine itself never asks for this: rewards and views see pool and dev only.
+    @torch.inference_mode()
+    def scores(self, rows: npt.NDArray[np.int64]) -> Tensor:
+        """Scores ``(E, C, T)`` that the present models give to other rows ``(T,)``, e.g. of a test split.
+
+        All episodes must be on one corpus. The engine itself never asks for this: rewards and views see
+        pool and dev only.
         """
+        if isinstance(self.learner, FineTune):
+            return self.learner.logits_of_rows([rows] * self.n_episodes)
+        embeddings = self.corpus_of(0).embeddings[torch.from_numpy(rows).to(self.device)]
         ids = self._ids.gather(1, self.learner.slot_columns())
         labelled = torch.stack(
             [
@@ -287,6 +311,10 @@ class LabelingEngine:
         Nothing is bought and nothing charged, although the oracle answers: this is for references that say
         in their name that they look at labels. The metric is the first of the engine's.
         """
+        if isinstance(self.learner, FineTune):
+            raise ReActError(
+                "A reference that tries batches out needs the linear learner; set learner.kind to softmax."
+            )
         n_batches, size = ids.shape[1:]
         metric = METRICS[self.metrics[0]].function
         columns = torch.searchsorted(self._ids, ids.flatten(1)).clamp_(max=self.options.pool_size - 1)
@@ -307,7 +335,7 @@ class LabelingEngine:
                 answers[:, part].reshape(-1, size),
                 similarity.reshape(everyone.numel(), size, -1),
             )
-            logits = scratch.logits[:, :, self.options.pool_size :]
+            logits = scratch.logits_of(slice(self.options.pool_size, None))
             labels = self._dev_labels.repeat_interleave(times, 0)
             found = metric(logits, labels, self._class_mask.repeat_interleave(times, 0))
             values.append(found.view(self.n_episodes, times).to(torch.float64).cpu().numpy())
@@ -327,6 +355,8 @@ class LabelingEngine:
 
     def threads(self) -> AbstractContextManager[None]:
         """Context in which torch uses as many threads as pay off here; wrap whole rounds in it."""
+        if self._fine_tuned:
+            return nullcontext()
         return threads_for(self.n_episodes * (self.options.pool_size + self.options.dev_size))
 
     def _check(self, ids: Tensor, columns: Tensor, numbers: _Ids, asked: _Mask) -> None:
@@ -375,7 +405,7 @@ class LabelingEngine:
         self._view = self._free = None
 
     def _measure(self) -> None:
-        logits = self.learner.logits[:, :, self.options.pool_size :]
+        logits = self.learner.logits_of(slice(self.options.pool_size, None))
         self._current = {
             name: METRICS[name].function(logits, self._dev_labels, self._class_mask)
             .to(torch.float64).cpu().numpy()

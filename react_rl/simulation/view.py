@@ -18,10 +18,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
 from react_rl.seeding import Streams
 
 if TYPE_CHECKING:
-    from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
+    from react_rl.learners.finetune.learner import FineTune
     from react_rl.simulation.geometry import Geometry
 
 
@@ -80,7 +81,7 @@ class PoolView:
         labelled: Tensor,
         cost: Tensor,
         density: Tensor,
-        learner: SoftmaxRegression,
+        learner: SoftmaxRegression | FineTune,
         geometry: Geometry,
         streams: Sequence[Streams | None],
         progress: Progress,
@@ -118,7 +119,7 @@ class PoolView:
     @cached_property
     def logits(self) -> Tensor:
         """The learner's scores ``(E, C, P)`` float32; classes outside an episode near -1e30."""
-        return self._learner.logits[:, :, : self.width]
+        return self._learner.logits_of(slice(0, self.width))
 
     @cached_property
     def probabilities(self) -> Tensor:
@@ -204,15 +205,34 @@ class PoolView:
 
     @cached_property
     def weights(self) -> tuple[Tensor, Tensor]:
-        """The learner's weights ``(E, C, D)`` and intercepts ``(E, C)``."""
+        """Weights ``(E, C, D)`` and intercepts ``(E, C)`` of a linear learner, or of the last layer."""
+        if not isinstance(self._learner, SoftmaxRegression):
+            return self._learner.head()
         columns, _ = self.labelled_columns
         index = columns[:, :, None].expand(-1, -1, self.embeddings.shape[2])
         return self._learner.primal(self.embeddings.gather(1, index))
 
     @property
+    def linear(self) -> bool:
+        """Whether the learner is a linear map of the embeddings."""
+        return isinstance(self._learner, SoftmaxRegression)
+
+    @property
     def learner_settings(self) -> SoftmaxSettings:
-        """Regularisation of the learner, for committees of its kind."""
-        return self._learner.settings
+        """Regularisation of a linear learner, for committees of its kind."""
+        return self._learner.settings if isinstance(self._learner, SoftmaxRegression) else SoftmaxSettings()
+
+    @cached_property
+    def features(self) -> Tensor:
+        """What the learner's last layer sees of each row ``(E, P, H)``: embeddings, or own vectors."""
+        if isinstance(self._learner, SoftmaxRegression):
+            return self.embeddings
+        return self._learner.features_of(slice(0, self.width))
+
+    def dropout_logits(self, samples: int) -> Tensor:
+        """Scores of Monte Carlo dropout samples of a fine-tuned learner ``(E, M, C, P)``."""
+        assert not isinstance(self._learner, SoftmaxRegression)
+        return self._learner.dropout_logits(slice(0, self.width), samples)
 
     def similarity_of_pick(self, columns: Tensor) -> Tensor:
         """Cosine similarity of one picked column of each episode ``(E,)`` to the pool, ``(E, P)``."""

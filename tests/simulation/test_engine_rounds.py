@@ -62,6 +62,7 @@ def fitted_dev_loss(engine: LabelingEngine, episode: int, known: list[int]) -> t
     """Accuracy and log-loss on the dev rows of a model that scipy trains on the rows ``known``."""
     data, draw = engine.corpus_of(episode), engine.draw_of(episode)
     settings = engine.learner.settings
+    assert isinstance(settings, SoftmaxSettings)
     vectors = data.embeddings.numpy().astype(np.float64)
     rows = np.concatenate([vectors, np.full((len(vectors), 1), settings.bias)], axis=1)
     targets = np.searchsorted(draw.classes, data.corpus.targets)

@@ -1,0 +1,79 @@
+"""Dropout whose masks are a function of episode, step, site and position: no random state anywhere.
+
+A mask does not depend on which episodes run side by side or how far a batch is padded, so episodes trained
+together get the masks that they would get alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+_ODD: Final = (-1640531527, -2048144789, -1028477387)
+"""Odd 32-bit constants of Knuth's and MurmurHash3's mixers, as signed integers."""
+_RANGE: Final = 2.0**32
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Scatter the bits of 32-bit integers (the finaliser of MurmurHash3). Multiplication wraps around."""
+    x = x ^ (x >> 16)
+    x = x * _ODD[1]
+    x = x ^ (x >> 13)
+    x = x * _ODD[2]
+    return x ^ (x >> 16)
+
+
+def keep_mask(keys: Tensor, rows: int, width: int, features: int, site: int, rate: float) -> Tensor:
+    """Which units stay: ``(R, rows, width, features)`` bool, each False with probability ``rate``.
+
+    Args:
+        keys: ``(R,)`` int32, one for each episode and step.
+        rows: Rows of each episode in the batch.
+        width: Tokens of each row, 1 where there is no token axis.
+        features: Units of each token.
+        site: Number of the dropout layer.
+        rate: Share that is dropped.
+    """
+    device = keys.device
+    counter = torch.arange(rows, dtype=torch.int32, device=device)[:, None] * 65536
+    counter = counter + torch.arange(width, dtype=torch.int32, device=device)
+    token = _mix(keys[:, None, None] + _mix(counter * _ODD[0] + site)[None])  # (R, rows, width)
+    unit = _mix(torch.arange(1, features + 1, dtype=torch.int32, device=device) * _ODD[0])
+    bits = (token[..., None] ^ unit) * _ODD[1]
+    bits = (bits ^ (bits >> 15)) * _ODD[2]
+    return bits >= int(rate * _RANGE - _RANGE / 2)
+
+
+class EpisodeDropout(nn.Module):
+    """Takes the place of a dropout layer of the model.
+
+    Args:
+        rate: Share of units that is dropped.
+        site: Number of this layer.
+    """
+
+    def __init__(self, rate: float, site: int) -> None:
+        super().__init__()
+        self.rate = rate
+        self.site = site
+        self.keys: Tensor | None = None
+        """``(R,)`` int32 while units are dropped, otherwise None."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop units of ``(R B, ..., F)`` and scale the others."""
+        if self.keys is None or self.rate == 0.0:
+            return x
+        episodes, features = self.keys.numel(), x.shape[-1]
+        width = x.shape[1] if x.dim() == 3 else 1
+        keep = keep_mask(self.keys, x.shape[0] // episodes, width, features, self.site, self.rate)
+        return x * (keep.view(x.shape).to(x.dtype) * (1.0 / (1.0 - self.rate)))
+
+
+def step_keys(seeds: Tensor, *counters: int) -> Tensor:
+    """Keys ``(R,)`` int32 from episode seeds ``(R,)`` int64 and numbers that name the round and the step."""
+    keys = _mix((seeds ^ (seeds >> 32)).to(torch.int32))
+    for counter in counters:
+        keys = _mix(keys + (counter * 0x9E3779B1 + 0x7F4A7C15) % 2**31)
+    return keys

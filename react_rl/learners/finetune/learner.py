@@ -1,0 +1,357 @@
+"""The fine-tuning learner: E transformers trained side by side on the labels bought so far.
+
+It keeps the record of labelled rows that every learner keeps, trains in every round, and predicts lazily:
+the pool only when somebody asks, rows whose label is known never again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from react_rl.data.corpus import Corpus
+from react_rl.errors import ReActError
+from react_rl.learners.finetune.dropout import step_keys
+from react_rl.learners.finetune.fitting import Fitted, Lesson, fit
+from react_rl.learners.finetune.network import Network, Texts
+from react_rl.learners.finetune.prediction import Reading, predict
+from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.finetune.store import TextStore, joined
+from react_rl.learners.finetune.words import Words
+from react_rl.learners.labelled import FAR, LabelledRows
+from react_rl.learners.protocol import INVALID_LOGIT
+
+SLOWER: Final = 0.1
+"""Factor on the learning rate when a round is tried again."""
+
+_TOKENS: Final = {"cpu": 4096, "cuda": 65536}
+_SAMPLE: Final = 7919
+"""Counter that sets the masks of Monte Carlo samples apart from those of training."""
+
+_log = logging.getLogger(__name__)
+_Ids = npt.NDArray[np.int64]
+
+
+class FineTune(LabelledRows):
+    """E fine-tuned transformers.
+
+    Args:
+        corpora: The engine's corpora.
+        n_episodes: E.
+        n_classes: Largest number of classes C.
+        n_columns: W, pool columns and dev columns together.
+        capacity: Labelled rows to reserve room for; grows when needed.
+        settings: Model, method, training.
+        device: Where to compute.
+        folder: Where hidden states of frozen layers are kept; None is the cache.
+
+    Attributes:
+        failures: Reasons why episodes cannot go on, by episode.
+        steps: Optimiser steps since construction.
+
+    Raises:
+        ReActError: The model cannot be had or does not allow what the settings ask for.
+    """
+
+    def __init__(
+        self,
+        corpora: Sequence[Corpus],
+        n_episodes: int,
+        n_classes: int,
+        n_columns: int,
+        capacity: int,
+        settings: FineTuneSettings,
+        device: torch.device | str = "cpu",
+        folder: Path | None = None,
+    ) -> None:
+        super().__init__(n_episodes, n_classes, n_columns, capacity, device)
+        self.settings = settings
+        self.steps = 0
+        with torch.inference_mode(False):
+            self.network = Network(settings, n_classes, str(self.device))
+            self.stores = [TextStore(corpus.texts, self.network, folder) for corpus in corpora]
+        self._corpus = [0] * n_episodes
+        self._row_ids = np.full((n_episodes, n_columns), -1, np.int64)
+        self._dev_labels = np.full((n_episodes, n_columns), -1, np.int64)
+        self._known = np.zeros((n_episodes, n_columns), np.bool_)
+        self._seeds = torch.zeros(n_episodes, dtype=torch.int64)
+        self._rounds = np.zeros(n_episodes, np.int64)
+        self._class_mask = torch.zeros(n_episodes, n_classes, dtype=torch.bool, device=self.device)
+        self._weights: dict[str, Tensor] = {}
+        self._words = Words(self.network, n_episodes)
+        self._at_once = settings.episodes_at_once or n_episodes
+        self._pieces = settings.accumulate
+        self._tokens = settings.predict_tokens or _TOKENS.get(self.device.type, _TOKENS["cpu"])
+
+    @property
+    def padding_share(self) -> float:
+        """Share of padding among all tokens that went through the network."""
+        padded = sum(store.padded_tokens for store in self.stores)
+        return 1.0 - sum(store.real_tokens for store in self.stores) / padded if padded else 0.0
+
+    def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
+        """Note the rows of an episode's columns ``(W,)`` and the class of its dev columns, -1 elsewhere."""
+        self._corpus[episode] = corpus
+        self._row_ids[episode] = rows.cpu().numpy()
+        self._dev_labels[episode] = dev_labels.cpu().numpy()
+
+    @torch.inference_mode(False)
+    def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int] = ()) -> None:
+        """Forget the given episodes ``(R,)`` and begin anew with fresh heads drawn from ``seeds``."""
+        chosen = episodes.tolist()
+        self._forget(episodes)
+        valid = self._classes[None, :] < n_classes.to(self.device)[:, None]
+        self._class_mask[episodes] = valid
+        self._logits[episodes] = torch.where(valid, 0.0, INVALID_LOGIT)[:, :, None]
+        self._known[chosen] = False
+        self._rounds[chosen] = 0
+        self._seeds[episodes.cpu()] = torch.tensor(seeds, dtype=torch.int64)
+        for episode in chosen:
+            self.failures.pop(episode, None)
+            self._words.forget(episode)
+        begin = self.network.begin(self._seeds[episodes.cpu()])
+        if not self._weights:
+            self._weights = {
+                name: torch.zeros(self._shape[0], *array.shape[1:], device=self.device)
+                for name, array in begin.items()
+            }
+        for name, array in begin.items():
+            self._weights[name][episodes] = array
+
+    def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
+        """Append the new rows to the given episodes and train those that got a label, in place."""
+        self._append(episodes, columns, labels, similarity)
+        taught = [e for e, any_ in zip(episodes.tolist(), (labels >= 0).any(1).tolist(), strict=True) if any_]
+        sizes = {e: int(self._live[e, : self._used[e]].sum()) for e in taught}
+        with torch.inference_mode(False), torch.enable_grad():
+            for size in sorted(set(sizes.values())):
+                self._train([e for e in taught if sizes[e] == size and e not in self.failures])
+
+    def logits_of(self, columns: slice) -> Tensor:
+        """Scores ``(E, C, .)`` of a range of columns; rows that were labelled keep the score they had."""
+        missing = (self._row_ids >= 0) & ~self._known
+        for episode, used in enumerate(self._used):
+            missing[episode, self._columns[episode, :used].cpu().numpy()] = False
+            missing[episode] &= used > 0
+        outside = np.ones(missing.shape[1], np.bool_)
+        outside[columns] = False
+        missing[:, outside] = False
+        wanted = np.flatnonzero(missing.any(1)).tolist()
+        places = [np.flatnonzero(missing[e]) for e in wanted]
+        rows = [self._row_ids[e, place] for e, place in zip(wanted, places, strict=True)]
+        for e, place, scores in zip(wanted, places, self._predict(wanted, rows), strict=True):
+            self._logits[e][:, torch.from_numpy(place).to(self.device)] = scores
+            self._known[e, place] = True
+        return self._logits[:, :, columns]
+
+    def logits_of_rows(self, rows: Sequence[_Ids]) -> Tensor:
+        """Scores ``(E, C, T)`` of other rows, T for each episode, e.g. of a test split."""
+        return torch.stack(self._predict(list(range(self._shape[0])), rows))
+
+    def features_of(self, columns: slice) -> Tensor:
+        """Pooled vectors ``(E, ., H)`` float32 of a range of columns under the present weights."""
+        rows = [np.maximum(ids[columns], 0) for ids in self._row_ids]
+        found = self._predict(list(range(self._shape[0])), rows, features=True)
+        return torch.stack(found).transpose(1, 2)
+
+    def dropout_logits(self, columns: slice, samples: int) -> Tensor:
+        """Scores of Monte Carlo samples ``(E, M, C, .)``, each with other units dropped."""
+        everyone = list(range(self._shape[0]))
+        rows = [np.maximum(ids[columns], 0) for ids in self._row_ids]
+        drawn = []
+        for sample in range(samples):
+            seeds = self._seeds + torch.from_numpy(self._rounds)
+            drawn.append(torch.stack(self._predict(everyone, rows, step_keys(seeds, _SAMPLE, sample))))
+        return torch.stack(drawn, 1)
+
+    def head(self) -> tuple[Tensor, Tensor]:
+        """Weights ``(E, C, H)`` and intercepts ``(E, C)`` of the last layer."""
+        return self._weights["head.out.weight"], self._weights["head.out.bias"]
+
+    def _append(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
+        batch = labels.shape[1]
+        self._reserve(max(self._used[e] for e in episodes.tolist()) + batch)
+        for r, episode in enumerate(episodes.tolist()):
+            place = slice(self._used[episode], self._used[episode] + batch)
+            live = labels[r] >= 0
+            self._columns[episode, place] = columns[r]
+            self._live[episode, place] = live.float()
+            self._rows[episode, place] = similarity[r].masked_fill(~live[:, None], FAR)
+            self._onehot[episode, :, place] = (labels[r][None] == self._classes[:, None]).float()
+            self._used[episode] += batch
+
+    def _train(self, episodes: list[int]) -> None:
+        """Train episodes with equally many labels, as many side by side as memory allows. Mutates."""
+        start = 0
+        while start < len(episodes):
+            chunk = episodes[start : start + self._at_once]
+            try:
+                self._train_chunk(chunk)
+            except RuntimeError as error:
+                self._make_do(error, len(chunk))
+                continue
+            start += len(chunk)
+
+    def _make_do(self, error: RuntimeError, episodes: int) -> None:
+        """After running out of memory, ask for less at a time; any other error goes on its way. Mutates."""
+        said = str(error).lower()
+        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in said:
+            raise error
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if episodes > 1:
+            self._at_once = (episodes + 1) // 2
+            _log.warning("Out of memory: %d episodes at a time from now on.", self._at_once)
+        elif self._pieces < self.settings.batch_size or self._tokens > self.settings.max_length:
+            self._pieces = min(2 * self._pieces, self.settings.batch_size)
+            self._tokens = max(self._tokens // 2, self.settings.max_length)
+            _log.warning("Out of memory: batches are cut into %d pieces from now on.", self._pieces)
+        else:
+            raise ReActError(
+                "A single text does not fit into memory; lower learner.finetune.max_length."
+            ) from error
+
+    def _train_chunk(self, episodes: list[int]) -> None:
+        if not episodes:
+            return
+        fitted = self._fit(episodes, self.settings.learning_rate)
+        self._keep(episodes, fitted)
+        again = [e for e, failed in zip(episodes, fitted.failed, strict=True) if failed]
+        if again:
+            _log.warning("The loss of %d episodes is not finite; trying at a lower rate.", len(again))
+            fitted = self._fit(again, self.settings.learning_rate * SLOWER)
+            self._keep(again, fitted)
+            for e, failed in zip(again, fitted.failed, strict=True):
+                if failed:
+                    self.failures[e] = (
+                        f"The loss of round {self._rounds[e]} is not finite, also at a tenth of the rate."
+                    )
+        self._rounds[episodes] += 1
+        self._known[episodes] = False
+
+    def _keep(self, episodes: list[int], fitted: Fitted) -> None:
+        """Store the weights of episodes whose training went well. Mutates."""
+        self.steps += fitted.steps
+        for r, e in enumerate(episodes):
+            if not fitted.failed[r]:
+                for name, array in fitted.weights.items():
+                    if name != self.network.words:
+                        self._weights[name][e] = array[r]
+                self._words.keep(e, fitted.weights, r)
+
+    def _fit(self, episodes: list[int], rate: float) -> Fitted:
+        labelled, targets = [], []
+        for e in episodes:
+            live = self._live[e, : self._used[e]] > 0
+            columns = self._columns[e, : self._used[e]][live].cpu().numpy()
+            labelled.append(self._row_ids[e, columns])
+            targets.append(self._onehot[e, :, : self._used[e]].argmax(0)[live])
+        rows = np.stack(labelled)
+        used = (
+            [self.stores[self._corpus[e]].vocabulary(one) for e, one in zip(episodes, rows, strict=True)]
+            if self._words.trained
+            else []
+        )
+        words, places = self._words.begin(episodes, used, self._share())
+        weights = self._restarted(episodes) | words
+        lesson = Lesson(
+            targets=torch.stack(targets).clone(),
+            lengths=np.stack([self._lengths(e, one) for e, one in zip(episodes, rows, strict=True)]),
+            class_mask=self._class_mask[episodes].clone(),
+            seeds=self._seeds[episodes].clone(),
+            rounds=self._rounds[episodes],
+            rectangle=lambda chosen: self._rectangle(episodes, np.take_along_axis(rows, chosen, 1)),
+            vocabulary=places,
+            dev_loss=self._dev_loss(episodes) if self.settings.patience is not None else None,
+        )
+        return fit(self.network, weights, lesson, self.settings, rate, self._pieces)
+
+    def _restarted(self, episodes: list[int]) -> dict[str, Tensor]:
+        """Weights ``(R, ...)`` float32 that a round begins from, the word table left out."""
+        share = self._share()
+        present = {name: array[episodes].clone() for name, array in self._weights.items()}
+        if share == 1.0:
+            return present
+        begin = self.network.begin(self._seeds[episodes])
+        if share == 0.0:
+            return begin
+        # In the first round both are the same.
+        return {name: torch.lerp(array, present[name], share) for name, array in begin.items()}
+
+    def _share(self) -> float:
+        return {"reset": 0.0, "warm": 1.0, "shrink": self.settings.shrink}[self.settings.restart]
+
+    def _dev_loss(self, episodes: list[int]) -> Callable[[dict[str, Tensor]], Tensor]:
+        """What measures early stopping: mean log-loss on the dev rows of each episode."""
+        places = [np.flatnonzero(self._dev_labels[e] >= 0) for e in episodes]
+        rows = [self._row_ids[e, place] for e, place in zip(episodes, places, strict=True)]
+        labels = [torch.from_numpy(self._dev_labels[e, p]) for e, p in zip(episodes, places, strict=True)]
+
+        def measure(weights: dict[str, Tensor]) -> Tensor:
+            whole = dict(weights)
+            if self.network.words is not None:
+                whole |= self._words.tables(episodes, weights[self.network.words])
+            scores = self._read(episodes, whole, rows, None, False)
+            return torch.stack(
+                [
+                    torch.nn.functional.cross_entropy(one.T, label.to(one.device))
+                    for one, label in zip(scores, labels, strict=True)
+                ]
+            ).cpu()
+
+        return measure
+
+    def _lengths(self, episode: int, rows: _Ids) -> _Ids:
+        found: _Ids = self.stores[self._corpus[episode]].lengths[rows].numpy()
+        return found
+
+    def _rectangle(self, episodes: list[int], rows: _Ids) -> Texts:
+        """Texts of rows ``(R, B)``; corpora may differ from episode to episode."""
+        corpora = {self._corpus[e] for e in episodes}
+        if len(corpora) == 1:
+            return self.stores[corpora.pop()].rectangle(torch.from_numpy(rows.reshape(-1)))
+        parts = [
+            self.stores[self._corpus[e]].rectangle(torch.from_numpy(one))
+            for e, one in zip(episodes, rows, strict=True)
+        ]
+        return joined(parts)
+
+    def _predict(
+        self, episodes: list[int], rows: Sequence[_Ids], keys: Tensor | None = None, features: bool = False
+    ) -> list[Tensor]:
+        """Scores (or pooled vectors) of rows of each episode, as many side by side as memory allows."""
+        found: list[Tensor] = []
+        with torch.inference_mode():
+            while len(found) < len(episodes):
+                part = slice(len(found), len(found) + self._at_once)
+                chunk = episodes[part]
+                try:
+                    weights = {
+                        name: array[chunk].to(self.network.dtype) for name, array in self._weights.items()
+                    } | self._words.tables(chunk)
+                    own = None if keys is None else keys[chunk].to(self.device)
+                    found += self._read(chunk, weights, rows[part], own, features)
+                except RuntimeError as error:
+                    self._make_do(error, len(chunk))
+        return found
+
+    def _read(
+        self,
+        episodes: list[int],
+        weights: dict[str, Tensor],
+        rows: Sequence[_Ids],
+        keys: Tensor | None,
+        features: bool,
+    ) -> list[Tensor]:
+        reading = Reading(
+            lambda r, one: self._lengths(episodes[r], one), lambda chosen: self._rectangle(episodes, chosen)
+        )
+        mask = self._class_mask[episodes]
+        return predict(self.network, weights, mask, rows, reading, self._tokens, keys, features)

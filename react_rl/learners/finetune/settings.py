@@ -1,0 +1,104 @@
+"""What fine-tuning a transformer in a labelling round looks like: one frozen model of settings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Method = Literal["full", "head", "bitfit", "lora", "peft"]
+Restart = Literal["reset", "warm", "shrink"]
+
+
+class PeftSettings(BaseModel):
+    """An adapter of the peft library; episodes take turns on one model.
+
+    Source: Mangrulkar et al. 2022, PEFT: State-of-the-art parameter-efficient fine-tuning methods.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["lora", "adalora", "ia3", "prefix", "prompt"] = "lora"
+    """Which adapter."""
+    rank: int = Field(default=8, ge=1)
+    """lora, adalora: rank of the update."""
+    alpha: float = Field(default=16.0, gt=0)
+    """lora, adalora: the update is scaled by alpha / rank."""
+    tokens: int = Field(default=10, ge=1)
+    """prefix, prompt: virtual tokens."""
+
+
+class FineTuneSettings(BaseModel):
+    """How a transformer is fine-tuned on the labels bought so far, anew in every round."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "minilm"
+    """minilm (embedded), a local folder, or a hub name: an encoder or decoder of transformers."""
+    method: Method = "lora"
+    """What is trained besides the head: all weights, nothing, biases, low-rank updates, a peft adapter."""
+    layers: int | None = Field(default=None, ge=1)
+    """Train only the top layers; the hidden states below are computed once. None: all layers."""
+    pooling: Literal["mean", "cls", "last"] = "mean"
+    """How the token vectors become one: their mean, the first, or the last one (decoders)."""
+    head: Literal["linear", "dense"] = "linear"
+    """One linear layer, or a dense one with tanh before it, which begins as the checkpoint's pooler."""
+    max_length: int = Field(default=128, ge=2)
+    """Tokens kept of each text."""
+
+    rank: int = Field(default=8, ge=1)
+    """lora: rank of the update."""
+    alpha: float = Field(default=16.0, gt=0)
+    """lora: the update is scaled by alpha / rank."""
+    targets: Literal["query-value", "all"] = "query-value"
+    """lora: which linear layers get an update."""
+    peft: PeftSettings = PeftSettings()
+    """peft: which adapter of the peft library."""
+
+    epochs: int = Field(default=10, ge=1)
+    """Passes over the labelled set in a round."""
+    steps: int | None = Field(default=None, ge=1)
+    """Optimiser steps of a round instead of epochs."""
+    batch_size: int = Field(default=16, ge=1)
+    """Labelled rows of one optimiser step."""
+    accumulate: int = Field(default=1, ge=1)
+    """Pieces that a batch is cut into, to save memory; the result is the same."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Peak learning rate of trunk and head."""
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps in which the rate rises; it falls to zero in the others."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay of matrices; biases and norms have none."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Factor on the learning rate for every layer further from the head."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of hidden units dropped in training and in Monte Carlo samples; attention is never dropped."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the target that is spread over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: every class weighs the same in the loss, however few labels it has."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest norm of an episode's gradient."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop when the dev loss has not fallen for so many epochs and keep the best weights; None: never."""
+    restart: Restart = "reset"
+    """Begin each round from the pretrained weights, from the last round's, or from a mix of both."""
+    shrink: float = Field(default=0.5, gt=0, lt=1)
+    """restart shrink: share of the last round's weights in the mix."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the transformer; weights being trained are kept in fp32 besides."""
+    predict_tokens: int | None = Field(default=None, ge=1)
+    """Most padded tokens of one batch of predictions; None: 4,096 on a CPU, 65,536 on a GPU."""
+    episodes_at_once: int | None = Field(default=None, ge=1)
+    """Most episodes in one forward pass; None: all that run side by side."""
+    compile: bool = False
+    """Compile the transformer with torch.compile; pays on GPUs with long runs."""
+
+    @model_validator(mode="after")
+    def _check(self) -> FineTuneSettings:
+        if self.method == "peft" and self.layers is not None:
+            raise ValueError("peft trains adapters in all layers; leave layers out, or use method lora")
+        if self.accumulate > self.batch_size:
+            raise ValueError(f"accumulate {self.accumulate} cuts a batch of {self.batch_size} into nothing")
+        return self

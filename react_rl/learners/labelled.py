@@ -1,0 +1,113 @@
+"""The labelled rows of E episodes: the columns bought, their labels, how near they are to all others.
+
+Every learner keeps this record; what it learns from it is its own.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+FAR: Final = -2.0
+"""Similarity of a slot without a row: below every cosine, and finite."""
+
+
+class LabelledRows:
+    """Slots of bought rows, in order of purchase, with room that grows.
+
+    Args:
+        n_episodes: E.
+        n_classes: Largest number of classes C.
+        n_columns: W, pool columns and dev columns together.
+        capacity: Slots to reserve room for; grows when needed.
+        device: Where all state lives.
+    """
+
+    def __init__(
+        self,
+        n_episodes: int,
+        n_classes: int,
+        n_columns: int,
+        capacity: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self._shape = (n_episodes, n_classes, n_columns)
+        self._everyone = torch.arange(n_episodes, device=self.device)
+        self._classes = torch.arange(n_classes, device=self.device)
+        self._logits = torch.zeros(n_episodes, n_classes, n_columns, device=self.device)
+        self.failures: dict[int, str] = {}
+        self._used = [0] * n_episodes  # slots taken, for each episode
+        self._capacity = max(capacity, 1)
+        # Similarity of each labelled row (slot) to each column.
+        self._rows = torch.full((n_episodes, self._capacity, n_columns), FAR, device=self.device)
+        self._onehot = torch.zeros(n_episodes, n_classes, self._capacity, device=self.device)
+        self._live = torch.zeros(n_episodes, self._capacity, device=self.device)
+        self._columns = torch.zeros(n_episodes, self._capacity, dtype=torch.int64, device=self.device)
+
+    @property
+    def logits(self) -> Tensor:
+        """Scores ``(E, C, W)`` as they stand; see ``Learner.logits_of``."""
+        return self._logits
+
+    @property
+    def slots(self) -> int:
+        """Slots in use in the fullest episode."""
+        return max(self._used)
+
+    def nearest_labelled(self, n_columns: int) -> Tensor:
+        """Largest similarity of each of the first ``n_columns`` columns to a labelled row, ``(E, P)``."""
+        if self.slots == 0:
+            return torch.full((self._shape[0], n_columns), FAR, device=self.device)
+        return self._rows[:, : self.slots, :n_columns].amax(1)
+
+    def class_counts(self) -> Tensor:
+        """Labels of each class bought so far, ``(E, C)`` float32."""
+        return self._onehot[:, :, : self.slots].sum(2)
+
+    def labelled_similarity(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Similarities of labelled rows ``(E, n, n)``, one-hot labels ``(E, C, n)``, live ``(E, n)``."""
+        n = self.slots
+        index = self._columns[:, None, :n].expand(-1, n, -1)
+        return self._rows[:, :n].gather(2, index), self._onehot[:, :, :n], self._live[:, :n]
+
+    def fitted_logits(self) -> Tensor:
+        """Scores of the labelled rows themselves, ``(E, C, n)``."""
+        n = self.slots
+        index = self._columns[:, None, :n].expand(-1, self._shape[1], -1)
+        return self._logits.gather(2, index)
+
+    def slot_columns(self) -> Tensor:
+        """Pool columns of the slots ``(E, n)``; slots without a label carry any column and weigh nothing."""
+        return self._columns[:, : self.slots]
+
+    def slot_mask(self) -> Tensor:
+        """Slots that hold a label ``(E, n)`` float32."""
+        return self._live[:, : self.slots]
+
+    def slot_rows(self, n_columns: int) -> Tensor:
+        """Similarity of the slots to the first ``n_columns`` columns, ``(E, n, P)``; -2 without a row."""
+        return self._rows[:, : self.slots, :n_columns]
+
+    def _forget(self, episodes: Tensor) -> None:
+        """Empty the slots of the given episodes ``(R,)``. Mutates."""
+        self._rows[episodes] = FAR
+        self._onehot[episodes] = 0.0
+        self._live[episodes] = 0.0
+        self._columns[episodes] = 0
+        for episode in episodes.tolist():
+            self._used[episode] = 0
+
+    def _reserve(self, slots: int) -> int:
+        """Make room for ``slots`` slots and return how many were added. Mutates."""
+        if slots <= self._capacity:
+            return 0
+        extra = max(slots, 2 * self._capacity) - self._capacity
+        pad = torch.nn.functional.pad
+        self._rows = pad(self._rows, (0, 0, 0, extra), value=FAR)
+        self._onehot = pad(self._onehot, (0, extra))
+        self._live, self._columns = pad(self._live, (0, extra)), pad(self._columns, (0, extra))
+        self._capacity += extra
+        return extra
