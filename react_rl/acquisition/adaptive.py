@@ -1,7 +1,7 @@
 """Strategies of strategies: which one chooses depends on how far the episode is.
 
-Bandits over strategies (ALBL, EXP4.P) are not here: they learn from round to round, and a query strategy
-keeps no state. A policy in the choose-strategy action space is their counterpart.
+The order is fixed before the episode begins. ``bandit`` learns while an episode runs which strategy to
+trust; a policy in the choose-strategy action space learns it from many episodes.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""Batches chosen as a whole among the most uncertain rows: BatchBALD and Cluster-Margin."""
+"""Batches chosen as a whole among the most uncertain rows: BatchBALD, Cluster-Margin, weighted k-means."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from react_rl.acquisition import features
+from react_rl.acquisition.clustering import Clusters, k_means, nearest_members
 from react_rl.acquisition.committee import (
     check_committee,
     committee_scores,
@@ -20,6 +21,9 @@ from react_rl.acquisition.linkage import average_linkage
 from react_rl.acquisition.selection import to_ids, top_columns
 from react_rl.errors import ReActError
 from react_rl.simulation.view import PoolView
+
+_SURE: Final = 1e-6
+"""Weight of a row that the learner is certain of: weights have to be above 0."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +195,7 @@ class ClusterMargin:
         """Choose the smallest margin of each of ``n`` clusters."""
         width = min(self.factor * n, view.width)
         columns = top_columns(view, self.score(view), width)  # (E, k), smallest margin first
-        chosen = columns.clamp_min(0)
-        vectors = view.embeddings.gather(1, chosen[:, :, None].expand(-1, -1, view.embeddings.shape[2]))
+        vectors = _vectors(view, columns)
         distance = 1.0 - torch.bmm(vectors, vectors.transpose(1, 2))
         cluster = average_linkage(distance, columns >= 0, n)  # (E, k), each row's earliest companion
         leads = (cluster == torch.arange(width, device=view.device)) & (columns >= 0)
@@ -200,3 +203,58 @@ class ClusterMargin:
         columns = torch.nn.functional.pad(columns, (0, 1), value=-1)
         picked = columns.gather(1, order)
         return to_ids(view, torch.nn.functional.pad(picked, (0, n - picked.shape[1]), value=-1))
+
+
+@dataclass(frozen=True)
+class WeightedKMeans:
+    """The rows nearest to the centroids of a k-means in which uncertain rows weigh more.
+
+    The ``beta * n`` rows of smallest margin are clustered into n clusters with weights ``1 - margin``, and
+    each cluster gives the row nearest to its centroid.
+
+    Source: Zhdanov 2019, Diverse mini-batch active learning, algorithm 1 (the weighted variant, with the
+    margin as informativeness).
+
+    Args:
+        name: Name in tables and configs.
+        beta: Candidates for each row of the batch; the paper tries 10 and 50.
+
+    Raises:
+        ReActError: ``beta`` is below 1.
+    """
+
+    name: str = "weighted-k-means"
+    beta: int = 10
+
+    def __post_init__(self) -> None:
+        if self.beta < 1:
+            raise ReActError(f"beta {self.beta} gives fewer candidates than rows wanted; use at least 1.")
+
+    def score(self, view: PoolView) -> Tensor:
+        """Minus the squared distance to the own centroid; below -4, by margin, outside the candidates."""
+        columns, clusters = self._clusters(view, view.progress.batch_size)
+        scores = torch.nn.functional.pad(features.margin(view) - 5.0, (0, 1))
+        scores.scatter_(1, torch.where(columns >= 0, columns, view.width), -clusters.distance)
+        return scores[:, :-1]
+
+    def select(self, view: PoolView, n: int) -> Tensor:
+        """Choose the candidate nearest to each of ``n`` weighted centroids."""
+        columns, clusters = self._clusters(view, n)
+        luck = view.random().gather(1, columns.clamp_min(0))
+        places = nearest_members(clusters, luck, n)
+        picked = columns.gather(1, places.clamp_min(0))
+        return to_ids(view, torch.where(places >= 0, picked, -1))
+
+    def _clusters(self, view: PoolView, n: int) -> tuple[Tensor, Clusters]:
+        """Columns of the candidates ``(E, R)``, -1 where there are fewer, and their clusters."""
+        columns = top_columns(view, features.margin(view), min(self.beta * n, view.width))
+        weights = (1.0 - view.margin.gather(1, columns.clamp_min(0))).clamp_min(_SURE)
+        counts = torch.full((view.n_episodes,), n, device=view.device)
+        vectors = _vectors(view, columns)
+        return columns, k_means(view, columns >= 0, counts, vectors=vectors, weights=weights)
+
+
+def _vectors(view: PoolView, columns: Tensor) -> Tensor:
+    """Embeddings of some columns ``(E, R, D)``; column 0 stands for -1."""
+    index = columns.clamp_min(0)[:, :, None].expand(-1, -1, view.embeddings.shape[2])
+    return view.embeddings.gather(1, index)

@@ -18,3 +18,15 @@ def column_slices(view: PoolView, per_column: int) -> Iterator[slice]:
     width = max(_NUMBERS // max(view.n_episodes * per_column, 1), 1)
     for start in range(0, view.width, width):
         yield slice(start, min(start + width, view.width))
+
+
+def square_tiles(view: PoolView, numbers: int) -> Iterator[tuple[slice, slice]]:
+    """Cut the square of all pairs of columns into tiles of up to ``numbers`` numbers over all episodes.
+
+    A tile and its mirror image come once, so the first slice never lies behind the second.
+    """
+    edge = max(int((numbers / max(view.n_episodes, 1)) ** 0.5), 1)
+    slices = [slice(start, min(start + edge, view.width)) for start in range(0, view.width, edge)]
+    for first, one in enumerate(slices):
+        for other in slices[first:]:
+            yield one, other

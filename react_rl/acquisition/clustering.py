@@ -1,4 +1,4 @@
-"""Seeded k-means on unit-norm embeddings, E episodes at once: k-means++ seeding and Lloyd's iterations.
+"""Seeded k-means on unit-norm vectors, E episodes at once: k-means++ seeding and Lloyd's iterations.
 
 Random numbers come from each episode's strategy stream and fall on rows in an order that depends on the
 vectors only, so that renumbering the rows of a corpus changes nothing.
@@ -12,13 +12,20 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.nearest import MovingCentres
 from react_rl.simulation.view import PoolView
 
 SAME: Final = 1e-6
 """Squared distance below which two rows count as copies: the rounding of float32 similarities."""
 
+_TINY: Final = 1e-20
+"""Keeps a division by a sum of weights finite."""
+
 _BLOCK: Final = 1 << 25
 """Distances of rows to centroids held at once, over all episodes of a chunk."""
+
+_WIDE: Final = 1 << 20
+"""Distances of one episode from which on bounds are worth their keep; such episodes come one by one."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,8 @@ class Clusters:
     """A clustering of E pools.
 
     Args:
-        assignment: ``(E, P)`` int64 cluster of each row, -1 for rows that took no part.
-        distance: ``(E, P)`` float32 squared distance of each row to its centroid.
+        assignment: ``(E, R)`` int64 cluster of each row, -1 for rows that took no part.
+        distance: ``(E, R)`` float32 squared distance of each row to its centroid.
         centres: ``(E, K, D)`` float32 centroids.
         sizes: ``(E, K)`` int64 rows of each cluster. A cluster is empty where the pool has fewer distinct
             rows than clusters, and past the number of clusters of the episode.
@@ -40,30 +47,41 @@ class Clusters:
 
 
 def k_means(
-    view: PoolView, rows: Tensor, counts: Tensor, max_iterations: int = 100, tolerance: float = 1e-4
+    view: PoolView,
+    rows: Tensor,
+    counts: Tensor,
+    max_iterations: int = 100,
+    tolerance: float = 1e-4,
+    vectors: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Clusters:
     """Cluster some rows of each pool.
 
-    Minimises ``sum_i |x_i - c_a(i)|^2``. Seeds: Arthur & Vassilvitskii 2007, k-means++ (the next seed is
-    row x with probability proportional to its squared distance to the nearest seed). Iterations: Lloyd
-    1982, until the centroids move by less than ``tolerance`` times the mean variance of a coordinate. A
-    cluster that loses all rows starts again at the row that lies farthest from its centroid.
+    Minimises ``sum_i v_i |x_i - c_a(i)|^2`` with weights v. Seeds: Arthur & Vassilvitskii 2007, k-means++
+    (the next seed is row x with probability proportional to its weighted squared distance to the nearest
+    seed). Iterations: Lloyd 1982, until the centroids move by less than ``tolerance`` times the mean
+    variance of a coordinate. A cluster that loses all rows starts again at the row that lies farthest
+    from its centroid.
 
     Args:
         view: The pools.
-        rows: ``(E, P)`` bool, the rows to cluster. Episodes without any draw no random numbers.
+        rows: ``(E, R)`` bool, the rows to cluster. Episodes without any draw no random numbers.
         counts: ``(E,)`` int64 clusters of each episode; no more than its rows are made.
         max_iterations: Most Lloyd iterations.
         tolerance: See above; 0 waits until nothing moves.
+        vectors: ``(E, R, D)`` float32 unit-norm vectors; None takes the embeddings of the pool, with R = P.
+        weights: ``(E, R)`` float32 weights above 0; None weighs all rows alike.
     """
     counts = torch.minimum(counts, rows.sum(1))
     widest = max(int(counts.max()), 1)
-    chunk = max(1, _BLOCK // (view.width * widest))
+    distances = rows.shape[1] * widest
+    chunk = 1 if distances >= _WIDE else max(1, _BLOCK // distances)
     parts = []
     for start in range(0, view.n_episodes, chunk):
         episodes = range(start, min(start + chunk, view.n_episodes))
         part = slice(start, episodes.stop)
-        embeddings = view.embeddings[part]
+        embeddings = (view.embeddings if vectors is None else vectors)[part]
+        share = None if weights is None else weights[part]
         directions = torch.zeros(len(episodes), embeddings.shape[2], 1)
         uniforms = torch.zeros(len(episodes), widest, dtype=torch.float64)
         for place, (episode, count) in enumerate(zip(episodes, counts[part].tolist(), strict=True)):
@@ -73,27 +91,33 @@ def k_means(
                 uniforms[place, :count] = torch.from_numpy(stream.random(count))
         position = torch.bmm(embeddings, directions.to(view.device))[:, :, 0]  # (E, P)
         order = torch.where(rows[part], position, torch.inf).argsort(dim=1, stable=True)
-        centres = seed_centres(embeddings, rows[part], order, uniforms.to(view.device))
-        parts.append(lloyd(embeddings, rows[part], centres, counts[part], max_iterations, tolerance))
+        centres = seed_centres(embeddings, rows[part], order, uniforms.to(view.device), share)
+        parts.append(lloyd(embeddings, rows[part], centres, counts[part], max_iterations, tolerance, share))
     return Clusters(*(torch.cat([getattr(part, name) for part in parts]) for name in _FIELDS))
 
 
 _FIELDS = ("assignment", "distance", "centres", "sizes")
 
 
-def seed_centres(embeddings: Tensor, rows: Tensor, order: Tensor, uniforms: Tensor) -> Tensor:
+def seed_centres(
+    embeddings: Tensor, rows: Tensor, order: Tensor, uniforms: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Choose k-means++ seeds.
 
     Args:
-        embeddings: ``(E, P, D)`` unit-norm rows.
-        rows: ``(E, P)`` bool, rows that may be seeds.
-        order: ``(E, P)`` int64 columns, those of ``rows`` first: the order in which chances are laid out.
+        embeddings: ``(E, R, D)`` unit-norm rows.
+        rows: ``(E, R)`` bool, rows that may be seeds.
+        order: ``(E, R)`` int64 columns, those of ``rows`` first: the order in which chances are laid out.
         uniforms: ``(E, K)`` float64 numbers in [0, 1), one for each seed.
+        weights: ``(E, R)`` weights of the rows; None weighs all alike.
 
     Returns:
         ``(E, K, D)`` seeds. Where all rows are copies of seeds, further seeds are copies too.
     """
-    chance = rows.to(torch.float64)
+    share = rows.to(torch.float64)
+    if weights is not None:
+        share = share * weights
+    chance = share
     last = (rows.sum(1, keepdim=True) - 1).clamp_min(0)
     nearest = torch.full(rows.shape, torch.inf, device=rows.device)
     seeds = []
@@ -105,33 +129,53 @@ def seed_centres(embeddings: Tensor, rows: Tensor, order: Tensor, uniforms: Tens
         seeds.append(seed)
         distance = 2.0 - 2.0 * torch.bmm(embeddings, seed.transpose(1, 2))[:, :, 0]
         nearest = torch.minimum(nearest, torch.where(distance > SAME, distance, 0.0))
-        chance = torch.where(rows, nearest, 0.0).to(torch.float64)
-        chance = torch.where(chance.any(1, keepdim=True), chance, rows.to(torch.float64))
+        chance = torch.where(rows, nearest, 0.0) * share
+        chance = torch.where(chance.any(1, keepdim=True), chance, share)
     return torch.cat(seeds, 1)
 
 
 def lloyd(
-    embeddings: Tensor, rows: Tensor, centres: Tensor, counts: Tensor, max_iterations: int, tolerance: float
+    embeddings: Tensor,
+    rows: Tensor,
+    centres: Tensor,
+    counts: Tensor,
+    max_iterations: int,
+    tolerance: float,
+    weights: Tensor | None = None,
 ) -> Clusters:
     """Move centroids to the means of their rows until they rest.
 
     Args:
-        embeddings: ``(E, P, D)`` unit-norm rows.
-        rows: ``(E, P)`` bool, rows that take part.
+        embeddings: ``(E, R, D)`` unit-norm rows.
+        rows: ``(E, R)`` bool, rows that take part.
         centres: ``(E, K, D)`` where to start.
         counts: ``(E,)`` int64: the first so many centroids of an episode are used.
         max_iterations: Most iterations.
         tolerance: Rest means a squared shift of at most this times the mean variance of a coordinate.
+        weights: ``(E, R)`` weights of the rows; None weighs all alike.
     """
     unused = torch.arange(centres.shape[1], device=rows.device) >= counts[:, None]  # (E, K)
     weight = rows.to(embeddings.dtype)
+    if weights is not None:
+        weight = weight * weights
+        # Weights count against each other, so an episode's sum is free; this keeps it away from 0.
+        weight = weight / weight.sum(1, keepdim=True).clamp_min(_TINY) * rows.sum(1, keepdim=True)
     mean = torch.bmm(weight[:, None, :], embeddings)[:, 0] / weight.sum(1, keepdim=True).clamp_min(1.0)
     variance = (1.0 - mean.square().sum(1)).clamp_min(0.0) / embeddings.shape[2]
     running = counts > 0
+    moving = None
+    if rows.shape[0] == 1 and rows.shape[1] * centres.shape[1] >= _WIDE:
+        moving = MovingCentres(embeddings[0], rows[0], unused[0])
     for _ in range(max_iterations):
-        assignment, distance = _nearest(embeddings, rows, centres, unused)
-        moved, sizes = _means(embeddings, assignment, centres)
-        moved = _refill(embeddings, rows, distance, moved, (sizes == 0) & ~unused)
+        if moving is None:
+            assignment, touched = _nearest(embeddings, rows, centres, unused)[0], None
+        else:
+            assignment, touched = (found[None] for found in moving.assign(centres[0]))
+        moved, sizes = _means(embeddings, assignment, centres, None if weights is None else weight, touched)
+        empty = (sizes == 0) & ~unused
+        if empty.any():
+            distance = _nearest(embeddings, rows, centres, unused)[1]
+            moved = _refill(embeddings, rows, distance, moved, empty)
         shift = (moved - centres).square().sum((1, 2))
         # An episode that rests stands still, so that its result does not depend on its neighbours.
         centres = torch.where(running[:, None, None], moved, centres)
@@ -143,10 +187,15 @@ def lloyd(
 
 
 def _nearest(embeddings: Tensor, rows: Tensor, centres: Tensor, unused: Tensor) -> tuple[Tensor, Tensor]:
-    """Nearest centroid of each row ``(E, P)``, -1 outside ``rows``, and its squared distance ``(E, P)``."""
+    """Nearest centroid of each row ``(E, R)``, -1 outside ``rows``, and its squared distance ``(E, R)``."""
     length = centres.square().sum(2).masked_fill(unused, torch.inf)
-    table = torch.baddbmm(length[:, None, :], embeddings, centres.transpose(1, 2), alpha=-2.0)
-    best, nearest = table.min(2)
+    best = torch.empty(rows.shape, device=rows.device)
+    nearest = torch.empty(rows.shape, dtype=torch.int64, device=rows.device)
+    step = max(1, _BLOCK // max(length.numel(), 1))
+    for start in range(0, rows.shape[1], step):
+        part = slice(start, start + step)
+        table = torch.baddbmm(length[:, None, :], embeddings[:, part], centres.transpose(1, 2), alpha=-2.0)
+        best[:, part], nearest[:, part] = table.min(2)
     return torch.where(rows, nearest, -1), (best + 1.0).clamp_min(0.0)
 
 
@@ -159,24 +208,40 @@ def _sizes(assignment: Tensor, n_clusters: int) -> Tensor:
     return counts.view(n_episodes, n_clusters + 1)[:, :n_clusters]
 
 
-def _means(embeddings: Tensor, assignment: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of the rows of each cluster ``(E, K, D)``, empty ones where they were, and sizes ``(E, K)``."""
+def _means(
+    embeddings: Tensor, assignment: Tensor, centres: Tensor, weights: Tensor | None, touched: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Mean of the rows of each cluster ``(E, K, D)``, empty ones where they were, and sizes ``(E, K)``.
+
+    Clusters that are not ``touched`` ``(E, K)`` bool stay where they are; None touches all.
+    """
     n_episodes, n_clusters, dimension = centres.shape
     sizes = _sizes(assignment, n_clusters)
+    moving = sizes > 0 if touched is None else (sizes > 0) & touched
+    counted = torch.where(moving, sizes, 0)
     first = torch.arange(n_episodes, device=assignment.device)[:, None] * n_clusters
-    bags = torch.where(assignment >= 0, assignment + first, n_episodes * n_clusters)
+    taking = (assignment >= 0) & moving.gather(1, assignment.clamp_min(0))
+    bags = torch.where(taking, assignment + first, n_episodes * n_clusters)
     # Rows in the order of their clusters: sums over runs are the same in every run, on a GPU too.
-    order = bags.flatten().argsort(stable=True)[: int(sizes.sum())]
-    starts = sizes.flatten().cumsum(0) - sizes.flatten()
-    sums = torch.nn.functional.embedding_bag(order, embeddings.reshape(-1, dimension), starts, mode="sum")
-    means = sums.view(n_episodes, n_clusters, dimension) / sizes.clamp_min(1)[:, :, None]
-    return torch.where((sizes > 0)[:, :, None], means, centres), sizes
+    order = bags.flatten().argsort(stable=True)[: int(counted.sum())]
+    starts = counted.flatten().cumsum(0) - counted.flatten()
+    table = embeddings.reshape(-1, dimension)
+    if weights is None:
+        sums = torch.nn.functional.embedding_bag(order, table, starts, mode="sum")
+        total = sizes.clamp_min(1)
+    else:
+        share = weights.reshape(-1, 1)
+        sums = torch.nn.functional.embedding_bag(
+            order, table, starts, mode="sum", per_sample_weights=share[order, 0]
+        )
+        total = torch.nn.functional.embedding_bag(order, share, starts, mode="sum")
+        total = total.view(sizes.shape).clamp_min(_TINY)
+    means = sums.view(n_episodes, n_clusters, dimension) / total[:, :, None]
+    return torch.where(moving[:, :, None], means, centres), sizes
 
 
 def _refill(embeddings: Tensor, rows: Tensor, distance: Tensor, centres: Tensor, empty: Tensor) -> Tensor:
     """Put empty clusters ``(E, K)`` on the rows farthest from their centroids, unless these are copies."""
-    if not empty.any():
-        return centres
     centres = centres.clone()
     for episode in torch.nonzero(empty.any(1))[:, 0].tolist():
         clusters = torch.nonzero(empty[episode])[:, 0]
@@ -184,3 +249,45 @@ def _refill(embeddings: Tensor, rows: Tensor, distance: Tensor, centres: Tensor,
         columns = far.indices[far.values > SAME]
         centres[episode, clusters[: columns.numel()]] = embeddings[episode, columns]
     return centres
+
+
+def nearest_members(clusters: Clusters, luck: Tensor, n: int) -> Tensor:
+    """One row of each cluster, the nearest to its centroid; copies and ties by ``luck``.
+
+    Where there are fewer clusters than rows wanted, clusters give their second nearest, and so on. The rows
+    are ordered by the distance to their centroid.
+
+    Args:
+        clusters: Of R rows.
+        luck: ``(E, R)`` random numbers.
+        n: Rows wanted.
+
+    Returns:
+        ``(E, n)`` int64 places among the R rows, -1 where fewer took part.
+    """
+    n_clusters, width = clusters.sizes.shape[1], clusters.assignment.shape[1]
+    distance = _level(clusters)
+    order = luck.argsort(1)
+    order = order.gather(1, distance.gather(1, order).argsort(dim=1, stable=True))
+    cluster = clusters.assignment.gather(1, order)
+    cluster = torch.where(cluster >= 0, cluster, n_clusters)
+    together = cluster.argsort(dim=1, stable=True)
+    starts = torch.nn.functional.pad(clusters.sizes.cumsum(1), (1, 0))  # (E, K + 1)
+    places = torch.arange(width, device=luck.device).expand_as(together)
+    within = places - starts.gather(1, cluster.gather(1, together))
+    rank = torch.empty_like(within).scatter_(1, together, within)
+    rank = torch.where(cluster < n_clusters, rank, width)
+    best = rank.argsort(dim=1, stable=True)[:, :n]
+    columns = torch.where(rank.gather(1, best) < width, order.gather(1, best), -1)
+    return torch.nn.functional.pad(columns, (0, n - columns.shape[1]), value=-1)
+
+
+def _level(clusters: Clusters) -> Tensor:
+    """Distances ``(E, R)`` in which rows that are as near to their centroid as the nearest one tie."""
+    distance = torch.where(clusters.distance > SAME, clusters.distance, 0.0)
+    cluster = clusters.assignment.clamp_min(0)
+    inside = torch.where(clusters.assignment >= 0, distance, torch.inf)
+    least = torch.full_like(clusters.sizes, torch.inf, dtype=distance.dtype)
+    least = least.scatter_reduce(1, cluster, inside, "amin").gather(1, cluster)
+    # The two rows of a pair tie, whichever way their one distance is rounded.
+    return torch.where(distance <= least + SAME, torch.minimum(distance, least), distance)

@@ -12,7 +12,8 @@ from react_rl.simulation.view import PoolView
 class QueryStrategy(Protocol):
     """Chooses what to label next, for E episodes at once.
 
-    A strategy keeps no state between rounds and draws random numbers only from the view's strategy
+    A strategy keeps no state of its own (what a bandit has learnt hangs on the episode's streams and ends
+    with it) and draws random numbers only from the view's strategy
     streams, so one object serves any number of episodes, and the same seed gives the same ids.
     """
 

@@ -5,7 +5,7 @@ ProbCover, MaxHerding and UncertaintyHerding maximise one objective with differe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.calibrated import CalibratedUncertainty
-from react_rl.acquisition.chunks import column_slices
+from react_rl.acquisition.chunks import square_tiles
 from react_rl.acquisition.clustering import SAME, k_means
 from react_rl.acquisition.selection import to_ids
 from react_rl.errors import ReActError
@@ -22,27 +22,22 @@ from react_rl.simulation.view import PoolView
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 """From cosine similarities ``(R, B, P)`` and the episodes ``(R,)`` they belong to, to values in [0, 1] that
-never fall with the similarity and are 1 for copies."""
+never fall with the similarity and are 1 for copies. The similarities may be overwritten."""
 
 _BLOCK: Final = 1 << 24
 """Similarities held at once."""
 
+_CACHED: Final = 1 << 18
+"""Similarities that several passes follow on at once: few enough to stay in the processor's cache."""
+
 _LAZY: Final = 32
-"""Rows of each episode whose gain is computed anew at a time."""
+"""Rows of each episode whose gain is computed anew at a time, at first; then twice as many each time."""
+
+_MOST: Final = 256
+"""Most rows of each episode whose gain is computed anew at a time."""
 
 _ANCHORS: Final = 2000
 """Rows that the purity of balls is measured at."""
-
-
-def similarity_blocks(view: PoolView) -> Iterator[tuple[slice, Tensor]]:
-    """Similarities of all columns to all columns in blocks of bounded memory.
-
-    Yields:
-        A slice of B columns, and their similarities ``(E, B, P)``.
-    """
-    embeddings = view.embeddings
-    for part in column_slices(view, view.width):
-        yield part, torch.bmm(embeddings[:, part], embeddings.transpose(1, 2))
 
 
 class Coverage:
@@ -68,17 +63,38 @@ class Coverage:
         """Weight of each pool ``(E,)``."""
         self._everyone = torch.arange(view.n_episodes, device=view.device)
         nearest = view.nearest_labelled
-        covered = kernel(nearest[:, None, :], self._everyone)[:, 0]
+        covered = kernel(nearest[:, None, :].clone(), self._everyone)[:, 0]
         self._covered = torch.where(nearest < -1.5, 0.0, covered)  # no row is labelled
-        self.gain = torch.empty_like(self._weight)
+        self.gain = self._first_gains()
         """Gain of each row as the next pick ``(E, P)``, or a bound of it after the first pick."""
-        for part, similarity in similarity_blocks(view):
-            self.gain[:, part] = self._gains(similarity, self._everyone)
 
-    def _gains(self, similarity: Tensor, episodes: Tensor) -> Tensor:
-        value = self._kernel(similarity, episodes)
-        value = (value - self._covered[episodes, None, :]).clamp_(min=0.0)
-        return torch.bmm(value, self._weight[episodes, :, None])[:, :, 0]
+    def _first_gains(self) -> Tensor:
+        """Gains of all rows ``(E, P)``; the kernel is symmetric, so each pair of rows is met once."""
+        embeddings, gain = self._view.embeddings, torch.zeros_like(self._weight)
+        for one, other in square_tiles(self._view, _CACHED):
+            similarity = torch.bmm(embeddings[:, one], embeddings[:, other].transpose(1, 2))
+            value = self._kernel(similarity, self._everyone)
+            if one != other:
+                excess = (value - self._covered[:, one, None]).clamp_(min=0.0)
+                gain[:, other] += torch.bmm(self._weight[:, None, one], excess)[:, 0]
+            excess = value.sub_(self._covered[:, None, other]).clamp_(min=0.0)
+            gain[:, one] += torch.bmm(excess, self._weight[:, other, None])[:, :, 0]
+        return gain
+
+    def _gains(self, episodes: Tensor, columns: Tensor) -> Tensor:
+        """Present gains of some columns ``(R, B)`` of some episodes ``(R,)``."""
+        embeddings, weight, covered = self._view.embeddings, self._weight, self._covered
+        if episodes.numel() < self._view.n_episodes:
+            embeddings, weight, covered = embeddings[episodes], weight[episodes], covered[episodes]
+        rows = embeddings.gather(1, columns[:, :, None].expand(-1, -1, embeddings.shape[2]))
+        gain = torch.zeros(columns.shape, device=columns.device)
+        width = max(1, _CACHED // columns.numel())
+        for start in range(0, self._view.width, width):
+            part = slice(start, start + width)
+            similarity = torch.bmm(rows, embeddings[:, part].transpose(1, 2))
+            excess = self._kernel(similarity, episodes).sub_(covered[:, None, part]).clamp_(min=0.0)
+            gain += torch.bmm(excess, weight[:, part, None])[:, :, 0]
+        return gain
 
     def take(self, n: int) -> Tensor:
         """Choose row ids ``(E, n)`` greedily, -1 where a pool has fewer rows; equal gains at random."""
@@ -96,7 +112,7 @@ class Coverage:
             picks.append(column)
             chosen = column.clamp_min(0)
             free.scatter_(1, chosen[:, None], False)
-            near = self._kernel(view.similarity_of_pick(chosen)[:, None, :], self._everyone)[:, 0]
+            near = self._kernel(view.similarity_of_pick(chosen)[:, None, :].clone(), self._everyone)[:, 0]
             # An episode without free rows picks nothing more, so what its row 0 covers is idle.
             self._covered = torch.maximum(self._covered, near)
             exact = self.gain <= 0.0
@@ -123,15 +139,11 @@ class Coverage:
                 return best
             bound = torch.where(reaching[episodes], self.gain[episodes], -torch.inf)
             columns = bound.topk(count, dim=1).indices
-            width = max(1, _BLOCK // (count * view.width))
-            for some, where in zip(torch.split(episodes, width), torch.split(columns, width), strict=True):
-                embeddings = view.embeddings if some.numel() == view.n_episodes else view.embeddings[some]
-                index = where[:, :, None].expand(-1, -1, embeddings.shape[2])
-                similarity = torch.bmm(embeddings.gather(1, index), embeddings.transpose(1, 2))
-                # Rounding must not let a bound grow.
-                fresh = torch.minimum(self._gains(similarity, some), self.gain[some].gather(1, where))
-                self.gain[some[:, None], where] = fresh
-                exact[some[:, None], where] = True
+            count = min(2 * count, _MOST, view.width)
+            # Rounding must not let a bound grow.
+            fresh = torch.minimum(self._gains(episodes, columns), self.gain[episodes].gather(1, columns))
+            self.gain[episodes[:, None], columns] = fresh
+            exact[episodes[:, None], columns] = True
 
 
 @dataclass(frozen=True)
@@ -180,7 +192,7 @@ class ProbCover:
             bound = torch.full((view.n_episodes,), 1.0 - self.delta**2 / 2.0, device=view.device)
 
         def ball(similarity: Tensor, episodes: Tensor) -> Tensor:
-            return (similarity > bound[episodes, None, None]).to(similarity.dtype)
+            return similarity.gt_(bound[episodes, None, None])
 
         return Coverage(view, ball, torch.ones(view.ids.shape, device=view.device))
 
@@ -275,14 +287,14 @@ def _rbf(sharpness: Tensor) -> Kernel:
     """``exp(-sharpness |x - y|^2)`` with a sharpness for each episode ``(E,)``."""
 
     def kernel(similarity: Tensor, episodes: Tensor) -> Tensor:
-        square = (2.0 - 2.0 * similarity).clamp_(min=0.0)
-        return square.mul_(-sharpness[episodes, None, None]).exp_()
+        # -|x - y|^2 / 2, which rounding must not make positive.
+        return similarity.sub_(1.0).clamp_(max=0.0).mul_(2.0 * sharpness[episodes, None, None]).exp_()
 
     return kernel
 
 
 def _cosine(similarity: Tensor, _: Tensor) -> Tensor:
-    return similarity.clamp(min=0.0)
+    return similarity.clamp_(min=0.0)
 
 
 def ball_similarity(view: PoolView, purity: float) -> Tensor:

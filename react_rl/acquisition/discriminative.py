@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -10,6 +11,24 @@ from torch import Tensor
 from react_rl.acquisition.selection import to_ids, top_columns
 from react_rl.errors import ReActError
 from react_rl.simulation.view import PoolView
+
+_PAIRS: Final = 8
+"""Changes of the gradient that a step remembers."""
+
+_CACHED: Final = 1 << 19
+"""Numbers of the embeddings that are read at once: few enough to stay in the processor's cache."""
+
+_NARROW: Final = 512
+"""Rows of each episode that are read at once in any case."""
+
+_WIDE: Final = 20_000
+"""Rows from which on reading all of them costs more than a Hessian of a sample."""
+
+_SPACED: Final = 4096
+"""Unlabelled rows of that sample."""
+
+_TINY: Final = 1e-30
+"""Keeps a division finite."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +47,7 @@ class DiscriminativeSampling:
         name: Name in tables and configs.
         sub_batches: Most parts of a batch.
         l2: Weight of the squared norm.
-        max_steps: Most gradient steps of one fit.
+        max_steps: Most steps of one fit.
         tolerance: A fit ends when no entry of the gradient exceeds this.
 
     Raises:
@@ -39,7 +58,7 @@ class DiscriminativeSampling:
     sub_batches: int = 10
     l2: float = 0.01
     max_steps: int = 100
-    tolerance: float = 1e-4
+    tolerance: float = 1e-5
 
     def __post_init__(self) -> None:
         if self.sub_batches < 1 or self.max_steps < 1:
@@ -56,11 +75,11 @@ class DiscriminativeSampling:
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the ``n`` rows least like the labelled ones, part by part."""
         free, taken = view.available.clone(), view.labelled.clone()
-        weights, parts = None, []
+        point, parts = None, []
         n_parts = min(n, self.sub_batches)
         for part in range(n_parts):
             size = n // n_parts + (part < n % n_parts)
-            odds, weights = self._fit(view, free, taken, weights)
+            odds, point = self._fit(view, free, taken, point)
             columns = top_columns(view, torch.where(free, odds, -torch.inf), size)
             parts.append(columns)
             chosen = torch.zeros(view.n_episodes, view.width + 1, dtype=torch.bool, device=view.device)
@@ -69,38 +88,114 @@ class DiscriminativeSampling:
         return to_ids(view, torch.cat(parts, 1))
 
     def _fit(
-        self, view: PoolView, unlabelled: Tensor, labelled: Tensor, weights: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Log-odds ``(E, P)``, rounded so that copies tie, and weights ``(E, D + 1)``.
+        self, view: PoolView, unlabelled: Tensor, labelled: Tensor, start: _Point | None
+    ) -> tuple[Tensor, _Point]:
+        """Log-odds ``(E, P)``, rounded so that copies tie, and where the fit ended.
 
-        Accelerated gradient steps (Nesterov 2004, section 2.2.1) for an l2-strongly convex loss whose
-        curvature is at most 1/4 |x|^2 + l2 = 1/2 + l2.
+        Quasi-Newton steps from the last ``_PAIRS`` changes of the gradient (Nocedal 1980, L-BFGS). The loss
+        is convex along a step, so a step on which the slope does not turn steeply upwards is taken as it
+        is; otherwise a plain gradient step is safe, because the curvature is at most 1/4 |x|^2 + l2.
         """
         x = view.embeddings
         side = unlabelled.to(x.dtype) - labelled.to(x.dtype)
         half = 0.5 / torch.stack([unlabelled.sum(1), labelled.sum(1)]).clamp_min(1)
-        share = unlabelled * half[0, :, None] + labelled * half[1, :, None]  # (E, P)
-        if weights is None:
-            weights = torch.zeros(x.shape[0], x.shape[2] + 1, device=view.device)
-        curvature = 0.5 + self.l2
-        root = (self.l2 / curvature) ** 0.5
-        momentum = (1.0 - root) / (1.0 + root)
-        ahead = weights
-        running = torch.ones(x.shape[0], 1, dtype=torch.bool, device=view.device)
+        share = unlabelled * half[0, :, None] - labelled * half[1, :, None]  # (E, P), with its sign
+        shape = (x.shape[0], x.shape[2] + 1)
+        if start is None:
+            nothing = torch.zeros(shape[0], _PAIRS, shape[1], device=view.device)
+            start = _Point(torch.zeros(shape, device=view.device), nothing, nothing)
+        weights, moves, turns = start.weights, start.moves, start.turns
+        odds, gradient = _slope(x, side, share, weights, self.l2)
+        base = None
+        if view.width >= _WIDE:
+            base = _inverse_hessian(x, unlabelled, labelled, share, weights, self.l2)
+        running = torch.ones(shape[0], 1, dtype=torch.bool, device=view.device)
         for _ in range(self.max_steps):
-            push = -share * side * torch.sigmoid(-side * _odds(x, ahead))
-            slope = torch.bmm(push[:, None, :], x)[:, 0]
-            gradient = torch.cat([slope, push.sum(1, keepdim=True)], 1) + self.l2 * ahead
             # An episode that rests stands still, so that its result does not depend on its neighbours.
             running = running & (gradient.abs().amax(1, keepdim=True) > self.tolerance)
             if not running.any():
                 break
-            moved = torch.where(running, ahead - gradient / curvature, weights)
-            ahead = torch.where(running, moved + momentum * (moved - weights), ahead)
-            weights = moved
-        return _odds(x, ahead).round(decimals=6), ahead
+            step = _quasi_newton(gradient, moves, turns, 1.0 / (0.5 + self.l2) if base is None else base)
+            step = torch.where(running, step, 0.0)
+            found, changed = _slope(x, side, share, weights - step, self.l2)
+            bad = (changed * step).sum(1) < -0.8 * (gradient * step).sum(1)
+            if bad.any():
+                step = torch.where(bad[:, None] & running, gradient / (0.5 + self.l2), step)
+                found, changed = _slope(x, side, share, weights - step, self.l2)
+            moves = torch.where(running[:, :, None], _appended(moves, -step), moves)
+            turns = torch.where(running[:, :, None], _appended(turns, changed - gradient), turns)
+            weights, odds, gradient = weights - step, found, changed
+        return odds.round(decimals=6), _Point(weights, moves, turns)
 
 
-def _odds(x: Tensor, weights: Tensor) -> Tensor:
-    """``w.x + b`` of rows ``(E, P, D)`` for weights ``(E, D + 1)``."""
-    return torch.bmm(x, weights[:, :-1, None])[:, :, 0] + weights[:, -1:]
+@dataclass(frozen=True)
+class _Point:
+    """Where a fit stands: weights ``(E, D + 1)``, last moves and gradient changes ``(E, m, D + 1)``."""
+
+    weights: Tensor
+    moves: Tensor
+    turns: Tensor
+
+
+def _slope(x: Tensor, side: Tensor, share: Tensor, weights: Tensor, l2: float) -> tuple[Tensor, Tensor]:
+    """Log-odds ``w.x + b`` of rows ``(E, P, D)`` and the gradient of the loss ``(E, D + 1)``."""
+    odds = torch.empty(side.shape, device=x.device)
+    gradient = l2 * weights
+    # One reading of the rows serves both products.
+    width = max(_NARROW, _CACHED // (x.shape[0] * x.shape[2]))
+    for start in range(0, x.shape[1], width):
+        part = slice(start, start + width)
+        rows = x[:, part]
+        here = torch.bmm(rows, weights[:, :-1, None])[:, :, 0] + weights[:, -1:]
+        push = torch.sigmoid(-side[:, part] * here).mul_(share[:, part])
+        gradient[:, :-1] -= torch.bmm(push[:, None, :], rows)[:, 0]
+        gradient[:, -1] -= push.sum(1)
+        odds[:, part] = here
+    return odds, gradient
+
+
+def _inverse_hessian(
+    x: Tensor, unlabelled: Tensor, labelled: Tensor, share: Tensor, weights: Tensor, l2: float
+) -> Tensor:
+    """About the inverse Hessian ``(E, D + 1, D + 1)``, from all labelled rows and some of the others."""
+    spaced = torch.arange(0, x.shape[1], max(1, x.shape[1] // _SPACED), device=x.device)
+    spaced = spaced.expand(x.shape[0], -1)
+    own = labelled.to(torch.int8).topk(int(labelled.sum(1).max()), dim=1).indices
+    others = unlabelled.gather(1, spaced) * share.gather(1, spaced)
+    others = others * (0.5 / others.sum(1, keepdim=True).clamp_min(_TINY))
+    weight = torch.cat([others, -(labelled.gather(1, own) * share.gather(1, own))], 1)
+    columns = torch.cat([spaced, own], 1)[:, :, None].expand(-1, -1, x.shape[2])
+    rows = torch.nn.functional.pad(x.gather(1, columns), (0, 1), value=1.0)  # (E, S, D + 1)
+    chance = torch.sigmoid(torch.bmm(rows, weights[:, :, None])[:, :, 0])
+    curved = rows * (weight * chance * (1.0 - chance))[:, :, None]
+    hessian = torch.bmm(curved.transpose(1, 2), rows)
+    hessian.diagonal(dim1=1, dim2=2).add_(l2)
+    return torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+
+
+def _quasi_newton(gradient: Tensor, moves: Tensor, turns: Tensor, base: Tensor | float) -> Tensor:
+    """The inverse Hessian that the pairs imply, times the gradient ``(E, D + 1)``; L-BFGS's two loops.
+
+    Pairs of zeros say nothing. Without any pair the inverse Hessian is ``base``, a number or a matrix; a
+    number gives way to the ratio of the last pair.
+    """
+    agreement = (moves * turns).sum(2)  # (E, m), above 0 for a convex loss
+    known = agreement > 0
+    inverse = torch.where(known, 1.0 / agreement.clamp_min(_TINY), 0.0)
+    step, shares = gradient, []
+    for pair in range(moves.shape[1] - 1, -1, -1):
+        shares.append(inverse[:, pair] * (moves[:, pair] * step).sum(1))
+        step = step - shares[-1][:, None] * turns[:, pair]
+    if isinstance(base, Tensor):
+        step = torch.bmm(base, step[:, :, None])[:, :, 0]
+    else:
+        length = turns[:, -1].square().sum(1)
+        step = torch.where(known[:, -1], agreement[:, -1] / length.clamp_min(_TINY), base)[:, None] * step
+    for pair in range(moves.shape[1]):
+        back = inverse[:, pair] * (turns[:, pair] * step).sum(1)
+        step = step + (shares.pop() - back)[:, None] * moves[:, pair]
+    return step
+
+
+def _appended(pairs: Tensor, new: Tensor) -> Tensor:
+    return torch.cat([pairs[:, 1:], new[:, None]], 1)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.clustering import SAME, Clusters, k_means
+from react_rl.acquisition.clustering import SAME, Clusters, k_means, nearest_members
 from react_rl.acquisition.selection import to_ids
 from react_rl.simulation.view import PoolView
 
@@ -21,17 +22,25 @@ _BLOCK = 1 << 24
 
 @dataclass(frozen=True)
 class KMeansSampling:
-    """The row nearest to each of n centroids of the unlabelled rows; copies and ties at random.
+    """The row nearest to each of n centroids of the unlabelled rows; ties at random (k-means, ALPS).
 
     n clusters are made of the available rows, and each gives the member nearest to its centroid, so the
     rows are distinct. Where the pool has fewer distinct rows than that, clusters give their second
     nearest, and so on. The batch is ordered by the distance to the centroid.
 
+    With the surprisal vectors of a masked language model instead of the embeddings (``encoders.surprisal``)
+    this is ALPS: rows that surprise the model in different places.
+
     Source: Bodó et al. 2011, Active learning with clustering; Yuan et al. 2020, Cold-start active learning
-    through self-supervised language modeling (BERT-KM).
+    through self-supervised language modeling (BERT-KM and ALPS).
+
+    Args:
+        name: Name in tables and configs.
+        space: Vectors that are clustered.
     """
 
     name: str = "k-means"
+    space: Literal["embeddings", "surprisal"] = "embeddings"
 
     def score(self, view: PoolView) -> Tensor:
         """Minus the squared distance to the own centroid ``(E, P)``, for a batch of the episode's size."""
@@ -39,37 +48,13 @@ class KMeansSampling:
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the row nearest to each of ``n`` centroids."""
-        clusters = self._clusters(view, n)
-        n_clusters = clusters.sizes.shape[1]
-        distance = _level(clusters)
-        order = view.random().argsort(1)
-        order = order.gather(1, distance.gather(1, order).argsort(dim=1, stable=True))
-        cluster = clusters.assignment.gather(1, order)
-        cluster = torch.where(cluster >= 0, cluster, n_clusters)
-        together = cluster.argsort(dim=1, stable=True)
-        starts = torch.nn.functional.pad(clusters.sizes.cumsum(1), (1, 0))  # (E, K + 1)
-        places = torch.arange(view.width, device=view.device).expand_as(together)
-        within = places - starts.gather(1, cluster.gather(1, together))
-        rank = torch.empty_like(within).scatter_(1, together, within)
-        rank = torch.where(cluster < n_clusters, rank, view.width)
-        best = rank.argsort(dim=1, stable=True)[:, :n]
-        columns = torch.where(rank.gather(1, best) < view.width, order.gather(1, best), -1)
-        return to_ids(view, torch.nn.functional.pad(columns, (0, n - columns.shape[1]), value=-1))
+        return to_ids(view, nearest_members(self._clusters(view, n), view.random(), n))
 
     def _clusters(self, view: PoolView, n: int) -> Clusters:
         counts = torch.full((view.n_episodes,), n, device=view.device)
-        return k_means(view, view.available, counts)
-
-
-def _level(clusters: Clusters) -> Tensor:
-    """Distances ``(E, P)`` in which rows that are as near to their centroid as the nearest one tie."""
-    distance = torch.where(clusters.distance > SAME, clusters.distance, 0.0)
-    cluster = clusters.assignment.clamp_min(0)
-    inside = torch.where(clusters.assignment >= 0, distance, torch.inf)
-    least = torch.full_like(clusters.sizes, torch.inf, dtype=distance.dtype)
-    least = least.scatter_reduce(1, cluster, inside, "amin").gather(1, cluster)
-    # The two rows of a pair tie, whichever way their one distance is rounded.
-    return torch.where(distance <= least + SAME, torch.minimum(distance, least), distance)
+        return k_means(
+            view, view.available, counts, vectors=view.surprisal if self.space == "surprisal" else None
+        )
 
 
 @dataclass(frozen=True)

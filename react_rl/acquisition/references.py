@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,12 @@ from react_rl.simulation.view import PoolView
 PROPOSERS: Final = ("random", "margin", "mixture", "typicality", "entropy", "k-center")
 """Strategies that propose the batches of the greedy oracle."""
 
+BOSS_PROPOSERS: Final = (
+    *("random", "margin", "k-center", "badge", "typiclust", "maxherding", "uncertainty-herding"),
+    *("entropy", "typicality", "mixture"),
+)
+"""Strategies that propose the batches of BoSS."""
+
 
 @runtime_checkable
 class LooksAtLabels(Protocol):
@@ -34,18 +40,12 @@ class LooksAtLabels(Protocol):
 
 
 @dataclass(frozen=True)
-class GreedyOracle:
+class _BestBatch:
     """The best of k candidate batches by the dev metric that they bring, one round ahead.
 
-    The first candidates are the batches of ``strategies`` on the whole pool, further ones those of the same
-    strategies on random halves of it. Each is tried on a scratch copy of the learner with its true labels,
-    and the one with the best dev metric is bought; equal ones are drawn at random.
-
-    It looks one round ahead, at a few batches, and at dev rows: a good strategy can beat it, on test rows
-    and in later rounds. It is a reference, not an upper bound.
-
-    Source: the greedy oracle of Werner et al. 2024 (CDALBench), with candidate batches proposed by
-    strategies on parts of the pool as in BoSS.
+    Each candidate is tried on a scratch copy of the learner with its true labels, and the one with the best
+    dev metric is bought; equal ones are drawn at random. Candidate k is the batch of strategy k modulo
+    their number on the part of the pool that ``_part`` gives it.
 
     Args:
         name: Name in tables and configs.
@@ -57,9 +57,9 @@ class GreedyOracle:
         ReActError: There is no candidate, or a strategy does not exist.
     """
 
-    name: str = "greedy-oracle"
-    candidates: int = 12
-    strategies: tuple[str, ...] = PROPOSERS
+    name: str
+    candidates: int
+    strategies: tuple[str, ...]
     engine: LabelingEngine | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -71,8 +71,8 @@ class GreedyOracle:
         for strategy in self.strategies:
             make_strategy(strategy)
 
-    def bind(self, engine: LabelingEngine) -> GreedyOracle:
-        """Return the oracle that tries batches on ``engine``."""
+    def bind(self, engine: LabelingEngine) -> Self:
+        """Return the reference that tries batches on ``engine``."""
         return replace(self, engine=engine)
 
     def score(self, view: PoolView) -> Tensor:
@@ -92,10 +92,9 @@ class GreedyOracle:
         if self.engine is None:
             raise ReActError(f"{self.name} tries batches on an engine; call bind(engine) first.")
         proposers = [make_strategy(name) for name in self.strategies]
-        batches = []
-        for k in range(self.candidates):
-            pool = view if k < len(proposers) else view.within(_half(view, n))
-            batches.append(proposers[k % len(proposers)].select(pool, n))
+        batches = [
+            proposers[k % len(proposers)].select(self._part(view, k, n), n) for k in range(self.candidates)
+        ]
         ids = torch.stack(batches, 1)  # (E, K, n)
         values = self.engine.trial(ids)
         if not METRICS[self.engine.metrics[0]].higher_is_better:
@@ -107,12 +106,82 @@ class GreedyOracle:
         chosen = torch.from_numpy(best).to(view.device)
         return ids[torch.arange(view.n_episodes, device=view.device), chosen]
 
+    def _part(self, view: PoolView, k: int, n: int) -> PoolView:
+        """The pools as the proposer of candidate ``k`` sees them."""
+        raise NotImplementedError
 
-def _half(view: PoolView, n: int) -> Tensor:
-    """Half of the available rows ``(E, P)``, drawn evenly, and at least ``n`` of them."""
-    keep = torch.maximum((view.n_available + 1) // 2, view.n_available.clamp_max(n))
+
+@dataclass(frozen=True)
+class GreedyOracle(_BestBatch):
+    """The best of a dozen batches by their true labels: those of strategies on the pool and on its halves.
+
+    The first candidates are the batches of ``strategies`` on the whole pool, further ones those of the same
+    strategies on random halves of it.
+
+    It looks one round ahead, at a few batches, and at dev rows: a good strategy can beat it, on test rows
+    and in later rounds. It is a reference, not an upper bound.
+
+    Source: the greedy oracle of Werner et al. 2024 (CDALBench), with candidate batches proposed by
+    strategies on parts of the pool as in BoSS.
+    """
+
+    name: str = "greedy-oracle"
+    candidates: int = 12
+    strategies: tuple[str, ...] = PROPOSERS
+
+    def _part(self, view: PoolView, k: int, n: int) -> PoolView:
+        if k < len(self.strategies):
+            return view
+        return view.within(
+            _drawn(view, torch.maximum((view.n_available + 1) // 2, view.n_available.clamp_max(n)))
+        )
+
+
+@dataclass(frozen=True)
+class BossOracle(_BestBatch):
+    """BoSS: the best of a hundred batches by their true labels, of many strategies on random subsets.
+
+    Every candidate is the batch of one of ``strategies`` on a random subset of the pool, whose size is drawn
+    evenly from 4 n to ``largest`` rows (or to the size of the pool). The strategies propose equally many.
+
+    It looks at labels nobody bought, one round ahead, and at dev rows: a reference, not an upper bound.
+
+    Source: Huseljic et al. 2025, BoSS: best-of-strategies selector as oracle for deep active learning.
+    Three changes: the batches are judged on the dev split, where the authors' code takes test rows; the
+    strategies take turns instead of being drawn; and AlfaMix, BAIT, DropQuery and the two strategies that
+    look at labels themselves do not propose.
+
+    Args:
+        name: Name in tables and configs.
+        candidates: Batches that are tried.
+        strategies: Names of the strategies that propose batches.
+        engine: Where batches are tried; see ``bind``.
+        largest: Most rows of a subset.
+    """
+
+    name: str = "boss-oracle"
+    candidates: int = 100
+    strategies: tuple[str, ...] = BOSS_PROPOSERS
+    largest: int = 5000
+
+    def _part(self, view: PoolView, k: int, n: int) -> PoolView:
+        least = view.n_available.clamp_max(4 * n)
+        most = torch.maximum(view.n_available.clamp_max(self.largest), least)
+        share = torch.zeros(view.n_episodes, dtype=torch.float64)
+        for episode in torch.nonzero(view.n_available)[:, 0].tolist():
+            share[episode] = view.generator(episode).random()
+        spread = (share.to(view.device) * (most - least + 1)).long()
+        return view.within(_drawn(view, least + spread))
+
+
+def _drawn(view: PoolView, count: Tensor) -> Tensor:
+    """So many of the available rows ``(E,)`` of each pool, drawn evenly, as a mask ``(E, P)``."""
     rank = torch.where(view.available, view.random(), 2.0).argsort(1).argsort(1)
-    return rank < keep[:, None]
+    return rank < count[:, None]
 
 
-REFERENCES: Final[dict[str, Callable[[], GreedyOracle]]] = {"greedy-oracle": GreedyOracle}
+REFERENCES: Final[dict[str, Callable[[], GreedyOracle | BossOracle]]] = {
+    "greedy-oracle": GreedyOracle,
+    "boss-oracle": BossOracle,
+}
+"""References by name."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from react_rl.acquisition.adaptive import PhaseSwitch, RoundRobin
-from react_rl.acquisition.batches import BatchBald, ClusterMargin
+from react_rl.acquisition.bandit import ActiveLearningByLearning
+from react_rl.acquisition.batches import BatchBald, ClusterMargin, WeightedKMeans
 from react_rl.acquisition.calibrated import CalibratedUncertainty
 from react_rl.acquisition.committee import QueryByCommittee
 from react_rl.acquisition.contract import QueryStrategy
@@ -18,6 +19,7 @@ from react_rl.acquisition.diversity import KMeansSampling, TypiClust
 from react_rl.acquisition.gradient import Badge, ExpectedGradientLength
 from react_rl.acquisition.hybrid import ContrastiveLearning, InformationDensity
 from react_rl.acquisition.stochastic import StochasticBatch
+from react_rl.acquisition.subsampling import CANDIDATES, SUBSAMPLE, Subsampled, parse_subsample
 from react_rl.acquisition.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
 from react_rl.acquisition.weighted import WeightedFeatures
 from react_rl.errors import unknown
@@ -36,6 +38,7 @@ class StrategyEntry:
             rows, M committee members.
         draws: Whether the batch hangs on random numbers that belong to rows, beyond the order of rare
             ties: then renumbered rows give another batch of the same distribution.
+        surprisal: Whether it reads surprisal vectors, which corpora carry only where something asks for them.
     """
 
     make: Callable[[], QueryStrategy]
@@ -44,10 +47,15 @@ class StrategyEntry:
     source: str
     cost: str = "O(P C)"
     draws: bool = False
+    surprisal: bool = False
 
 
 _DROPOUT: Final = "O(M P C D)"
 _BOOTSTRAP: Final = "O(M (P C D + L^3))"
+
+
+def _k_center() -> WeightedFeatures:
+    return WeightedFeatures("k-center", {"novelty": 1.0})
 
 
 def _typicality() -> WeightedFeatures:
@@ -64,7 +72,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
     ),
     "entropy": StrategyEntry(Entropy, "uncertainty", "largest predictive entropy", "Dagan & Engelson 1995"),
     "k-center": StrategyEntry(
-        lambda: WeightedFeatures("k-center", {"novelty": 1.0}),
+        _k_center,
         "diversity",
         "farthest from labelled and picked rows",
         "Sener & Savarese 2018",
@@ -76,6 +84,15 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "nearest row to each of n centroids",
         "Bodó et al. 2011; Yuan et al. 2020",
         cost="O(P n D) an iteration",
+    ),
+    "alps": StrategyEntry(
+        lambda: KMeansSampling("alps", "surprisal"),
+        "diversity",
+        "k-means on a masked language model's surprise; needs a masked-LM head",
+        "Yuan et al. 2020",
+        cost="O(P n S) an iteration, S tokens",
+        draws=True,  # few entries differ from 0, so small clusters and equal distances are common
+        surprisal=True,
     ),
     "typiclust": StrategyEntry(
         TypiClust,
@@ -244,6 +261,21 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "after Citovsky et al. 2021",
         cost="O(P C + (10 n)^3)",
     ),
+    "weighted-k-means": StrategyEntry(
+        WeightedKMeans,
+        "hybrid",
+        "nearest row to each of n centroids of the uncertain, weighted by 1 - margin",
+        "Zhdanov 2019",
+        cost="O(P C + n^2 D) an iteration",
+    ),
+    "subsample:maxherding": StrategyEntry(
+        lambda: Subsampled("subsample:maxherding", MaxHerding()),
+        "representative",
+        f"maxherding on {CANDIDATES:,} random rows; so with any strategy, subsample:NAME",
+        "Bae et al. 2024; Ertekin et al. 2007",
+        cost="O(P + S^2 D), S candidates",
+        draws=True,
+    ),
     "margin-per-cost": StrategyEntry(
         lambda: PerCost("margin-per-cost", Margin(), shift=1.0),
         "cost-aware",
@@ -272,15 +304,54 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "after Baram et al. 2004",
         cost="O(P (C + n D))",
     ),
+    "albl": StrategyEntry(
+        lambda: ActiveLearningByLearning(
+            "albl", (Margin(), Entropy(), _k_center(), _typicality(), WeightedFeatures())
+        ),
+        "adaptive",
+        "a bandit (EXP4.P) over margin, entropy, k-center, typicality, mixture, random",
+        "Hsu & Lin 2015; Beygelzimer et al. 2011",
+        cost="O(P (C + n D))",
+        draws=True,
+    ),
 }
 
 
-def make_strategy(name: str) -> QueryStrategy:
-    """Make the strategy called ``name``.
+def is_strategy(name: str) -> bool:
+    """Whether ``name`` is in the list, or begins as those of subsampled strategies do."""
+    return name in STRATEGIES or name.startswith(SUBSAMPLE)
+
+
+def entry_of(name: str) -> StrategyEntry:
+    """What the list says of ``name``; ``subsample:NAME`` and ``subsample:SIZE:NAME`` follow from NAME.
 
     Raises:
         ReActError: There is no such strategy; the nearest name is given.
     """
-    if name not in STRATEGIES:
+    if name in STRATEGIES:
+        return STRATEGIES[name]
+    if not name.startswith(SUBSAMPLE):
         raise unknown("strategy", name, STRATEGIES)
-    return STRATEGIES[name].make()
+    base, size = parse_subsample(name)
+    entry = entry_of(base)
+    return replace(
+        entry,
+        make=lambda: Subsampled(name, entry.make(), size),
+        summary=f"{base} on {size:,} random rows",
+        cost=f"{entry.cost} at P = {size:,}",
+        draws=True,
+    )
+
+
+def make_strategy(name: str) -> QueryStrategy:
+    """Make the strategy called ``name``; see ``entry_of``.
+
+    Raises:
+        ReActError: There is no such strategy; the nearest name is given.
+    """
+    return entry_of(name).make()
+
+
+def needs_surprisal(names: Iterable[str]) -> bool:
+    """Whether a strategy among these reads surprisal vectors; names of other contestants do not count."""
+    return any(is_strategy(name) and entry_of(name).surprisal for name in names)

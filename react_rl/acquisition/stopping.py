@@ -24,6 +24,11 @@ _NO_ROW = torch.iinfo(torch.int64).max
 class StoppingRule(Protocol):
     """Decides after each measurement which episodes stop."""
 
+    @property
+    def memory(self) -> dict[str, Tensor]:
+        """All that it remembers of earlier rounds, by name; what is put in here it goes on from."""
+        ...
+
     def update(self, view: PoolView) -> _Mask:
         """Look at the present models and say who stops.
 
@@ -90,10 +95,24 @@ _DEFAULTS: Final[dict[str, float]] = {
 _SHARES: Final = ("kappa", "classification-change", "overall-uncertainty")
 
 
-class BudgetReached:
+class _Rule:
+    """What rules have in common: a memory, which most of them leave empty."""
+
+    def __init__(self) -> None:
+        self.memory: dict[str, Tensor] = {}
+
+    def _remember(self, name: str, values: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:
+        """Append ``(E,)`` values to the last ``most`` of their kind and return all ``(., E)``. Mutates."""
+        known, new = self.memory.get(name), torch.from_numpy(values)[None]
+        self.memory[name] = (new if known is None else torch.cat([known, new]))[-most:]
+        return self.memory[name].numpy()
+
+
+class BudgetReached(_Rule):
     """Stop when the episode has spent ``limit`` cost units."""
 
     def __init__(self, limit: float) -> None:
+        super().__init__()
         self._limit = limit
 
     def update(self, view: PoolView) -> _Mask:
@@ -101,10 +120,11 @@ class BudgetReached:
         return _mask(view.progress.spent >= self._limit)
 
 
-class MetricTarget:
+class MetricTarget(_Rule):
     """Stop when the dev metric is at least ``target``, or at most, where low values are good."""
 
     def __init__(self, target: float, rising: bool = True) -> None:
+        super().__init__()
         self._target = target
         self._sign = 1.0 if rising else -1.0
 
@@ -113,7 +133,7 @@ class MetricTarget:
         return _mask(self._sign * view.progress.metric >= self._sign * self._target)
 
 
-class KappaAverage:
+class KappaAverage(_Rule):
     """Stop when successive models agree on a fixed set of rows.
 
     Cohen's kappa ``(p_o - p_e) / (1 - p_e)`` of the predictions of two successive models on all rows of
@@ -124,23 +144,22 @@ class KappaAverage:
     """
 
     def __init__(self, kappa: float = 0.99, window: int = 3) -> None:
+        super().__init__()
         self._kappa = kappa
         self._window = window
-        self._before: Tensor | None = None
-        self._history: list[npt.NDArray[np.float64]] = []
 
     def update(self, view: PoolView) -> _Mask:
         """Episodes ``(E,)`` whose predictions have settled."""
-        now = view.predicted
-        if self._before is not None:
-            rows = view.ids < _NO_ROW
-            self._history.append(cohen_kappa(self._before, now, rows, view.logits.shape[1]))
-            self._history = self._history[-self._window :]
-        self._before = now
-        if len(self._history) < self._window:
+        now, before = view.predicted, self.memory.get("predicted")
+        self.memory["predicted"] = now
+        if before is None:
+            return np.zeros(view.n_episodes, dtype=np.bool_)
+        kappa = cohen_kappa(before.to(now.device), now, view.ids < _NO_ROW, view.logits.shape[1])
+        history = self._remember("kappa", kappa, self._window)
+        if len(history) < self._window:
             return np.zeros(view.n_episodes, dtype=np.bool_)
         # The mean of ones, summed in floating point, must still reach a threshold of one.
-        return _mask(np.mean(self._history, axis=0) >= self._kappa - 1e-12)
+        return _mask(np.mean(history, axis=0) >= self._kappa - 1e-12)
 
 
 def cohen_kappa(first: Tensor, second: Tensor, rows: Tensor, n_classes: int) -> npt.NDArray[np.float64]:
@@ -157,7 +176,7 @@ def cohen_kappa(first: Tensor, second: Tensor, rows: Tensor, n_classes: int) -> 
     return result
 
 
-class ClassificationChange:
+class ClassificationChange(_Rule):
     """Stop when no more than a share ``threshold`` of the unlabelled rows changed its predicted class.
 
     Source: Zhu, Wang & Hovy 2008, Multi-criteria-based strategy to stop active learning for data annotation
@@ -165,26 +184,28 @@ class ClassificationChange:
     """
 
     def __init__(self, threshold: float = 0.0) -> None:
+        super().__init__()
         self._threshold = threshold
-        self._before: Tensor | None = None
 
     def update(self, view: PoolView) -> _Mask:
         """Episodes ``(E,)`` whose predictions stayed."""
-        before, self._before = self._before, view.predicted
+        now, before = view.predicted, self.memory.get("predicted")
+        self.memory["predicted"] = now
         if before is None:
             return np.zeros(view.n_episodes, dtype=np.bool_)
         rows = _unlabelled(view)
-        changed = ((before != view.predicted) & rows).sum(1)
+        changed = ((before.to(now.device) != now) & rows).sum(1)
         return _mask((changed <= self._threshold * rows.sum(1)).cpu().numpy())
 
 
-class OverallUncertainty:
+class OverallUncertainty(_Rule):
     """Stop when the mean entropy of the unlabelled rows, as a share of ``log C``, is below ``threshold``.
 
     Source: Zhu, Wang & Hovy 2008 (overall-uncertainty), normalised by the number of classes.
     """
 
     def __init__(self, threshold: float = 0.05) -> None:
+        super().__init__()
         self._threshold = threshold
 
     def update(self, view: PoolView) -> _Mask:
@@ -195,7 +216,7 @@ class OverallUncertainty:
         return _mask(mean / np.log(np.maximum(view.progress.n_classes, 2)) < self._threshold)
 
 
-class PredictedGain:
+class PredictedGain(_Rule):
     """Stop when a further cost unit is expected to raise the dev metric by less than ``price``.
 
     The expected gain is the least-squares slope of the dev metric (of its fall, where low values are good)
@@ -207,18 +228,17 @@ class PredictedGain:
     """
 
     def __init__(self, price: float = 0.0, window: int = 5, rising: bool = True) -> None:
+        super().__init__()
         self._price = price
         self._sign = 1.0 if rising else -1.0
         self._window = window
-        self._points: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
 
     def update(self, view: PoolView) -> _Mask:
         """Episodes ``(E,)`` whose recent slope is below the price."""
-        self._points.append((view.progress.spent, self._sign * view.progress.metric))
-        self._points = self._points[-self._window - 1 :]
-        if len(self._points) <= self._window:
+        spent = self._remember("spent", view.progress.spent, self._window + 1)  # (window + 1, E)
+        metric = self._remember("metric", self._sign * view.progress.metric, self._window + 1)
+        if len(spent) <= self._window:
             return np.zeros(view.n_episodes, dtype=np.bool_)
-        spent, metric = (np.stack(column) for column in zip(*self._points, strict=True))  # (window + 1, E)
         spent = spent - spent.mean(0)
         spread = (spent**2).sum(0)
         slope = (spent * metric).sum(0) / np.where(spread > 0, spread, 1.0)

@@ -92,7 +92,7 @@ class TextEncoder:
         """Numbers per text, D."""
         from transformers import AutoConfig
 
-        with _one_sentence(self.settings.model):
+        with one_sentence(self.settings.model):
             config = AutoConfig.from_pretrained(self._folder, local_files_only=True, trust_remote_code=False)
             return int(config.hidden_size)
 
@@ -187,7 +187,9 @@ class TextEncoder:
         settings = self.settings
         model, tokenizer = load_checkpoint(settings.model, self._folder, settings.max_length)
         if tokenizer.pad_token_id is None:
-            raise ReActError(f"The tokenizer of {settings.model!r} has no padding token; choose an encoder model.")
+            raise ReActError(
+                f"The tokenizer of {settings.model!r} has no padding token; choose an encoder model."
+            )
         return model.to(self.device), tokenizer
 
 
@@ -203,7 +205,7 @@ def load_checkpoint(name: str, folder: Path, max_length: int) -> tuple[Any, Any]
         ReActError: The files are broken, lack weights, or the model cannot read texts of that length.
     """
     # Heads that a checkpoint lacks are drawn from torch's global stream, which is not ours to move.
-    with _one_sentence(name), _quiet_transformers(), torch.random.fork_rng(devices=[]):
+    with one_sentence(name), quiet_transformers(), torch.random.fork_rng(devices=[]):
         from transformers import AutoModel, AutoTokenizer
 
         options = {"local_files_only": True, "trust_remote_code": False}
@@ -311,7 +313,7 @@ def _longest_text(model: Any, tokenizer: Any) -> int:
 
 
 @contextmanager
-def _one_sentence(model: str) -> Iterator[None]:
+def one_sentence(model: str) -> Iterator[None]:
     """Turn what transformers raises on broken or foreign files into one sentence."""
     try:
         yield
@@ -324,7 +326,7 @@ def _one_sentence(model: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Silence transformers' loading bars and reports, and give its settings back."""
     from transformers.utils import logging as transformers_logging
 

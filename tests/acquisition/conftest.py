@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from react_rl.acquisition import make_strategy
@@ -14,13 +15,20 @@ from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 
 
+def built_again(data: EncodedCorpus, cost: npt.NDArray[np.float64]) -> EncodedCorpus:
+    """The same rows at other prices."""
+    assert data.surprisal is not None
+    corpus = replace(data.corpus, cost=cost)
+    return EncodedCorpus.build(corpus, data.embeddings.numpy(), surprisal=data.surprisal.numpy())
+
+
 @cache
 def _corpora() -> tuple[EncodedCorpus, ...]:
     made = []
     for size in (2, 5, 18):
         data = synthetic_encoded(300, size, seed=size)
         cost = np.random.default_rng(size).integers(1, 6, data.corpus.n_rows).astype(np.float64)
-        made.append(EncodedCorpus.build(replace(data.corpus, cost=cost), data.embeddings.numpy()))
+        made.append(built_again(data, cost))
     return tuple(made)
 
 

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from react_rl.acquisition import make_strategy
+from react_rl.acquisition.batches import WeightedKMeans
 from react_rl.acquisition.clustering import k_means, lloyd
 from react_rl.acquisition.coverage import MaxHerding, ProbCover, UncertaintyHerding, ball_similarity
 from react_rl.acquisition.discriminative import DiscriminativeSampling
@@ -160,6 +161,75 @@ def test_k_means_sampling_finds_the_rows_that_small_text_finds() -> None:
     # small_text 1.4.1: EmbeddingKMeans().sample(...) of four rows, in each of four runs
     ids = columns(KMeansSampling().select(view([blobs.astype(np.float32)] * 5, []), 4))
     assert [sorted(batch) for batch in ids].count([2, 8, 12, 23]) >= 4
+
+
+# --- weighted k-means ---------------------------------------------------------------------------------------
+
+
+def test_weighted_lloyd_ends_where_scikit_learn_ends_from_the_same_seeds() -> None:
+    pools = [rows(120, 8, 1), rows(120, 8, 2)]
+    x = torch.from_numpy(np.stack(pools))
+    weights = np.random.default_rng(0).random((2, 120)) ** 3 + 1e-3
+    share = torch.from_numpy(weights).float()
+    found = lloyd(x, torch.ones(2, 120, dtype=torch.bool), x[:, :9], torch.tensor([9, 9]), 300, 0.0, share)
+    plain = lloyd(x, torch.ones(2, 120, dtype=torch.bool), x[:, :9], torch.tensor([9, 9]), 300, 0.0)
+    for e, pool in enumerate(pools):
+        peer = KMeans(9, init=pool[:9], n_init=1, tol=0.0, max_iter=300).fit(pool, sample_weight=weights[e])
+        assert found.assignment[e].tolist() == peer.labels_.tolist()
+        np.testing.assert_allclose(found.centres[e].numpy(), peer.cluster_centers_, atol=1e-5)
+        inertia = float((found.distance[e] * share[e]).sum())
+        assert inertia == pytest.approx(peer.inertia_, rel=1e-4)
+        assert inertia < float((plain.distance[e] * share[e]).sum())
+
+
+def test_weights_of_one_size_change_nothing() -> None:
+    shown, again = view([rows(60, 6, 4), rows(60, 6, 5)]), view([rows(60, 6, 4), rows(60, 6, 5)])
+    plain = k_means(shown, shown.available, torch.tensor([7, 3]))
+    even = k_means(again, again.available, torch.tensor([7, 3]), weights=torch.full((2, 60), 0.25))
+    assert torch.equal(plain.assignment, even.assignment)
+
+
+def test_heavy_rows_are_seeds_more_often() -> None:
+    pool, weights = rows(40, 6, 3), torch.ones(300, 40)
+    weights[:, 5] = 40.0
+    shown = view([pool] * 300, [])
+    found = k_means(shown, shown.available, torch.full((300,), 1), 0, weights=weights)
+    heavy = float((found.centres[:, 0] - torch.from_numpy(pool[5])).norm(dim=1).lt(1e-6).double().mean())
+    assert heavy == pytest.approx(40 / 79, abs=4 * np.sqrt(0.25 / 300))
+
+
+@pytest.mark.parametrize("n", [4, 12])
+def test_weighted_k_means_takes_the_candidate_nearest_to_each_weighted_centroid(n: int) -> None:
+    margins = np.random.default_rng(2).random((2, 60)).astype(np.float32).astype(np.float64)
+    pools = [rows(60, 5, 7), rows(60, 5, 8)]
+    shown, again = view(pools, margin=margins), view(pools, margin=margins)
+    picks = columns(WeightedKMeans(beta=3).select(shown, n))
+    for e in range(2):
+        order = sorted(free(again, e), key=margins[e].tolist().__getitem__)[: 3 * n]
+        x, weights = pools[e][order].astype(np.float64), 1 - margins[e, order]
+        assert set(picks[e]) <= set(order)
+        twin = view(pools, margin=margins)
+        places, clusters = WeightedKMeans(beta=3)._clusters(twin, n)
+        assert places[e].tolist()[: len(order)] == order
+        centres = clusters.centres[e].double().numpy()
+        # The peer's k-means rests where ours came to rest.
+        peer = KMeans(n, init=centres, n_init=1, tol=0.0).fit(x, sample_weight=weights)
+        np.testing.assert_allclose(peer.cluster_centers_, centres, atol=0.05)
+        near = np.linalg.norm(x[:, None] - centres[None], axis=2)
+        expected = set()
+        for k in range(n):
+            members = [i for i in range(len(order)) if near[i].argmin() == k]
+            best = min(near[i, k] for i in members)
+            expected |= {order[i] for i in members if near[i, k] <= best + 1e-4}
+        assert set(picks[e]) <= expected
+
+
+def test_weighted_k_means_of_a_certain_learner_is_still_a_batch() -> None:
+    shown = view([rows(30, 4, 0)], margin=np.ones((1, 30)))
+    picks = columns(WeightedKMeans().select(shown, 6))[0]
+    assert len(set(picks)) == 6
+    with pytest.raises(ReActError, match="beta 0 gives fewer candidates"):
+        WeightedKMeans(beta=0)
 
 
 # --- TypiClust ----------------------------------------------------------------------------------------------

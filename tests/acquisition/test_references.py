@@ -1,17 +1,21 @@
-"""The greedy oracle tries batches on copies of the learners and buys the best, and nothing else happens."""
+"""The oracles try batches on copies of the learners and buy the best, and nothing else happens."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
 from react_rl.acquisition import STRATEGIES, make_strategy
-from react_rl.acquisition.references import REFERENCES, GreedyOracle, LooksAtLabels
+from react_rl.acquisition.references import REFERENCES, BossOracle, GreedyOracle, LooksAtLabels
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
-from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation import EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
 
+Oracle = GreedyOracle | BossOracle
+both = pytest.mark.parametrize("make", [GreedyOracle, lambda: BossOracle(candidates=20)])
 OPTIONS = EpisodeOptions(pool_size=60, dev_size=40, initial_size=5, budget=20, batch_size=4)
 
 
@@ -53,8 +57,18 @@ def test_a_trial_changes_nothing() -> None:
     assert torch.equal(engine.learner.logits, other.learner.logits)
 
 
+def tried_by(oracle: Oracle, engine: LabelingEngine) -> tuple[torch.Tensor, torch.Tensor]:
+    """Candidate batches ``(E, K, 4)`` of one round and the batch that was chosen ``(E, 4)``."""
+    tried: list[torch.Tensor] = []
+    original = engine.trial
+    engine.trial = lambda ids: tried.append(ids) or original(ids)  # type: ignore[method-assign, func-returns-value]
+    chosen = oracle.bind(engine).select(engine.view, 4)
+    engine.trial = original  # type: ignore[method-assign]
+    return tried[0], chosen
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
-def test_the_oracle_buys_the_best_of_its_candidates(metric: str) -> None:
+def test_the_greedy_oracle_buys_the_best_of_its_candidates(metric: str) -> None:
     proposers = ("margin", "typicality", "mixture")
     engine = started(rounds=1, metric=metric)
     proposed = torch.stack(
@@ -67,57 +81,110 @@ def test_the_oracle_buys_the_best_of_its_candidates(metric: str) -> None:
     np.testing.assert_allclose(found, best, atol=1e-6)
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_boss_buys_the_best_of_its_candidates(metric: str) -> None:
+    engine = started(rounds=1, metric=metric)
+    tried, chosen = tried_by(BossOracle(candidates=15), engine)
+    assert tried.shape == (3, 15, 4)
+    values = engine.trial(tried)
+    best = values.max(1) if metric == "accuracy" else values.min(1)
+    np.testing.assert_allclose(engine.step(chosen).metrics[metric], best, atol=1e-6)
+
+
+def test_the_candidates_of_boss_come_from_subsets_of_all_sizes_by_strategies_in_turn() -> None:
+    engine = started(3, rounds=1)
+    sizes: list[list[int]] = []
+
+    class Spy:
+        name = "spy"
+
+        def select(self, view: PoolView, n: int) -> torch.Tensor:
+            sizes.append(view.available.sum(1).tolist())
+            return make_strategy("margin").select(view, n)
+
+    asked: list[str] = []
+
+    def spy(name: str) -> Spy:
+        asked.append(name)
+        return Spy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("react_rl.acquisition.references.make_strategy", spy)
+        oracle = BossOracle(candidates=400, strategies=("margin", "entropy"), largest=40)
+        oracle.bind(engine).select(engine.view, 4)
+    drawn = np.array(sizes)
+    assert drawn.shape == (400, 3)
+    # 60 rows less 9 labelled ones are 51 to choose from: 4 n = 16 and the largest 40 bound the subsets.
+    assert (drawn.min(0).tolist(), drawn.max(0).tolist()) == ([16] * 3, [40] * 3)
+    assert np.abs(drawn.mean(0) - 28).max() < 4 * np.sqrt((25**2 - 1) / 12 / 400)
+    assert len({tuple(row) for row in drawn.tolist()}) > 300, "episodes draw sizes of their own"
+    assert asked[-2:] == ["margin", "entropy"]
+
+
 def test_more_candidates_come_from_halves_of_the_pool_and_do_not_repeat() -> None:
-    engine = started(2)
-    tried: list[torch.Tensor] = []
-    original = engine.trial
-    engine.trial = lambda ids: tried.append(ids) or original(ids)  # type: ignore[method-assign, func-returns-value]
-    GreedyOracle(candidates=6, strategies=("margin",)).bind(engine).select(engine.view, 4)
-    assert tried[0].shape == (2, 6, 4)
+    tried, _ = tried_by(GreedyOracle(candidates=6, strategies=("margin",)), started(2))
+    assert tried.shape == (2, 6, 4)
     for e in range(2):
-        batches = {tuple(sorted(batch)) for batch in tried[0][e].tolist()}
+        batches = {tuple(sorted(batch)) for batch in tried[e].tolist()}
         assert len(batches) > 1
         assert all(len(set(batch)) == 4 and min(batch) >= 0 for batch in batches)
 
 
-def test_the_oracle_plays_whole_episodes_and_is_better_than_chance_on_dev() -> None:
+@both
+def test_the_oracles_play_whole_episodes_and_are_better_than_chance_on_dev(
+    make: Callable[[], Oracle],
+) -> None:
     finals = {}
-    for name in ("random", "greedy-oracle"):
+    for name in ("random", "oracle"):
         engine = started(8)
-        strategy = GreedyOracle().bind(engine) if name in REFERENCES else make_strategy(name)
+        strategy = make().bind(engine) if name == "oracle" else make_strategy(name)
         area = np.zeros(8)
         while not engine.finished.all():
             area += engine.step(strategy.select(engine.view, 4)).metrics["accuracy"]
         assert engine.spent.tolist() == [20.0] * 8
         finals[name] = area.mean()
-    assert finals["greedy-oracle"] > finals["random"]
+    assert finals["oracle"] > finals["random"]
 
 
-def test_the_same_seed_gives_the_same_batch_and_stopped_episodes_get_none() -> None:
+@both
+def test_the_same_seed_gives_the_same_batch_and_stopped_episodes_get_none(make: Callable[[], Oracle]) -> None:
     runs = []
     for _ in range(3):
         engine = started(3)
         engine.stop(np.array([False, True, False]))
-        runs.append(GreedyOracle().bind(engine).select(engine.view, 4).tolist())
+        runs.append(make().bind(engine).select(engine.view, 4).tolist())
     assert runs == [runs[0]] * 3
     assert runs[0][1] == [-1] * 4
     assert min(runs[0][0] + runs[0][2]) >= 0
 
 
-def test_near_the_end_of_a_pool_every_candidate_is_as_large_as_can_be() -> None:
+@both
+def test_near_the_end_of_a_pool_every_candidate_is_as_large_as_can_be(make: Callable[[], Oracle]) -> None:
     options = OPTIONS.model_copy(update={"pool_size": 10, "budget": 5.0, "batch_size": 3})
     engine = LabelingEngine([synthetic_encoded(300, 2, seed=2)], options, 2)
     engine.reset([Streams(0), Streams(1)])
-    oracle = GreedyOracle().bind(engine)
+    oracle = make().bind(engine)
     while not engine.finished.all():
         engine.step(oracle.select(engine.view, 3))
     assert engine.spent.tolist() == [5.0, 5.0]
 
 
-def test_the_first_pick_scores_highest() -> None:
+@both
+def test_an_oracles_batch_does_not_depend_on_the_other_episodes(make: Callable[[], Oracle]) -> None:
+    data = [synthetic_encoded(300, 5, seed=5)]
+    batches = []
+    for seeds in ([4, 5, 6], [5]):
+        engine = LabelingEngine(data, OPTIONS, len(seeds))
+        engine.reset([Streams(k) for k in seeds])
+        batches.append(make().bind(engine).select(engine.view, 4).tolist())
+    assert batches[0][1] == batches[1][0]
+
+
+@both
+def test_the_first_pick_scores_highest(make: Callable[[], Oracle]) -> None:
     engine, other = started(), started()
-    scores = GreedyOracle().bind(engine).score(engine.view)
-    ids = GreedyOracle().bind(other).select(other.view, OPTIONS.batch_size)
+    scores = make().bind(engine).score(engine.view)
+    ids = make().bind(other).select(other.view, OPTIONS.batch_size)
     for e in range(3):
         assert engine.view.ids[e, int(scores[e].argmax())] == ids[e, 0]
         assert int((scores[e] > 0).sum()) == OPTIONS.batch_size

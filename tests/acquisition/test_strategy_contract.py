@@ -43,13 +43,14 @@ def started(
 
 def with_targets(data: EncodedCorpus, targets: npt.NDArray[np.int64]) -> EncodedCorpus:
     corpus = replace(data.corpus, targets=targets)
-    return EncodedCorpus(corpus, data.embeddings, data.density, torch.from_numpy(targets), data.cost)
+    return replace(data, corpus=corpus, targets=torch.from_numpy(targets))
 
 
 def equal_rows() -> EncodedCorpus:
     """A corpus whose rows all carry one vector: nothing tells them apart."""
     corpus = corpora()[0].corpus
-    return EncodedCorpus.build(corpus, np.ones((corpus.n_rows, 16), dtype=np.float32))
+    ones = np.ones((corpus.n_rows, 16), dtype=np.float32)
+    return EncodedCorpus.build(corpus, ones, surprisal=ones * np.float32(0.25))
 
 
 @every_strategy
@@ -134,9 +135,8 @@ def test_the_ids_move_with_the_rows_when_rows_are_renumbered(
         cost=base.cost[old_id],
     )
     order = torch.from_numpy(old_id)
-    twin = EncodedCorpus(
-        moved, data.embeddings[order], data.density[order], data.targets[order], data.cost[order]
-    )
+    names = ("embeddings", "density", "targets", "cost", "surprisal")
+    twin = replace(data, corpus=moved, **{name: getattr(data, name)[order] for name in names})
     engine = started([11], data=[data])
     draw = engine.draw_of(0)
     renumbered = Draw(

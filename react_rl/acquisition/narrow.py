@@ -1,0 +1,120 @@
+"""The pools of some episodes cut down to some of their columns, for work that must not grow with the pool.
+
+What a strategy computes on it costs what it costs on a pool of that size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from react_rl.simulation.view import PoolView, Progress
+
+
+class NarrowView(PoolView):
+    """Some columns of some episodes of another view; the random streams are the same.
+
+    Args:
+        view: The view to cut down.
+        episodes: ``(F,)`` int64 positions of the episodes.
+        columns: ``(F, S)`` int64 columns of each, ascending. Labelled rows have to be among them: they are
+            what learners and similarities refer to.
+    """
+
+    def __init__(self, view: PoolView, episodes: Tensor, columns: Tensor) -> None:
+        at = (episodes[:, None], columns)
+        super().__init__(
+            view.ids[at], view.available[at], view.labelled[at], view.cost[at], view.density[at],
+            view._learner, view._geometry, [view._streams[e] for e in episodes.tolist()],
+            _progress_of(view.progress, episodes.cpu().numpy()),
+        )  # fmt: skip
+        self._whole, self._episodes, self._columns = view, episodes, columns
+        self._at = at
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """The learner's scores ``(F, C, S)``."""
+        return self._whole.logits[self._at[0], :, self._columns].transpose(1, 2).contiguous()
+
+    @cached_property
+    def nearest_labelled(self) -> Tensor:
+        """Largest cosine similarity of each row to a labelled row ``(F, S)``."""
+        return self._whole.nearest_labelled[self._at]
+
+    @cached_property
+    def class_counts(self) -> Tensor:
+        """Bought labels of each class ``(F, C)``."""
+        return self._whole.class_counts[self._episodes]
+
+    @cached_property
+    def labelled_geometry(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Similarities ``(F, n, n)``, one-hot labels ``(F, C, n)``, mask ``(F, n)`` of labelled rows."""
+        similarity, onehot, mask = self._whole.labelled_geometry
+        return similarity[self._episodes], onehot[self._episodes], mask[self._episodes]
+
+    @cached_property
+    def fitted_logits(self) -> Tensor:
+        """The learner's scores of the labelled rows ``(F, C, n)``."""
+        return self._whole.fitted_logits[self._episodes]
+
+    @cached_property
+    def embeddings(self) -> Tensor:
+        """Unit-norm embeddings ``(F, S, D)``."""
+        return self._whole.embeddings[self._at]
+
+    @cached_property
+    def surprisal(self) -> Tensor:
+        """Unit-norm surprisal vectors ``(F, S, T)`` of the rows, T tokens each."""
+        return self._whole.surprisal[self._at]
+
+    @cached_property
+    def labelled_columns(self) -> tuple[Tensor, Tensor]:
+        """Places of the labelled rows among the S columns ``(F, n)`` and their mask ``(F, n)``."""
+        columns, mask = self._whole.labelled_columns
+        place = torch.zeros(len(self._episodes), self._whole.width, dtype=torch.int64, device=self.device)
+        place.scatter_(
+            1, self._columns, torch.arange(self.width, device=self.device).expand_as(self._columns)
+        )
+        return place.gather(1, columns[self._episodes]), mask[self._episodes]
+
+    @cached_property
+    def similarity_to_labelled(self) -> Tensor:
+        """Cosine similarity of the labelled rows to the S rows ``(F, n, S)``; -2 in slots without a row."""
+        return self._whole.similarity_to_labelled[self._at[0], :, self._columns].transpose(1, 2).contiguous()
+
+    @cached_property
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """The learner's weights ``(F, C, D)`` and intercepts ``(F, C)``."""
+        weights, intercepts = self._whole.weights
+        return weights[self._episodes], intercepts[self._episodes]
+
+    @cached_property
+    def features(self) -> Tensor:
+        """What the learner's last layer sees of each row ``(F, S, H)``."""
+        return self.embeddings if self.linear else self._whole.features[self._at]
+
+    def dropout_logits(self, samples: int) -> Tensor:
+        """Scores of Monte Carlo dropout samples of a fine-tuned learner ``(F, M, C, S)``."""
+        whole = self._whole.dropout_logits(samples)
+        return whole[self._at[0], :, :, self._columns].permute(0, 2, 3, 1).contiguous()
+
+    def similarity_of_pick(self, columns: Tensor) -> Tensor:
+        """Cosine similarity of one picked row of each episode ``(F,)`` to the S rows, ``(F, S)``."""
+        index = columns[:, None, None].expand(-1, 1, self.embeddings.shape[2])
+        picked = self.embeddings.gather(1, index)
+        return torch.bmm(self.embeddings, picked.transpose(1, 2))[:, :, 0]
+
+
+def _progress_of(progress: Progress, episodes: npt.NDArray[np.int64]) -> Progress:
+    """The progress of some episodes."""
+    values: dict[str, Any] = {f.name: getattr(progress, f.name) for f in fields(progress)}
+    cut: dict[str, Any] = {
+        name: v[episodes] if isinstance(v, np.ndarray) else v for name, v in values.items()
+    }
+    return Progress(**cut)
