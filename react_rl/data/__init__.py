@@ -3,6 +3,7 @@
 from react_rl.data.corpus import DEV, SPLITS, TEST, TRAIN, UNUSED, Corpus, Task
 from react_rl.data.costs import COSTS, CostModel, apply_cost
 from react_rl.data.hub import load_hub
+from react_rl.data.imbalance import imbalanced
 from react_rl.data.readers import read_corpus
 from react_rl.data.registry import CORPORA, BuiltIn, CorpusInfo, describe_corpora, load_corpus
 from react_rl.data.splits import DEFAULT_SHARES, draw_splits
@@ -25,6 +26,7 @@ __all__ = [
     "apply_cost",
     "describe_corpora",
     "draw_splits",
+    "imbalanced",
     "load_corpus",
     "load_hub",
     "read_corpus",

@@ -100,6 +100,27 @@ def synthetic_embeddings(corpus: Corpus, dim: int = 16, seed: int = 0) -> npt.ND
     return vectors.astype(np.float32)
 
 
+def synthetic_surprisal(corpus: Corpus, length: int = 24, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Make surprisal vectors at random: a stand-in for a masked language model, blind to classes.
+
+    Args:
+        corpus: Rows with the same normalised text get the same vector.
+        length: Length S of the vectors, at least 4; four entries in a row differ from 0.
+        seed: Decides which, and their values.
+
+    Returns:
+        (N, S) float32 of unit norm.
+    """
+    rng = _generator(seed, "synthetic surprisal")
+    groups = text_groups(corpus.texts)
+    n_groups = len(first_rows(groups))
+    vectors = np.zeros((n_groups, length))
+    places = rng.random((n_groups, length)).argsort(1)[:, :4]
+    np.put_along_axis(vectors, places, rng.gamma(2.0, size=places.shape), 1)
+    result: npt.NDArray[np.float32] = _unit(vectors)[groups].astype(np.float32)
+    return result
+
+
 def _generator(seed: int, purpose: str) -> np.random.Generator:
     if seed < 0:
         raise ReActError(f"The seed is {seed}; it must be 0 or above.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
-from react_rl.errors import unknown
+from react_rl.errors import ReActError, unknown
 from react_rl.metrics.classification import METRICS, PADDING
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def leave_one_out_logits(view: PoolView) -> Tensor:
         float32; slots without a label carry their fitted logits.
     """
     similarity, onehot, live = view.labelled_geometry
+    if not view.linear:
+        raise ReActError("Leaving one out by formula needs the linear learner; set learner.kind to softmax.")
     settings = view.learner_settings
     p = torch.softmax(view.fitted_logits, 1)
     n_classes = torch.from_numpy(view.progress.n_classes).to(view.device, torch.float32)

@@ -1,17 +1,21 @@
 """The batched labelling loop: encoded corpora, episode draws, the oracle, rounds."""
 
+from react_rl.simulation.checkpoint import Checkpoint, Notes
 from react_rl.simulation.draw import Draw, draw_episode
 from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
-from react_rl.simulation.engine import LabelingEngine, Round
+from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import Oracle
+from react_rl.simulation.purchases import Round
 from react_rl.simulation.view import PoolView, Progress
 
 __all__ = [
+    "Checkpoint",
     "Draw",
     "EncodedCorpus",
     "EpisodeOptions",
     "LabelingEngine",
+    "Notes",
     "Oracle",
     "PoolView",
     "Progress",

@@ -12,6 +12,7 @@ from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.noise import check_noise
 from react_rl.simulation.options import EpisodeOptions
 
 Ids = npt.NDArray[np.int64]
@@ -40,8 +41,10 @@ def check_fit(corpus: Corpus, options: EpisodeOptions) -> None:
     """Check that episodes of these sizes can be drawn from ``corpus``.
 
     Raises:
-        ReActError: The pool, the dev set or the budget is larger than the corpus allows.
+        ReActError: The pool, the dev set or the budget is larger than the corpus allows, or its rows lack
+            what the annotator's errors depend on.
     """
+    check_noise(corpus, options)
     train, dev = corpus.ids("train"), corpus.ids("dev")
     if options.classes is None:
         for size, rows, key in ((options.pool_size, train, "pool_size"), (options.dev_size, dev, "dev_size")):

@@ -5,7 +5,8 @@ Everything here is shared by all episodes on the corpus. Nothing here depends on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor
 
 from react_rl.data.corpus import Corpus
-from react_rl.data.synthetic import synthetic_corpus, synthetic_embeddings
+from react_rl.data.synthetic import synthetic_corpus, synthetic_embeddings, synthetic_surprisal
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.embedding import encode_corpus
 from react_rl.encoders.neighbours import nearest_neighbours
+from react_rl.encoders.surprisal import surprisal_vectors
 from react_rl.encoders.transformer import TextEncoder
 from react_rl.errors import ReActError
 from react_rl.files import digest
@@ -40,6 +42,8 @@ class EncodedCorpus:
         density: ``(N,)`` float32, mean cosine similarity to the nearest train rows; 0 outside train.
         targets: ``(N,)`` int64 class indices.
         cost: ``(N,)`` float64 cost units.
+        surprisal: ``(N, S)`` float32 unit-norm surprisal vectors of a masked language model; None where
+            nothing asked for them.
     """
 
     corpus: Corpus
@@ -47,6 +51,7 @@ class EncodedCorpus:
     density: Tensor
     targets: Tensor
     cost: Tensor
+    surprisal: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -67,7 +72,7 @@ class EncodedCorpus:
 
     def with_corpus(self, corpus: Corpus) -> EncodedCorpus:
         """The same rows and embeddings under other splits (a half, or a subset of the classes)."""
-        other = EncodedCorpus(corpus, self.embeddings, self.density, self.targets, self.cost)
+        other = replace(self, corpus=corpus)
         if "gram" in self.__dict__:
             other.__dict__["gram"] = self.gram
         return other
@@ -80,6 +85,7 @@ class EncodedCorpus:
         cache: ArrayCache | None = None,
         device: str | torch.device = "cpu",
         progress: bool = False,
+        surprisal: npt.NDArray[np.float32] | None = None,
     ) -> EncodedCorpus:
         """Check the embeddings, compute the density over the train rows, and move all to ``device``.
 
@@ -110,6 +116,7 @@ class EncodedCorpus:
             density=torch.from_numpy(density).to(device),
             targets=torch.from_numpy(corpus.targets.copy()).to(device),
             cost=torch.from_numpy(corpus.cost.copy()).to(device),
+            surprisal=None if surprisal is None else torch.from_numpy(surprisal).to(device),
         )
 
 
@@ -140,16 +147,49 @@ def _train_density(
     return density
 
 
+def check_dimensions(corpora: Sequence[EncodedCorpus]) -> None:
+    """Check that corpora can share an engine.
+
+    Raises:
+        ReActError: There is none, or their embeddings have several dimensions.
+    """
+    if not corpora:
+        raise ReActError("An engine needs at least one corpus; none was given.")
+    dimensions = {corpus.embeddings.shape[1] for corpus in corpora}
+    if len(dimensions) > 1:
+        raise ReActError(
+            f"All corpora of one engine need embeddings of one dimension, found {sorted(dimensions)}; "
+            "encode them with one encoder."
+        )
+
+
 def encode(
     corpus: Corpus,
     encoder: TextEncoder,
     cache: ArrayCache | None = None,
     device: str | torch.device = "cpu",
     progress: bool = True,
+    surprisal: bool = False,
 ) -> EncodedCorpus:
-    """Encode every row of ``corpus`` (or read it from the cache) and build what episodes share."""
+    """Encode every row of ``corpus`` (or read it from the cache) and build what episodes share.
+
+    Args:
+        corpus: The corpus.
+        encoder: Its model.
+        cache: Where to look and store; None for neither.
+        device: Where the arrays go.
+        progress: Show a bar on a terminal when the work lasts.
+        surprisal: Compute surprisal vectors too, which the strategy ``alps`` needs.
+
+    Raises:
+        ReActError: The encoder cannot be had, or has no masked-LM head for the surprisal.
+    """
+    # First what may turn out to be impossible.
+    surprise = surprisal_vectors(corpus, encoder, cache, progress=progress) if surprisal else None
     embeddings = encode_corpus(corpus, encoder, cache, progress=progress)
-    return EncodedCorpus.build(corpus, embeddings, cache=cache, device=device, progress=progress)
+    return EncodedCorpus.build(
+        corpus, embeddings, cache=cache, device=device, progress=progress, surprisal=surprise
+    )
 
 
 def synthetic_encoded(
@@ -157,4 +197,5 @@ def synthetic_encoded(
 ) -> EncodedCorpus:
     """Build the tiny corpus that is generated in code, with generated embeddings: no model needed."""
     corpus = synthetic_corpus(n_rows=n_rows, n_classes=n_classes, seed=seed)
-    return EncodedCorpus.build(corpus, synthetic_embeddings(corpus, seed=seed), device=device)
+    embeddings, surprisal = synthetic_embeddings(corpus, seed=seed), synthetic_surprisal(corpus, seed=seed)
+    return EncodedCorpus.build(corpus, embeddings, device=device, surprisal=surprisal)

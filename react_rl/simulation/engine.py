@@ -6,9 +6,8 @@ refitted, the dev metric is measured. Environments, comparisons and the demo all
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,39 +17,22 @@ from torch import Tensor
 from react_rl.errors import ReActError, unknown
 from react_rl.learners.build import LearnerSettings, make_learner
 from react_rl.learners.finetune.learner import FineTune
+from react_rl.learners.labelled import part_of
 from react_rl.learners.protocol import INVALID_LOGIT
 from react_rl.metrics.classification import METRICS
 from react_rl.seeding import Streams
 from react_rl.simulation.draw import Draw, check_fit, draw_episode
-from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.encoded import EncodedCorpus, check_dimensions
 from react_rl.simulation.geometry import Geometry
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import ABSTAINED, Oracle
+from react_rl.simulation.purchases import PENNY, Mask, Round, affordable, check_ids
 from react_rl.simulation.threads import threads_for
+from react_rl.simulation.trials import try_batches
 from react_rl.simulation.view import PoolView, Progress
 
 _NO_ROW = torch.iinfo(torch.int64).max
-_Ids = npt.NDArray[np.int64]
-_Mask = npt.NDArray[np.bool_]
-_SCRATCH = 1 << 26  # similarities of labelled rows held by scratch learners
-_PENNY = 1e-9  # tolerance when sums of costs are compared with a budget
-
-
-@dataclass(frozen=True)
-class Round:
-    """What one round bought and what it brought; arrays of length E unless said otherwise.
-
-    Args:
-        ids: ``(E, b)`` row ids that were bought, -1 elsewhere.
-        cost: Cost units charged.
-        metrics: Dev metrics after the refit, by name.
-        finished: Episodes that can buy nothing more.
-    """
-
-    ids: npt.NDArray[np.int64]
-    cost: npt.NDArray[np.float64]
-    metrics: dict[str, npt.NDArray[np.float64]]
-    finished: npt.NDArray[np.bool_]
+_CHANGING = ("spent", "rounds", "labels", "finished", "_left", "_before", "_start")
 
 
 class LabelingEngine:
@@ -75,14 +57,7 @@ class LabelingEngine:
         metrics: Sequence[str] = ("accuracy",),
         learner: LearnerSettings | None = None,
     ) -> None:
-        if not corpora:
-            raise ReActError("An engine needs at least one corpus; none was given.")
-        dimensions = {corpus.embeddings.shape[1] for corpus in corpora}
-        if len(dimensions) > 1:
-            raise ReActError(
-                f"All corpora of one engine need embeddings of one dimension, found {sorted(dimensions)}; "
-                "encode them with one encoder."
-            )
+        check_dimensions(corpora)
         for corpus in corpora:
             check_fit(corpus.corpus, options)
         for metric in metrics:
@@ -96,8 +71,9 @@ class LabelingEngine:
         width, dev, classes = options.pool_size, options.dev_size, self.most_classes
         mean_cost = min(float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora)
         capacity = options.initial_size + int(np.ceil(options.budget / mean_cost)) + options.batch_size
-        texts = [corpus.corpus for corpus in corpora]
-        self.learner = make_learner(learner, texts, n_episodes, classes, width + dev, capacity, self.device)
+        self.learner = make_learner(
+            learner, [c.corpus for c in corpora], n_episodes, classes, width + dev, capacity, self.device
+        )
         self.learner_settings = learner
         self.oracle = Oracle(n_episodes, width, options, self.device)
         self.draws: list[Draw | None] = [None] * n_episodes
@@ -162,6 +138,43 @@ class LabelingEngine:
             episodes: Positions of the episodes; None resets all.
             corpora: Position of the corpus for each of them; None draws it from the stream.
         """
+        chosen, draws = self._begin(streams, episodes, corpora)
+        with self.threads():
+            self._first_models(chosen, draws)
+
+    def state(self) -> dict[str, Tensor]:
+        """What rounds change, by name; together with the streams it is all that ``resume`` needs."""
+        numbers = {name: torch.from_numpy(getattr(self, name)) for name in _CHANGING}
+        dev = {f"dev/{name}": torch.from_numpy(values) for name, values in self._current.items()}
+        learner = {f"learner/{name}": array for name, array in self.learner.state().items()}
+        return numbers | dev | learner | {"labelled": self._labelled}
+
+    def resume(
+        self,
+        streams: Sequence[Streams],
+        corpora: Sequence[int | None] | None,
+        state: Mapping[str, Tensor],
+    ) -> None:
+        """Begin all episodes as ``reset`` does, and put them where ``state`` was taken. Mutates.
+
+        Draws are repeated, nothing is trained. Afterwards the streams have to be put in place too.
+        """
+        self._begin(streams, None, corpora)
+        for name in _CHANGING:
+            setattr(self, name, state[name].numpy().copy())
+        self._current = {name: state[f"dev/{name}"].numpy().copy() for name in self.metrics}
+        self._labelled.copy_(state["labelled"])
+        self.learner.load_state(part_of(state, "learner"))
+        self._view = self._free = None
+
+    @torch.inference_mode()
+    def _begin(
+        self,
+        streams: Sequence[Streams],
+        episodes: Sequence[int] | None,
+        corpora: Sequence[int | None] | None,
+    ) -> tuple[list[int], list[Draw]]:
+        """Draw new episodes and start their learners, without training any. Mutates."""
         chosen = list(range(self.n_episodes)) if episodes is None else list(episodes)
         picked: Sequence[int | None] = [None] * len(chosen) if corpora is None else corpora
         # Learner and geometry take episodes in ascending order.
@@ -199,13 +212,13 @@ class LabelingEngine:
         index = torch.tensor(chosen, device=device)
         self._labelled[index] = False
         self.spent[chosen], self.rounds[chosen], self.labels[chosen] = 0.0, 0, 0
-        with self.threads():
-            self._first_models(chosen, index, draws)
-
-    def _first_models(self, chosen: list[int], index: Tensor, draws: Sequence[Draw]) -> None:
-        """Train the models of newly drawn episodes on their initial labelled sets. Mutates."""
         seeds = [int(self.streams[e].learner.integers(2**62)) for e in chosen] if self._fine_tuned else []
         self.learner.start(index, torch.from_numpy(self._n_classes[chosen]), seeds)
+        return chosen, draws
+
+    def _first_models(self, chosen: list[int], draws: Sequence[Draw]) -> None:
+        """Train the models of newly drawn episodes on their initial labelled sets. Mutates."""
+        index = torch.tensor(chosen, device=self.device)
         initial = torch.from_numpy(np.stack([draw.initial for draw in draws])).to(self.device)
         columns = torch.searchsorted(self._ids[index], initial)
         self._free = None
@@ -219,8 +232,7 @@ class LabelingEngine:
 
     def _end_failed(self) -> None:
         """End episodes whose learner cannot go on. Mutates."""
-        for episode in self.learner.failures:
-            self.finished[episode] = True
+        self.finished[list(self.learner.failures)] = True
 
     @property
     def view(self) -> PoolView:
@@ -229,9 +241,11 @@ class LabelingEngine:
             available = self._unlabelled
             if self._price is None:
                 remaining = torch.from_numpy(self.options.budget - self.spent).to(self.device)
-                available = available & (self.oracle.cost <= remaining[:, None] + _PENNY)
+                available = available & (self.oracle.cost <= remaining[:, None] + PENNY)
             if self.finished.any():
                 available = available & torch.from_numpy(~self.finished).to(self.device)[:, None]
+            if isinstance(self.learner, FineTune):
+                available = self.learner.offer(available)
             progress = Progress(
                 budget=self.options.budget,
                 batch_size=self.options.batch_size,
@@ -266,7 +280,8 @@ class LabelingEngine:
         if self.finished.any():
             asked &= ~self.finished[:, None]
         columns = torch.searchsorted(self._ids, ids).clamp_(max=self.options.pool_size - 1)
-        self._check(ids, columns, numbers, asked)
+        right = (self._ids.gather(1, columns) == ids) & self._unlabelled.gather(1, columns)
+        check_ids(numbers, asked, right.cpu().numpy())
         wanted, cost = self._affordable(columns, asked)
         self._before = self._current[self.metrics[0]].copy()
         with self.threads():
@@ -287,8 +302,7 @@ class LabelingEngine:
     def scores(self, rows: npt.NDArray[np.int64]) -> Tensor:
         """Scores ``(E, C, T)`` that the present models give to other rows ``(T,)``, e.g. of a test split.
 
-        All episodes must be on one corpus. The engine itself never asks for this: rewards and views see
-        pool and dev only.
+        All episodes must be on one corpus. Rewards and views see pool and dev only, never this.
         """
         if isinstance(self.learner, FineTune):
             return self.learner.logits_of_rows([rows] * self.n_episodes)
@@ -312,34 +326,20 @@ class LabelingEngine:
         in their name that they look at labels. The metric is the first of the engine's.
         """
         if isinstance(self.learner, FineTune):
-            raise ReActError(
-                "A reference that tries batches out needs the linear learner; set learner.kind to softmax."
-            )
-        n_batches, size = ids.shape[1:]
-        metric = METRICS[self.metrics[0]].function
+            raise ReActError("Trying batches out needs the linear learner; set learner.kind to softmax.")
         columns = torch.searchsorted(self._ids, ids.flatten(1)).clamp_(max=self.options.pool_size - 1)
         answers = self.oracle.answer(self._everyone, columns)
         answers = torch.where(ids.flatten(1) >= 0, answers, ABSTAINED)
-        values = []
-        # As many copies at a time as memory likes.
-        step = max(1, _SCRATCH // (self.n_episodes * self.learner.slots * (self.options.pool_size + 1)))
-        for start in range(0, n_batches, step):
-            times = min(step, n_batches - start)
-            part = slice(start * size, (start + times) * size)
-            everyone = torch.arange(self.n_episodes * times, device=self.device)
-            scratch = self.learner.replicate(times)
-            similarity = self._geometry.rows(columns[:, part])
-            scratch.update(
-                everyone,
-                columns[:, part].reshape(-1, size),
-                answers[:, part].reshape(-1, size),
-                similarity.reshape(everyone.numel(), size, -1),
-            )
-            logits = scratch.logits_of(slice(self.options.pool_size, None))
+        metric = METRICS[self.metrics[0]].function
+
+        def judge(logits: Tensor, times: int) -> Tensor:
             labels = self._dev_labels.repeat_interleave(times, 0)
-            found = metric(logits, labels, self._class_mask.repeat_interleave(times, 0))
-            values.append(found.view(self.n_episodes, times).to(torch.float64).cpu().numpy())
-        return np.concatenate(values, axis=1)
+            dev = logits[:, :, self.options.pool_size :]
+            return metric(dev, labels, self._class_mask.repeat_interleave(times, 0))
+
+        return try_batches(
+            self.learner, columns.view(ids.shape), answers.view(ids.shape), self._geometry.rows, judge
+        )
 
     def stop(self, episodes: npt.NDArray[np.bool_]) -> None:
         """End episodes ``(E,)`` by decision; they buy nothing more. Mutates."""
@@ -359,34 +359,13 @@ class LabelingEngine:
             return nullcontext()
         return threads_for(self.n_episodes * (self.options.pool_size + self.options.dev_size))
 
-    def _check(self, ids: Tensor, columns: Tensor, numbers: _Ids, asked: _Mask) -> None:
-        right = (self._ids.gather(1, columns) == ids) & self._unlabelled.gather(1, columns)
-        wrong = asked & ~right.cpu().numpy()
-        ordered = np.sort(np.where(asked, numbers, -1), axis=1)
-        twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
-        if twice.any():
-            episode = int(np.nonzero(twice)[0][0])
-            raise ReActError(f"A row is asked for twice in one batch of episode {episode}.")
-        if wrong.any():
-            episode, place = (int(v) for v in np.argwhere(wrong)[0])
-            raise ReActError(
-                f"Row id {int(numbers[episode, place])} is not an unlabelled row "
-                f"of the pool of episode {episode}; "
-                "select ids from the view."
-            )
-
-    def _affordable(self, columns: Tensor, asked: _Mask) -> tuple[_Mask, npt.NDArray[np.float64]]:
+    def _affordable(self, columns: Tensor, asked: Mask) -> tuple[Mask, npt.NDArray[np.float64]]:
         remaining = self.options.budget - self.spent
-        if self._price is not None and (remaining + _PENNY >= columns.shape[1] * self._price).all():
+        if self._price is not None and (remaining + PENNY >= columns.shape[1] * self._price).all():
             return asked, asked.sum(1) * self._price
-        price = self.oracle.cost.gather(1, columns).cpu().numpy()
-        wanted = asked.copy()
-        for j in range(columns.shape[1]):
-            wanted[:, j] &= price[:, j] <= remaining + _PENNY
-            remaining = remaining - price[:, j] * wanted[:, j]
-        return wanted, (price * wanted).sum(1)
+        return affordable(self.oracle.cost.gather(1, columns).cpu().numpy(), asked, remaining)
 
-    def _learn(self, episodes: Tensor, columns: Tensor, wanted: _Mask) -> None:
+    def _learn(self, episodes: Tensor, columns: Tensor, wanted: Mask) -> None:
         everyone = episodes.numel() == self.n_episodes
         answers = self.oracle.answer(episodes, columns)
         if everyone and wanted.all():
@@ -413,7 +392,7 @@ class LabelingEngine:
         }  # fmt: skip
 
     def _cannot_buy(self) -> npt.NDArray[np.bool_]:
-        remaining = self.options.budget - self.spent + _PENNY
+        remaining = self.options.budget - self.spent + PENNY
         if self._price is not None:
             return (self._left <= 0) | (remaining < self._price)
         cheapest = torch.where(self._unlabelled, self.oracle.cost, torch.inf).amin(1).cpu().numpy()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from react_rl.errors import ReActError
 from react_rl.simulation.encoded import EncodedCorpus
 
 
@@ -49,10 +50,29 @@ class Geometry:
 
     def embeddings(self, n_columns: int) -> Tensor:
         """Unit-norm embeddings of the first ``n_columns`` columns, ``(E, P, D)`` float32; a fresh array."""
-        if len(self._corpora) == 1:
-            return self._corpora[0].embeddings[self._ids[:, :n_columns]]
+        return self._gather([corpus.embeddings for corpus in self._corpora], n_columns)
+
+    def surprisal(self, n_columns: int) -> Tensor:
+        """Surprisal vectors of the first ``n_columns`` columns, ``(E, P, S)`` float32; a fresh array.
+
+        Raises:
+            ReActError: They were not computed for some corpus.
+        """
+        found = [corpus.surprisal for corpus in self._corpora if corpus.surprisal is not None]
+        if len(found) < len(self._corpora):
+            name = next(corpus.name for corpus in self._corpora if corpus.surprisal is None)
+            raise ReActError(
+                f"Corpus {name!r} carries no surprisal vectors, which strategy 'alps' needs; "
+                "encode it with surprisal=True and a model that has a masked-LM head."
+            )
+        return self._gather(found, n_columns)
+
+    def _gather(self, arrays: Sequence[Tensor], n_columns: int) -> Tensor:
+        """Rows of the first columns from each corpus's array, ``(E, P, .)``."""
+        if len(arrays) == 1:
+            return arrays[0][self._ids[:, :n_columns]]
         rows = zip(self._corpus, self._ids[:, :n_columns], strict=True)
-        return torch.stack([self._corpora[corpus].embeddings[ids] for corpus, ids in rows])
+        return torch.stack([arrays[corpus][ids] for corpus, ids in rows])
 
     def regroup(self) -> None:
         """Note which episodes share a corpus, after episodes were placed. Mutates."""

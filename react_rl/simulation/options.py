@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from react_rl.errors import suggestion
 
 
 class EpisodeOptions(BaseModel):
@@ -30,10 +42,61 @@ class EpisodeOptions(BaseModel):
     """Rows queried in one round."""
     classes: tuple[int, int] | None = None
     """Smallest and largest number of classes of a random class subset; None takes all classes."""
-    label_noise: float = Field(default=0.0, ge=0, lt=1)
-    """Probability that the oracle answers with another class, drawn once for each row."""
+    label_noise: float | Literal["crowd"] = 0.0
+    """Probability that the oracle answers with another class, drawn once for each row; or 'crowd': one minus
+    the row's confidence, for corpora that carry one."""
+    confusion: Literal["similar"] | dict[str, dict[str, float]] | None = None
+    """Which other class a wrong answer names: None, any evenly; 'similar', near ones more often; or rates by
+    class names, {positive: {neutral: 0.2}}, which also say how often (label_noise stays 0)."""
     abstention: float = Field(default=0.0, ge=0, lt=1)
     """Probability that the oracle charges for a row and gives no label."""
+
+    @field_validator("label_noise", mode="plain")
+    @classmethod
+    def _check_noise(cls, value: object) -> float | Literal["crowd"]:
+        if value == "crowd":
+            return "crowd"
+        rate = _number(value)
+        if not 0 <= rate < 1:
+            raise ValueError(
+                f"{value!r} is no noise{_hint(value, 'crowd')}; "
+                "give a number from 0 to less than 1, or 'crowd'"
+            )
+        return rate
+
+    @field_validator("confusion", mode="plain")
+    @classmethod
+    def _check_confusion(cls, value: object) -> Literal["similar"] | dict[str, dict[str, float]] | None:
+        if value is None or value == "similar":
+            return None if value is None else "similar"
+        if not isinstance(value, Mapping):
+            raise ValueError(
+                f"{value!r} is no confusion{_hint(value, 'similar')}; "
+                "give 'similar', or rates by class names such as {positive: {neutral: 0.2}}"
+            )
+        return {str(name): _rates(str(name), row) for name, row in value.items()}
+
+    @model_serializer(mode="wrap")
+    def _without_empty_confusion(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Results are filed under these options: episodes without confusions are filed as if there were none.
+        values: dict[str, Any] = handler(self)
+        if self.confusion is None:
+            values.pop("confusion", None)
+        return values
+
+    @model_validator(mode="after")
+    def _check_annotator(self) -> EpisodeOptions:
+        if isinstance(self.confusion, dict) and self.label_noise != 0:
+            raise ValueError(
+                f"confusion gives rates by class, so label_noise must be 0, not {self.label_noise!r}; "
+                "or set confusion to 'similar'"
+            )
+        if self.confusion == "similar" and self.label_noise == 0:
+            raise ValueError(
+                "confusion 'similar' says which class a wrong answer names, but label_noise is 0; "
+                "set label_noise to a rate or to 'crowd'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_sizes(self) -> EpisodeOptions:
@@ -51,3 +114,40 @@ class EpisodeOptions(BaseModel):
         if self.classes is not None and not 2 <= self.classes[0] <= self.classes[1]:
             raise ValueError(f"classes {self.classes} must be two numbers with 2 <= smallest <= largest")
         return self
+
+
+def _hint(value: object, word: str) -> str:
+    return f" (did you mean {word!r}?)" if isinstance(value, str) and suggestion(value, [word]) else ""
+
+
+def _number(value: object) -> float:
+    """The number that ``value`` is or spells, NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return math.nan
+    try:
+        return float(value)
+    except ValueError:
+        return math.nan
+
+
+def _rates(name: str, row: object) -> dict[str, float]:
+    """Check the rates at which a class is answered as others."""
+    if not isinstance(row, Mapping):
+        raise ValueError(
+            f"class {name!r} is given {row!r}; give the rates of the classes it is taken for, "
+            "such as {neutral: 0.2}"
+        )
+    rates = {str(other): _number(rate) for other, rate in row.items()}
+    for other, rate in rates.items():
+        if not 0 <= rate <= 1:
+            raise ValueError(
+                f"class {name!r} is taken for {other!r} at rate {row.get(other)!r}; give a number from 0 to 1"
+            )
+    if name in rates:
+        raise ValueError(f"class {name!r} is taken for itself; name only the wrong answers")
+    if sum(rates.values()) > 1 + 1e-9:
+        raise ValueError(
+            f"class {name!r} is taken for others at rates that sum to {sum(rates.values()):g}; "
+            "they may sum to at most 1"
+        )
+    return rates

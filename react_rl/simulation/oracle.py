@@ -11,6 +11,7 @@ from torch import Tensor
 from react_rl.seeding import Streams
 from react_rl.simulation.draw import Draw
 from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.noise import Noise, noise_of
 from react_rl.simulation.options import EpisodeOptions
 
 ABSTAINED = -1
@@ -23,7 +24,7 @@ class Oracle:
     Args:
         n_episodes: E.
         width: Largest pool size P.
-        options: Noise and abstention rates.
+        options: Noise, confusions and abstention rate.
         device: Where the answers are kept.
     """
 
@@ -31,6 +32,7 @@ class Oracle:
         self._options = options
         self._answers = torch.full((n_episodes, width), ABSTAINED, dtype=torch.int64, device=device)
         self._cost = torch.ones((n_episodes, width), dtype=torch.float64, device=device)
+        self._noise: dict[int, Noise | None] = {}
 
     @property
     def cost(self) -> Tensor:
@@ -44,15 +46,21 @@ class Oracle:
         corpora: Sequence[EncodedCorpus],
         streams: Sequence[Streams],
     ) -> None:
-        """Fix the answers of newly drawn episodes, in place."""
+        """Fix the answers of newly drawn episodes, in place.
+
+        Every row of a pool has its answer before any is asked for, so that every strategy hears the same.
+
+        Raises:
+            ReActError: The noise does not fit a corpus.
+        """
         for episode, drawn, stream in zip(episodes, draws, streams, strict=True):
             data = corpora[drawn.corpus].corpus
             answers = np.searchsorted(drawn.classes, data.targets[drawn.pool])
-            if self._options.label_noise > 0:
-                n_classes = drawn.classes.size
-                wrong = stream.oracle.random(answers.size) < self._options.label_noise
-                shift = stream.oracle.integers(1, max(n_classes, 2), size=answers.size)
-                answers = np.where(wrong, (answers + shift) % n_classes, answers)
+            if drawn.corpus not in self._noise:
+                self._noise[drawn.corpus] = noise_of(corpora[drawn.corpus], self._options)
+            noise = self._noise[drawn.corpus]
+            if noise is not None:
+                answers = noise.answer(drawn.pool, answers, drawn.classes, stream.oracle)
             if self._options.abstention > 0:
                 silent = stream.oracle.random(answers.size) < self._options.abstention
                 # The initial labelled set is what somebody already labelled.

@@ -194,6 +194,15 @@ class PoolView:
         return self._geometry.embeddings(self.width)
 
     @cached_property
+    def surprisal(self) -> Tensor:
+        """Unit-norm surprisal vectors ``(E, P, S)`` float32; columns past a pool hold some other row's.
+
+        Raises:
+            ReActError: They were not computed, because nothing asked for them or the model cannot.
+        """
+        return self._geometry.surprisal(self.width)
+
+    @cached_property
     def labelled_columns(self) -> tuple[Tensor, Tensor]:
         """Pool columns of the labelled rows ``(E, n)`` int64 and their mask ``(E, n)``, slots in order."""
         return self._learner.slot_columns(), self._learner.slot_mask()

@@ -29,7 +29,7 @@ def world(priced: bool = False) -> tuple[EncodedCorpus, ...]:
         made = synthetic_encoded(250, size, seed=size)
         cost = np.random.default_rng(size).uniform(0.5, 3.0, 250) if priced else np.ones(250)
         corpus = replace(made.corpus, name=f"classes-{size}", cost=cost)
-        found.append(EncodedCorpus(corpus, made.embeddings, made.density, made.targets, torch.tensor(cost)))
+        found.append(replace(made, corpus=corpus, cost=torch.tensor(cost)))
     return tuple(found)
 
 

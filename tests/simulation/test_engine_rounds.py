@@ -32,7 +32,7 @@ def encoded(n_classes: int = 3, priced: bool = False) -> EncodedCorpus:
     made = synthetic_encoded(300, n_classes, seed=n_classes)
     cost = np.random.default_rng(n_classes).uniform(0.5, 4.0, 300) if priced else np.ones(300)
     corpus = replace(made.corpus, name=f"classes-{n_classes}", cost=cost)
-    return EncodedCorpus.build(corpus, made.embeddings.numpy())
+    return replace(made, corpus=corpus, cost=torch.from_numpy(cost))
 
 
 def engine_on(
@@ -173,7 +173,7 @@ def relabelled(data: EncodedCorpus, rows: npt.NDArray[np.int64]) -> EncodedCorpu
     targets[rows] = (targets[rows] + 1) % data.corpus.n_classes
     # The same tensors: building anew would scale the embeddings once more and change their last bits.
     corpus = replace(data.corpus, targets=targets)
-    return EncodedCorpus(corpus, data.embeddings, data.density, torch.from_numpy(targets), data.cost)
+    return replace(data, corpus=corpus, targets=torch.from_numpy(targets))
 
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))

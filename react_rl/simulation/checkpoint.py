@@ -1,0 +1,106 @@
+"""Running episodes in a file, so that a run that was stopped goes on from its last round to the same end.
+
+A draw is repeated from its streams. What rounds have changed since is kept: arrays as safetensors, the rest
+(where the streams stand, failures, notes of the caller) as JSON in the header of the same file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from react_rl import __version__
+from react_rl.files import canonical_json, digest, written_atomically
+from react_rl.learners.labelled import part_of
+from react_rl.seeding import Streams
+from react_rl.simulation.engine import LabelingEngine
+
+_HEADER: Final = "state"
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a caller keeps beside the engine.
+
+    Args:
+        values: What JSON can hold.
+        arrays: Arrays by name; they come back on the CPU.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One file for the episodes of one engine.
+
+    Args:
+        path: The file.
+        key: Stands for all that determines the episodes: corpora, options, learner, strategy, seeds. A file
+            with another key, or of another version of this package or of torch, is as good as none.
+    """
+
+    path: Path
+    key: str
+
+    def save(self, engine: LabelingEngine, notes: Notes) -> None:
+        """Write where the episodes stand; the file before is replaced at once or not at all."""
+        header = {
+            "key": self._full_key,
+            "streams": [streams.state() for streams in engine.streams],
+            "failures": [[episode, reason] for episode, reason in engine.learner.failures.items()],
+            "values": notes.values,
+        }
+        parts = {"engine": engine.state(), "notes": notes.arrays}
+        arrays = {
+            f"{part}/{name}": array.detach().cpu().contiguous()
+            for part, named in parts.items()
+            for name, array in named.items()
+        }
+        with written_atomically(self.path) as file:
+            safetensors.torch.save_file(arrays, file, {_HEADER: canonical_json(header)})
+
+    def restore(
+        self, engine: LabelingEngine, streams: Sequence[Streams], corpora: Sequence[int | None] | None = None
+    ) -> Notes | None:
+        """Put the engine where the file left it. Mutates the engine and the streams.
+
+        Args:
+            engine: An engine built as the one that was saved.
+            streams: Fresh streams, seeded as those of the saved episodes.
+            corpora: As in ``LabelingEngine.reset``.
+
+        Returns:
+            The caller's notes, or None if there is no usable file; then nothing was changed.
+        """
+        try:
+            with safetensors.safe_open(self.path, "pt") as file:
+                header = json.loads((file.metadata() or {})[_HEADER])
+                if header["key"] != self._full_key:
+                    return None
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, ValueError, KeyError, safetensors.SafetensorError):
+            return None
+        engine.resume(streams, corpora, part_of(arrays, "engine"))
+        for one, state in zip(streams, header["streams"], strict=True):
+            one.load_state(state)
+        engine.learner.failures.update({int(episode): reason for episode, reason in header["failures"]})
+        return Notes(header["values"], part_of(arrays, "notes"))
+
+    def remove(self) -> None:
+        """Delete the file, if there is one, and what a killed process had begun to write of it."""
+        for part in (self.path, *self.path.parent.glob(f".{self.path.name}.*")):
+            part.unlink(missing_ok=True)
+
+    @property
+    def _full_key(self) -> str:
+        return digest(self.key, __version__, torch.__version__)

@@ -1,0 +1,70 @@
+"""What a round buys: which of the rows asked for may be bought, and what it brought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from react_rl.errors import ReActError
+
+Mask = npt.NDArray[np.bool_]
+
+PENNY: Final = 1e-9
+"""Tolerance when sums of costs are compared with a budget."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round bought and what it brought; arrays of length E unless said otherwise.
+
+    Args:
+        ids: ``(E, b)`` row ids that were bought, -1 elsewhere.
+        cost: Cost units charged.
+        metrics: Dev metrics after the refit, by name.
+        finished: Episodes that can buy nothing more.
+    """
+
+    ids: npt.NDArray[np.int64]
+    cost: npt.NDArray[np.float64]
+    metrics: dict[str, npt.NDArray[np.float64]]
+    finished: npt.NDArray[np.bool_]
+
+
+def check_ids(numbers: npt.NDArray[np.int64], asked: Mask, right: Mask) -> None:
+    """Check the rows asked for.
+
+    Args:
+        numbers: ``(E, b)`` row ids.
+        asked: ``(E, b)`` whether something is asked for at all.
+        right: ``(E, b)`` whether it is an unlabelled row of the episode's pool.
+
+    Raises:
+        ReActError: An id is not in its episode's pool, is labelled already, or comes twice.
+    """
+    ordered = np.sort(np.where(asked, numbers, -1), axis=1)
+    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    if twice.any():
+        episode = int(np.nonzero(twice)[0][0])
+        raise ReActError(f"A row is asked for twice in one batch of episode {episode}.")
+    wrong = asked & ~right
+    if wrong.any():
+        episode, place = (int(v) for v in np.argwhere(wrong)[0])
+        raise ReActError(
+            f"Row id {int(numbers[episode, place])} is not an unlabelled row "
+            f"of the pool of episode {episode}; "
+            "select ids from the view."
+        )
+
+
+def affordable(
+    price: npt.NDArray[np.float64], asked: Mask, remaining: npt.NDArray[np.float64]
+) -> tuple[Mask, npt.NDArray[np.float64]]:
+    """Rows ``(E, b)`` that fit, in the order given, in what is left ``(E,)``, and what they cost ``(E,)``."""
+    wanted = asked.copy()
+    for j in range(price.shape[1]):
+        wanted[:, j] &= price[:, j] <= remaining + PENNY
+        remaining = remaining - price[:, j] * wanted[:, j]
+    return wanted, (price * wanted).sum(1)

@@ -1,0 +1,53 @@
+"""Trying batches out on scratch copies of the learners: what references that look at labels are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from react_rl.learners.softmax import SoftmaxRegression
+
+_SCRATCH: Final = 1 << 26
+"""Similarities of labelled rows that scratch learners may hold together."""
+
+
+def try_batches(
+    learner: SoftmaxRegression,
+    columns: Tensor,
+    answers: Tensor,
+    similarity: Callable[[Tensor], Tensor],
+    judge: Callable[[Tensor, int], Tensor],
+) -> npt.NDArray[np.float64]:
+    """Value ``(E, K)`` of the models that each of K batches would bring; the learners stay as they are.
+
+    Args:
+        learner: E learners.
+        columns: ``(E, K, b)`` pool columns.
+        answers: ``(E, K, b)`` class indices, -1 where there is no label.
+        similarity: Products of columns ``(E, n)`` with all columns, ``(E, n, W)``.
+        judge: From scores ``(E times, C, W)`` and the number of copies of each episode to values.
+    """
+    n_episodes, n_batches, size = columns.shape
+    values = []
+    # As many copies at a time as memory likes.
+    step = max(1, _SCRATCH // (n_episodes * learner.slots * learner.logits.shape[2]))
+    for start in range(0, n_batches, step):
+        part = slice(start, start + step)
+        tried = columns[:, part].flatten(1)
+        times = tried.shape[1] // size
+        everyone = torch.arange(n_episodes * times, device=columns.device)
+        scratch = learner.replicate(times)
+        scratch.update(
+            everyone,
+            tried.reshape(-1, size),
+            answers[:, part].reshape(-1, size),
+            similarity(tried).reshape(everyone.numel(), size, -1),
+        )
+        found = judge(scratch.logits, times)
+        values.append(found.view(n_episodes, times).to(torch.float64).cpu().numpy())
+    return np.concatenate(values, axis=1)

@@ -1,0 +1,19 @@
+"""The example of the learners' page runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import react_rl.learners
+
+
+def test_the_first_example_runs_and_estimates(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(react_rl.learners.__file__).with_name("README.md").read_text(encoding="utf-8")
+    example, *_ = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("{'accuracy': ")
+    assert "nan" not in printed
