@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import gymnasium
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -58,6 +59,16 @@ class AgentSettings(BaseModel):
     """Validation episodes, the same each time, shared evenly among the validation corpora."""
     seed: int = Field(default=0, ge=0)
     """Seed of the policy's weights, its exploration and the training episodes."""
+    start: Path | None = None
+    """Folder of a policy whose weights training begins from; None begins from fresh ones."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_start(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Cards and configs of trainings from fresh weights read as if there were no such setting.
+        values: dict[str, Any] = handler(self)
+        if self.start is None:
+            values.pop("start", None)
+        return values
 
 
 def check_fit(settings: AgentSettings, space: gymnasium.Space[Any]) -> None:

@@ -23,7 +23,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.checkpoint import Point, clear_checkpoint, restore_checkpoint, save_checkpoint
 from react_rl.agents.evaluation import Validation
-from react_rl.agents.folder import PolicyCard, is_policy, read_card, save_card, save_policy
+from react_rl.agents.folder import WEIGHTS, PolicyCard, is_policy, read_card, save_card, save_policy
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.agents.settings import (
     ALGORITHMS,
@@ -32,9 +32,11 @@ from react_rl.agents.settings import (
     check_fit,
     policy_arguments,
 )
+from react_rl.agents.start import starting_policy
 from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.rewards import RewardSettings
 from react_rl.envs.sb3 import LabelingVecEnv
+from react_rl.errors import ReActError
 from react_rl.files import digest
 
 BASELINES = ("random", "margin", "mixture")
@@ -184,10 +186,16 @@ def train(
         The card of the kept policy.
 
     Raises:
-        ReActError: The algorithm cannot act in the action space.
+        ReActError: The algorithm cannot act in the action space, or the policy to start from does not fit.
     """
     space = core.action_space.space
     check_fit(settings, space)
+    if settings.start is not None and settings.start.resolve() == (folder / "policy").resolve():
+        raise ReActError(
+            f"Policy {settings.start} is where this training writes; give the training another name."
+        )
+    with preserved_random_state():
+        start = starting_policy(settings, core.observation, core.action_space)
     options = core.engine.options
     rounds = _rounds(core)
     network = policy_arguments(settings, space)
@@ -200,6 +208,8 @@ def train(
         model = ALGORITHMS[settings.algorithm](
             "MlpPolicy", environment, policy_kwargs=dict(network), **algorithm_arguments(settings, rounds)
         )
+        if start is not None:
+            model.policy.load_state_dict(start.state_dict())
         model.set_logger(configure(str(folder / "logs"), _log_formats()))
         strategy = LearnedStrategy(name, model.policy, core.observation, core.action_space)
         cards: list[PolicyCard] = []
@@ -227,7 +237,9 @@ def train(
         keep, place, point = None, folder / "checkpoint", None
         if isinstance(model, OnPolicyAlgorithm):
             parts = (settings, options, reward, core.action_space.describe(), core.observation.describe())
-            key = digest(*map(str, parts), str(trained_on), str(validated_on), str(_versions()))
+            world = (core.engine.learner_settings, trained_on, validated_on, _versions())
+            begun = b"" if settings.start is None else (settings.start / WEIGHTS).read_bytes()
+            key = digest(*map(str, (*parts, *world)), begun)
             keep = functools.partial(save_checkpoint, place, key, model, environment)
             if is_policy(folder / "policy"):
                 point = restore_checkpoint(place, key, model, environment)

@@ -6,28 +6,37 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write ``content`` beside ``path`` and rename it into place, so that no half file is ever seen."""
-    data = content.encode() if isinstance(content, str) else content
+@contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """Yield an empty file beside ``path``; once written it is renamed into place, so no half file is seen."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield part
+        with part.open("rb+") as file:
             os.fsync(file.fileno())
         # mkstemp makes private files; results are as public as the umask allows.
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
+        os.chmod(part, 0o666 & ~umask)
+        os.replace(part, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write ``content`` beside ``path`` and rename it into place, so that no half file is ever seen."""
+    with written_atomically(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def canonical_json(value: Any, indent: int | None = None) -> str:

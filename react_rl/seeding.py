@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -38,6 +38,16 @@ class Streams:
             self.sequence.entropy, spawn_key=key, pool_size=self.sequence.pool_size
         )
         return np.random.Generator(np.random.PCG64(child))
+
+    def state(self) -> dict[str, Any]:
+        """Where each stream stands that was drawn from, by name; integers and words only."""
+        begun = [name for name in STREAMS if name in vars(self)]
+        return {name: getattr(self, name).bit_generator.state for name in begun}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Put the streams where ``state`` says. Mutates."""
+        for name, value in state.items():
+            getattr(self, name).bit_generator.state = value
 
     @cached_property
     def pool(self) -> np.random.Generator:

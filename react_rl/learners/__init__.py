@@ -1,6 +1,13 @@
 """Learners: the models that are trained on bought labels, E episodes at once."""
 
+from react_rl.learners.calibration import leave_one_out_accuracy, leave_one_out_metrics
 from react_rl.learners.protocol import Learner
 from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
 
-__all__ = ["Learner", "SoftmaxRegression", "SoftmaxSettings"]
+__all__ = [
+    "Learner",
+    "SoftmaxRegression",
+    "SoftmaxSettings",
+    "leave_one_out_accuracy",
+    "leave_one_out_metrics",
+]

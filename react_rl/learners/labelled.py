@@ -5,13 +5,20 @@ Every learner keeps this record; what it learns from it is its own.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
 
 FAR: Final = -2.0
 """Similarity of a slot without a row: below every cosine, and finite."""
+
+
+def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The arrays called ``name/...`` in a state, under what follows."""
+    before = f"{name}/"
+    return {key.removeprefix(before): array for key, array in state.items() if key.startswith(before)}
 
 
 class LabelledRows:
@@ -24,6 +31,9 @@ class LabelledRows:
         capacity: Slots to reserve room for; grows when needed.
         device: Where all state lives.
     """
+
+    _arrays: ClassVar[tuple[str, ...]] = ("_logits", "_rows", "_onehot", "_live", "_columns")
+    """Arrays that have the episode axis in front."""
 
     def __init__(
         self,
@@ -90,6 +100,17 @@ class LabelledRows:
     def slot_rows(self, n_columns: int) -> Tensor:
         """Similarity of the slots to the first ``n_columns`` columns, ``(E, n, P)``; -2 without a row."""
         return self._rows[:, : self.slots, :n_columns]
+
+    def state(self) -> dict[str, Tensor]:
+        """All that ``update`` has changed, by name; the arrays are the learner's own."""
+        return {name: getattr(self, name) for name in self._arrays} | {"used": torch.tensor(self._used)}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put learners that have just been started where ``state`` was taken. Mutates."""
+        for name in self._arrays:
+            setattr(self, name, state[name].to(self.device, copy=True))
+        self._used = state["used"].tolist()
+        self._capacity = self._rows.shape[1]
 
     def _forget(self, episodes: Tensor) -> None:
         """Empty the slots of the given episodes ``(R,)``. Mutates."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -52,6 +52,14 @@ class Learner(Protocol):
             labels: ``(R, b)`` int64 class indices, -1 where there is no label.
             similarity: ``(R, b, W)`` float32 inner products of the new rows with all columns.
         """
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """All that ``update`` has changed, by name; the arrays are the learner's own."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put learners that have just been started where ``state`` was taken."""
         ...
 
     def logits_of(self, columns: slice) -> Tensor:

@@ -14,9 +14,9 @@ K dA = -4 (G + l2 dA), so a step needs one matrix product.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -26,9 +26,6 @@ from react_rl.learners.protocol import INVALID_LOGIT
 
 CURVATURE: Final = 0.25
 """Share of K in the preconditioner: half of Böhning's bound, the smallest that is safe."""
-
-_STATE: Final = ("_logits", "_class_bias", "_rows", "_inverse", "_dual", "_onehot", "_live", "_columns")
-"""Arrays that have the episode axis in front."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,8 @@ class SoftmaxRegression(LabelledRows):
         settings: Regularisation and convergence.
         device: Where all state lives.
     """
+
+    _arrays: ClassVar[tuple[str, ...]] = (*LabelledRows._arrays, "_class_bias", "_inverse", "_dual")
 
     def __init__(
         self,
@@ -104,7 +103,7 @@ class SoftmaxRegression(LabelledRows):
         scratch._shape = (n_episodes * times, n_classes, n_columns)
         scratch._everyone = torch.arange(n_episodes * times, device=self.device)
         scratch._used = [used for used in self._used for _ in range(times)]
-        for name in _STATE:
+        for name in self._arrays:
             setattr(scratch, name, getattr(self, name).repeat_interleave(times, 0))
         return scratch
 
@@ -123,6 +122,15 @@ class SoftmaxRegression(LabelledRows):
         if episodes.numel() == self._shape[0]:
             self._unanswered = False
         self._forget(episodes)
+
+    def state(self) -> dict[str, Tensor]:
+        """See ``LabelledRows.state``."""
+        return super().state() | {"unanswered": torch.tensor(self._unanswered)}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """See ``LabelledRows.load_state``. Mutates."""
+        super().load_state(state)
+        self._unanswered = bool(state["unanswered"])
 
     def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
         """Append the new rows to the given episodes and refit these from where they stood, in place."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from react_rl.errors import ReActError
-from react_rl.learners.finetune.episodic import is_norm
+from react_rl.learners.finetune.episodic import is_linear, is_norm
+
+_QUERY_VALUE: Final = (
+    "query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "query_proj", "value_proj",
+    "q", "v", "c_attn", "qkv_proj", "query_key_value", "in_proj", "Wqkv",
+)  # fmt: skip
+"""Names of query and value layers, or of layers that hold both, in the architectures of transformers."""
 
 
 def layers_path(model: Any) -> str | None:
@@ -46,6 +52,19 @@ def place(model: nn.Module, name: str, module: nn.Module) -> None:
     """Put ``module`` where the submodule of that name is. Mutates."""
     parent, _, last = name.rpartition(".")
     setattr(model.get_submodule(parent), last, module)
+
+
+def cast(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Move a model. Rotary frequencies stay in fp32: their rounding would turn late tokens. Mutates."""
+    exact = [(m, n, b) for m in model.modules() for n, b in m.named_buffers(recurse=False) if "inv_freq" in n]
+    model.to(device, dtype)
+    for module, name, buffer in exact:
+        setattr(module, name, buffer.to(device))
+
+
+def takes_update(name: str, module: nn.Module, targets: str) -> bool:
+    """Whether a layer gets a low-rank update: a linear one, and with ``query-value`` one of attention's."""
+    return is_linear(module) and (targets == "all" or name.split(".")[-1] in _QUERY_VALUE)
 
 
 def take_pooler(model: Any) -> dict[str, Tensor] | None:
@@ -85,7 +104,7 @@ def cut(model: Any, n_layers: int, name: str) -> nn.Module:
         model.embeddings = _Passthrough()
     for child, module in list(model.named_children()):
         if isinstance(module, nn.Embedding):
-            setattr(model, child, _Nothing(module.embedding_dim))
+            setattr(model, child, _Nothing())
     del layers[:n_layers]
     return lower
 
@@ -101,9 +120,5 @@ class _Passthrough(nn.Module):
 class _Nothing(nn.Module):
     """Takes the place of a table of positions that the states hold already."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self._size = size
-
     def forward(self, ids: Tensor) -> Tensor:
-        return torch.zeros(*ids.shape, self._size, device=ids.device)
+        return torch.zeros((), device=ids.device)  # without axes it does not change the type of a sum

@@ -11,6 +11,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from react_rl.learners.finetune.episodic import Mounted
+
 _ODD: Final = (-1640531527, -2048144789, -1028477387)
 """Odd 32-bit constants of Knuth's and MurmurHash3's mixers, as signed integers."""
 _RANGE: Final = 2.0**32
@@ -25,7 +27,9 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ (x >> 16)
 
 
-def keep_mask(keys: Tensor, rows: int, width: int, features: int, site: int, rate: float) -> Tensor:
+def keep_mask(
+    keys: Tensor, rows: int, width: int, features: int, site: int, rate: float, first: int = 0
+) -> Tensor:
     """Which units stay: ``(R, rows, width, features)`` bool, each False with probability ``rate``.
 
     Args:
@@ -35,9 +39,10 @@ def keep_mask(keys: Tensor, rows: int, width: int, features: int, site: int, rat
         features: Units of each token.
         site: Number of the dropout layer.
         rate: Share that is dropped.
+        first: Place of the first row, where the rows are a piece of a longer batch.
     """
     device = keys.device
-    counter = torch.arange(rows, dtype=torch.int32, device=device)[:, None] * 65536
+    counter = torch.arange(first, first + rows, dtype=torch.int32, device=device)[:, None] * 65536
     counter = counter + torch.arange(width, dtype=torch.int32, device=device)
     token = _mix(keys[:, None, None] + _mix(counter * _ODD[0] + site)[None])  # (R, rows, width)
     unit = _mix(torch.arange(1, features + 1, dtype=torch.int32, device=device) * _ODD[0])
@@ -52,22 +57,24 @@ class EpisodeDropout(nn.Module):
     Args:
         rate: Share of units that is dropped.
         site: Number of this layer.
+        mounted: Where keys are read.
     """
 
-    def __init__(self, rate: float, site: int) -> None:
+    def __init__(self, rate: float, site: int, mounted: Mounted) -> None:
         super().__init__()
         self.rate = rate
         self.site = site
-        self.keys: Tensor | None = None
-        """``(R,)`` int32 while units are dropped, otherwise None."""
+        self._mounted = mounted
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop units of ``(R B, ..., F)`` and scale the others."""
-        if self.keys is None or self.rate == 0.0:
+        """Drop units of ``(R B, F)`` or ``(R B, T, F)`` and scale the others; attention stays whole."""
+        keys = self._mounted.keys
+        if keys is None or self.rate == 0.0 or x.dim() > 3 or x.shape[0] != self._mounted.texts:
             return x
-        episodes, features = self.keys.numel(), x.shape[-1]
+        episodes, features = keys.numel(), x.shape[-1]
         width = x.shape[1] if x.dim() == 3 else 1
-        keep = keep_mask(self.keys, x.shape[0] // episodes, width, features, self.site, self.rate)
+        rows, first = x.shape[0] // episodes, self._mounted.first
+        keep = keep_mask(keys, rows, width, features, self.site, self.rate, first)
         return x * (keep.view(x.shape).to(x.dtype) * (1.0 / (1.0 - self.rate)))
 
 

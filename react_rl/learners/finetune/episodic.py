@@ -26,12 +26,16 @@ class Mounted:
         weights: By name, each ``(R, ...)`` in the type that the model computes in.
         vocabulary: ``(R, V)`` int64 place of each token in the mounted rows of the word table, or None
             where the whole table is mounted.
+        keys: ``(R,)`` int32 keys of the dropout masks, or None where nothing is dropped.
+        first: Place of the first text of each episode in the batch that these texts are a piece of.
     """
 
     episodes: int = 1
     texts: int = 1
     weights: dict[str, Tensor] = field(default_factory=dict)
     vocabulary: Tensor | None = None
+    keys: Tensor | None = None
+    first: int = 0
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -84,11 +88,11 @@ class EpisodeLinear(nn.Module):
         if not self._matrix:
             assert self.frozen is not None
             if mounted.episodes == 1 or bias is None:
-                return functional.linear(x, self.frozen, None if bias is None else bias[0])
+                return functional.linear(x, self.frozen, None if bias is None else _only(bias))
             return _per_episode(functional.linear(x, self.frozen), mounted.episodes, bias, torch.add)
         weight = mounted.weights[self._weight]
         if mounted.episodes == 1:
-            return functional.linear(x, weight[0], None if bias is None else bias[0])
+            return functional.linear(x, _only(weight), None if bias is None else _only(bias))
         rows = x.reshape(mounted.episodes, -1, x.shape[-1])
         if bias is None:
             mapped = torch.bmm(rows, weight.transpose(1, 2))
@@ -136,7 +140,7 @@ class EpisodeLora(nn.Module):
         base = functional.linear(x, self.frozen, self.bias)
         down, up = mounted.weights[self._down], mounted.weights[self._up]
         if mounted.episodes == 1:
-            return base + functional.linear(functional.linear(x, down[0]), up[0]) * self._scale
+            return base + functional.linear(functional.linear(x, _only(down)), _only(up)) * self._scale
         rows = x.reshape(mounted.episodes, -1, x.shape[-1])
         update = torch.bmm(torch.bmm(rows, down.transpose(1, 2)), up.transpose(1, 2))
         return base + update.view(base.shape) * self._scale
@@ -175,8 +179,8 @@ class EpisodeNorm(nn.Module):
         bias = mounted.weights[self._bias] if self._has_bias else None
         layer = self._layer
         if mounted.episodes == 1 and isinstance(layer, nn.LayerNorm):
-            own = layer.weight if weight is None else weight[0]
-            shift = None if bias is None else bias[0]
+            own = layer.weight if weight is None else _only(weight)
+            shift = None if bias is None else _only(bias)
             return functional.layer_norm(x, layer.normalized_shape, own, shift, layer.eps)
         normed: Tensor = layer(x)
         if weight is not None:
@@ -219,6 +223,11 @@ class EpisodeEmbedding(nn.Module):
         if mounted.episodes > 1:
             own = own + torch.arange(mounted.episodes, device=ids.device)[:, None] * table.shape[1]
         return functional.embedding(own, table.flatten(0, 1)).view(*ids.shape, -1)
+
+
+def _only(array: Tensor) -> Tensor:
+    """The array of the only episode, as a view: the gradient of an index would be written into zeros."""
+    return array.view(array.shape[1:])
 
 
 def _per_episode(x: Tensor, episodes: int, vector: Tensor, apply: Any) -> Tensor:

@@ -20,10 +20,9 @@ from torch.nn import functional
 
 from react_rl.learners.finetune.dropout import step_keys
 from react_rl.learners.finetune.network import Network, Texts
+from react_rl.learners.finetune.optimiser import Optimiser
 from react_rl.learners.finetune.settings import FineTuneSettings
 
-_BETAS: Final = (0.9, 0.999)
-_EPSILON: Final = 1e-8
 _WINDOW: Final = 4
 """Batches among which rows are sorted by length: less padding, and the order stays nearly random."""
 
@@ -98,8 +97,10 @@ def fit(
     total = settings.steps or settings.epochs * per_epoch
     # Masters stay in fp32; where the model computes in fp32 too they are what it reads.
     masters = {name: array.clone() for name, array in weights.items()}
-    optimiser = _Optimiser(network, masters, settings, rate)
+    optimiser = Optimiser(network, masters, settings, rate)
     working = optimiser.working
+    if network.adapter is not None:
+        network.adapter.plan(total)
     importance = _importance(lesson, settings)
     best = _Best(masters, settings.patience) if lesson.dev_loss is not None else None
     step, epoch = 0, 0
@@ -186,16 +187,17 @@ def _gradients(
     weight = weight / weight.sum(1, keepdim=True)
     loss = torch.zeros(episodes)
     cut = math.ceil(size / pieces)
-    for piece, start in enumerate(range(0, size, cut)):
+    for start in range(0, size, cut):
         part = slice(start, start + cut)
-        # Pieces draw their own masks: a piece does not know its place in the batch.
-        own = keys if piece == 0 else step_keys(keys.long(), piece)
-        with network.mount(working, lesson.vocabulary, own):
-            features = network.features(lesson.rectangle(chosen[:, part]))
+        with network.mount(working, lesson.vocabulary, keys):
+            features = network.features(lesson.rectangle(chosen[:, part]), start)
             scores = network.classify(features, lesson.class_mask)  # (R, B, C)
             each = _cross_entropy(scores, targets[:, part], lesson.class_mask, settings.label_smoothing)
             by_episode = (each * weight[:, part]).sum(1)
-            by_episode.sum().backward()  # type: ignore[no-untyped-call]
+            objective = by_episode.sum()
+            if network.adapter is not None and start == 0:
+                objective = objective + network.adapter.penalty(working)
+            objective.backward()  # type: ignore[no-untyped-call]
         loss += by_episode.detach().float().cpu()
     return loss
 
@@ -209,74 +211,6 @@ def _cross_entropy(scores: Tensor, targets: Tensor, class_mask: Tensor, smoothin
     valid = class_mask[:, None].to(log.dtype)
     spread = -(log.masked_fill(~class_mask[:, None], 0.0) * valid).sum(2) / valid.sum(2)
     return (1.0 - smoothing) * right + smoothing * spread
-
-
-class _Optimiser:
-    """AdamW with decoupled weight decay, per-episode clipping and rates by layer.
-
-    Source: Loshchilov & Hutter 2019, Decoupled weight decay regularization.
-    """
-
-    def __init__(
-        self, network: Network, masters: dict[str, Tensor], settings: FineTuneSettings, rate: float
-    ) -> None:
-        self._masters = masters
-        self._clip = settings.clip
-        self._same = network.dtype == torch.float32
-        for array in masters.values():
-            array.requires_grad_(self._same)
-        self.working = (
-            masters
-            if self._same
-            else {name: array.to(network.dtype).requires_grad_() for name, array in masters.items()}
-        )
-        groups: dict[tuple[int, bool], list[Tensor]] = {}
-        for name, array in masters.items():
-            groups.setdefault((network.depth_of(name), array.dim() > 2), []).append(array)
-        self._adam = torch.optim.AdamW(
-            [
-                {
-                    "params": arrays,
-                    "lr": rate * settings.layer_decay**depth,
-                    "weight_decay": settings.weight_decay if matrix else 0.0,
-                }
-                for (depth, matrix), arrays in groups.items()
-            ],
-            betas=_BETAS,
-            eps=_EPSILON,
-            fused=True,
-        )
-        self._rates = [group["lr"] for group in self._adam.param_groups]
-
-    def step(self, factor: float) -> None:
-        """Take one step along the gradients in ``working`` and clear them. Mutates."""
-        masters = list(self._masters.values())
-        working = list(self.working.values())
-        if not self._same:
-            for master, work in zip(masters, working, strict=True):
-                if work.grad is not None:
-                    master.grad = work.grad.float()
-                    work.grad = None
-        grads = [array.grad for array in masters if array.grad is not None]
-        if grads:
-            self._clip_each(grads)
-        for group, rate in zip(self._adam.param_groups, self._rates, strict=True):
-            group["lr"] = rate * factor
-        self._adam.step()
-        self._adam.zero_grad(set_to_none=True)
-        if not self._same:
-            with torch.no_grad():
-                torch._foreach_copy_(working, masters)
-
-    def _clip_each(self, grads: list[Tensor]) -> None:
-        if grads[0].shape[0] == 1:
-            total = torch.stack(torch._foreach_norm(grads)).norm()[None]
-        else:
-            total = torch.stack([grad.flatten(1).square().sum(1) for grad in grads]).sum(0).sqrt()
-        scale = (self._clip / (total + 1e-6)).clamp_(max=1.0)
-        if bool((scale < 1.0).any()):
-            for grad in grads:
-                grad *= scale.view(-1, *[1] * (grad.dim() - 1))
 
 
 class _Best:
@@ -299,6 +233,6 @@ class _Best:
         self._lowest = torch.where(better, measured, self._lowest)
         self._waited = torch.where(better, 0.0, self._waited + running)
         for name, array in masters.items():
-            chosen = better.view(-1, *[1] * (array.dim() - 1))
+            chosen = better.to(array.device).view(-1, *[1] * (array.dim() - 1))
             self.weights[name] = torch.where(chosen, array.detach(), self.weights[name])
         return bool((self._waited >= patience).all())

@@ -7,7 +7,7 @@ the pool only when somebody asks, rows whose label is known never again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from react_rl.data.corpus import Corpus
-from react_rl.errors import ReActError
 from react_rl.learners.finetune.dropout import step_keys
 from react_rl.learners.finetune.fitting import Fitted, Lesson, fit
+from react_rl.learners.finetune.memory import asking_less, free_memory
 from react_rl.learners.finetune.network import Network, Texts
 from react_rl.learners.finetune.prediction import Reading, predict
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.store import TextStore, joined
 from react_rl.learners.finetune.words import Words
-from react_rl.learners.labelled import FAR, LabelledRows
+from react_rl.learners.labelled import FAR, LabelledRows, part_of
 from react_rl.learners.protocol import INVALID_LOGIT
 
 SLOWER: Final = 0.1
@@ -37,6 +37,7 @@ _SAMPLE: Final = 7919
 
 _log = logging.getLogger(__name__)
 _Ids = npt.NDArray[np.int64]
+_Mask = npt.NDArray[np.bool_]
 
 
 class FineTune(LabelledRows):
@@ -81,12 +82,14 @@ class FineTune(LabelledRows):
         self._row_ids = np.full((n_episodes, n_columns), -1, np.int64)
         self._dev_labels = np.full((n_episodes, n_columns), -1, np.int64)
         self._known = np.zeros((n_episodes, n_columns), np.bool_)
+        self._offered = np.ones((n_episodes, n_columns), np.bool_)
         self._seeds = torch.zeros(n_episodes, dtype=torch.int64)
         self._rounds = np.zeros(n_episodes, np.int64)
         self._class_mask = torch.zeros(n_episodes, n_classes, dtype=torch.bool, device=self.device)
         self._weights: dict[str, Tensor] = {}
         self._words = Words(self.network, n_episodes)
-        self._at_once = settings.episodes_at_once or n_episodes
+        # peft holds one set of weights at a time.
+        self._at_once = 1 if settings.method == "peft" else settings.episodes_at_once or n_episodes
         self._pieces = settings.accumulate
         self._tokens = settings.predict_tokens or _TOKENS.get(self.device.type, _TOKENS["cpu"])
 
@@ -125,6 +128,24 @@ class FineTune(LabelledRows):
         for name, array in begin.items():
             self._weights[name][episodes] = array
 
+    def state(self) -> dict[str, Tensor]:
+        """See ``LabelledRows.state``; what memory allows is part of it, so that batches stay the same."""
+        parts = {"weights": self._weights, "words": self._words.state()}
+        own = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        own["known"], own["rounds"] = torch.from_numpy(self._known), torch.from_numpy(self._rounds)
+        own["limits"] = torch.tensor([self._at_once, self._pieces, self._tokens])
+        return super().state() | own
+
+    @torch.inference_mode(False)
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """See ``LabelledRows.load_state``. Mutates."""
+        super().load_state(state)
+        for name in self._weights:
+            self._weights[name] = state[f"weights/{name}"].to(self.device, copy=True)
+        self._words.load_state(part_of(state, "words"))
+        self._known, self._rounds = state["known"].numpy().copy(), state["rounds"].numpy().copy()
+        self._at_once, self._pieces, self._tokens = state["limits"].tolist()
+
     def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
         """Append the new rows to the given episodes and train those that got a label, in place."""
         self._append(episodes, columns, labels, similarity)
@@ -134,22 +155,52 @@ class FineTune(LabelledRows):
             for size in sorted(set(sizes.values())):
                 self._train([e for e in taught if sizes[e] == size and e not in self.failures])
 
+    def offer(self, available: Tensor) -> Tensor:
+        """Of the rows ``(E, P)`` that can be bought, those that are scored in this round. Mutates."""
+        most, width = self.settings.candidates, available.shape[1]
+        if most is None:
+            return available
+        offered = np.zeros(tuple(available.shape), np.bool_)
+        for e, free in enumerate(available.cpu().numpy()):
+            # Every strategy meets the same priorities in the same round of a seed.
+            priority = np.random.default_rng([int(self._seeds[e]), int(self._rounds[e])]).random(width)
+            ranked = np.argsort(np.where(free, priority, 2.0), kind="stable")[:most]
+            offered[e, ranked] = free[ranked]
+        self._offered[:, :width] = offered
+        return torch.from_numpy(offered).to(available.device)
+
     def logits_of(self, columns: slice) -> Tensor:
         """Scores ``(E, C, .)`` of a range of columns; rows that were labelled keep the score they had."""
-        missing = (self._row_ids >= 0) & ~self._known
-        for episode, used in enumerate(self._used):
-            missing[episode, self._columns[episode, :used].cpu().numpy()] = False
-            missing[episode] &= used > 0
+        missing = (self._row_ids >= 0) & self._offered & ~self._answered()
+        missing[np.array(self._used) == 0] = False
         outside = np.ones(missing.shape[1], np.bool_)
         outside[columns] = False
         missing[:, outside] = False
+        self._score(missing)
+        return self._logits[:, :, columns]
+
+    def fitted_logits(self) -> Tensor:
+        """Scores of the labelled rows themselves under the present weights, ``(E, C, n)``."""
+        self._score(self._answered())
+        return super().fitted_logits()
+
+    def _answered(self) -> _Mask:
+        """Columns ``(E, W)`` whose label is known; a slot may also stand for a row that got none."""
+        found = np.zeros_like(self._known)
+        for episode, used in enumerate(self._used):
+            live = self._live[episode, :used] > 0
+            found[episode, self._columns[episode, :used][live].cpu().numpy()] = True
+        return found
+
+    def _score(self, columns: _Mask) -> None:
+        """Score those columns ``(E, W)`` that the present weights have not scored yet. Mutates."""
+        missing = columns & ~self._known
         wanted = np.flatnonzero(missing.any(1)).tolist()
         places = [np.flatnonzero(missing[e]) for e in wanted]
         rows = [self._row_ids[e, place] for e, place in zip(wanted, places, strict=True)]
         for e, place, scores in zip(wanted, places, self._predict(wanted, rows), strict=True):
             self._logits[e][:, torch.from_numpy(place).to(self.device)] = scores
             self._known[e, place] = True
-        return self._logits[:, :, columns]
 
     def logits_of_rows(self, rows: Sequence[_Ids]) -> Tensor:
         """Scores ``(E, C, T)`` of other rows, T for each episode, e.g. of a test split."""
@@ -195,28 +246,13 @@ class FineTune(LabelledRows):
             try:
                 self._train_chunk(chunk)
             except RuntimeError as error:
-                self._make_do(error, len(chunk))
+                self._make_do(error, len(chunk), self.settings.batch_size)
                 continue
             start += len(chunk)
 
-    def _make_do(self, error: RuntimeError, episodes: int) -> None:
+    def _make_do(self, error: RuntimeError, episodes: int, most_pieces: int) -> None:
         """After running out of memory, ask for less at a time; any other error goes on its way. Mutates."""
-        said = str(error).lower()
-        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in said:
-            raise error
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if episodes > 1:
-            self._at_once = (episodes + 1) // 2
-            _log.warning("Out of memory: %d episodes at a time from now on.", self._at_once)
-        elif self._pieces < self.settings.batch_size or self._tokens > self.settings.max_length:
-            self._pieces = min(2 * self._pieces, self.settings.batch_size)
-            self._tokens = max(self._tokens // 2, self.settings.max_length)
-            _log.warning("Out of memory: batches are cut into %d pieces from now on.", self._pieces)
-        else:
-            raise ReActError(
-                "A single text does not fit into memory; lower learner.finetune.max_length."
-            ) from error
+        self._at_once, self._pieces = asking_less(error, episodes, self._at_once, self._pieces, most_pieces)
 
     def _train_chunk(self, episodes: list[int]) -> None:
         if not episodes:
@@ -230,9 +266,8 @@ class FineTune(LabelledRows):
             self._keep(again, fitted)
             for e, failed in zip(again, fitted.failed, strict=True):
                 if failed:
-                    self.failures[e] = (
-                        f"The loss of round {self._rounds[e]} is not finite, also at a tenth of the rate."
-                    )
+                    what = f"The loss of round {self._rounds[e]} is not finite"
+                    self.failures[e] = f"{what}, also at a tenth of the rate."
         self._rounds[episodes] += 1
         self._known[episodes] = False
 
@@ -339,7 +374,7 @@ class FineTune(LabelledRows):
                     own = None if keys is None else keys[chunk].to(self.device)
                     found += self._read(chunk, weights, rows[part], own, features)
                 except RuntimeError as error:
-                    self._make_do(error, len(chunk))
+                    self._make_do(error, len(chunk), 0)
         return found
 
     def _read(
@@ -353,5 +388,13 @@ class FineTune(LabelledRows):
         reading = Reading(
             lambda r, one: self._lengths(episodes[r], one), lambda chosen: self._rectangle(episodes, chosen)
         )
-        mask = self._class_mask[episodes]
-        return predict(self.network, weights, mask, rows, reading, self._tokens, keys, features)
+        mask, fewest = self._class_mask[episodes], len(episodes) * self.settings.max_length
+        while True:
+            try:
+                return predict(self.network, weights, mask, rows, reading, self._tokens, keys, features)
+            except RuntimeError as error:
+                if self._tokens <= fewest:
+                    raise
+                free_memory(error)
+                self._tokens = max(self._tokens // 2, fewest)
+                _log.warning("Out of memory: predictions of %d tokens at a time from now on.", self._tokens)

@@ -18,6 +18,7 @@ from react_rl.encoders.checkpoints import locate
 from react_rl.encoders.transformer import load_checkpoint, pool, resolve_device, resolve_precision
 from react_rl.errors import ReActError
 from react_rl.learners.finetune import anatomy
+from react_rl.learners.finetune.adapters import Adapter, make_adapter
 from react_rl.learners.finetune.attention import ATTENTION, register
 from react_rl.learners.finetune.dropout import EpisodeDropout
 from react_rl.learners.finetune.episodic import (
@@ -29,14 +30,9 @@ from react_rl.learners.finetune.episodic import (
     is_linear,
     is_norm,
 )
+from react_rl.learners.finetune.probe import Probe
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.protocol import INVALID_LOGIT
-
-_QUERY_VALUE: Final = (
-    "query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "query_proj", "value_proj",
-    "c_attn", "qkv_proj", "query_key_value", "in_proj", "Wqkv",
-)  # fmt: skip
-"""Names of query and value layers, or of layers that hold both, in the architectures of transformers."""
 
 HEAD: Final = "head"
 _HEAD_STD: Final = 0.02
@@ -80,9 +76,13 @@ class Network:
         model.config.use_cache = False
         self.hidden_size = int(model.config.hidden_size)
         self._pooler = anatomy.take_pooler(model)
+        probe = Probe(model)
         if self.device.type == "cpu":
             register()
+            usual = model.config._attn_implementation
             model.set_attn_implementation(ATTENTION)
+            if not probe.same(model):  # an attention that does more than these products
+                model.set_attn_implementation(usual)
         self.lower: nn.Module | None = None
         """Frozen tables and layers whose states never change; None where the trained part reads ids."""
         self.whole = settings.method == "head"
@@ -91,7 +91,11 @@ class Network:
             count = self._frozen_layers()
             if count > 0:
                 self.lower = anatomy.cut(model, count, settings.model)
-                self.lower.requires_grad_(False).to(self.device, self.dtype)
+                if not self.whole and not probe.same(model, self.lower):
+                    raise ReActError(
+                        f"The top layers of {settings.model!r} ({type(model).__name__}) cannot be run apart "
+                        "from those below; leave 'layers' out of the learner."
+                    )
         self._path = anatomy.layers_path(model) if not self.whole else None
         self._n_upper = 0 if self._path is None else len(model.get_submodule(self._path))
         self.mounted = Mounted()
@@ -100,11 +104,30 @@ class Network:
         self._begin: dict[str, Tensor] = {}
         self._loras: list[EpisodeLora] = []
         self._depth: dict[str, int] = {}
-        self._dropouts: list[EpisodeDropout] = []
-        self._head_dropout = EpisodeDropout(settings.dropout, 0)
+        self._head_dropout = EpisodeDropout(settings.dropout, 0, self.mounted)
+        self.adapter: Adapter | None = None
+        """What peft runs; None for other methods."""
         self._exchange()
-        model.requires_grad_(False).eval().to(self.device, self.dtype)
+        if self._depth and self.adapter is None:
+            self._check(probe)
+        for part in (model, *([] if self.lower is None else [self.lower])):
+            anatomy.cast(part.requires_grad_(False).eval(), self.device, self.dtype)
         self._forward = torch.compile(model, dynamic=True) if settings.compile else model
+
+    def _check(self, probe: Probe) -> None:
+        """Raise a ReActError unless the exchanged layers give what the model's own gave."""
+        device, self.device = self.device, torch.device("cpu")
+        weights = self.begin(torch.zeros(1, dtype=torch.int64))
+        if self.words is not None:
+            weights[self.words] = self._begin[self.words][None]
+        self.device, self.mounted.texts = device, probe.texts
+        other = "head" if self.settings.method == "lora" else "lora"
+        with self.mount(weights):
+            if not probe.same(self.model, self.lower):
+                raise ReActError(
+                    f"Method {self.settings.method!r} does not work with {self.settings.model!r} "
+                    f"({type(self.model).__name__}); use {other}."
+                )
 
     def _frozen_layers(self) -> int:
         settings = self.settings
@@ -121,13 +144,14 @@ class Network:
     def _exchange(self) -> None:
         """Put episode layers where something is trained, episode dropout everywhere. Mutates."""
         settings, model = self.settings, self.model
-        self._dropouts.append(self._head_dropout)
-        for name, module in list(model.named_modules()):
-            if isinstance(module, nn.Dropout):
-                dropout = EpisodeDropout(settings.dropout, len(self._dropouts))
-                self._dropouts.append(dropout)
-                anatomy.place(model, name, dropout)
+        sites = [name for name, module in model.named_modules() if isinstance(module, nn.Dropout)]
+        for site, name in enumerate(sites, 1):
+            anatomy.place(model, name, EpisodeDropout(settings.dropout, site, self.mounted))
         if settings.method == "head":
+            return
+        if settings.method == "peft":
+            self.adapter = make_adapter(model, settings)
+            self._depth = {name: self._distance(Adapter.place_of(name)) for name in self.adapter.shapes}
             return
         trained: set[int] = set()
         words = None if self.lower is not None else anatomy.word_table(model)
@@ -163,7 +187,7 @@ class Network:
         settings, mounted = self.settings, self.mounted
         full, biased = settings.method == "full", getattr(module, "bias", None) is not None
         if settings.method == "lora":
-            if is_linear(module) and (settings.targets == "all" or name.split(".")[-1] in _QUERY_VALUE):
+            if anatomy.takes_update(name, module, settings.targets):
                 return EpisodeLora(module, name, mounted, settings.rank, settings.alpha)
             return None
         if is_linear(module) and (full or biased):
@@ -217,8 +241,8 @@ class Network:
         for seed in seeds.tolist():
             generator = torch.Generator().manual_seed(seed % 2**63)
             one: dict[str, Tensor] = {}
-            for lora in self._loras:
-                one |= lora.begin(generator)
+            for source in self._loras if self.adapter is None else [self.adapter]:
+                one |= source.begin(generator)
             for name, size in sizes.items():
                 matrix = torch.randn(size, generator=generator) * _HEAD_STD
                 one[name] = matrix if len(size) > 1 else torch.zeros(size)
@@ -243,23 +267,27 @@ class Network:
             keys: ``(R,)`` int32 keys of the dropout masks; None drops nothing.
         """
         mounted = self.mounted
-        mounted.weights, mounted.vocabulary = weights, vocabulary
+        mounted.weights, mounted.vocabulary, mounted.keys = weights, vocabulary, keys
         mounted.episodes = next(iter(weights.values())).shape[0]
-        for dropout in self._dropouts:
-            dropout.keys = keys
         try:
             yield
         finally:
-            mounted.weights, mounted.vocabulary = {}, None
-            for dropout in self._dropouts:
-                dropout.keys = None
+            mounted.weights, mounted.vocabulary, mounted.keys = {}, None, None
 
-    def features(self, texts: Texts) -> Tensor:
-        """Pooled vectors ``(R B, H)`` of texts, under the mounted weights."""
-        self.mounted.texts = texts.mask.shape[0]
+    def features(self, texts: Texts, first: int = 0) -> Tensor:
+        """Pooled vectors ``(R B, H)`` of texts, under the mounted weights.
+
+        Args:
+            texts: The texts.
+            first: Place of their first row in the batch that they are a piece of: it decides what is dropped.
+        """
+        self.mounted.texts, self.mounted.first = texts.mask.shape[0], first
         if self.whole:
             assert texts.hidden is not None
             hidden = texts.hidden
+        elif self.adapter is not None:
+            assert texts.ids is not None
+            hidden = self.adapter.hidden(self.mounted.weights, texts.ids, texts.mask)
         else:
             given = {"input_ids": texts.ids} if texts.hidden is None else {"inputs_embeds": texts.hidden}
             hidden = self._forward(**given, attention_mask=texts.mask.long()).last_hidden_state

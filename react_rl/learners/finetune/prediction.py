@@ -58,21 +58,24 @@ def predict(
     found = [torch.zeros(depth, len(one), device=network.device) for one in rows]
     if most == 0:
         return found
-    orders, widths = [], np.zeros((episodes, most), np.int64)
+    orders, fillers, widths = [], [], np.zeros((episodes, most), np.int64)
     for r, one in enumerate(rows):
         length = reading.lengths(r, one)
         order = np.argsort(-length, kind="stable")
         orders.append(order)
         widths[r, : len(one)] = length[order]
+        # Where an episode's rows are used up, its shortest fills the rectangle.
+        fillers.append(one[order[-1:]] if len(one) else np.zeros(1, np.int64))
+        widths[r, len(one) :] = reading.lengths(r, fillers[r])
     width = widths.max(0)  # widest at each place, over the episodes
     start = 0
     with network.mount(weights, None, keys):
         while start < most:
             count = max(1, min(tokens // (int(width[start]) * episodes), most - start))
             chosen = np.stack(
-                [_take(one, order, start, count) for one, order in zip(rows, orders, strict=True)]
+                [_take(*parts, start, count) for parts in zip(rows, orders, fillers, strict=True)]
             )
-            pooled = network.features(reading.rectangle(chosen))
+            pooled = network.features(reading.rectangle(chosen), start)
             if features:
                 result = pooled.view(episodes, count, -1).transpose(1, 2).float()
             else:
@@ -84,8 +87,7 @@ def predict(
     return found
 
 
-def _take(rows: _Rows, order: _Rows, start: int, count: int) -> _Rows:
-    """``count`` rows in that order; where they are used up any row fills the rectangle."""
+def _take(rows: _Rows, order: _Rows, filler: _Rows, start: int, count: int) -> _Rows:
+    """``count`` rows in that order; where they are used up ``filler`` comes instead."""
     part = rows[order[start : start + count]]
-    filler = part[-1] if len(part) else (rows[0] if len(rows) else 0)
-    return np.concatenate([part, np.full(count - len(part), filler, np.int64)])
+    return np.concatenate([part, filler.repeat(count - len(part))])

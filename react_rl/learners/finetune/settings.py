@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Method = Literal["full", "head", "bitfit", "lora", "peft"]
 Restart = Literal["reset", "warm", "shrink"]
+AdapterKind = Literal["lora", "adalora", "ia3", "prefix", "prompt"]
 
 
 class PeftSettings(BaseModel):
@@ -18,10 +19,10 @@ class PeftSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["lora", "adalora", "ia3", "prefix", "prompt"] = "lora"
+    kind: AdapterKind = "lora"
     """Which adapter."""
     rank: int = Field(default=8, ge=1)
-    """lora, adalora: rank of the update."""
+    """lora, adalora: rank of the update; adalora shares it out between layers."""
     alpha: float = Field(default=16.0, gt=0)
     """lora, adalora: the update is scaled by alpha / rank."""
     tokens: int = Field(default=10, ge=1)
@@ -51,7 +52,7 @@ class FineTuneSettings(BaseModel):
     alpha: float = Field(default=16.0, gt=0)
     """lora: the update is scaled by alpha / rank."""
     targets: Literal["query-value", "all"] = "query-value"
-    """lora: which linear layers get an update."""
+    """lora, and lora and adalora of peft: which linear layers get an update."""
     peft: PeftSettings = PeftSettings()
     """peft: which adapter of the peft library."""
 
@@ -86,6 +87,8 @@ class FineTuneSettings(BaseModel):
     shrink: float = Field(default=0.5, gt=0, lt=1)
     """restart shrink: share of the last round's weights in the mix."""
 
+    candidates: int | None = Field(default=None, ge=1)
+    """Unlabelled rows of each pool that are scored and offered in a round, drawn anew; None: all."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the transformer; weights being trained are kept in fp32 besides."""
     predict_tokens: int | None = Field(default=None, ge=1)
@@ -99,6 +102,8 @@ class FineTuneSettings(BaseModel):
     def _check(self) -> FineTuneSettings:
         if self.method == "peft" and self.layers is not None:
             raise ValueError("peft trains adapters in all layers; leave layers out, or use method lora")
+        if self.method == "peft" and self.compile:
+            raise ValueError("compile does not know the adapters of peft; leave it out, or use method lora")
         if self.accumulate > self.batch_size:
             raise ValueError(f"accumulate {self.accumulate} cuts a batch of {self.batch_size} into nothing")
         return self

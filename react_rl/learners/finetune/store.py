@@ -18,7 +18,7 @@ from torch import Tensor
 
 from react_rl.encoders.batches import batches, check_texts, tokenise
 from react_rl.encoders.cache import default_folder
-from react_rl.encoders.checkpoints import locate, tokenizer_digest, weights_digest
+from react_rl.encoders.checkpoints import locate, sha256_of, tokenizer_digest, weights_digest
 from react_rl.encoders.progress import progress_bar
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, digest, write_atomically
@@ -93,6 +93,7 @@ class TextStore:
         assert lower is not None
         folder = locate(network.settings.model)
         recipe = {
+            "config": sha256_of(folder / "config.json"),
             "weights": weights_digest(folder),
             "tokenizer": tokenizer_digest(folder),
             "layers": str(network.settings.layers) if network.settings.method != "head" else "all",
@@ -147,7 +148,8 @@ def _write(path: Path, states: npt.NDArray[np.float16]) -> None:
 def _mapped(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.float16] | None:
     """The array in that file, mapped copy-on-write, or None if it is absent or damaged."""
     try:
-        states = np.load(path, mmap_mode="c", allow_pickle=False)
+        # np.load would take other kinds of file too, each with its own errors.
+        states = np.lib.format.open_memmap(path, mode="c")
         known = path.with_suffix(".sha256").read_text()
     except (OSError, ValueError):
         return None

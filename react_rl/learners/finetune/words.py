@@ -6,6 +6,7 @@ and kept, so neither memory nor optimiser state grows with the vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,23 @@ class Words:
     def forget(self, episode: int) -> None:
         """Go back to the pretrained table. Mutates."""
         self._changed[episode] = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Tokens and rows that changed, by episode."""
+        arrays = {}
+        for episode, changed in enumerate(self._changed):
+            if changed is not None:
+                arrays[f"tokens/{episode}"], arrays[f"rows/{episode}"] = changed.tokens, changed.rows
+        return arrays
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put the tables where ``state`` was taken. Mutates."""
+        for episode in range(len(self._changed)):
+            self._changed[episode] = None
+            if f"rows/{episode}" in state and self._base is not None:
+                tokens, rows = state[f"tokens/{episode}"], state[f"rows/{episode}"]
+                device = self._base.device
+                self._changed[episode] = _Changed(tokens.to(device, copy=True), rows.to(device, copy=True))
 
     def begin(
         self, episodes: list[int], vocabularies: list[_Ids], share: float

@@ -1,0 +1,126 @@
+"""Dropout masks are a function of key, site and place: the right share, nothing in common."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from react_rl.learners.finetune.dropout import EpisodeDropout, keep_mask, step_keys
+from react_rl.learners.finetune.episodic import Mounted
+
+KEYS = step_keys(torch.tensor([3, 4, 2**61 + 17]), 0)
+
+
+def mask_of(key: int, site: int = 1, rows: int = 16, width: int = 12, features: int = 96) -> torch.Tensor:
+    return keep_mask(torch.tensor([key], dtype=torch.int32), rows, width, features, site, 0.5)[0]
+
+
+def correlation(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float(np.corrcoef(one.flatten().float(), other.flatten().float())[0, 1])
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.1, 0.3, 0.5, 0.9])
+def test_the_right_share_is_dropped_in_every_row_token_and_unit(rate: float) -> None:
+    rows, width, features = 32, 16, 384
+    keep = keep_mask(KEYS, rows, width, features, 5, rate).float()
+    assert keep.shape == (3, rows, width, features)
+    # Each mean of n fair draws lies within 5.5 standard errors; there are some thousand of them.
+    for axes in [(0, 1, 2, 3), (1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2), (3,)]:
+        mean = keep.mean(axes)
+        n = keep.numel() / mean.numel()
+        error = (mean - (1 - rate)).abs().max() / math.sqrt(rate * (1 - rate) / n)
+        assert error < 5.5, axes
+
+
+def test_nothing_is_dropped_at_rate_zero() -> None:
+    assert keep_mask(KEYS, 4, 4, 32, 1, 0.0).all()
+
+
+def test_masks_of_other_keys_sites_rows_tokens_and_units_have_nothing_in_common() -> None:
+    base = mask_of(int(KEYS[0]))
+    pairs = [(base, mask_of(int(key))) for key in KEYS[1:]]
+    pairs += [(base, mask_of(int(KEYS[0]), site)) for site in (0, 2, 3, 17)]
+    pairs += [(base, mask_of(int(key))) for key in (KEYS[0] + 1, KEYS[0] ^ 2**30)]
+    steps = [step_keys(torch.tensor([3]), step) for step in range(4)]
+    pairs += [(mask_of(int(steps[0])), mask_of(int(step))) for step in steps[1:]]
+    for shift in (1, 2, 3):
+        pairs.append((base[shift:], base[:-shift]))
+        pairs.append((base[:, shift:], base[:, :-shift]))
+        pairs.append((base[..., shift:], base[..., :-shift]))
+    for one, other in pairs:
+        assert abs(correlation(one, other)) < 5 / math.sqrt(one.numel())
+
+
+def test_pairs_of_units_fall_together_no_more_often_than_by_chance() -> None:
+    keep = keep_mask(KEYS, 64, 32, 64, 2, 0.5).reshape(-1, 64).float() * 2 - 1  # (6144, 64)
+    together = (keep.T @ keep) / len(keep)
+    together.fill_diagonal_(0)
+    assert together.abs().max() < 5.5 / math.sqrt(len(keep))
+    tokens = keep_mask(KEYS, 8, 8, 4096, 2, 0.5).reshape(-1, 4096).float() * 2 - 1  # (192, 4096)
+    alike = (tokens @ tokens.T) / 4096
+    alike.fill_diagonal_(0)
+    assert alike.abs().max() < 5.5 / math.sqrt(4096)
+
+
+@given(
+    rows=st.integers(1, 6), width=st.integers(1, 6), features=st.integers(1, 9), first=st.integers(0, 5),
+    site=st.integers(0, 40), seed=st.integers(0, 2**62 - 1),
+)  # fmt: skip
+def test_a_mask_depends_neither_on_company_nor_on_padding_nor_on_pieces(
+    rows: int, width: int, features: int, first: int, site: int, seed: int
+) -> None:
+    keys = step_keys(torch.tensor([5, seed, 7]), 2, 9)
+    whole = keep_mask(keys, first + rows + 2, width + 3, features + 2, site, 0.4)
+    alone = keep_mask(keys[1:2], rows, width, features, site, 0.4, first)
+    assert torch.equal(whole[1:2, first : first + rows, :width, :features], alone)
+
+
+def test_keys_name_episode_round_and_step() -> None:
+    seeds = torch.from_numpy(np.random.default_rng(0).integers(2**62, size=5))
+    keys = torch.stack([step_keys(seeds, round_, step) for round_ in range(20) for step in range(50)])
+    assert keys.dtype == torch.int32
+    assert len(set(keys.flatten().tolist())) >= keys.numel() - 2
+    assert torch.equal(step_keys(seeds[1:2], 3, 4), step_keys(seeds, 3, 4)[1:2])
+    assert not torch.equal(step_keys(seeds, 3, 4), step_keys(seeds, 4, 3))
+
+
+def mounted(texts: int, keys: torch.Tensor | None = KEYS) -> Mounted:
+    return Mounted(episodes=3, texts=texts, keys=keys)
+
+
+def test_the_mean_of_what_passes_is_kept() -> None:
+    layer = EpisodeDropout(0.3, 4, mounted(24))
+    x = torch.full((24, 20, 256), 2.0)
+    dropped = layer(x)
+    torch.testing.assert_close(torch.unique(dropped), torch.tensor([0.0, 2 / 0.7]))
+    assert float(dropped.mean()) == pytest.approx(2.0, abs=0.02)
+    flat = EpisodeDropout(0.3, 4, mounted(24))(torch.full((24, 4096), 2.0))
+    assert float(flat.mean()) == pytest.approx(2.0, abs=0.03)
+
+
+def test_gradients_pass_where_values_pass() -> None:
+    x = torch.ones(6, 5, 8, requires_grad=True)
+    out = EpisodeDropout(0.5, 1, mounted(6))(x)
+    out.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, out.detach())
+    assert set(x.grad.flatten().tolist()) == {0.0, 2.0}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_type_stays(dtype: torch.dtype) -> None:
+    assert EpisodeDropout(0.5, 1, mounted(6))(torch.ones(6, 5, 8, dtype=dtype)).dtype == dtype
+
+
+def test_nothing_is_dropped_without_keys_in_attention_or_in_what_no_text_owns() -> None:
+    for x in (torch.ones(6, 2, 4, 4), torch.ones(1, 4, 8)):
+        assert EpisodeDropout(0.9, 1, mounted(6))(x) is x
+    x = torch.ones(6, 4, 8)
+    assert EpisodeDropout(0.9, 1, mounted(6, None))(x) is x
+    assert EpisodeDropout(0.0, 1, mounted(6))(x) is x
+    assert EpisodeDropout(0.9, 1, mounted(6))(x) is not x
