@@ -38,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--results", type=Path, default=RESULTS, help="folder for results (default: results)")
     demo.add_argument("--episodes", type=int, help="training episodes")
     demo.add_argument("--seeds", type=int, help="paired seeds of the comparison")
+    demo.add_argument(
+        "--finetune", action="store_true", help="compare by fine-tuning the transformer in every round"
+    )
 
     for name, about in (
         ("train", "train a policy"),
@@ -112,7 +115,7 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
     if known.command == "demo":
         from react_rl.experiments.demo import run_demo
 
-        return run_demo(known.results, known.episodes, known.seeds)
+        return run_demo(known.results, known.episodes, known.seeds, known.finetune)
     if known.command == "train":
         return _train(known, overrides)
     if known.command == "compare":
@@ -184,7 +187,7 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
         )
         return 0
     with run_progress() as report:
-        outcome = run_comparison(config, known.results, report)
+        outcome = run_comparison(config, known.results, report, tell=report.tell)
     console.print(
         f"{outcome.played} runs played, {outcome.kept} kept from before, {len(outcome.failures)} failed.",
         highlight=False,

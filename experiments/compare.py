@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +15,10 @@ import joblib
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from react_rl import __version__
+from react_rl.acquisition.registry import needs_surprisal
 from react_rl.data.corpus import Corpus
 from react_rl.encoders.transformer import TextEncoder, resolve_device
 from react_rl.errors import ReActError, suggestion
@@ -25,6 +28,7 @@ from react_rl.experiments.episodes import play
 from react_rl.experiments.results import SCHEMA, ResultFolder, RunId, circumstances
 from react_rl.experiments.strategies import identity, label, resolve
 from react_rl.files import canonical_json, digest
+from react_rl.simulation.checkpoint import Checkpoint
 from react_rl.simulation.encoded import EncodedCorpus
 
 BLOCK: Final = 32
@@ -126,6 +130,7 @@ def run_comparison(
     results: Path,
     report: Callable[[int, int], None] | None = None,
     progress: bool = True,
+    tell: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Run what is missing of a comparison.
 
@@ -134,12 +139,14 @@ def run_comparison(
         results: Folder that holds the folders of all comparisons.
         report: Called with finished and all runs, first before anything is played.
         progress: Show the encoder's progress.
+        tell: Told after each round of fine-tuning what is going on, where one process plays everything.
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
     """
     check_strategies(config)
-    corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode)
+    surprisal = needs_surprisal(config.strategies)
+    corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode, surprisal)
     for corpus in corpora:
         if corpus.corpus.ids("test").size == 0:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
@@ -155,7 +162,7 @@ def run_comparison(
     around = circumstances(str(resolve_device(config.device)))
     named = {label(strategy): strategy for strategy in config.strategies}
     by_name = {corpus.name: corpus for corpus in corpora}
-    for block, written, reason in _play_all(todo, config, folder, named, by_name, around):
+    for block, written, reason in _play_all(todo, config, folder, named, by_name, around, tell):
         if reason is not None:
             failures += [
                 {"corpus": run.corpus, "strategy": run.strategy, "seed": str(run.seed), "reason": reason}
@@ -166,6 +173,8 @@ def run_comparison(
         if report is not None:
             report(done, len(runs))
     folder.write_failures(failures)
+    with suppress(OSError):  # absent, or holding checkpoints of blocks that are not finished
+        folder.progress.rmdir()
     return Outcome(folder, runs, done - kept, kept, failures)
 
 
@@ -180,6 +189,8 @@ class _Task:
     corpus: Corpus
     embeddings: npt.NDArray[np.float32]
     density: npt.NDArray[np.float32]
+    surprisal: npt.NDArray[np.float32] | None
+    device: str
     around: dict[str, Any]
 
 
@@ -190,12 +201,14 @@ def _play_all(
     named: dict[str, str],
     corpora: dict[str, EncodedCorpus],
     around: dict[str, Any],
+    tell: Callable[[str], None] | None,
 ) -> Iterator[tuple[Block, int, str | None]]:
-    device = resolve_device(config.device)
-    jobs = config.jobs or (1 if device.type == "cuda" else joblib.cpu_count())
+    devices = devices_of(config.device)
+    jobs = config.jobs or (joblib.cpu_count() if devices == ["cpu"] else len(devices))
     jobs = max(min(jobs, len(todo)), 1)
-    tasks = (
-        _Task(
+
+    def task(block: Block, device: str) -> _Task:
+        return _Task(
             block,
             config,
             folder.folder,
@@ -203,30 +216,70 @@ def _play_all(
             corpora[block.corpus].corpus,
             corpora[block.corpus].embeddings.cpu().numpy(),
             corpora[block.corpus].density.cpu().numpy(),
+            _to_numpy(corpora[block.corpus].surprisal),
+            device,
             around,
         )
-        for block in todo
-    )
+
     if jobs == 1:
         # In this process the encoded corpora are at hand, on the GPU if there is one.
-        for task in tasks:
-            yield _play_block(task, corpora[task.block.corpus])
+        for block in todo:
+            encoded = corpora[block.corpus]
+            yield _play_block(task(block, str(encoded.device)), encoded, tell)
         return
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
-    yield from parallel(joblib.delayed(_play_block)(task) for task in tasks)
+    for wave in waves(todo, devices, jobs):
+        yield from parallel(joblib.delayed(_play_block)(task(block, device)) for block, device in wave)
 
 
-def _play_block(task: _Task, corpus: EncodedCorpus | None = None) -> tuple[Block, int, str | None]:
+def devices_of(name: str) -> list[str]:
+    """Devices that share the blocks: all GPUs where ``name`` is auto or cuda and there are several.
+
+    Raises:
+        ReActError: There is no such device.
+    """
+    device = resolve_device(name)
+    count = torch.cuda.device_count() if str(device) == "cuda" else 0
+    return [f"cuda:{index}" for index in range(count)] if count > 1 else [str(device)]
+
+
+def waves(todo: Sequence[Block], devices: Sequence[str], jobs: int) -> list[list[tuple[Block, str]]]:
+    """Deal blocks to the devices in turn, in waves of what may run side by side.
+
+    On several devices a wave ends before the next begins, so that a block never shares its device with one
+    of the next wave, whichever worker is free. Blocks take about equally long, so little time is lost.
+    """
+    dealt = list(zip(todo, itertools.cycle(devices), strict=False))
+    size = jobs if len(devices) > 1 else len(dealt)
+    return [dealt[start : start + size] for start in range(0, len(dealt), size)]
+
+
+def _to_numpy(array: Tensor | None) -> npt.NDArray[np.float32] | None:
+    return None if array is None else array.cpu().numpy()
+
+
+def _play_block(
+    task: _Task, corpus: EncodedCorpus | None = None, tell: Callable[[str], None] | None = None
+) -> tuple[Block, int, str | None]:
     """Play a block and write the run files that are missing; also the entry point of a worker process."""
     block, config, folder = task.block, task.config, ResultFolder(task.folder)
+    checkpoint = _checkpoint(block, folder) if config.learner.kind == "finetune" else None
+
+    def after_round(spent: float) -> None:
+        if tell is not None:
+            tell(f"{block.strategy} on {block.corpus}: {spent:g} of {config.episode.budget:g} spent")
+
     try:
         with _one_thread():
             encoded = corpus or EncodedCorpus(
                 task.corpus,
-                torch.from_numpy(np.array(task.embeddings)),
-                torch.from_numpy(np.array(task.density)),
-                torch.from_numpy(task.corpus.targets.copy()),
-                torch.from_numpy(task.corpus.cost.copy()),
+                torch.from_numpy(np.array(task.embeddings)).to(task.device),
+                torch.from_numpy(np.array(task.density)).to(task.device),
+                torch.from_numpy(task.corpus.targets.copy()).to(task.device),
+                torch.from_numpy(task.corpus.cost.copy()).to(task.device),
+                None
+                if task.surprisal is None
+                else torch.from_numpy(np.array(task.surprisal)).to(task.device),
             )
             played = play(
                 encoded,
@@ -237,6 +290,8 @@ def _play_block(task: _Task, corpus: EncodedCorpus | None = None) -> tuple[Block
                 config.test_size,
                 config.learner.settings(),
                 config.stopping,
+                checkpoint,
+                after_round if checkpoint is not None else None,
             )
     except Exception as error:  # a failed block is reported with its reason and must not end the others
         return block, 0, f"{type(error).__name__}: {error}"
@@ -247,6 +302,7 @@ def _play_block(task: _Task, corpus: EncodedCorpus | None = None) -> tuple[Block
             continue
         own = task.around | {
             "key": run.key,
+            "device": task.device,
             "process": os.getpid(),
             "threads": 1,
             "runs_in_lockstep": share,
@@ -255,7 +311,15 @@ def _play_block(task: _Task, corpus: EncodedCorpus | None = None) -> tuple[Block
         }
         folder.write_run(run, {"schema": SCHEMA} | asdict(run) | result, own)
         written += 1
+    if checkpoint is not None:
+        checkpoint.remove()
     return block, written, None
+
+
+def _checkpoint(block: Block, folder: ResultFolder) -> Checkpoint:
+    """Where a block is kept while it is played; a run's key holds all that determines its result."""
+    key = digest(*(run.key for run in block.runs))
+    return Checkpoint(folder.progress / f"{key[:16]}.safetensors", key)
 
 
 @contextmanager

@@ -46,6 +46,8 @@ class CorpusConfig(_Frozen):
     """Column of the labels (files and hub)."""
     splits: str | None = None
     """Column that names the split of each row (files)."""
+    confidence: str | None = None
+    """Column of the annotators' agreement, 0 to 1, for episode.label_noise crowd (files)."""
     cost: str = "uniform"
     """Cost of a label: uniform, words, tokens, or column:NAME."""
     half: Literal["first", "second"] | None = None
@@ -186,7 +188,7 @@ class CompareConfig(_Frozen):
     device: str = "auto"
     """auto, cpu or cuda."""
     jobs: int | None = Field(default=None, ge=1)
-    """Worker processes; None takes one for each core (one on a GPU)."""
+    """Worker processes; None takes one for each core, or one for each GPU."""
 
     @model_validator(mode="after")
     def _check(self) -> CompareConfig:

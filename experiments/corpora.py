@@ -1,4 +1,4 @@
-"""From corpus configs to encoded corpora: load, price, halve, encode."""
+"""From corpus configs to encoded corpora: load, price, halve, thin, encode."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from react_rl.data.corpus import Corpus
 from react_rl.data.costs import apply_cost
+from react_rl.data.imbalance import imbalanced
 from react_rl.data.registry import CORPORA, HUB_PREFIX, load_corpus
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.transformer import TextEncoder, resolve_device
@@ -43,6 +44,8 @@ def load(config: CorpusConfig, encoder: TextEncoder | None = None) -> Corpus:
             if config.corpus.startswith(HUB_PREFIX):
                 raise ReActError("A hub corpus has its own splits; leave 'splits' out.")
             options["splits"] = config.splits
+        if config.confidence is not None:
+            options["confidence"] = config.confidence
         if config.cost.startswith(COLUMN):
             options["cost"] = config.cost.removeprefix(COLUMN)
     elif config.cost.startswith(COLUMN):
@@ -59,6 +62,8 @@ def load(config: CorpusConfig, encoder: TextEncoder | None = None) -> Corpus:
         corpus = apply_cost(corpus, config.cost)
     if config.half is not None:
         corpus = corpus.half(config.half)
+    if config.imbalance is not None:
+        corpus = imbalanced(corpus, config.imbalance)
     return corpus if config.name is None else replace(corpus, name=config.name)
 
 
@@ -68,6 +73,7 @@ def prepare(
     device: str,
     progress: bool = True,
     episode: EpisodeOptions | None = None,
+    surprisal: bool = False,
 ) -> list[EncodedCorpus]:
     """Load and encode corpora; embeddings come from the cache where they are in it.
 
@@ -77,6 +83,7 @@ def prepare(
         device: Where to encode, and where the embeddings go.
         progress: Show the encoder's progress.
         episode: Episodes that must fit every corpus; checked before anything is encoded.
+        surprisal: Compute surprisal vectors too (see ``acquisition.registry.needs_surprisal``).
 
     Raises:
         ReActError: A corpus or the encoder cannot be had, two corpora share a name, or the episodes do
@@ -92,4 +99,4 @@ def prepare(
     if episode is not None:
         for corpus in corpora:
             check_fit(corpus, episode)
-    return [encode(corpus, texts, cache, place, progress=progress) for corpus in corpora]
+    return [encode(corpus, texts, cache, place, progress=progress, surprisal=surprisal) for corpus in corpora]

@@ -14,11 +14,15 @@ from react_rl.experiments.strategies import resolve
 from react_rl.experiments.train import run_training
 
 
-def run_demo(results: Path, episodes: int | None = None, seeds: int | None = None) -> int:
+def run_demo(
+    results: Path, episodes: int | None = None, seeds: int | None = None, finetune: bool = False
+) -> int:
     """Train, compare, draw; returns the exit status.
 
     Args:
-        results: Folder for results; the demo writes below ``demo``.
+        results: Folder for results; the demo writes below ``demo`` (and ``demo-finetune``).
+        finetune: Compare on the learner that fine-tunes the transformer; the policy is trained on the
+            frozen encoder all the same.
         episodes: Training episodes, if not those of the packaged config.
         seeds: Paired seeds, if not those of the packaged config.
     """
@@ -26,13 +30,14 @@ def run_demo(results: Path, episodes: int | None = None, seeds: int | None = Non
     trained_with = [] if episodes is None else ["--agent.episodes", str(episodes)]
     compared_with = [] if seeds is None else ["--seeds", str(seeds)]
     training = load_config(TrainConfig, "demo-train", trained_with)
-    comparison = load_config(CompareConfig, "demo-compare", compared_with)
+    comparison = load_config(CompareConfig, "demo-finetune" if finetune else "demo-compare", compared_with)
     for strategy in comparison.strategies:
         resolve(strategy)
     aside.print("1/2 Training a policy on the first half of the rows (the first run encodes the texts).")
     with training_progress() as report:
         trained = run_training(training, results, report)
-    aside.print("2/2 Comparing it with fixed strategies on the second half.")
+    how = "by fine-tuning the transformer in every round " if finetune else ""
+    aside.print(f"2/2 Comparing it with fixed strategies {how}on the second half.")
     comparison = comparison.model_copy(update={"strategies": (str(trained.folder), *comparison.strategies)})
     with run_progress() as count:
         outcome = run_comparison(comparison, results, count)

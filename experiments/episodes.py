@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from react_rl.acquisition.bandit import courses_of, restore_courses
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.references import LooksAtLabels
 from react_rl.acquisition.stopping import StoppingRule, StoppingSettings, make_stopping
@@ -19,6 +20,8 @@ from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
 from react_rl.learners.build import LearnerSettings
 from react_rl.metrics.classification import METRICS
+from react_rl.seeding import Streams
+from react_rl.simulation.checkpoint import Checkpoint, Notes
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
@@ -85,6 +88,8 @@ def play(
     test_size: int | None = None,
     learner: LearnerSettings | None = None,
     stopping: StoppingSettings | None = None,
+    checkpoint: Checkpoint | None = None,
+    report: Callable[[float], None] | None = None,
 ) -> Played:
     """Play one episode for each seed, in lockstep.
 
@@ -97,6 +102,8 @@ def play(
         test_size: Most test rows.
         learner: Settings of the learner; None is the softmax regression as it comes.
         stopping: Rule that ends an episode before its budget does.
+        checkpoint: Where to go on from, and what to write after each round; the caller removes it.
+        report: Told after each round what the episodes have spent so far, in cost units, on average.
 
     Raises:
         ReActError: The episodes do not fit the corpus.
@@ -106,66 +113,129 @@ def play(
     rule = make_stopping(stopping, rising) if stopping is not None else None
     if isinstance(strategy, LooksAtLabels):
         strategy = strategy.bind(engine)
-    test = TestSplit(corpus, test_size)
-    started = time.perf_counter()
-    engine.reset([episode_streams(seed, corpus.name) for seed in seeds], None, [0] * len(seeds))
-    training, selection = time.perf_counter() - started, 0.0
-    records: list[dict[str, Any]] = [
-        {
-            "cost": [],
-            "labels": [],
-            "dev": {name: [] for name in metrics},
-            "test": {name: [] for name in metrics},
-            "initial": engine.draw_of(e).initial.tolist(),
-            "batches": [],
-        }
-        for e in range(len(seeds))
-    ]
-    _note(records, engine, test, metrics, np.ones(len(seeds), dtype=np.bool_))
-    _stop_by_rule(engine, rule)
+    block = _Block(engine, strategy, rule, TestSplit(corpus, test_size), checkpoint)
+    block.begin([episode_streams(seed, corpus.name) for seed in seeds])
     while not engine.finished.all():
+        block.play_round()
+        if report is not None:
+            report(float(engine.spent.mean()))
+    return Played(block.records, block.selection, block.training)
+
+
+class _Block:
+    """Episodes in lockstep, and what was noted of them.
+
+    Args:
+        engine: Their engine.
+        strategy: What chooses.
+        rule: What ends episodes early.
+        test: Where to measure besides dev.
+        checkpoint: Where to keep all this.
+    """
+
+    def __init__(
+        self,
+        engine: LabelingEngine,
+        strategy: QueryStrategy,
+        rule: StoppingRule | None,
+        test: TestSplit,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._engine = engine
+        self._strategy = strategy
+        self._rule = rule
+        self._test = test
+        self._checkpoint = checkpoint
+        self.records: list[dict[str, Any]] = []
+        self.selection = 0.0
+        self.training = 0.0
+
+    def begin(self, streams: Sequence[Streams]) -> None:
+        """Draw the episodes and train their first models, or go on from the checkpoint. Mutates."""
+        if self._restored(streams):
+            return
+        engine = self._engine
+        started = time.perf_counter()
+        engine.reset(streams, None, [0] * len(streams))
+        self.training = time.perf_counter() - started
+        self.records = [
+            {
+                "cost": [],
+                "labels": [],
+                "dev": {name: [] for name in engine.metrics},
+                "test": {name: [] for name in engine.metrics},
+                "initial": engine.draw_of(e).initial.tolist(),
+                "batches": [],
+            }
+            for e in range(engine.n_episodes)
+        ]
+        self._note(np.ones(engine.n_episodes, dtype=np.bool_))
+        self._stop_by_rule()
+        self._keep()
+
+    def play_round(self) -> None:
+        """Choose, buy, train and measure. Mutates."""
+        engine, strategy, records = self._engine, self._strategy, self.records
         running = ~engine.finished
         started = time.perf_counter()
         with torch.inference_mode():
             weights = strategy.weights(engine.view) if isinstance(strategy, LearnedStrategy) else None
-            ids = strategy.select(engine.view, options.batch_size)
+            ids = strategy.select(engine.view, engine.options.batch_size)
         chosen = time.perf_counter()
         round_ = engine.step(ids)
         # A strategy that asks for nothing has stopped.
         engine.stop((ids < 0).all(1).cpu().numpy())
-        _stop_by_rule(engine, rule)
-        selection += chosen - started
-        training += time.perf_counter() - chosen
+        self._stop_by_rule()
+        self.selection += chosen - started
+        self.training += time.perf_counter() - chosen
         for e in np.flatnonzero(running):
-            if int(e) in engine.learner.failures:
-                records[e]["failed"] = engine.learner.failures[int(e)]
             records[e]["batches"].append([int(i) for i in round_.ids[e] if i >= 0])
             if weights is not None and isinstance(strategy, LearnedStrategy):
                 records[e]["features"] = list(strategy.features)
                 rounded = [round(float(w), _DIGITS) for w in weights[e]]
                 records[e].setdefault("weights", []).append(rounded)
-        _note(records, engine, test, metrics, running)
-    return Played(records, selection, training)
+        self._note(running)
+        self._keep()
 
+    @torch.inference_mode()
+    def _stop_by_rule(self) -> None:
+        if self._rule is not None:
+            self._engine.stop(self._rule.update(self._engine.view))
 
-@torch.inference_mode()
-def _stop_by_rule(engine: LabelingEngine, rule: StoppingRule | None) -> None:
-    if rule is not None:
-        engine.stop(rule.update(engine.view))
+    def _note(self, running: npt.NDArray[np.bool_]) -> None:
+        engine = self._engine
+        measured = self._test.measure(engine, engine.metrics)
+        for e in np.flatnonzero(running):
+            record = self.records[e]
+            if int(e) in engine.learner.failures:
+                record["failed"] = engine.learner.failures[int(e)]
+            record["cost"].append(round(float(engine.spent[e]), _DIGITS))
+            record["labels"].append(int(engine.labels[e]))
+            for name in engine.metrics:
+                record["dev"][name].append(round(float(engine.current[name][e]), _DIGITS))
+                record["test"][name].append(round(float(measured[name][e]), _DIGITS))
 
+    def _keep(self) -> None:
+        if self._checkpoint is None:
+            return
+        values = {
+            "records": self.records,
+            "selection": self.selection,
+            "training": self.training,
+            "bandits": [courses_of(streams) for streams in self._engine.streams],
+        }
+        self._checkpoint.save(self._engine, Notes(values, self._rule.memory if self._rule else {}))
 
-def _note(
-    records: list[dict[str, Any]],
-    engine: LabelingEngine,
-    test: TestSplit,
-    metrics: Sequence[str],
-    running: npt.NDArray[np.bool_],
-) -> None:
-    measured = test.measure(engine, metrics)
-    for e in np.flatnonzero(running):
-        record = records[e]
-        record["cost"].append(round(float(engine.spent[e]), _DIGITS))
-        record["labels"].append(int(engine.labels[e]))
-        for name in metrics:
-            record["dev"][name].append(round(float(engine.current[name][e]), _DIGITS))
-            record["test"][name].append(round(float(measured[name][e]), _DIGITS))
+    def _restored(self, streams: Sequence[Streams]) -> bool:
+        notes = None
+        if self._checkpoint is not None:
+            notes = self._checkpoint.restore(self._engine, streams, [0] * len(streams))
+        if notes is None:
+            return False
+        self.records = notes.values["records"]
+        self.selection, self.training = notes.values["selection"], notes.values["training"]
+        if self._rule is not None:
+            self._rule.memory.update(notes.arrays)
+        for one, told in zip(streams, notes.values["bandits"], strict=True):
+            restore_courses(one, told)
+        return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ STYLE: Final[dict[Any, Any]] = {
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#7F5F00")
 DASHES: Final = ("-", "--", "-.", ":")
 _LEARNED: Final = "#000000"
+_WEIGHT: Final = "weight:"
 METRIC_NAMES: Final = {"accuracy": "accuracy", "macro_f1": "macro F1", "log_loss": "log-loss (nats)"}
 _GRID_POINTS: Final = 65
 
@@ -154,27 +155,48 @@ def area_figure(results: Results, table: pd.DataFrame) -> Figure:
     return figure
 
 
+def weight_looks(results: Results) -> dict[str, dict[str, object]]:
+    """Line colour and style of each feature that a weigh-scores policy weighs."""
+    names = [c.removeprefix(_WEIGHT) for c in results.curves.columns if c.startswith(_WEIGHT)]
+    return {
+        name: {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
+        for i, name in enumerate(names)
+    }
+
+
+def weighing(results: Results) -> list[tuple[str, str]]:
+    """Corpora and weigh-scores policies that have weights, in the order of the comparison."""
+    columns = [c for c in results.curves.columns if c.startswith(_WEIGHT)]
+    there = results.curves.dropna(subset=columns, how="all") if columns else results.curves[:0]
+    found = set(zip(there["corpus"], there["strategy"], strict=True))
+    return [(c, s) for c in results.corpora for s in results.strategies if (c, s) in found]
+
+
+def draw_weights(ax: Axes, runs: pd.DataFrame, looks: Mapping[str, Mapping[str, object]]) -> None:
+    """Draw feature weights by cost: mean over the runs, and a band of one standard deviation."""
+    for name, look in looks.items():
+        column = f"{_WEIGHT}{name}"
+        by_round = (
+            runs.dropna(subset=[column])
+            .groupby("round")
+            .agg(cost=("cost", "mean"), mean=(column, "mean"), std=(column, "std"))
+        )
+        x, mean = by_round["cost"].to_numpy(float), by_round["mean"].to_numpy(float)
+        spread = by_round["std"].fillna(0.0).to_numpy(float)
+        ax.plot(x, mean, label=name, **look)  # type: ignore[arg-type]
+        ax.fill_between(x, mean - spread, mean + spread, color=str(look["color"]), alpha=0.12, linewidth=0)
+    ax.axhline(0.0, color="#666666", linewidth=0.8)
+
+
 def policy_weights(results: Results) -> Figure | None:
     """Feature weights of the weigh-scores policies over the budget; None where there are none."""
-    columns = [c for c in results.curves.columns if c.startswith("weight:")]
-    if not columns:
+    looks, panels = weight_looks(results), weighing(results)
+    if not panels:
         return None
-    weighed = results.curves.dropna(subset=columns, how="all")
-    panels = [(c, s) for c in results.corpora for s in results.strategies]
-    panels = [(c, s) for c, s in panels if ((weighed["corpus"] == c) & (weighed["strategy"] == s)).any()]
     figure, axes = _grid(len(panels), 4.4, 3.2)
     for ax, (corpus, strategy) in zip(axes, panels, strict=True):
-        own = weighed[(weighed["corpus"] == corpus) & (weighed["strategy"] == strategy)]
-        for i, column in enumerate(columns):
-            by_round = own.groupby("round").agg(
-                cost=("cost", "mean"), mean=(column, "mean"), std=(column, "std")
-            )
-            look = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
-            x, mean = by_round["cost"].to_numpy(float), by_round["mean"].to_numpy(float)
-            spread = by_round["std"].fillna(0.0).to_numpy(float)
-            ax.plot(x, mean, label=column.removeprefix("weight:"), **look)  # type: ignore[arg-type]
-            ax.fill_between(x, mean - spread, mean + spread, color=look["color"], alpha=0.12, linewidth=0)
-        ax.axhline(0.0, color="#666666", linewidth=0.8)
+        own = results.curves[(results.curves["corpus"] == corpus) & (results.curves["strategy"] == strategy)]
+        draw_weights(ax, own, looks)
         ax.set_title(f"{strategy} on {corpus}")
         ax.set_xlabel("cost spent (cost units) after the initial labels")
         ax.set_ylabel("weight of the standardised feature")

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from react_rl.experiments.figures import METRIC_NAMES, STYLE, looks_of
+from react_rl.experiments.figures import METRIC_NAMES, STYLE, draw_weights, looks_of
 from react_rl.experiments.report_numbers import Aggregates
 from react_rl.experiments.summary import ALL_CORPORA
 
@@ -47,16 +47,21 @@ def highlighted(table: pd.DataFrame, strategies: Sequence[str], reference: str, 
 def key_of(strategies: Sequence[str], shown: Sequence[str]) -> list[tuple[str, str, str, float]]:
     """Legend entries: name, colour, SVG dash pattern, width."""
     looks = looks_of(strategies)
-    entries = [
-        (
-            s,
-            str(looks[s]["color"]),
-            _DASH_ARRAYS[str(looks[s]["linestyle"])],
-            float(str(looks[s]["linewidth"])),
-        )
-        for s in shown
-    ]
+    entries = key_entries({s: looks[s] for s in shown})
     return entries if len(shown) == len(strategies) else [*entries, (_OTHERS, _GREY, "none", 1.0)]
+
+
+def key_entries(looks: Mapping[str, Mapping[str, object]]) -> list[tuple[str, str, str, float]]:
+    """Legend entries of lines by name: name, colour, SVG dash pattern, width."""
+    return [
+        (
+            name,
+            str(look["color"]),
+            _DASH_ARRAYS[str(look["linestyle"])],
+            float(str(look.get("linewidth", 1.5))),
+        )
+        for name, look in looks.items()
+    ]
 
 
 def _panel(width: float = 4.3, height: float = 3.1) -> tuple[Figure, Axes]:
@@ -83,6 +88,8 @@ def _name_line(ax: Axes, height: float, name: str) -> None:
         ha="right",
         va="top",
         fontsize=8,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
+        zorder=6,
     )
 
 
@@ -195,6 +202,27 @@ def balance_panel(
         ax.set_title(corpus)
         ax.set_xlabel("labelled rows")
         ax.set_ylabel("evenness of classes")
+        ax.margins(x=0.0)
+        return figure
+
+
+def weights_panel(
+    curves: pd.DataFrame, corpus: str, strategy: str, looks: Mapping[str, Mapping[str, object]]
+) -> Figure:
+    """Feature weights of a policy over the budget, mean over seeds with a band of one standard deviation.
+
+    Args:
+        curves: Curves of all runs.
+        corpus: Name of the corpus.
+        strategy: Name of the policy.
+        looks: Line style of each feature.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, ax = _panel()
+        draw_weights(ax, curves[(curves["corpus"] == corpus) & (curves["strategy"] == strategy)], looks)
+        ax.set_title(f"{strategy} on {corpus}")
+        ax.set_xlabel("cost spent (cost units)")
+        ax.set_ylabel("weight of the feature")
         ax.margins(x=0.0)
         return figure
 

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from react_rl.experiments.figures import STYLE, looks_of
 from react_rl.experiments.report_diagnostics import PoolMap, Purchases
@@ -23,6 +25,9 @@ Floats = npt.NDArray[np.float64]
 
 _TONES: Final = 48
 """Tones of a colour scale; from 49 on matplotlib puts pixels into the SVG."""
+MOST_DOTS: Final = 800
+"""Rows of a pool that a map draws at most."""
+
 _Box = tuple[float, float, float, float]
 
 _MOST_NUMBERED: Final = 16
@@ -134,6 +139,9 @@ def pareto_figure(
         ax.plot(x[front], y[front], color="#777777", linewidth=1.0, zorder=1)
         if logarithmic:
             ax.set_xscale("log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         for i, strategy in enumerate(rows["strategy"]):
             marker, colour = ("D" if i in front else "o"), str(looks[strategy]["color"])
             ax.plot([x[i]], [y[i]], marker=marker, markersize=6, color=colour, linestyle="none")
@@ -189,33 +197,52 @@ def _shared(a: _Box, b: _Box) -> float:
     return wide * high if wide > 0 and high > 0 else 0.0
 
 
-def map_figure(pool: PoolMap, run: Purchases) -> Figure:
-    """One strategy's picks on the map of the pool: small grey pool, crosses initial, colours rounds."""
+def round_colours(rounds: int) -> list[str]:
+    """Colours of the rounds on a map, from yellow to dark blue in even steps of lightness."""
+    palette = matplotlib.colormaps["cividis_r"]
+    return [to_hex(palette(r / max(rounds - 1, 1))) for r in range(rounds)]
+
+
+def map_figure(pool: PoolMap, run: Purchases, colours: Sequence[str]) -> Figure:
+    """One strategy's picks on the map of the pool: small grey pool, crosses initial, colours rounds.
+
+    Args:
+        pool: The map.
+        run: A run on this pool.
+        colours: One for each round.
+    """
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(3.4, 3.3), layout="constrained")
+        figure = Figure(figsize=(3.4, 2.9), layout="constrained")
         ax = figure.add_subplot()
-        where = {int(row): pool.position[i] for i, row in enumerate(pool.ids)}
-        ax.plot(*pool.position.T, marker=".", markersize=3, color="#C4C9CE", linestyle="none", zorder=1)
-        first = np.array([where[row] for row in run.initial])
+        # Evenly spaced row ids stand for the whole where a large pool would fill the page.
+        drawn = pool.position[:: -(-len(pool.ids) // MOST_DOTS)]
+        # One path of lines without length, whose round ends are dots: a third of the size of markers.
+        dots = Path(np.repeat(drawn, 2, axis=0), [Path.MOVETO, Path.LINETO] * len(drawn))
+        dots.should_simplify = False
+        ax.add_patch(
+            PathPatch(dots, fill=False, edgecolor="#C4C9CE", linewidth=2.4, capstyle="round", zorder=1)
+        )
+        where = {int(row): i for i, row in enumerate(pool.ids)}
+        first = pool.position[[where[row] for row in run.initial]]
         ax.plot(*first.T, marker="x", markersize=4.5, color="black", linestyle="none", zorder=2)
-        rounds = max(len(run.batches), 1)
-        # From yellow to dark blue in even steps of lightness; the outline keeps the light ones visible.
-        palette = matplotlib.colormaps["cividis_r"].resampled(_TONES)
-        norm = Normalize(1, max(rounds, 2))
-        for r, batch in enumerate(run.batches, start=1):
-            if batch:
-                own = np.array([where[row] for row in batch])
-                ax.plot(
-                    *own.T, marker="o", markersize=4.6, color=palette(norm(r)), markeredgecolor="#333333",
-                    markeredgewidth=0.4, linestyle="none", zorder=3,
-                )  # fmt: skip
+        bought = [(where[row], colours[r]) for r, batch in enumerate(run.batches) for row in batch]
+        if bought:
+            picked = pool.position[[place for place, _ in bought]]
+            # The outline keeps the light ones visible.
+            ax.scatter(
+                picked[:, 0],
+                picked[:, 1],
+                s=21,
+                c=[colour for _, colour in bought],
+                edgecolors="#333333",
+                linewidths=0.4,
+                zorder=3,
+            )
+        low, high = pool.position.min(axis=0), pool.position.max(axis=0)
+        ax.set_xlim(low[0] - 0.04 * (high - low)[0], high[0] + 0.04 * (high - low)[0])
+        ax.set_ylim(low[1] - 0.04 * (high - low)[1], high[1] + 0.04 * (high - low)[1])
         ax.set_xticks([])
         ax.set_yticks([])
         ax.spines[:].set_visible(False)
         ax.set_title(run.strategy)
-        mappable = matplotlib.cm.ScalarMappable(norm, palette)
-        bar = figure.colorbar(mappable, ax=ax, orientation="horizontal", shrink=0.7, aspect=28, pad=0.02)
-        bar.locator = MaxNLocator(5, integer=True)
-        bar.update_ticks()
-        bar.set_label("round", fontsize=8)
         return figure

@@ -11,14 +11,21 @@ import gymnasium
 from rich.markup import escape
 from rich.table import Table
 
+from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import STRATEGIES
 from react_rl.agents.folder import find_policies
 from react_rl.data.registry import describe_corpora
 from react_rl.encoders.cache import ArrayCache, default_folder
 from react_rl.envs.actions import ACTION_SPACES
 from react_rl.envs.observations import OBSERVATIONS
+from react_rl.experiments.about import about
 from react_rl.experiments.config import packaged_configs
 from react_rl.experiments.screen import console
+
+_COSTS: Final = (
+    "Costs: P pool rows, C classes, D dimensions, L labelled rows, n rows of the batch, M members. "
+    "References show what choosing could gain; they are no strategies for use, and no upper bounds."
+)
 
 
 def _table(*columns: str) -> Table:
@@ -38,11 +45,25 @@ def show_corpora(_: Path) -> None:
 
 
 def show_strategies(_: Path) -> None:
-    """Query strategies with family and source."""
-    table = _table("strategy", "family", "cost of a batch", "what it takes", "source")
-    for name, entry in STRATEGIES.items():
-        table.add_row(name, entry.family, entry.cost, entry.summary, entry.source)
+    """Query strategies by family with cost and source, then the references that look at labels."""
+    families: dict[str, list[str]] = {}
+    for name in (*STRATEGIES, *REFERENCES):
+        families.setdefault(about(name).family, []).append(name)
+    table = Table(box=None, pad_edge=False)
+    # A family is a line of its own, so that the rest fits 80 columns.
+    table.add_column("strategy", no_wrap=True)
+    table.add_column("cost of a batch", max_width=20)
+    table.add_column("what it takes (source)")
+    for family, names in families.items():
+        heading, *remarks = family.split(", ")
+        table.add_row(f"[bold]{escape(heading)}[/bold]", "", f"[bold]{escape(', '.join(remarks))}[/bold]")
+        for name in names:
+            said = about(name)
+            source = f" [dim]({escape(said.source)})[/dim]" if said.source != "-" else ""
+            table.add_row(f"  {escape(name)}", escape(said.cost), escape(said.summary) + source)
+        table.add_row()
     console.print(table)
+    console.print(_COSTS, soft_wrap=False, highlight=False)
 
 
 def show_envs(_: Path) -> None:

@@ -10,8 +10,10 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
-from react_rl.acquisition.registry import STRATEGIES
+from react_rl.acquisition.references import REFERENCES
+from react_rl.acquisition.registry import is_strategy
 from react_rl.errors import ReActError
+from react_rl.experiments.about import about
 from react_rl.experiments.config import CompareConfig
 from react_rl.experiments.figures import METRIC_NAMES
 from react_rl.experiments.figures_curves import highlighted
@@ -29,6 +31,7 @@ from react_rl.experiments.report_page import (
     paragraph,
     sortable_table,
 )
+from react_rl.experiments.report_policy import policy_section
 from react_rl.experiments.report_sections import (
     aggregate_section,
     cost_section,
@@ -102,6 +105,7 @@ def build_report(folder: Path) -> str:
         ReActError: As in ``write_report``.
     """
     material = gather(folder)
+    policy = policy_section(material)
     sections = [
         _setup_section(material),
         _short_section(material),
@@ -111,6 +115,7 @@ def build_report(folder: Path) -> str:
         ranks_section(material),
         cost_section(material),
         selection_section(material),
+        *([policy] if policy is not None else []),
         _numbers_section(material),
         _machine_section(material.files),
         _reproduce_section(material),
@@ -180,20 +185,16 @@ def _setup_section(material: Material) -> Section:
             "strategies have.",
             "note",
         )
-    about = pd.DataFrame(
-        [
-            (s, STRATEGIES[s].family, STRATEGIES[s].summary, STRATEGIES[s].source)
-            if s in STRATEGIES
-            else (s, "learned", "trained policy", "-")
-            for s in results.strategies
-        ],
+    said = [(s, about(s)) for s in results.strategies]
+    described = pd.DataFrame(
+        [(s, words.family, words.summary, words.source) for s, words in said],
         columns=["strategy", "family", "summary", "source"],
     )
     columns = [
-        Column(key, key.capitalize().replace("Summary", "What it takes"), False) for key in about.columns
+        Column(key, key.capitalize().replace("Summary", "What it takes"), False) for key in described.columns
     ]
     return Section(
-        "setup", "Question and set-up", body + sortable_table("about", "Strategies", about, columns)
+        "setup", "Question and set-up", body + sortable_table("about", "Strategies", described, columns)
     )
 
 
@@ -308,7 +309,7 @@ def _reproduce_section(material: Material) -> Section:
     config = yaml.safe_dump(material.plan, sort_keys=False, allow_unicode=True, width=100)
     parent, folder = material.folder.parent, material.folder
     commands = f"react-rl compare {name}.yaml --results {parent}\nreact-rl report {folder}\n"
-    policies = [s for s in material.plan["strategies"] if s not in STRATEGIES]
+    policies = [s for s in material.plan["strategies"] if not is_strategy(s) and s not in REFERENCES]
     body = paragraph(f"Save the config below as {name}.yaml, then:") + code(commands)
     if policies:
         body += paragraph(

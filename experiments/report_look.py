@@ -17,8 +17,8 @@ p { margin: .5rem 0; overflow-wrap: anywhere; }
 p.lead { font-size: 1.1rem; }
 p.note { color: var(--quiet); border-left: 3px solid var(--line); padding-left: .75rem; }
 a { color: var(--accent); }
-a:focus-visible, button:focus-visible, [tabindex]:focus-visible { outline: 3px solid #b35900;
-  outline-offset: 2px; }
+a:focus-visible, button:focus-visible, select:focus-visible, [tabindex]:focus-visible {
+  outline: 3px solid #b35900; outline-offset: 2px; }
 .skip { position: absolute; left: -999rem; }
 .skip:focus { left: 1rem; top: .5rem; background: #fff; padding: .5rem; }
 .quiet { color: var(--quiet); }
@@ -37,6 +37,12 @@ figcaption { color: var(--quiet); font-size: .9rem; margin-top: .5rem; }
   padding: 0;
   font-size: .9rem; }
 .legend svg { width: 34px; height: 8px; margin-right: .4rem; vertical-align: middle; }
+.scale, .choice { font-size: .9rem; }
+.scale svg { width: 11rem; height: .7rem; margin: 0 .4rem; vertical-align: baseline;
+  border: 1px solid var(--line); }
+.choice label { font-weight: 600; margin-right: .4rem; }
+.choice select { font: inherit; color: inherit; background: #fff; border: 1px solid var(--quiet);
+  border-radius: 4px; padding: .3rem .5rem; min-height: 2.2rem; max-width: 100%; }
 .csv { white-space: nowrap; margin-right: .9rem; display: inline-block; padding: .1rem 0; }
 .csv .quiet { font-size: .85em; }
 .scroll { overflow-x: auto; margin: 1rem 0 .5rem; }
@@ -74,10 +80,11 @@ pre { background: var(--soft); border: 1px solid var(--line); border-radius: 4px
 @media print {
   @page { margin: 14mm; }
   body { max-width: none; padding: 0; font-size: 10pt; }
-  nav, .skip, .csv, th button::after { display: none; }
+  nav, .skip, .csv, .saved, .choice, th button::after { display: none; }
   .panels { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .panels.single { grid-template-columns: minmax(0, 32rem); }
-  figure, tr, dl > div { break-inside: avoid; }
+  .panels.many { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+  figure:not(:has(.many)), .panel, tr, dl > div { break-inside: avoid; }
   h2, h3, caption { break-after: avoid; }
   .scroll, .panel, pre { overflow: visible; max-height: none; }
   pre { white-space: pre-wrap; }
@@ -89,6 +96,13 @@ pre { background: var(--soft); border: 1px solid var(--line); border-radius: 4px
 """
 
 SCRIPT: Final = """
+for (const choice of document.querySelectorAll("[data-choice]")) {
+  const list = choice.querySelector("select"), parts = [...choice.querySelectorAll("[data-part]")];
+  const show = () => parts.forEach((part, i) => { part.hidden = i !== list.selectedIndex; });
+  list.addEventListener("change", show);
+  choice.querySelector(".choice").hidden = false;
+  show();
+}
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   const value = (row, i) => {

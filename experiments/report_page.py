@@ -22,6 +22,8 @@ from react_rl.experiments.figures import STYLE
 from react_rl.experiments.report_look import CSS, SCRIPT
 
 _DIGITS: Final = 6
+_FEW: Final = 4
+"""Drawings of one figure that fit a printed page two abreast."""
 # Text stays text, so that it can be selected, searched and scaled; the fonts are those that a browser has.
 _SVG_STYLE: Final[dict[Any, Any]] = STYLE | {
     "svg.fonttype": "none",
@@ -91,7 +93,7 @@ def inline_svg(picture: Picture, anchor: str) -> str:
     text = text.replace("url(#", f"url(#{anchor}-")
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
     # A hundredth of a point is finer than any screen.
-    text = re.sub(r' (d|points)="([^"]*)"', _shorten, text)
+    text = re.sub(r' (d|points|x|y)="([^"]*)"', _shorten, text)
     text = re.sub(r">\s+<", "><", text)
     box = re.search(r'viewBox="([^"]*)"', text)
     assert box is not None
@@ -138,6 +140,7 @@ def figure_block(
     links: Iterable[str] = (),
     key: str = "",
     broad: bool = False,
+    before_links: str = "",
 ) -> str:
     """One or more drawings side by side, as the window allows, over their caption.
 
@@ -148,15 +151,50 @@ def figure_block(
         links: CSV links, HTML.
         key: Legend, HTML.
         broad: Scroll in narrow windows, since the drawing would shrink beyond reading.
+        before_links: Words before the links, plain text.
     """
-    few = " single" if len(pictures) == 1 else ""
+    few = " single" if len(pictures) == 1 else " many" if len(pictures) > _FEW else ""
     # What scrolls must be reachable by keyboard.
     panel = '<div class="panel" tabindex="0">' if broad else '<div class="panel">'
     drawn = "".join(f"{panel}{inline_svg(one, f'{anchor}-{i}')}</div>" for i, one in enumerate(pictures))
+    saved = " ".join(links)
+    # What can be saved is of no use on paper.
+    saved = f'<span class="saved">{escape(before_links)} {saved}</span>' if saved else ""
     return (
         f'<figure id="{anchor}" aria-labelledby="{anchor}-c"{" class=broad" if broad else ""}>{key}'
         f'<div class="panels{few}">{drawn}</div>'
-        f'<figcaption id="{anchor}-c">{escape(caption)} {" ".join(links)}</figcaption></figure>'
+        f'<figcaption id="{anchor}-c">{escape(caption)} {saved}</figcaption></figure>'
+    )
+
+
+def tone_scale(colours: Sequence[str], first: str, last: str) -> str:
+    """Explain colours that stand for steps: the tones between the names of the first and the last one."""
+    step = 180 / len(colours)
+    tones = "".join(
+        f'<rect x="{i * step:.1f}" width="{step + 0.2:.1f}" height="10" fill="{colour}"/>'
+        for i, colour in enumerate(colours)
+    )
+    drawn = f'<svg viewBox="0 0 180 10" aria-hidden="true" preserveAspectRatio="none">{tones}</svg>'
+    return f'<p class="scale">{escape(first)} {drawn} {escape(last)}</p>'
+
+
+def choice(anchor: str, words: str, options: Sequence[tuple[str, str]]) -> str:
+    """Show one of several parts, chosen in a list; without script all of them.
+
+    Args:
+        anchor: Start of all ids.
+        words: What is chosen, plain text.
+        options: Name in plain text and HTML of each part; the first one is shown first.
+    """
+    if len(options) == 1:
+        return options[0][1]
+    names = "".join(f"<option>{escape(name)}</option>" for name, _ in options)
+    parts = "".join(f'<div data-part="{i}">{part}</div>' for i, (_, part) in enumerate(options))
+    listed = f'id="{anchor}-list" autocomplete="off" aria-controls="{anchor}-parts"'
+    return (
+        f'<div id="{anchor}" data-choice><p class="choice" hidden><label for="{anchor}-list">{escape(words)}'
+        f"</label> <select {listed}>{names}</select></p>"
+        f'<div id="{anchor}-parts" aria-live="polite">{parts}</div></div>'
     )
 
 

@@ -72,7 +72,7 @@ def curves_section(material: Material) -> Section:
         caption += " The last panel is the mean of the corpora: seed k on all of them is one replicate."
     if len(material.shown) < len(results.strategies):
         caption += " Grey: further strategies, whose numbers are in the CSV files."
-    body = figure_block("curves-figure", pictures, f"{caption} CSV:", links, material.key)
+    body = figure_block("curves-figure", pictures, caption, links, material.key, before_links="CSV:")
     return Section("curves", "Learning curves", body)
 
 

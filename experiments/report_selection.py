@@ -12,7 +12,7 @@ import pandas as pd
 from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.experiments.figures_curves import balance_panel, overlap_panel
-from react_rl.experiments.figures_pairs import map_figure, matrix_figure
+from react_rl.experiments.figures_pairs import MOST_DOTS, map_figure, matrix_figure, round_colours
 from react_rl.experiments.report_diagnostics import (
     PoolMap,
     Purchases,
@@ -23,7 +23,15 @@ from react_rl.experiments.report_diagnostics import (
     redraw,
 )
 from react_rl.experiments.report_material import Material
-from react_rl.experiments.report_page import Picture, Section, csv_link, figure_block, note
+from react_rl.experiments.report_page import (
+    Picture,
+    Section,
+    choice,
+    csv_link,
+    figure_block,
+    note,
+    tone_scale,
+)
 from react_rl.simulation.draw import Draw
 
 _NO_RUNS: Final = (
@@ -71,8 +79,8 @@ def _overlap_part(material: Material) -> str:
             figure = overlap_panel(frame, corpus, results.strategies, material.shown, reference)
             pictures.append(Picture(figure, f"Overlap with {reference} on {corpus}", said))
             links.append(csv_link(f"overlap-{i}", own, corpus))
-        caption = f"The same with {reference}, by round: everything bought so far. CSV:"
-        body += figure_block("overlap-rounds", pictures, caption, links, material.key)
+        caption = f"The same with {reference}, by round: everything bought so far."
+        body += figure_block("overlap-rounds", pictures, caption, links, material.key, before_links="CSV:")
     return body
 
 
@@ -143,38 +151,60 @@ def _balance_part(material: Material, played: Sequence[Played], reasons: Sequenc
         caption = (
             "Evenness of the classes in the labelled set: entropy of the class shares over its largest "
             "value; "
-            "1 is even. Mean over seeds. Dashed: the train rows of the corpus. CSV, with the share of "
-            "each class:"
+            "1 is even. Mean over seeds. Dashed: the train rows of the corpus."
         )
-        body = figure_block("balance", pictures, caption, links, material.key)
+        before = "CSV, with the share of each class:"
+        body = figure_block("balance", pictures, caption, links, material.key, before_links=before)
     return body + "".join(
         note(f"Left out where labels cannot be had now: {reason.rstrip('.')}.") for reason in reasons
     )
 
 
 def _map_part(material: Material, played: Sequence[Played]) -> str:
+    """A map for each corpus, of which the reader chooses one."""
     if not material.files.purchases:
         return note(_NO_RUNS)
-    reason = "no corpus of the plan can be loaded now"
-    for one in played:
-        name, seed = one.corpus.name, one.runs[0].seed
+    maps: list[tuple[str, str]] = []
+    reasons: dict[str, list[str]] = {}
+    for i, one in enumerate(played, start=1):
         assert material.config is not None
         try:
-            pool = pool_map(one.corpus, material.config, one.draw, seed)
+            pool = pool_map(one.corpus, material.config, one.draw, one.runs[0].seed)
         except (ReActError, OSError) as error:
-            reason = f"of corpus {name!r}, {error}"
-            continue
-        own = {run.strategy: run for run in one.runs if run.seed == seed}
-        shown = [s for s in material.shown if s in own][:_MOST_MAPS]
-        pictures = [Picture(map_figure(pool, own[s]), f"Picks of {s}", _spread(pool, own[s])) for s in shown]
-        caption = (
-            f"The pool of {name} with seed {seed}, on the two principal components of its embeddings "
-            f"({pool.explained:.0%} of the variance). Grey: pool. Crosses: initial labels. Dots: bought "
-            "rows, "
-            "darker in later rounds."
-        )
-        return figure_block("map", pictures, caption, [csv_link("pool-map", _map_frame(pool, own))])
-    return note(f"Left out: {reason.rstrip('.')}.")
+            reasons.setdefault(str(error).rstrip("."), []).append(one.corpus.name)
+        else:
+            maps.append((one.corpus.name, _map_of(material, pool, one.runs, f"map-{i}")))
+    if not played:
+        return note("Left out: no corpus of the plan can be loaded now.")
+    left_out = "".join(note(f"Left out for {', '.join(names)}: {why}.") for why, names in reasons.items())
+    return (choice("map", "Corpus", maps) if maps else "") + left_out
+
+
+def _map_of(material: Material, pool: PoolMap, runs: Sequence[Purchases], anchor: str) -> str:
+    """The map of one pool with the picks of the strategies that are in colour elsewhere."""
+    own = {run.strategy: run for run in runs if run.seed == pool.seed}
+    shown = [s for s in material.shown if s in own][:_MOST_MAPS]
+    colours = round_colours(max((len(run.batches) for run in own.values()), default=1) or 1)
+    pictures = [
+        Picture(map_figure(pool, own[s], colours), f"Picks of {s} on {pool.corpus}", _spread(pool, own[s]))
+        for s in shown
+    ]
+    caption = (
+        f"The pool of {pool.corpus} with seed {pool.seed}, on the two principal components of its embeddings "
+        f"({pool.explained:.0%} of the variance). Grey: pool. Crosses: initial labels. Dots: bought rows, "
+        "darker in later rounds."
+    )
+    if pool.ids.size > MOST_DOTS:
+        caption = caption.replace("Grey: pool.", "Grey: a part of the pool.")
+    if len(own) > len(shown):
+        caption += " Further strategies are in the CSV file."
+    return figure_block(
+        anchor,
+        pictures,
+        caption,
+        [csv_link(f"pool-{anchor}", _map_frame(pool, own))],
+        tone_scale(colours, "round 1", f"round {len(colours)}"),
+    )
 
 
 def _spread(pool: PoolMap, run: Purchases) -> str:

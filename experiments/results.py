@@ -59,6 +59,7 @@ class ResultFolder:
         self.folder = folder
         self.runs = folder / "runs"
         self.circumstances = folder / "circumstances"
+        self.progress = folder / "progress"
 
     def finished(self, run: RunId) -> bool:
         """Whether the run's file is there; files are written whole or not at all."""

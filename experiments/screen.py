@@ -48,16 +48,31 @@ def _bar() -> Progress:
     )
 
 
+class RunBar:
+    """A bar over the runs of a comparison, and a line about what is played.
+
+    Args:
+        bar: Where to show them.
+    """
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("runs", total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how many runs are finished."""
+        self._bar.update(self._task, completed=done, total=total)
+
+    def tell(self, line: str) -> None:
+        """Show what is going on."""
+        self._bar.update(self._task, description=f"runs ({line})")
+
+
 @contextmanager
-def run_progress() -> Iterator[Callable[[int, int], None]]:
+def run_progress() -> Iterator[RunBar]:
     """A bar over the runs of a comparison."""
     with _bar() as bar:
-        task = bar.add_task("runs", total=None)
-
-        def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield report
+        yield RunBar(bar)
 
 
 @contextmanager

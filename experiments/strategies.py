@@ -6,7 +6,7 @@ from pathlib import Path
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.references import REFERENCES
-from react_rl.acquisition.registry import STRATEGIES, make_strategy
+from react_rl.acquisition.registry import STRATEGIES, is_strategy, make_strategy
 from react_rl.agents.folder import CARD, WEIGHTS, is_policy, read_card
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.errors import ReActError, unknown
@@ -19,7 +19,7 @@ def resolve(name: str) -> QueryStrategy:
     Raises:
         ReActError: It is neither a registered strategy nor a policy folder, or the policy is damaged.
     """
-    if name in STRATEGIES:
+    if is_strategy(name):
         return make_strategy(name)
     if name in REFERENCES:
         return REFERENCES[name]()
@@ -45,4 +45,4 @@ def identity(name: str) -> str:
 
 
 def _is_known(name: str) -> bool:
-    return name in STRATEGIES or name in REFERENCES
+    return is_strategy(name) or name in REFERENCES

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
+from react_rl.acquisition.registry import needs_surprisal
 from react_rl.agents.evaluation import Validation
 from react_rl.agents.folder import PolicyCard
 from react_rl.agents.settings import check_fit as check_algorithm
+from react_rl.agents.start import starting_policy
 from react_rl.agents.training import TrainingProgress, train
 from react_rl.envs.actions import ActionSpace, make_action_space
 from react_rl.envs.batched import BatchedLabeling
@@ -41,13 +43,15 @@ def check_training(config: TrainConfig) -> ActionSpace:
     """Check what needs no corpus, and build the action space.
 
     Raises:
-        ReActError: A metric, a feature or a strategy is unknown, or the algorithm does not fit the space.
+        ReActError: A metric, a feature or a strategy is unknown, the algorithm does not fit the space, or
+            the policy to start from does not fit.
     """
     if config.reward.metric not in METRICS:
         raise unknown("metric", config.reward.metric, METRICS)
     action = config.action_space.settings()
     action_space = make_action_space(action.pop("name"), **action)
     check_algorithm(config.agent, action_space.space)
+    starting_policy(config.agent, make_observation(config.observation), action_space)
     return action_space
 
 
@@ -69,10 +73,13 @@ def run_training(
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
     """
     action_space = check_training(config)
-    corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode)
+    surprisal = needs_surprisal(config.action_space.strategies or ())
+    corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode, surprisal)
     validation: list[EncodedCorpus] = corpora
     if config.validation:
-        validation = prepare(config.validation, config.encoder, config.device, progress, config.episode)
+        validation = prepare(
+            config.validation, config.encoder, config.device, progress, config.episode, surprisal
+        )
     learner = config.learner.settings()
     core = BatchedLabeling(
         corpora,

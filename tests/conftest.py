@@ -2,6 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def save_bert() -> Callable[[Path, Sequence[str]], Path]:
+    """Saves a tiny random BERT that knows some words as a local folder."""
+
+    def save(folder: Path, words: Sequence[str]) -> Path:
+        from tokenizers import Tokenizer, models, pre_tokenizers, processors
+        from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+        known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words]
+        tokenizer = Tokenizer(
+            models.WordLevel({word: number for number, word in enumerate(known)}, unk_token="[UNK]")
+        )
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        )
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer,
+            pad_token="[PAD]",
+            unk_token="[UNK]",
+            cls_token="[CLS]",
+            sep_token="[SEP]",
+        ).save_pretrained(folder)
+        config = BertConfig(
+            vocab_size=len(known),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=24,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            BertModel(config).eval().save_pretrained(folder)
+        return folder
+
+    return save

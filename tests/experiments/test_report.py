@@ -19,9 +19,11 @@ import pytest
 
 from react_rl.experiments import CompareConfig, read_results, run_comparison, summarise
 from react_rl.experiments.cli import main
+from react_rl.experiments.figures_pairs import round_colours
 from react_rl.experiments.report import build_report, gather, write_report
 from react_rl.experiments.report_numbers import mean_curves
-from react_rl.experiments.report_page import Section
+from react_rl.experiments.report_page import Section, choice
+from react_rl.experiments.report_policy import policy_section
 from react_rl.experiments.report_sections import curves_section, ranks_section
 from react_rl.experiments.report_selection import selection_section
 from react_rl.experiments.summary import ALL_CORPORA, areas, write_tables
@@ -245,14 +247,47 @@ def test_the_csv_links_hold_the_numbers(folder: Path, root: Element) -> None:
 def test_the_map_has_every_row_of_the_pool_and_the_round_of_every_purchase(
     folder: Path, root: Element
 ) -> None:
-    frame = csv_of(root, "pool-map").set_index("row")
-    assert len(frame) == EPISODE["pool_size"]
-    for strategy in ("random", "margin", "typicality"):
-        (file,) = (folder / "runs").glob(f"one--{strategy}--seed0000--*.json")
-        run = json.loads(file.read_text())
-        rounds = frame[f"round:{strategy}"].dropna().astype(int).to_dict()
-        bought = {row: r for r, batch in enumerate(run["batches"], start=1) for row in batch}
-        assert rounds == dict.fromkeys(run["initial"], 0) | bought
+    for i, corpus in enumerate(("one", "two"), start=1):
+        frame = csv_of(root, f"pool-map-{i}").set_index("row")
+        assert len(frame) == EPISODE["pool_size"]
+        for strategy in ("random", "margin", "typicality"):
+            (file,) = (folder / "runs").glob(f"{corpus}--{strategy}--seed0000--*.json")
+            run = json.loads(file.read_text())
+            rounds = frame[f"round:{strategy}"].dropna().astype(int).to_dict()
+            bought = {row: r for r, batch in enumerate(run["batches"], start=1) for row in batch}
+            assert rounds == dict.fromkeys(run["initial"], 0) | bought
+
+
+def test_the_map_of_every_corpus_can_be_chosen_in_a_list_with_a_name(root: Element) -> None:
+    (box,) = [one for one in root.walk() if "data-choice" in one.attributes]
+    (label,), (chooser,) = box.all("label"), box.all("select")
+    assert label.attributes["for"] == chooser.attributes["id"]
+    assert [one.text for one in chooser.all("option")] == ["one", "two"]
+    parts = [one for one in box.walk() if "data-part" in one.attributes]
+    assert [one.all("title")[0].text for one in parts] == ["Picks of random on one", "Picks of random on two"]
+    # Without script nothing is hidden but the list, which would do nothing.
+    assert [one.tag for one in box.walk() if "hidden" in one.attributes] == ["p"]
+
+
+def test_a_map_draws_every_row_once_and_every_purchase_in_the_colour_of_its_round(
+    folder: Path, root: Element
+) -> None:
+    (figure,) = [one for one in root.all("figure") if one.attributes.get("id") == "map-1"]
+    (drawing,) = [
+        one for one in figure.all("svg") if one.all("title") and "margin" in one.all("title")[0].text
+    ]
+    paths = [one.attributes.get("d") or "" for one in drawing.all("path")]
+    assert max(path.count("M") for path in paths) == EPISODE["pool_size"]
+    (file,) = (folder / "runs").glob("one--margin--seed0000--*.json")
+    batches = json.loads(file.read_text())["batches"]
+    colours = round_colours(len(batches))
+    fills = [re.search(r"fill: (#\w+)", one.attributes.get("style") or "") for one in drawing.all("use")]
+    drawn = [found.group(1) for found in fills if found is not None and found.group(1) in colours]
+    assert drawn == [colour for colour, batch in zip(colours, batches, strict=True) for _ in batch]
+
+
+def test_one_corpus_needs_no_choice(made_corpora: None) -> None:
+    assert choice("map", "Corpus", [("one", "<p>map</p>")]) == "<p>map</p>"
 
 
 def test_the_same_results_give_the_same_page(folder: Path, text: str, tmp_path: Path) -> None:
@@ -278,6 +313,35 @@ def test_without_run_files_the_report_stands_and_says_what_it_cannot_show(copy: 
     assert section(page, "selection").text.count("Left out: the run files") == 3
     assert not section(page, "selection").all("figure")
     assert len(section(page, "curves").all("svg")) > 3
+
+
+def test_a_policy_that_weighs_features_gets_a_section_with_its_weights(copy: Path, root: Element) -> None:
+    assert not [one for one in root.all("section") if one.attributes.get("id") == "policy"]
+    assert policy_section(gather(copy)) is None
+    for file in (copy / "runs").glob("*--margin--*.json"):
+        run = json.loads(file.read_text())
+        rounds = len(run["batches"])
+        weights = [[round(0.1 * r + run["seed"], 3), -0.5] for r in range(rounds)]
+        file.write_text(json.dumps(run | {"features": ["density", "novelty"], "weights": weights}))
+    found = policy_section(gather(copy))
+    assert found is not None
+    page = parsed(found)
+    titles = ["Feature weights of margin on one", "Feature weights of margin on two"]
+    assert [one.text for one in page.all("title")] == titles
+    frame = csv_of(page, "weights-1")
+    # The mean over five seeds numbered from 0.
+    assert frame["weight:density"].tolist() == pytest.approx([2.0 + 0.1 * r for r in range(len(frame))])
+    assert set(frame["weight:novelty"]) == {-0.5}
+    assert "density 2.00 and 2.20, novelty -0.50 and -0.50" in page.all("desc")[0].text
+
+
+def test_references_are_described_as_such_and_not_as_policies(
+    made_corpora: None, comparison: Build, tmp_path: Path
+) -> None:
+    run_comparison(comparison(strategies=["random", "greedy-oracle"], seeds=2), tmp_path)
+    page = Page(build_report(tmp_path / "small")).root
+    assert "reference, looks at labels nobody bought" in section(page, "setup").text
+    assert "trained polic" not in page.text
 
 
 def test_without_cached_embeddings_only_the_map_is_left_out(

@@ -17,7 +17,7 @@ import pytest
 
 from react_rl.experiments import CompareConfig, run_comparison
 from react_rl.experiments.report import build_report
-from react_rl.experiments.report_page import Column, Section, page, sortable_table
+from react_rl.experiments.report_page import Column, Section, choice, page, sortable_table
 
 Build = Callable[..., CompareConfig]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -104,6 +104,26 @@ def test_the_headings_are_reached_and_named_for_the_keyboard(
     assert [name for _, _, name in found if name in ("Name", "Value", "Rank")] == ["Name", "Value", "Rank"]
 
 
+def test_the_reader_chooses_a_part_and_only_that_one_is_shown(ask: Callable[[str, str], Any]) -> None:
+    options = [(name, f"<p>map of {name}</p>") for name in ("one", "two", "three")]
+    text = page("Test", "", [Section("one", "One", choice("map", "Corpus", options))])
+    script = """
+    const list = document.querySelector("select");
+    const shown = () => [...document.querySelectorAll("[data-part] p")].filter(p => p.offsetHeight > 0)
+      .map(p => p.textContent);
+    list.focus();
+    const found = [shown(), document.activeElement === list, list.tabIndex, list.labels[0].textContent,
+      list.getBoundingClientRect().height >= 24];
+    list.value = "three"; list.dispatchEvent(new Event("change"));
+    found.push(shown());
+    return found;
+    """
+    before, focused, index, name, large, after = ask(text, script)
+    assert before == ["map of one"]
+    assert (focused, index, name, large) == (True, 0, "Corpus", True)
+    assert after == ["map of three"]
+
+
 def test_a_report_fits_a_window_of_420_pixels_and_draws_every_figure(
     made_corpora: None, comparison: Build, tmp_path: Path, ask: Callable[[str, str], Any]
 ) -> None:
@@ -114,7 +134,7 @@ def test_a_report_fits_a_window_of_420_pixels_and_draws_every_figure(
     framed = f'<body><iframe style="width:420px;height:900px" srcdoc="{html.escape(report)}"></iframe></body>'
     script = """
     const inner = document.querySelector("iframe").contentDocument, root = inner.documentElement;
-    const drawings = [...inner.querySelectorAll("figure .panel svg")];
+    const drawings = [...inner.querySelectorAll("figure .panel svg")].filter(d => !d.closest("[hidden]"));
     return {wide: root.scrollWidth, window: root.clientWidth,
       sections: inner.querySelectorAll("section").length,
       drawn: drawings.filter(d => d.getBoundingClientRect().height > 60).length, all: drawings.length};

@@ -1,0 +1,52 @@
+"""What lists and reports say about a contestant: a query strategy, a reference or a trained policy."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from react_rl.acquisition.references import REFERENCES
+from react_rl.acquisition.registry import entry_of, is_strategy
+
+REFERENCE: Final = "reference, looks at labels nobody bought"
+"""Family of the contestants that see labels which nobody bought."""
+
+_CITED: Final = re.compile(r"Source:.*?([A-Z]\w+(?: et al\.| & [A-Z]\w+)? (?:19|20)\d\d)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class About:
+    """A contestant in words.
+
+    Args:
+        family: Its family, ``REFERENCE``, or learned.
+        cost: Work of one batch.
+        summary: What it takes, without a full stop.
+        source: The paper.
+    """
+
+    family: str
+    cost: str
+    summary: str
+    source: str
+
+
+def about(name: str) -> About:
+    """Describe the contestant called ``name``; what is neither strategy nor reference is a trained policy."""
+    if is_strategy(name):
+        entry = entry_of(name)
+        return About(entry.family, entry.cost, entry.summary, entry.source)
+    if name in REFERENCES:
+        reference = REFERENCES[name]()
+        words = inspect.getdoc(type(reference)) or ""
+        cited = _CITED.search(words)
+        summary = re.sub("^The ", "the ", words.split("\n")[0].rstrip("."))
+        return About(
+            REFERENCE,
+            f"{reference.candidates} batches tried by refits",
+            summary,
+            cited.group(1) if cited else "-",
+        )
+    return About("learned", "-", "trained policy", "-")

@@ -1,0 +1,1 @@
+"""The fine-tuning benchmark: the same training in small-text, in transformers' Trainer and here."""

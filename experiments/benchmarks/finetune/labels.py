@@ -1,0 +1,159 @@
+"""Which method of fine-tuning is best with how many labels: accuracy against labels, method by method.
+
+``python -m react_rl.experiments.benchmarks.finetune.labels tune --corpora data/subj ...`` picks a learning
+rate for each method, ``... measure --corpora data/trec6 ...`` draws labels at random from other corpora and
+fine-tunes once for each method, number of labels and seed. All seeds of a cell are trained side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from react_rl.data.corpus import Corpus
+from react_rl.data.registry import load_corpus
+from react_rl.encoders.transformer import EncoderSettings, TextEncoder
+from react_rl.files import canonical_json, write_atomically
+from react_rl.learners.finetune import FineTune, FineTuneSettings
+from react_rl.learners.softmax import SoftmaxRegression
+
+METHODS: Final[dict[str, dict[str, Any]]] = {
+    "full": {"method": "full"},
+    "top 3 layers": {"method": "full", "layers": 3},
+    "top layer": {"method": "full", "layers": 1},
+    "lora": {"method": "lora", "targets": "all"},
+    "lora, top 3 layers": {"method": "lora", "targets": "all", "layers": 3},
+    "bitfit": {"method": "bitfit"},
+    "head": {"method": "head"},
+}
+"""Methods by name; ``frozen`` (softmax regression on frozen embeddings) is measured beside them."""
+
+RATES: Final[dict[str, tuple[float, ...]]] = {
+    "full": (1e-4, 3e-4),
+    "top 3 layers": (3e-4, 1e-3),
+    "top layer": (1e-3, 3e-3),
+    "lora": (3e-3, 1e-2),
+    "lora, top 3 layers": (3e-3, 1e-2),
+    "bitfit": (3e-3, 1e-2),
+    "head": (3e-2, 1e-1),
+}
+"""Learning rates that are tried, by method."""
+
+_TUNED_ON: Final = 100
+_TEST_ROWS: Final = 500
+_MAX_LENGTH: Final = 64
+
+
+def accuracy(
+    corpus: Corpus, method: str, rate: float, labels: int, seeds: Sequence[int], split: str
+) -> tuple[list[float], float]:
+    """Accuracy of each seed, and the seconds of processor that training took, all seeds together.
+
+    Args:
+        corpus: The corpus.
+        method: Name in ``METHODS``, or ``frozen``.
+        rate: Learning rate; the frozen head has none.
+        labels: Labelled rows, drawn from the train split.
+        seeds: One training each, side by side.
+        split: Where accuracy is measured: rows of ``test``, or of ``train`` that were not labelled.
+    """
+    rows = np.stack([_rows(corpus, labels, seed, split) for seed in seeds])
+    width, n = rows.shape[1], len(seeds)
+    everyone = torch.arange(n)
+    similarity = torch.zeros(n, labels, width)
+    if method == "frozen":
+        encoder = TextEncoder(EncoderSettings(max_length=_MAX_LENGTH))
+        vectors = torch.from_numpy(
+            np.stack([encoder.encode([corpus.texts[i] for i in one], progress=False) for one in rows])
+        )
+        similarity = vectors[:, :labels] @ vectors.transpose(1, 2)
+        learner: FineTune | SoftmaxRegression = SoftmaxRegression(n, corpus.n_classes, width, labels)
+    else:
+        settings = FineTuneSettings(
+            **METHODS[method], learning_rate=rate, max_length=_MAX_LENGTH, pooling="mean"
+        )
+        learner = FineTune([corpus], n, corpus.n_classes, width, labels, settings)
+        for e in range(n):
+            learner.place(e, 0, torch.from_numpy(rows[e]), torch.full((width,), -1))
+    learner.start(everyone, torch.full((n,), corpus.n_classes), list(seeds))
+    started = time.process_time()
+    columns = torch.arange(labels).expand(n, labels)
+    learner.update(everyone, columns, torch.from_numpy(corpus.targets[rows[:, :labels]]), similarity)
+    seconds = time.process_time() - started
+    predicted = learner.logits_of(slice(labels, None)).argmax(1).numpy()
+    right = predicted == corpus.targets[rows[:, labels:]]
+    return [float(value) for value in right.mean(1)], seconds
+
+
+def _rows(corpus: Corpus, labels: int, seed: int, split: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Labelled rows, then the rows measured on."""
+    generator = np.random.default_rng(seed)
+    train = generator.permutation(corpus.ids("train"))
+    others = train[labels:] if split == "train" else np.random.default_rng(0).permutation(corpus.ids("test"))
+    return np.concatenate([train[:labels], others[:_TEST_ROWS]])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Tune or measure; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("tune", "measure"))
+    parser.add_argument("--corpora", nargs="+", required=True, help="names or folders")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--labels", type=int, nargs="+", default=[50, 200, 500])
+    parser.add_argument("--out", type=Path, required=True, help="folder for rates.json and cells.jsonl")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    corpora = [load_corpus(name, max_rows=4000) for name in given.corpora]
+    seeds = range(given.seeds)
+    if given.what == "tune":
+        _tune(corpora, seeds, given.out)
+    else:
+        _measure(corpora, seeds, given.labels, given.out)
+    return 0
+
+
+def _tune(corpora: Sequence[Corpus], seeds: Sequence[int], out: Path) -> None:
+    best, table = {}, {}
+    for method, rates in RATES.items():
+        means = []
+        for rate in rates:
+            found = [np.mean(accuracy(c, method, rate, _TUNED_ON, seeds, "train")[0]) for c in corpora]
+            means.append(round(float(np.mean(found)), 4))
+            print(f"{method}, rate {rate}: {means[-1]:.3f}", flush=True)
+        best[method] = rates[int(np.argmax(means))]
+        table[method] = dict(zip(map(str, rates), means, strict=True))
+    content = {"rates": best, "accuracy": table, "labels": _TUNED_ON, "corpora": [c.name for c in corpora]}
+    write_atomically(out / "rates.json", canonical_json(content, indent=1) + "\n")
+
+
+def _measure(corpora: Sequence[Corpus], seeds: Sequence[int], labels: Sequence[int], out: Path) -> None:
+    rates = json.loads((out / "rates.json").read_text())["rates"]
+    path = out / "cells.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    known = {(one["corpus"], one["method"], one["labels"]) for one in map(json.loads, lines)}
+    for corpus in corpora:
+        for n in labels:
+            for method in ("frozen", *METHODS):
+                if (corpus.name, method, n) in known:
+                    continue
+                values, seconds = accuracy(corpus, method, rates.get(method, 0.0), n, seeds, "test")
+                cell = {
+                    "corpus": corpus.name, "method": method, "labels": n,
+                    "rate": rates.get(method), "accuracy": [round(v, 4) for v in values],
+                    "processor_seconds": round(seconds, 2),
+                }  # fmt: skip
+                lines.append(canonical_json(cell))
+                write_atomically(path, "\n".join(lines) + "\n")
+                print(lines[-1], flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,237 @@
+"""Tables and figures of the fine-tuning benchmark, from the files that its programs left.
+
+``python -m react_rl.experiments.benchmarks.finetune.tables --work DIR`` reads ``runs/*.json`` (peers and
+ours), ``frozen/*.json``, ``cells.jsonl``, ``rates.json``, ``together-*.json`` and writes
+``results/benchmarks/finetune``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from react_rl.experiments.benchmarks.finetune.labels_figure import draw_labels
+from react_rl.experiments.benchmarks.finetune.runs import Run
+from react_rl.experiments.benchmarks.machine import describe_machine
+from react_rl.files import canonical_json, write_atomically
+from react_rl.metrics.statistics import Interval, bootstrap_mean, paired_difference
+
+PEERS: Final = ("small-text", "trainer")
+
+
+def area(run: Run) -> float:
+    """Area under the test accuracy over the labels, divided by their range."""
+    labels = np.array([one.labelled for one in run.rounds], dtype=np.float64)
+    values = np.array([one.accuracy for one in run.rounds])
+    return float(np.trapezoid(values, labels) / (labels[-1] - labels[0]))
+
+
+def seconds_per_round(run: Run, processor: bool) -> float:
+    """Mean seconds of query and update over the rounds that query."""
+    kind = "processor_seconds" if processor else "seconds"
+    return float(
+        np.mean([getattr(one, f"query_{kind}") + getattr(one, f"update_{kind}") for one in run.rounds[1:]])
+    )
+
+
+def load_runs(folder: Path) -> dict[tuple[str, str], dict[int, Run]]:
+    """Runs by corpus and contestant, then by seed; timing runs are kept apart under ``contestant timing``."""
+    found: dict[tuple[str, str], dict[int, Run]] = defaultdict(dict)
+    for path in sorted(folder.glob("*.json")):
+        run = Run.load(path)
+        found[run.corpus, f"{run.contestant} timing" if run.timing else run.contestant][run.seed] = run
+    return dict(found)
+
+
+def contest(runs: Mapping[tuple[str, str], Mapping[int, Run]]) -> list[dict[str, Any]]:
+    """One row for each corpus and contestant: areas, final accuracies, seconds, ratio to the faster peer."""
+    rows: list[dict[str, Any]] = []
+    for (corpus, name), by_seed in sorted(runs.items()):
+        if name.endswith(" timing"):
+            continue
+        timing = runs.get((corpus, f"{name} timing"), {})
+        peers = [runs[corpus, peer] for peer in PEERS if (corpus, peer) in runs]
+        seeds = sorted(set(by_seed).intersection(*peers)) if peers else sorted(by_seed)
+        processor = float(np.mean([seconds_per_round(by_seed[s], True) for s in seeds or by_seed]))
+        rows.append(
+            {
+                "corpus": corpus,
+                "contestant": name,
+                "seeds": len(by_seed),
+                "area": _mean([area(run) for run in by_seed.values()]),
+                "final": _mean([run.rounds[-1].accuracy for run in by_seed.values()]),
+                "processor_seconds": processor,
+                "seconds": float(np.mean([seconds_per_round(r, False) for r in timing.values()]))
+                if timing
+                else None,
+            }
+        )
+    for row in rows:
+        for kind in ("processor_seconds", "seconds"):
+            fastest: list[float] = [
+                r[kind] for r in rows if r["corpus"] == row["corpus"] and r["contestant"] in PEERS and r[kind]
+            ]
+            row[f"{kind}_ratio"] = min(fastest) / row[kind] if fastest and row[kind] else None
+    return rows
+
+
+def against_peers(runs: Mapping[tuple[str, str], Mapping[int, Run]]) -> list[str]:
+    """Paired differences in area and final accuracy, ours minus each peer, in words."""
+    lines = []
+    for (corpus, name), ours in sorted(runs.items()):
+        for peer in PEERS:
+            theirs = runs.get((corpus, peer))
+            if theirs is None or name in PEERS or name.endswith(" timing"):
+                continue
+            seeds = sorted(set(ours) & set(theirs))
+            if len(seeds) < 2:
+                continue
+            parts = []
+            for what, value in (("area", area), ("final accuracy", lambda run: run.rounds[-1].accuracy)):
+                found = paired_difference(
+                    [value(ours[s]) for s in seeds],
+                    [value(theirs[s]) for s in seeds],
+                    np.random.default_rng(0),
+                )
+                parts.append(f"{what} {_signed(found)}")
+            lines.append(f"- {corpus}, {name} minus {peer}, {len(seeds)} paired seeds: {', '.join(parts)}.")
+    return lines
+
+
+def frozen_first(
+    folder: Path, runs: Mapping[tuple[str, str], Mapping[int, Run]]
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Does choosing on frozen embeddings and fine-tuning once equal fine-tuning in every round?"""
+    found: dict[tuple[str, str, int], dict[int, float]] = defaultdict(dict)
+    for path in sorted(folder.glob("*-frozen-first-*.json")):
+        content = json.loads(path.read_text())
+        for name, one in content["found"].items():
+            for labels, value in zip(one["labels"], one["accuracy"], strict=True):
+                found[content["corpus"], name, labels][content["seed"]] = value
+    for (corpus, contestant), by_seed in runs.items():
+        if contestant == "ours-same":
+            for seed, run in by_seed.items():
+                for one in run.rounds:
+                    if any((corpus, name, one.labelled) in found for name in ("frozen margins", "random")):
+                        found[corpus, "fine-tuned margins", one.labelled][seed] = one.accuracy
+    rows, lines = [], []
+    for (corpus, name, labels), values in sorted(found.items()):
+        rows.append(
+            {
+                "corpus": corpus, "chosen by": name, "labels": labels, "seeds": len(values),
+                "accuracy": _mean(list(values.values())),
+            }
+        )  # fmt: skip
+        full = found.get((corpus, "fine-tuned margins", labels), {})
+        seeds = sorted(set(full) & set(values))
+        if name != "fine-tuned margins" and len(seeds) > 1:
+            gap = paired_difference(
+                [values[s] for s in seeds], [full[s] for s in seeds], np.random.default_rng(0)
+            )
+            lines.append(
+                f"- {corpus}, {labels} labels: {name} minus fine-tuned margins {_signed(gap)}, "
+                f"{len(seeds)} paired seeds."
+            )
+    return lines, rows
+
+
+def _mean(values: Sequence[float]) -> Interval:
+    return bootstrap_mean(values, np.random.default_rng(0))
+
+
+def _signed(interval: Interval) -> str:
+    low, high = float(interval.low), float(interval.high)
+    return f"{float(interval.estimate):+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Interval):
+        if np.isnan(value.low):
+            return f"{float(value.estimate):.3f}"
+        return f"{float(value.estimate):.3f} [{float(value.low):.3f}, {float(value.high):.3f}]"
+    if value is None:
+        return ""
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table; the keys of the first row are its head."""
+    if not rows:
+        return "(not measured)\n"
+    names = list(rows[0])
+    lines = [" | ".join(names), " | ".join("---" for _ in names)]
+    lines += [" | ".join(_shown(row[name]) for name in names) for row in rows]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    flat = []
+    for row in rows:
+        one: dict[str, Any] = {}
+        for name, value in row.items():
+            if isinstance(value, Interval):
+                one |= {
+                    name: round(float(value.estimate), 6),
+                    f"{name}_low": round(float(value.low), 6),
+                    f"{name}_high": round(float(value.high), 6),
+                }
+            else:
+                one[name] = round(value, 6) if isinstance(value, float) else value
+        flat.append(one)
+    if flat:
+        writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(flat)
+    return text.getvalue()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write tables and figures; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="folder with what the programs left")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/finetune"))
+    given = parser.parse_args(arguments)
+    work, out = given.work, given.out
+    runs = load_runs(work / "runs")
+    contests = contest(runs)
+    gaps, frozen = frozen_first(work / "frozen", runs)
+    path = work / "cells.jsonl"
+    cells = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    measured = [
+        {
+            "corpus": c["corpus"], "method": c["method"], "labels": c["labels"],
+            "seeds": len(c["accuracy"]), "accuracy": _mean(c["accuracy"]), "rate": str(c["rate"] or ""),
+        }
+        for c in cells
+    ]  # fmt: skip
+    together = [row for file in sorted(work.glob("together-*.json")) for row in json.loads(file.read_text())]
+    page = [
+        "# Fine-tuning: what was measured\n",
+        "## The same training\n", markdown(contests), "\n".join(against_peers(runs)) + "\n",
+        "## Accuracy against labels\n", markdown(measured),
+        "## Choosing on frozen embeddings\n", markdown(frozen), "\n".join(gaps) + "\n",
+        "## Episodes together\n", markdown(together),
+    ]  # fmt: skip
+    write_atomically(out / "table.md", "\n".join(page))
+    for name, rows in (
+        ("contest", contests), ("labels", measured), ("frozen_first", frozen), ("together", together),
+    ):  # fmt: skip
+        write_atomically(out / f"{name}.csv", _csv(rows))
+    write_atomically(out / "machine.json", canonical_json(describe_machine(), indent=1) + "\n")
+    if cells:
+        draw_labels(cells, out / "labels")
+    print("\n".join(page))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,110 @@
+"""Rounds per second of E fine-tuned episodes side by side against one after another.
+
+``python -m react_rl.experiments.benchmarks.finetune.together --corpus data/trec6 --out DIR`` plays whole
+rounds of the labelling loop (margin query, training, dev and pool predictions). On a GPU it adds memory and
+the share of the chip's arithmetic that is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from react_rl.acquisition import make_strategy
+from react_rl.data.registry import load_corpus
+from react_rl.encoders.cache import ArrayCache
+from react_rl.encoders.transformer import EncoderSettings, TextEncoder, resolve_device
+from react_rl.files import canonical_json, write_atomically
+from react_rl.learners.finetune import FineTune, FineTuneSettings
+from react_rl.seeding import Streams
+from react_rl.simulation import EpisodeOptions, LabelingEngine
+from react_rl.simulation.encoded import EncodedCorpus, encode
+
+SETTINGS: Final[dict[str, dict[str, Any]]] = {
+    "lora": {"method": "lora", "targets": "all"},
+    "lora, top 2 layers": {"method": "lora", "targets": "all", "layers": 2},
+    "top 2 layers": {"method": "full", "layers": 2},
+}
+"""What is trained, by name."""
+
+
+def rounds_per_second(
+    corpus: EncodedCorpus, name: str, episodes: int, options: EpisodeOptions, rounds: int
+) -> dict[str, float]:
+    """Play ``rounds`` rounds of E episodes and measure them.
+
+    Returns:
+        Rounds a second (E rounds are played in a step), seconds of processor for a round, padding share,
+        and peak memory in GiB (of the GPU, or of the process).
+    """
+    settings = FineTuneSettings(**SETTINGS[name], epochs=5, max_length=64)
+    engine = LabelingEngine([corpus], options, episodes, learner=settings)
+    engine.reset([Streams(seed) for seed in range(episodes)])
+    margin = make_strategy("margin")
+    cuda = engine.device.type == "cuda"
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.synchronize()
+    started, processor = time.perf_counter(), time.process_time()
+    for _ in range(rounds):
+        with torch.inference_mode():
+            ids = margin.select(engine.view, options.batch_size)
+        engine.step(ids)
+    if cuda:
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - started
+    memory = torch.cuda.max_memory_allocated() / 2**30 if cuda else _resident()
+    learner = engine.learner
+    assert isinstance(learner, FineTune)
+    return {
+        "rounds_per_second": episodes * rounds / seconds,
+        "processor_seconds_per_round": (time.process_time() - processor) / episodes / rounds,
+        "padding_share": learner.padding_share,
+        "memory_gib": memory,
+    }
+
+
+def _resident() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", required=True, help="name or folder")
+    parser.add_argument("--episodes", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, required=True, help="folder for together.json")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    device = resolve_device(given.device)
+    texts = TextEncoder(EncoderSettings(max_length=64, device=str(device)))
+    corpus = encode(load_corpus(given.corpus, max_rows=2000), texts, ArrayCache(), device)
+    options = EpisodeOptions(pool_size=300, dev_size=100, initial_size=20, budget=400, batch_size=20)
+    lines = []
+    for name in SETTINGS:
+        for episodes in given.episodes:
+            found = rounds_per_second(corpus, name, episodes, options, given.rounds)
+            lines.append(
+                {
+                    "training": name, "episodes": episodes, "device": str(device),
+                    "threads": given.threads, "load": round(os.getloadavg()[0], 1),
+                    **{key: round(value, 4) for key, value in found.items()},
+                }
+            )  # fmt: skip
+            print(lines[-1], flush=True)
+    write_atomically(given.out / f"together-{device.type}.json", canonical_json(lines, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

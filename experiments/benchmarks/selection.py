@@ -1,0 +1,198 @@
+"""Seconds and memory of every query strategy on a large pool, beside the same strategy of the peers.
+
+``python -m react_rl.experiments.benchmarks.selection`` writes the files of results/benchmarks/selection:
+a batch of 100 from 100,000 x 384 embeddings and 10 classes, and ours from 1,000,000 too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from react_rl.acquisition import STRATEGIES
+from react_rl.errors import ReActError, unknown
+from react_rl.experiments.benchmarks.machine import describe_machine
+from react_rl.experiments.benchmarks.selection_ours import PREDICTION
+from react_rl.experiments.benchmarks.selection_pool import PoolPlan, write_pool
+from react_rl.experiments.benchmarks.selection_process import Limits, Outcome, run_contestant
+from react_rl.experiments.benchmarks.selection_report import OURS, Line, write_report
+from react_rl.files import canonical_json, write_atomically
+
+PEERS: Final = ("small-text", "scikit-activeml")
+
+COUNTERPARTS: Final[dict[str, tuple[str, ...]]] = {
+    "random": PEERS,
+    "least-confidence": PEERS,
+    "margin": PEERS,
+    "entropy": PEERS,
+    "k-center": PEERS,
+    "k-means": ("small-text",),
+    "typiclust": ("scikit-activeml",),
+    "probcover": ("scikit-activeml",),
+    "maxherding": ("scikit-activeml",),
+    "dal": PEERS,
+    "bald": ("scikit-activeml",),
+    "bald-dropout": ("small-text",),
+    "variation-ratio": ("scikit-activeml",),
+    "vote-entropy": ("scikit-activeml",),
+    "qbc-kl": ("scikit-activeml",),
+    "egl": ("small-text",),
+    "badge": PEERS,
+    "batch-bald": ("scikit-activeml",),
+    "cal": PEERS,
+}
+"""Which peers have the strategy; the settings are in ``selection_peers``."""
+
+WORKER: Final = Path(__file__).with_name("selection_peers.py")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Args:
+        sizes: Rows of the pools; the peers run on the first one only.
+        strategies: Names; None for all of the registry.
+        contestants: Ours and the peers.
+        limits: When a contestant is ended.
+        pool: What the pools are made of.
+    """
+
+    sizes: tuple[int, ...] = (100_000, 1_000_000)
+    strategies: tuple[str, ...] | None = None
+    contestants: tuple[str, ...] = (OURS, *PEERS)
+    limits: Limits = field(default_factory=Limits)
+    pool: PoolPlan = field(default_factory=PoolPlan)
+
+
+QUICK: Final = Plan(sizes=(500,), limits=Limits(repeats=1), pool=PoolPlan(labelled=40, dimensions=32))
+
+
+def is_quadratic(strategy: str) -> bool:
+    """Whether the strategy compares all rows with all rows by definition."""
+    return strategy in STRATEGIES and "P^2" in STRATEGIES[strategy].cost
+
+
+def contests(plan: Plan, size: int) -> Iterator[tuple[str, str]]:
+    """Contestants and strategies that take part with one size."""
+    names = list(STRATEGIES) if plan.strategies is None else list(plan.strategies)
+    for name in names:
+        if name not in STRATEGIES:
+            raise unknown("strategy", name, STRATEGIES)
+    first = size == plan.sizes[0]
+    if OURS in plan.contestants:
+        yield OURS, PREDICTION
+    for name in names:
+        if OURS in plan.contestants and (first or not is_quadratic(name)):
+            yield OURS, name
+        for peer in COUNTERPARTS.get(name, ()) if first else ():
+            if peer in plan.contestants:
+                yield peer, name
+
+
+def command(contestant: str, strategy: str, folder: Path, peer_python: Path | None) -> list[str]:
+    """What runs one contestant."""
+    if contestant == OURS:
+        module = "react_rl.experiments.benchmarks.selection_ours"
+        return [sys.executable, "-m", module, str(folder), strategy]
+    assert peer_python is not None, "peers take part only where their python is given"
+    return [str(peer_python), str(WORKER), str(folder), contestant, strategy]
+
+
+def run(plan: Plan, out: Path, work: Path, peer_python: Path | None, progress: bool = True) -> list[Line]:
+    """Measure whatever is not measured yet and write the files into ``out``.
+
+    Args:
+        plan: How much is measured.
+        out: Folder of the results.
+        work: Folder of the pools and of one file for each finished measurement, which are not repeated.
+        peer_python: Python of the peers' environment; None leaves the peers out.
+        progress: Whether to say on the error stream what is being measured.
+    """
+    machine: dict[str, Any] = describe_machine()
+    if peer_python is None:
+        plan = replace(plan, contestants=tuple(c for c in plan.contestants if c == OURS))
+    lines = []
+    for size in plan.sizes:
+        folder = work / f"pool-{size}"
+        pairs = list(contests(plan, size))
+        missing = [pair for pair in pairs if not _file(folder, *pair).exists()]
+        if missing and not (folder / "plan.json").exists():
+            write_pool(replace(plan.pool, rows=size), folder)
+        for contestant, strategy in missing:
+            if progress:
+                print(f"{size:,} rows, {contestant}, {strategy}", file=sys.stderr, flush=True)
+            outcome = run_contestant(command(contestant, strategy, folder, peer_python), plan.limits)
+            content = asdict(outcome) | {"load_average": describe_machine()["load_average"]}
+            write_atomically(_file(folder, contestant, strategy), canonical_json(content))
+        for contestant, strategy in pairs:
+            found = json.loads(_file(folder, contestant, strategy).read_text())
+            load = found.pop("load_average")
+            outcome = Outcome(**found)
+            machine.setdefault("peers", {}).update(outcome.versions)
+            lines.append(Line.of(size, contestant, strategy, outcome, load))
+    write_report(out, lines, machine, plan.limits, plan.pool)
+    return lines
+
+
+def _file(folder: Path, contestant: str, strategy: str) -> Path:
+    return folder / "outcomes" / f"{contestant}-{strategy.replace(':', '_')}.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="selection", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/benchmarks/selection"), help="folder to write"
+    )
+    parser.add_argument("--work", type=Path, help="folder that keeps pools and finished measurements")
+    parser.add_argument("--peer-python", type=Path, help="python of the environment that holds the peers")
+    parser.add_argument("--rows", type=int, nargs="+", help="pool sizes; the peers run on the first")
+    parser.add_argument("--strategies", nargs="+", help="names of strategies (default all)")
+    parser.add_argument("--contestants", nargs="+", help=f"some of: {', '.join((OURS, *PEERS))}")
+    parser.add_argument("--seconds", type=float, help=f"time limit (default {Limits.seconds:g})")
+    parser.add_argument("--quick", action="store_true", help="500 rows, to see that everything runs")
+    asked = parser.parse_args(arguments)
+    plan = QUICK if asked.quick else Plan()
+    try:
+        plan = _changed(plan, asked)
+        with tempfile.TemporaryDirectory() as folder:
+            run(plan, asked.out, asked.work or Path(folder), asked.peer_python)
+    except ReActError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted; what is finished is kept in --work.", file=sys.stderr)
+        return 130
+    print((asked.out / "table.md").read_text())
+    return 0
+
+
+def _changed(plan: Plan, asked: argparse.Namespace) -> Plan:
+    if asked.rows is not None:
+        least = plan.pool.labelled + plan.pool.batch
+        if min(asked.rows) <= least:
+            raise ReActError(f"--rows {min(asked.rows)} leaves nothing to choose; give more than {least}.")
+        plan = replace(plan, sizes=tuple(asked.rows))
+    if asked.strategies is not None:
+        plan = replace(plan, strategies=tuple(asked.strategies))
+    if asked.contestants is not None:
+        for name in asked.contestants:
+            if name not in (OURS, *PEERS):
+                raise unknown("contestant", name, (OURS, *PEERS))
+        plan = replace(plan, contestants=tuple(asked.contestants))
+    if asked.seconds is not None:
+        if not asked.seconds > 0:
+            raise ReActError(f"--seconds {asked.seconds:g} is no time; give more than 0.")
+        plan = replace(plan, limits=replace(plan.limits, seconds=asked.seconds))
+    return plan
+
+
+if __name__ == "__main__":
+    sys.exit(main())

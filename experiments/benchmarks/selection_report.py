@@ -1,0 +1,220 @@
+"""The files of the selection benchmark: results.json, results.csv and table.md."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from react_rl.acquisition import STRATEGIES
+from react_rl.experiments.benchmarks.selection_ours import PREDICTION
+from react_rl.experiments.benchmarks.selection_pool import EXACT_DENSITY, PoolPlan
+from react_rl.experiments.benchmarks.selection_process import Limits, Outcome
+from react_rl.files import canonical_json, write_atomically
+
+OURS: Final = "react-rl"
+
+PREDICTING: Final = ("least-confidence", "margin", "entropy", "egl", "badge", "cal")
+"""Strategies whose peers predict the pool within the query, which our engine does in the refit."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One contestant with one strategy on one pool.
+
+    Args:
+        rows: Rows of the pool.
+        contestant: ``OURS`` or a peer.
+        strategy: Our name of the strategy, or ``PREDICTION``.
+        status: done, time or memory.
+        seconds: Median processor seconds of the selection; None unless done.
+        wall: Median seconds by the clock.
+        runs: Selections.
+        megabytes: Most memory beyond the loaded data.
+        whole: Most memory of the process.
+        load_average: Load of the machine when it ended.
+        picked: Ids of the batch, in the order of picking.
+    """
+
+    rows: int
+    contestant: str
+    strategy: str
+    status: str
+    seconds: float | None
+    wall: float | None
+    runs: int
+    megabytes: float | None
+    whole: float | None
+    load_average: float
+    picked: tuple[int, ...]
+
+    @classmethod
+    def of(cls, rows: int, contestant: str, strategy: str, outcome: Outcome, load: float) -> Line:
+        """The line of one outcome."""
+        return cls(
+            rows, contestant, strategy, outcome.status, outcome.seconds, outcome.wall, outcome.runs,
+            outcome.megabytes, outcome.whole, load, tuple(outcome.ids),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Our line beside the peers' of one strategy.
+
+    Args:
+        strategy: Name.
+        ours: Our line.
+        peers: The peers' lines by name.
+        seconds: Our seconds, the prediction included where the peers predict in their query.
+    """
+
+    strategy: str
+    ours: Line
+    peers: dict[str, Line]
+    seconds: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """Seconds of the faster peer over ours; None without a peer, infinite where no peer gets through."""
+        if not self.peers or self.seconds is None:
+            return None
+        done = [line.seconds for line in self.peers.values() if line.seconds is not None]
+        return min(done) / self.seconds if done else float("inf")
+
+
+def pairs_of(lines: Sequence[Line], rows: int) -> list[Pair]:
+    """Our strategies on pools of one size, each with its peers, in the order of the registry."""
+    here = {(line.contestant, line.strategy): line for line in lines if line.rows == rows}
+    predicted = here.get((OURS, PREDICTION))
+    extra = predicted.seconds if predicted is not None and predicted.seconds is not None else 0.0
+    pairs = []
+    for strategy in STRATEGIES:
+        ours = here.get((OURS, strategy))
+        if ours is None:
+            continue
+        peers = {c: line for (c, s), line in here.items() if s == strategy and c != OURS}
+        seconds = ours.seconds
+        if seconds is not None and strategy in PREDICTING:
+            seconds += extra
+        pairs.append(Pair(strategy, ours, peers, seconds))
+    return pairs
+
+
+def write_report(
+    out: Path, lines: Sequence[Line], machine: dict[str, Any], limits: Limits, pool: PoolPlan
+) -> None:
+    """Write all files of the benchmark into ``out``."""
+    content = {
+        "machine": machine,
+        "limits": asdict(limits),
+        "pool": {key: value for key, value in asdict(pool).items() if key != "rows"},
+        "results": [{key: _rounded(value) for key, value in asdict(line).items()} for line in lines],
+    }
+    write_atomically(out / "results.json", canonical_json(content, indent=2) + "\n")
+    write_atomically(out / "results.csv", _csv(lines))
+    write_atomically(out / "table.md", table(lines, machine, limits, pool))
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _csv(lines: Sequence[Line]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    names = [field.name for field in fields(Line) if field.name != "picked"]
+    writer.writerow(names)
+    for line in lines:
+        values = [getattr(line, name) for name in names]
+        writer.writerow(["" if value is None else _rounded(value) for value in values])
+    return file.getvalue()
+
+
+def table(lines: Sequence[Line], machine: dict[str, Any], limits: Limits, pool: PoolPlan) -> str:
+    """Return the results as Markdown, one table for each pool size."""
+    loads = [line.load_average for line in lines]
+    head = (
+        f"{machine['processor']}, {machine['cores']} cores, one thread for everybody; torch "
+        f"{machine['torch']}, python {machine['python']}; load average {min(loads):g} to {max(loads):g}, so "
+        "seconds are processor seconds, which other programs stretch less than the clock's."
+    )
+    if machine.get("peers"):
+        head += " Peers: " + ", ".join(f"{name} {number}" for name, number in machine["peers"].items()) + "."
+    parts = [head]
+    for rows in sorted({line.rows for line in lines}):
+        pairs = pairs_of(lines, rows)
+        parts.append(
+            f"## {rows:,} x {pool.dimensions}, {pool.classes} classes, {pool.labelled} labelled, batch "
+            f"{pool.batch}\n\n{_summary(pairs, lines, rows)}"
+        )
+        parts.append(_peer_table(pairs, limits) if any(pair.peers for pair in pairs) else _own_table(pairs))
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(pairs: Sequence[Pair], lines: Sequence[Line], rows: int) -> str:
+    own = [line for line in lines if line.rows == rows and line.contestant == OURS]
+    predicted = [line.seconds for line in own if line.strategy == PREDICTION and line.seconds is not None]
+    text = ""
+    if predicted:
+        text += f"Predicting the whole pool takes us {_number(predicted[0])} s; the refit does it. "
+    if rows > EXACT_DENSITY:
+        text += "The neighbour density, made once for a corpus, is taken from a sample of 5,000 rows here. "
+    memory = [line.megabytes for line in own if line.megabytes is not None]
+    if memory:
+        text += f"Most memory of ours over the data: {max(memory):,.0f} MB. "
+    ratios = [pair.ratio for pair in pairs if pair.ratio is not None]
+    if ratios:
+        finite = [ratio for ratio in ratios if ratio != float("inf")]
+        slower = [pair.strategy for pair in pairs if pair.ratio is not None and pair.ratio < 1]
+        through = _number(median(finite)) if finite else "-"
+        text += (
+            f"{len(ratios)} strategies have a counterpart; no peer gets through with "
+            f"{len(ratios) - len(finite)} of them. Median ratio to the faster peer: "
+            f"{_number(median(ratios))} (over those that get through: {through}). "
+            f"Slower than the faster peer: {', '.join(slower) or 'none'}."
+        )
+    return text.strip()
+
+
+def _peer_table(pairs: Sequence[Pair], limits: Limits) -> str:
+    names = sorted({name for pair in pairs for name in pair.peers})
+    titles = "".join(f" {name}, s | MB |" for name in names)
+    text = f"| strategy | ours, s | MB |{titles} times the faster peer |\n"
+    text += "| --- | ---: | ---: |" + " ---: | ---: |" * len(names) + " ---: |\n"
+    rows = []
+    for pair in pairs:
+        cells = [f"`{pair.strategy}`", *_cells(pair.ours, limits)]
+        for name in names:
+            cells += _cells(pair.peers[name], limits) if name in pair.peers else ["", ""]
+        if pair.ratio is None:
+            cells.append("")
+        else:
+            cells.append("no peer gets through" if pair.ratio == float("inf") else _number(pair.ratio))
+        rows.append("| " + " | ".join(cells) + " |")
+    return text + "\n".join(rows)
+
+
+def _own_table(pairs: Sequence[Pair]) -> str:
+    rows = [f"| `{p.strategy}` | " + " | ".join(_cells(p.ours, Limits())) + " |" for p in pairs]
+    return "| strategy | seconds | MB |\n| --- | ---: | ---: |\n" + "\n".join(rows)
+
+
+def _cells(line: Line, limits: Limits) -> list[str]:
+    if line.status == "time":
+        return [f"> {limits.seconds:g}", ""]
+    if line.status == "memory":
+        return ["out of memory", f"> {limits.megabytes:,.0f}"]
+    assert line.seconds is not None, "what is done took some time"
+    return [_number(line.seconds), "" if line.megabytes is None else f"{line.megabytes:,.0f}"]
+
+
+def _number(value: float) -> str:
+    if value == float("inf"):
+        return "infinite"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value < 10 else f"{value:.1f}"
