@@ -171,7 +171,10 @@ def _draw_groups(panel: Axes, table: Scores) -> None:
             color=WRONG if wrong.any() else "0.4",
         )  # fmt: skip
     panel.axvline(0, color="0.3", linewidth=0.9, zorder=2)
-    panel.set_yticks(range(len(order)), order)
+    decided = told_apart(table)
+    pair = sorted(list(table.values).index(name) for name in SHOWN)
+    sure = {c: bool(decided[t, pair[0], pair[1]]) for t, c in enumerate(table.corpora)}
+    panel.set_yticks(range(len(order)), [c if sure[c] else f"{c} *" for c in order])
     panel.set_ylim(-0.6, len(order) - 0.4)
     panel.set_xlabel(f"area of {first} minus area of {second}")
     panel.set_title(f"{first} against {second}, one corpus a row", loc="left")
@@ -185,6 +188,10 @@ def _draw_groups(panel: Axes, table: Scores) -> None:
         label="mean of 3 seeds, other sign (their share on the right)",
     )
     panel.scatter([], [], s=34, marker="D", color="black", linewidths=0, label="mean of 50 seeds")
+    if not all(sure.values()):
+        panel.scatter(
+            [], [], s=20, marker="$*$", color="black", linewidths=0, label="not told apart by all seeds"
+        )
     panel.grid(axis="y", visible=False)
     panel.legend(loc="upper center", bbox_to_anchor=(0.45, -0.14), fontsize=7.5, ncols=1)
 

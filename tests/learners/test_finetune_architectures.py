@@ -135,10 +135,12 @@ def test_products_are_the_attention_of_torch(kind: str, groups: int) -> None:
     allowed |= torch.eye(6, dtype=torch.bool)
     added = torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)
     mask = {"none": None, "bool": allowed, "additive": added}[kind]
-    wide = [array.repeat_interleave(4 // groups, 1) for array in (key, value)]
+    wide_key, wide_value = (array.repeat_interleave(4 // groups, 1) for array in (key, value))
     for scale in (None, 0.7):
         found, _ = product_attention(None, query, key, value, mask, scaling=scale)
-        expected = torch.nn.functional.scaled_dot_product_attention(query, *wide, attn_mask=mask, scale=scale)
+        expected = torch.nn.functional.scaled_dot_product_attention(
+            query, wide_key, wide_value, attn_mask=mask, scale=scale
+        )
         torch.testing.assert_close(found, expected.transpose(1, 2))
 
 

@@ -39,8 +39,8 @@ RATES: Final[dict[str, tuple[float, ...]]] = {
     "full": (1e-4, 3e-4),
     "top 3 layers": (3e-4, 1e-3),
     "top layer": (1e-3, 3e-3),
-    "lora": (3e-3, 1e-2),
-    "lora, top 3 layers": (3e-3, 1e-2),
+    "lora": (1e-3, 3e-3, 1e-2),
+    "lora, top 3 layers": (1e-3, 3e-3, 1e-2),
     "bitfit": (3e-3, 1e-2),
     "head": (3e-2, 1e-1),
 }

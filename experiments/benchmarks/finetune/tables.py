@@ -143,6 +143,14 @@ def frozen_first(
     return lines, rows
 
 
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """What a JSON file holds, as a list; nothing where there is no file."""
+    if not path.exists():
+        return []
+    content = json.loads(path.read_text())
+    return content if isinstance(content, list) else [content]
+
+
 def _mean(values: Sequence[float]) -> Interval:
     return bootstrap_mean(values, np.random.default_rng(0))
 
@@ -159,7 +167,7 @@ def _shown(value: Any) -> str:
         return f"{float(value.estimate):.3f} [{float(value.low):.3f}, {float(value.high):.3f}]"
     if value is None:
         return ""
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -213,17 +221,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         for c in cells
     ]  # fmt: skip
+    restarts = [
+        {
+            "corpus": one["corpus"], "restart": one["restart"], "seeds": len(one["area"]),
+            "area": _mean(one["area"]), "final": _mean(one["final"]),
+        }
+        for one in _lines(work / "restarts.json")
+    ]  # fmt: skip
+    tuned = _lines(work / "rates.json")
+    rates = [
+        {"method": method, "learning rate": rate, "accuracy": value}
+        for one in tuned
+        for method, values in one["accuracy"].items()
+        for rate, value in values.items()
+    ]
     together = [row for file in sorted(work.glob("together-*.json")) for row in json.loads(file.read_text())]
     page = [
         "# Fine-tuning: what was measured\n",
         "## The same training\n", markdown(contests), "\n".join(against_peers(runs)) + "\n",
+        "## Learning rates, tried on other corpora\n", markdown(rates),
         "## Accuracy against labels\n", markdown(measured),
+        "## Where a round begins\n", markdown(restarts),
         "## Choosing on frozen embeddings\n", markdown(frozen), "\n".join(gaps) + "\n",
         "## Episodes together\n", markdown(together),
     ]  # fmt: skip
     write_atomically(out / "table.md", "\n".join(page))
     for name, rows in (
         ("contest", contests), ("labels", measured), ("frozen_first", frozen), ("together", together),
+        ("restarts", restarts), ("rates", rates),
     ):  # fmt: skip
         write_atomically(out / f"{name}.csv", _csv(rows))
     write_atomically(out / "machine.json", canonical_json(describe_machine(), indent=1) + "\n")

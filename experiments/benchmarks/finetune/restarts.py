@@ -1,0 +1,82 @@
+"""Where should a round begin: from the pretrained weights, from the last round's, or from a mix of both?
+
+``python -m react_rl.experiments.benchmarks.finetune.restarts --corpora data/subj crowd_tweets --out DIR``
+lets all three learn the same randomly drawn labels, round by round, and compares the dev accuracy. The
+default of ``FineTuneSettings.restart`` rests on it.
+
+Source: Ash & Adams 2020, On warm-starting neural network training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, get_args
+
+import numpy as np
+import torch
+
+from react_rl.acquisition import make_strategy
+from react_rl.data.registry import load_corpus
+from react_rl.encoders.cache import ArrayCache
+from react_rl.encoders.transformer import EncoderSettings, TextEncoder
+from react_rl.envs.batched import episode_streams
+from react_rl.files import canonical_json, write_atomically
+from react_rl.learners.finetune.settings import FineTuneSettings, Restart
+from react_rl.simulation import EpisodeOptions, LabelingEngine
+from react_rl.simulation.encoded import EncodedCorpus, encode
+
+OPTIONS: Final = EpisodeOptions(pool_size=250, dev_size=400, initial_size=20, budget=100, batch_size=20)
+
+
+def curves(corpus: EncodedCorpus, restart: Restart, seeds: int) -> tuple[np.ndarray, float]:
+    """Dev accuracy after each round ``(rounds + 1, seeds)``, and the seconds of processor."""
+    settings = FineTuneSettings(
+        method="full", layers=3, learning_rate=3e-4, epochs=10, max_length=64, restart=restart
+    )
+    started = time.process_time()
+    engine = LabelingEngine([corpus], OPTIONS, seeds, learner=settings)
+    engine.reset([episode_streams(seed, corpus.name) for seed in range(seeds)], None, [0] * seeds)
+    random = make_strategy("random")
+    values = [engine.current["accuracy"].copy()]
+    while not engine.finished.all():
+        with torch.inference_mode():
+            ids = random.select(engine.view, OPTIONS.batch_size)
+        values.append(engine.step(ids).metrics["accuracy"])
+    return np.stack(values), time.process_time() - started
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpora", nargs="+", required=True, help="names or folders")
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True, help="folder for restarts.json")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    texts = TextEncoder(EncoderSettings(max_length=64))
+    lines = []
+    for name in given.corpora:
+        corpus = encode(load_corpus(name, max_rows=2000), texts, ArrayCache())
+        for restart in get_args(Restart):
+            values, seconds = curves(corpus, restart, given.seeds)
+            # Accuracies after equal shares of the budget: their mean is the area under the curve.
+            area = ((values[1:] + values[:-1]) / 2).mean(0)
+            lines.append(
+                {
+                    "corpus": corpus.name, "restart": restart,
+                    "area": [round(float(v), 4) for v in area],
+                    "final": [round(float(v), 4) for v in values[-1]],
+                    "processor_seconds": round(seconds, 1),
+                }
+            )  # fmt: skip
+            print(corpus.name, restart, area.mean().round(4), values[-1].mean().round(4), flush=True)
+    write_atomically(given.out / "restarts.json", canonical_json(lines, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
