@@ -120,11 +120,11 @@ CLAIMS: Final = (
 
 
 def keep_summaries(results: Path, out: Path) -> None:
-    """Copy the summary of each batch size to ``out``."""
-    for name, measure in MEASURES.items():
-        source = results / measure.comparison / SUMMARY
-        if measure.number == "area" and measure.until is None and source.is_file():
-            write_atomically(out / "summaries" / f"{name}.csv", source.read_text(encoding="utf-8"))
+    """Copy the summary of each comparison to ``out``."""
+    for comparison in sorted({measure.comparison for measure in MEASURES.values()}):
+        source = results / comparison / SUMMARY
+        if source.is_file():
+            write_atomically(out / "summaries" / f"{comparison}.csv", source.read_text(encoding="utf-8"))
 
 
 def write_claims(out: Path) -> list[Judged]:

@@ -234,7 +234,7 @@ def _draw_conclusions(panel: Axes, found: Sequence[Study]) -> None:
         panel.annotate(f"{good:.0%}", (i, good / 2), ha="center", va="center", fontsize=7.5, color="white")
         panel.annotate(
             f"{bad:.1%}" if bad >= 0.0005 else "<0.1%" if bad > 0 else "0%",
-            (i, 1.0), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=7.5, color=WRONG,
+            (i, 1.0), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=6.5, color=WRONG,
         )  # fmt: skip
     panel.set_xticks(x, [str(s.seeds) for s in found])
     panel.set_xlabel("seeds of a study")

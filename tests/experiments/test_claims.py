@@ -219,9 +219,7 @@ def test_the_command_writes_every_file(written: Path) -> None:
     expected = {"claims.md", "claims.csv", "few_seeds.csv"}
     expected |= {f"{figure}.{kind}" for figure in ("few_seeds", "batch_sizes") for kind in ("png", "svg")}
     expected |= {f"scores/{name}.csv" for name in MEASURES}
-    expected |= {
-        f"summaries/{name}.csv" for name, m in MEASURES.items() if m.number == "area" and m.until is None
-    }
+    expected |= {f"summaries/{measure.comparison}.csv" for measure in MEASURES.values()}
     assert names == expected
 
 

@@ -28,7 +28,7 @@ from react_rl.learners.finetune.settings import FineTuneSettings, Restart
 from react_rl.simulation import EpisodeOptions, LabelingEngine
 from react_rl.simulation.encoded import EncodedCorpus, encode
 
-OPTIONS: Final = EpisodeOptions(pool_size=250, dev_size=400, initial_size=20, budget=100, batch_size=20)
+OPTIONS: Final = EpisodeOptions(pool_size=250, dev_size=400, initial_size=20, budget=60, batch_size=20)
 
 
 def curves(corpus: EncodedCorpus, restart: Restart, seeds: int) -> tuple[np.ndarray, float]:
