@@ -86,7 +86,7 @@ class Watched:
     """
 
     def __init__(self, command: Sequence[str], limits: Limits) -> None:
-        environment = {**os.environ, **THREADS}
+        environment = {**os.environ, **THREADS, "TQDM_DISABLE": "1"}
         environment.pop("PYTHONPATH", None)
         try:
             self._process = subprocess.Popen(

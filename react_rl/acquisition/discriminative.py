@@ -103,11 +103,12 @@ class DiscriminativeSampling:
         shape = (x.shape[0], x.shape[2] + 1)
         if start is None:
             nothing = torch.zeros(shape[0], _PAIRS, shape[1], device=view.device)
-            start = _Point(torch.zeros(shape, device=view.device), nothing, nothing)
+            start = _Point(torch.zeros(shape, device=view.device), nothing, nothing, None, 0)
         weights, moves, turns = start.weights, start.moves, start.turns
         odds, gradient = _slope(x, side, share, weights, self.l2)
-        base = None
-        if view.width >= _WIDE:
+        base = start.base
+        # The first fit begins far from where it ends, and the next ones begin next to where they end.
+        if view.width >= _WIDE and start.fits < 2:
             base = _inverse_hessian(x, unlabelled, labelled, share, weights, self.l2)
         running = torch.ones(shape[0], 1, dtype=torch.bool, device=view.device)
         for _ in range(self.max_steps):
@@ -125,16 +126,26 @@ class DiscriminativeSampling:
             moves = torch.where(running[:, :, None], _appended(moves, -step), moves)
             turns = torch.where(running[:, :, None], _appended(turns, changed - gradient), turns)
             weights, odds, gradient = weights - step, found, changed
-        return odds.round(decimals=6), _Point(weights, moves, turns)
+        return odds.round(decimals=6), _Point(weights, moves, turns, base, start.fits + 1)
 
 
 @dataclass(frozen=True)
 class _Point:
-    """Where a fit stands: weights ``(E, D + 1)``, last moves and gradient changes ``(E, m, D + 1)``."""
+    """Where a fit stands.
+
+    Args:
+        weights: ``(E, D + 1)``.
+        moves: Last changes of the weights ``(E, m, D + 1)``.
+        turns: Changes of the gradient that came with them.
+        base: About the inverse Hessian ``(E, D + 1, D + 1)``, or None.
+        fits: Fits so far.
+    """
 
     weights: Tensor
     moves: Tensor
     turns: Tensor
+    base: Tensor | None
+    fits: int
 
 
 def _slope(x: Tensor, side: Tensor, share: Tensor, weights: Tensor, l2: float) -> tuple[Tensor, Tensor]:

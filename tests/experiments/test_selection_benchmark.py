@@ -18,7 +18,7 @@ from react_rl.experiments.benchmarks.selection_pool import PoolPlan, make_vector
 from react_rl.experiments.benchmarks.selection_process import Limits, Outcome, run_contestant
 from react_rl.experiments.benchmarks.selection_report import OURS, Line, pairs_of, table
 
-STRATEGY_NAMES = ["margin", "maxherding"]
+STRATEGY_NAMES = ["margin"]
 
 
 @pytest.fixture(scope="module")

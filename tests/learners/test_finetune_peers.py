@@ -260,7 +260,7 @@ def test_lora_equals_that_of_peft(
 
 
 def test_fresh_lora_weights_have_the_distribution_of_pefts(finetuning: Callable[..., Any]) -> None:
-    network = Network(finetuning(method="lora", rank=16), N_CLASSES)
+    network = Network(finetuning(method="lora", rank=16, targets="query-value"), N_CLASSES)
     weights = network.begin(torch.arange(40))
     bound = 32**-0.5  # kaiming_uniform_ with a = sqrt(5) on a matrix with 32 columns
     for name, array in weights.items():

@@ -51,7 +51,7 @@ class FineTuneSettings(BaseModel):
     """lora: rank of the update."""
     alpha: float = Field(default=16.0, gt=0)
     """lora: the update is scaled by alpha / rank."""
-    targets: Literal["query-value", "all"] = "query-value"
+    targets: Literal["query-value", "all"] = "all"
     """lora, and lora and adalora of peft: which linear layers get an update."""
     peft: PeftSettings = PeftSettings()
     """peft: which adapter of the peft library."""
