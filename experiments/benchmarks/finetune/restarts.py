@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 }
             )  # fmt: skip
             print(corpus.name, restart, area.mean().round(4), values[-1].mean().round(4), flush=True)
-    write_atomically(given.out / "restarts.json", canonical_json(lines, indent=1) + "\n")
+            write_atomically(given.out / "restarts.json", canonical_json(lines, indent=1) + "\n")
     return 0
 
 
