@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             scene = Scene.load(path)
             target = run_path(given.out, scene, given.contestant, given.timing)
-            if is_finished(target, scene):
+            if not given.timing and is_finished(target, scene):
                 continue
         except ProtocolError as error:
             print(error, file=sys.stderr)

@@ -51,6 +51,8 @@ class Optimiser:
         self._decay = {name: settings.weight_decay * (array.dim() > 2) for name, array in masters.items()}
         self._first = {name: torch.zeros_like(array) for name, array in masters.items()}
         self._second = {name: torch.zeros_like(array) for name, array in masters.items()}
+        device = next(iter(masters.values())).device
+        self._buffer = torch.empty(max(array.numel() for array in masters.values()), device=device)
         self._steps = {name: torch.tensor(0.0, device=array.device) for name, array in masters.items()}
 
     @torch.no_grad()
@@ -64,8 +66,10 @@ class Optimiser:
         scale = self._scale(list(taught.values()))
         for name, narrow in taught.items():
             master = self._masters[name]
-            # The product of a narrow and an fp32 array is fp32: one pass scales and widens.
-            grad = narrow.float() if scale is None else narrow * scale.view(-1, *[1] * (narrow.dim() - 1))
+            # One buffer for all: fresh memory for every array costs more than the arithmetic.
+            grad = self._buffer[: narrow.numel()].view(narrow.shape).copy_(narrow)
+            if scale is not None:
+                grad *= scale.view(-1, *[1] * (narrow.dim() - 1))
             adamw(
                 [master], [grad], [self._first[name]], [self._second[name]], [], [self._steps[name]],
                 fused=True, amsgrad=False, beta1=_BETAS[0], beta2=_BETAS[1], lr=self._rates[name] * factor,
@@ -75,7 +79,7 @@ class Optimiser:
             if not self._same:
                 self.working[name].copy_(master)
             if self._adapter is not None:
-                master.grad = grad
+                master.grad = grad.clone()
         if self._adapter is not None:
             self._adapter.allocate(self._masters)
             for name, master in self._masters.items():
