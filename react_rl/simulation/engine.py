@@ -280,8 +280,7 @@ class LabelingEngine:
         if self.finished.any():
             asked &= ~self.finished[:, None]
         columns = torch.searchsorted(self._ids, ids).clamp_(max=self.options.pool_size - 1)
-        right = (self._ids.gather(1, columns) == ids) & self._unlabelled.gather(1, columns)
-        check_ids(numbers, asked, right.cpu().numpy())
+        self._check(ids, columns, numbers, asked)
         wanted, cost = self._affordable(columns, asked)
         self._before = self._current[self.metrics[0]].copy()
         with self.threads():
@@ -320,11 +319,7 @@ class LabelingEngine:
 
     @torch.inference_mode()
     def trial(self, ids: Tensor) -> npt.NDArray[np.float64]:
-        """Dev metric ``(E, K)`` after each of K batches ``(E, K, b)``, on scratch copies of the learners.
-
-        Nothing is bought and nothing charged, although the oracle answers: this is for references that say
-        in their name that they look at labels. The metric is the first of the engine's.
-        """
+        """Dev metric ``(E, K)`` after each of K batches ``(E, K, b)``, none of them bought: for references."""
         if isinstance(self.learner, FineTune):
             raise ReActError("Trying batches out needs the linear learner; set learner.kind to softmax.")
         columns = torch.searchsorted(self._ids, ids.flatten(1)).clamp_(max=self.options.pool_size - 1)
@@ -358,6 +353,10 @@ class LabelingEngine:
         if self._fine_tuned:
             return nullcontext()
         return threads_for(self.n_episodes * (self.options.pool_size + self.options.dev_size))
+
+    def _check(self, ids: Tensor, columns: Tensor, numbers: npt.NDArray[np.int64], asked: Mask) -> None:
+        right = (self._ids.gather(1, columns) == ids) & self._unlabelled.gather(1, columns)
+        check_ids(numbers, asked, right.cpu().numpy())
 
     def _affordable(self, columns: Tensor, asked: Mask) -> tuple[Mask, npt.NDArray[np.float64]]:
         remaining = self.options.budget - self.spent

@@ -42,7 +42,7 @@ def test_a_trial_tells_the_metric_that_buying_the_batch_brings(metric: str) -> N
 def test_a_trial_in_small_pieces_is_the_same_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = torch.stack([make_strategy("random").select(started(rounds=2).view, 4) for _ in range(5)], 1)
     whole = started(rounds=2, metric="log_loss").trial(ids)
-    monkeypatch.setattr("react_rl.simulation.engine._SCRATCH", 1)
+    monkeypatch.setattr("react_rl.simulation.trials._SCRATCH", 1)
     np.testing.assert_allclose(started(rounds=2, metric="log_loss").trial(ids), whole, atol=1e-6)
 
 
