@@ -319,7 +319,7 @@ class LabelingEngine:
 
     @torch.inference_mode()
     def trial(self, ids: Tensor) -> npt.NDArray[np.float64]:
-        """Dev metric ``(E, K)`` after each of K batches ``(E, K, b)``, none of them bought: for references."""
+        """Dev metric ``(E, K)`` that each of K batches ``(E, K, b)`` would bring; none is bought."""
         if isinstance(self.learner, FineTune):
             raise ReActError("Trying batches out needs the linear learner; set learner.kind to softmax.")
         columns = torch.searchsorted(self._ids, ids.flatten(1)).clamp_(max=self.options.pool_size - 1)
