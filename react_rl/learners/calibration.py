@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError, unknown
+from react_rl.learners.weighting import row_weights
 from react_rl.metrics.classification import METRICS, PADDING
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def leave_one_out_logits(view: PoolView) -> Tensor:
     The fitted logits are F_i = F_i^loo + (s_i / l2) (y_i - p_i), where s_i / l2 is the variance that the
     other rows leave: ``s_i = 1 / [(K + diag(l2 / h))^-1]_ii - l2 / h_i`` with K the kernel and h_i the
     curvature of row i's loss. The Hessian of the softmax, diag(p) - p p^T, is replaced by its mean over the
-    C - 1 directions in which it is not 0, ``h_i = (1 - |p_i|^2) / (C - 1)``. Exact for a squared loss.
+    C - 1 directions in which it is not 0, ``h_i = (1 - |p_i|^2) / (C - 1)``. Exact for a squared loss. Class
+    weights multiply the loss of a row, so both ``y_i - p_i`` and h_i; they stay as they are.
 
     Source: Cawley & Talbot 2008, Efficient approximate leave-one-out cross-validation for kernel logistic
     regression; Opper & Winther 2000, Gaussian processes for classification: mean-field algorithms.
@@ -43,14 +45,15 @@ def leave_one_out_logits(view: PoolView) -> Tensor:
     settings = view.learner_settings
     p = torch.softmax(view.fitted_logits, 1)
     n_classes = torch.from_numpy(view.progress.n_classes).to(view.device, torch.float32)
-    curvature = (1.0 - p.square().sum(1)) / (n_classes[:, None] - 1.0).clamp_min(1.0)  # (E, n)
+    weights = row_weights(settings, onehot, live)
+    curvature = (1.0 - p.square().sum(1)) / (n_classes[:, None] - 1.0).clamp_min(1.0) * weights  # (E, n)
     noise = settings.l2 / curvature.clamp_min(_FLATTEST)
     # In float64: a row that is fitted well has noise thousands of times the kernel.
     kernel = ((similarity + settings.bias**2) * live[:, None, :] * live[:, :, None]).double()
     kernel.diagonal(dim1=1, dim2=2).add_(noise)
     diagonal = torch.linalg.inv(kernel).diagonal(dim1=1, dim2=2)
     left = (1.0 / diagonal - noise).clamp_min(0.0).float()  # (E, n)
-    shift = (left * live / settings.l2)[:, None] * (onehot - p)
+    shift = (left * weights / settings.l2)[:, None] * (onehot - p)
     left_out: Tensor = view.fitted_logits - shift
     return left_out
 

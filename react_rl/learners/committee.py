@@ -1,13 +1,13 @@
-"""Committees of linear heads: several models that agree with the labels and differ elsewhere.
+"""Committees: several models that agree with the labels and differ elsewhere.
 
-Both kinds are linear maps of the embeddings: the learner's weights with dimensions dropped, or heads
-refitted with random row weights around random priors. Strategies are in ``acquisition``.
+Where the learner is linear they are linear heads: its weights with dimensions dropped, or heads refitted with
+random row weights around random priors. An MLP brings its own. Strategies are in ``acquisition``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,13 +15,10 @@ from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.learners.protocol import INVALID_LOGIT
-from react_rl.learners.softmax import CURVATURE, SoftmaxSettings
+from react_rl.learners.weighting import descend, row_weights
 
 if TYPE_CHECKING:
     from react_rl.simulation.view import PoolView
-
-_STEPS: Final = 3
-"""Steps of a member for each step that the learner may take: uneven weights slow the descent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +65,7 @@ class Committee:
 
 
 def dropout_committee(view: PoolView, members: int = 10, rate: float = 0.5) -> Committee:
-    """Monte-Carlo dropout on the input of the linear head, or in the whole of a fine-tuned transformer.
+    """Monte-Carlo dropout on the input of the linear head, or wherever a deeper learner drops in training.
 
     Member m sees ``x * mask_m / (1 - rate)`` with an i.i.d. Bernoulli(1 - rate) mask over the D dimensions.
     One mask serves the whole pool, so a member is one function: joint scores (BatchBALD) need that.
@@ -79,7 +76,7 @@ def dropout_committee(view: PoolView, members: int = 10, rate: float = 0.5) -> C
     Args:
         view: The pools.
         members: M.
-        rate: Share of dimensions that is dropped; a transformer drops what it drops in training.
+        rate: Share of dimensions that is dropped; an MLP or a transformer drops what it drops in training.
 
     Raises:
         ReActError: Fewer than one member, or a rate outside (0, 1).
@@ -88,7 +85,7 @@ def dropout_committee(view: PoolView, members: int = 10, rate: float = 0.5) -> C
     if not 0 < rate < 1:
         raise ReActError(f"Dropout rate {rate} must lie between 0 and 1, both excluded.")
     if not view.linear:
-        return _sampled(view, members)
+        return _of_scores(view.dropout_logits(members))
     weights, intercept = view.weights
     n_episodes, _, dimension = weights.shape
     masks = np.ones((n_episodes, members, dimension), dtype=np.float32)
@@ -100,13 +97,37 @@ def dropout_committee(view: PoolView, members: int = 10, rate: float = 0.5) -> C
     return Committee(scaled, view.embeddings.transpose(1, 2), shift)
 
 
-def _sampled(view: PoolView, members: int) -> Committee:
-    """Monte Carlo samples of a fine-tuned transformer, as heads that pick their own scores."""
-    logits = view.dropout_logits(members)  # (E, M, C, P)
-    n_episodes, _, n_classes, _ = logits.shape
-    pick = torch.eye(members * n_classes, device=view.device).view(members, n_classes, -1)
-    shift = torch.zeros(n_episodes, members, n_classes, device=view.device)
+def _of_scores(logits: Tensor) -> Committee:
+    """Members with the scores ``(E, M, C, P)``, as heads that pick their own."""
+    n_episodes, members, n_classes, _ = logits.shape
+    pick = torch.eye(members * n_classes, device=logits.device).view(members, n_classes, -1)
+    shift = torch.zeros(n_episodes, members, n_classes, device=logits.device)
     return Committee(pick.expand(n_episodes, -1, -1, -1), logits.flatten(1, 2), shift)
+
+
+def ensemble_committee(view: PoolView, members: int) -> Committee:
+    """The members of a learner that is an ensemble of ``members`` MLP heads.
+
+    Source: Lakshminarayanan et al. 2017, Simple and scalable predictive uncertainty estimation using deep
+    ensembles; as a committee: Beluch et al. 2018, The power of ensembles for active learning.
+
+    Args:
+        view: The pools.
+        members: M, as the learner has them.
+
+    Raises:
+        ReActError: One member cannot disagree.
+    """
+    if members < 2:
+        raise ReActError(
+            "A single MLP head has no committee to disagree; set learner.mlp.members to 2 or more, "
+            "or take a strategy that samples by dropout."
+        )
+    weights, _ = view.weights  # (E, C, M H), divided by M
+    n_episodes, n_classes, units = weights.shape
+    heads = weights.view(n_episodes, n_classes, members, -1).transpose(1, 2) * members  # (E, M, C, H)
+    active = view.features.transpose(1, 2).reshape(n_episodes, members, units // members, -1)
+    return _of_scores(torch.matmul(heads, active) + _class_bias(view)[:, None, :, None])
 
 
 def bootstrap_committee(view: PoolView, members: int = 10, prior: float = 1.0) -> Committee:
@@ -124,7 +145,7 @@ def bootstrap_committee(view: PoolView, members: int = 10, prior: float = 1.0) -
 
     Args:
         view: The pools.
-        members: M.
+        members: M; an ensemble of MLP heads votes with its own members instead.
         prior: Scale of the random priors; 0 for the plain bootstrap.
 
     Raises:
@@ -133,6 +154,8 @@ def bootstrap_committee(view: PoolView, members: int = 10, prior: float = 1.0) -
     _check_members(members)
     if prior < 0:
         raise ReActError(f"The scale of the priors is {prior}; use 0 or more.")
+    if view.ensemble is not None:
+        return ensemble_committee(view, view.ensemble)
     settings = view.learner_settings
     live = view.labelled_geometry[2].cpu().numpy() > 0
     n_classes = view.class_counts.shape[1]
@@ -164,10 +187,7 @@ def bootstrap_committee(view: PoolView, members: int = 10, prior: float = 1.0) -
 def refit_weighted(view: PoolView, importance: Tensor, offset: Tensor | None = None) -> Tensor:
     """Fit the learner's objective with weights on the labelled rows, from where the learner stands.
 
-    With D = diag(w) the gradient with respect to W is X^T G, G = l2 A + D (softmax(K A) - Y), and the
-    Hessian is at most twice X^T D X / 4 + l2 (see ``learners.softmax``), so A <- A - (D K/4 + l2)^-1 G
-    never increases the loss. Scaling K by max(w) instead would be safe too, and share one inverse among
-    the members, but needs three times the steps.
+    The learner's own class weights count besides; see ``learners.weighting`` for the descent.
 
     Args:
         view: The pools.
@@ -181,42 +201,20 @@ def refit_weighted(view: PoolView, importance: Tensor, offset: Tensor | None = N
     similarity, onehot, live = view.labelled_geometry
     settings = view.learner_settings
     members = importance.shape[1]
+    own = row_weights(settings, onehot, live)
     kernel = (similarity + settings.bias**2) * live[:, None, :] * live[:, :, None]
-    # Rows of dual weights multiply from the left, so the transpose (K D/4 + l2)^-1 is what is kept.
-    damped = CURVATURE * kernel[:, None] * importance[:, :, None, :]
-    damped.diagonal(dim1=2, dim2=3).add_(settings.l2)
-    inverse = torch.linalg.inv(damped).flatten(0, 1)  # (E M, n, n)
-    kernel = kernel[:, None].expand(-1, members, -1, -1).flatten(0, 1)
-    moves = torch.cat([inverse, torch.bmm(inverse, kernel)], 2)  # (E M, n, 2n)
-    weight = importance.flatten(0, 1)[:, None]  # (E M, 1, n)
+    kernel = kernel[:, None].expand(-1, members, -1, -1).flatten(0, 1)  # (E M, n, n)
+    weight = (importance * own[:, None]).flatten(0, 1)  # (E M, n)
     target = onehot[:, None].expand(-1, members, -1, -1).flatten(0, 1)
-    # At the learner's optimum its dual weights are the residuals over l2.
-    residual = (onehot - torch.softmax(view.fitted_logits, 1)) * live[:, None] / settings.l2
+    # At the learner's optimum its dual weights are the weighted residuals over l2.
+    residual = (onehot - torch.softmax(view.fitted_logits, 1)) * own[:, None] / settings.l2
     dual = residual[:, None].expand(-1, members, -1, -1).flatten(0, 1).clone()
     bias = _class_bias(view)[:, None].expand(-1, members, -1).flatten(0, 1)[:, :, None]
     fitted = torch.bmm(dual, kernel) + bias
     if offset is not None:
         fitted += offset.flatten(0, 1)
-    _descend(dual, fitted, target, weight, moves, settings)
+    descend(dual, fitted, target, kernel, weight, settings)
     return dual.view(-1, members, *dual.shape[1:])
-
-
-def _descend(
-    dual: Tensor, fitted: Tensor, target: Tensor, weight: Tensor, moves: Tensor, settings: SoftmaxSettings
-) -> None:
-    """Take preconditioned steps until the gradient is small in every member; changes ``dual``, ``fitted``."""
-    n = dual.shape[2]
-    for _ in range(_STEPS * settings.max_steps):
-        gradient = torch.softmax(fitted, 1).sub_(target).mul_(weight).add_(dual, alpha=settings.l2)
-        largest = gradient.abs().amax((1, 2))
-        moving = largest > settings.tolerance
-        if not bool(moving.any()):
-            break
-        # A converged member stands still, so that it does not depend on its neighbours.
-        gradient *= moving[:, None, None]
-        step = torch.bmm(gradient, moves)
-        dual -= step[:, :, :n]
-        fitted -= step[:, :, n:]
 
 
 def _check_members(members: int) -> None:

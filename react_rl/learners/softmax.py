@@ -8,7 +8,8 @@ With K = X X^T + bias^2 and G = l2 A + softmax(K A) - Y, the gradient with respe
 softmax Hessian is at most K/2 + l2 (Böhning 1992, Multinomial logistic regression algorithm), which is
 at most twice M = K/4 + l2, so the step A <- A - M^-1 G never increases the loss. M^-1 is kept between
 rounds and bordered when rows are added. The step moves the fitted logits by
-K dA = -4 (G + l2 dA), so a step needs one matrix product.
+K dA = -4 (G + l2 dA), so a step needs one matrix product. With balanced classes every purchase changes the
+weights of all rows, so that descent is another one (``weighting``).
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from react_rl.learners.labelled import FAR, LabelledRows
 from react_rl.learners.protocol import INVALID_LOGIT
-
-CURVATURE: Final = 0.25
-"""Share of K in the preconditioner: half of Böhning's bound, the smallest that is safe."""
+from react_rl.learners.weighting import CURVATURE as CURVATURE
+from react_rl.learners.weighting import balanced_weights, descend
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,16 @@ class SoftmaxSettings:
         bias: Scale of the intercept, which is penalised: large values leave it free. With few labels
             a free intercept follows the class shares of the sample and costs accuracy.
         tolerance: A refit ends when no entry of the gradient G exceeds this (in probability units).
-        max_steps: Most steps of one refit.
+        max_steps: Most steps of one refit; with balanced classes three times as many.
+        class_weights: ``balanced`` weighs rows so that every class that has a label has the same share in
+            the loss, however few labels it has.
     """
 
     l2: float = 0.1
     bias: float = 0.1
     tolerance: float = 1e-2
     max_steps: int = 20
+    class_weights: Literal["none", "balanced"] = "none"
 
 
 class SoftmaxRegression(LabelledRows):
@@ -158,7 +161,9 @@ class SoftmaxRegression(LabelledRows):
             slots = first + torch.arange(batch, device=self.device)
             place = (self._everyone[: len(used), None], slots)
         where[place] = columns
-        self._border(inverse, slots, before, live, columns, similarity, alive if gaps else None, where)
+        balanced = self.settings.class_weights == "balanced"
+        if not balanced:
+            self._border(inverse, slots, before, live, columns, similarity, alive if gaps else None, where)
         rows[place] = similarity if answered else torch.where(live[:, :, None], similarity, FAR)
         # A missing label (-1) equals no class.
         onehot.transpose(1, 2)[place] = (labels[:, :, None] == self._classes).to(onehot)
@@ -168,7 +173,12 @@ class SoftmaxRegression(LabelledRows):
         mask = alive[:, None, :after] if gaps else None
         # An episode that got no label stands still, also where its last refit was cut short.
         taught = None if answered else live.any(1)
-        self._refit(inverse[:, :after, :after], weights, onehot[:, :, :after], mask, fitted, taught)
+        if balanced:
+            self._refit_balanced(
+                rows, where[:, :after], weights, onehot[:, :, :after], alive[:, :after], fitted, taught
+            )
+        else:
+            self._refit(inverse[:, :after, :after], weights, onehot[:, :, :after], mask, fitted, taught)
         shift = self.settings.bias**2 * weights.sum(2, keepdim=True)  # (R, C, 1)
         if self._mixed_classes:
             shift += self._class_bias if everyone else self._class_bias[episodes]
@@ -247,6 +257,23 @@ class SoftmaxRegression(LabelledRows):
             step = torch.bmm(gradient, inverse)
             weights -= step
             fitted.add_(gradient.sub_(step, alpha=settings.l2), alpha=-1.0 / CURVATURE)
+
+    def _refit_balanced(
+        self,
+        rows: Tensor,
+        where: Tensor,
+        weights: Tensor,
+        target: Tensor,
+        alive: Tensor,
+        fitted: Tensor,
+        taught: Tensor | None,
+    ) -> None:
+        """Refit ``weights`` under even classes, in place."""
+        n = where.shape[1]
+        kernel = rows[:, :n].gather(2, where[:, None].expand(-1, n, -1)).add_(self.settings.bias**2)
+        kernel *= alive[:, None, :] * alive[:, :, None]
+        even = balanced_weights(target, alive)
+        self.steps += descend(weights, fitted, target, kernel, even, self.settings, taught)
 
     def _reserve(self, slots: int) -> int:
         extra = super()._reserve(slots)

@@ -19,6 +19,7 @@ from react_rl.learners.build import LearnerSettings, make_learner
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.labelled import part_of
 from react_rl.learners.protocol import INVALID_LOGIT
+from react_rl.learners.softmax import SoftmaxRegression
 from react_rl.metrics.classification import METRICS
 from react_rl.seeding import Streams
 from react_rl.simulation.draw import Draw, check_fit, draw_episode
@@ -71,9 +72,7 @@ class LabelingEngine:
         width, dev, classes = options.pool_size, options.dev_size, self.most_classes
         mean_cost = min(float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora)
         capacity = options.initial_size + int(np.ceil(options.budget / mean_cost)) + options.batch_size
-        self.learner = make_learner(
-            learner, [c.corpus for c in corpora], n_episodes, classes, width + dev, capacity, self.device
-        )
+        self.learner = make_learner(learner, corpora, n_episodes, classes, width + dev, capacity)
         self.learner_settings = learner
         self.oracle = Oracle(n_episodes, width, options, self.device)
         self.draws: list[Draw | None] = [None] * n_episodes
@@ -212,7 +211,8 @@ class LabelingEngine:
         index = torch.tensor(chosen, device=device)
         self._labelled[index] = False
         self.spent[chosen], self.rounds[chosen], self.labels[chosen] = 0.0, 0, 0
-        seeds = [int(self.streams[e].learner.integers(2**62)) for e in chosen] if self._fine_tuned else []
+        chance = not isinstance(self.learner, SoftmaxRegression)
+        seeds = [int(self.streams[e].learner.integers(2**62)) for e in chosen] if chance else []
         self.learner.start(index, torch.from_numpy(self._n_classes[chosen]), seeds)
         return chosen, draws
 
@@ -293,17 +293,13 @@ class LabelingEngine:
         bought = np.where(wanted, numbers, -1)
         return Round(bought, cost, {k: v.copy() for k, v in self._current.items()}, self.finished.copy())
 
-    @property
-    def _fine_tuned(self) -> bool:
-        return isinstance(self.learner, FineTune)
-
     @torch.inference_mode()
     def scores(self, rows: npt.NDArray[np.int64]) -> Tensor:
         """Scores ``(E, C, T)`` that the present models give to other rows ``(T,)``, e.g. of a test split.
 
         All episodes must be on one corpus. Rewards and views see pool and dev only, never this.
         """
-        if isinstance(self.learner, FineTune):
+        if not isinstance(self.learner, SoftmaxRegression):
             return self.learner.logits_of_rows([rows] * self.n_episodes)
         embeddings = self.corpus_of(0).embeddings[torch.from_numpy(rows).to(self.device)]
         ids = self._ids.gather(1, self.learner.slot_columns())
@@ -320,7 +316,7 @@ class LabelingEngine:
     @torch.inference_mode()
     def trial(self, ids: Tensor) -> npt.NDArray[np.float64]:
         """Dev metric ``(E, K)`` that each of K batches ``(E, K, b)`` would bring; none is bought."""
-        if isinstance(self.learner, FineTune):
+        if not isinstance(self.learner, SoftmaxRegression):
             raise ReActError("Trying batches out needs the linear learner; set learner.kind to softmax.")
         columns = torch.searchsorted(self._ids, ids.flatten(1)).clamp_(max=self.options.pool_size - 1)
         answers = self.oracle.answer(self._everyone, columns)
@@ -350,7 +346,7 @@ class LabelingEngine:
 
     def threads(self) -> AbstractContextManager[None]:
         """Context in which torch uses as many threads as pay off here; wrap whole rounds in it."""
-        if self._fine_tuned:
+        if isinstance(self.learner, FineTune):
             return nullcontext()
         return threads_for(self.n_episodes * (self.options.pool_size + self.options.dev_size))
 

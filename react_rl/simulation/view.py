@@ -18,11 +18,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from react_rl.learners.mlp import MlpHead
 from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
 from react_rl.seeding import Streams
 
 if TYPE_CHECKING:
-    from react_rl.learners.finetune.learner import FineTune
+    from react_rl.learners.build import AnyLearner
     from react_rl.simulation.geometry import Geometry
 
 
@@ -81,7 +82,7 @@ class PoolView:
         labelled: Tensor,
         cost: Tensor,
         density: Tensor,
-        learner: SoftmaxRegression | FineTune,
+        learner: AnyLearner,
         geometry: Geometry,
         streams: Sequence[Streams | None],
         progress: Progress,
@@ -231,6 +232,11 @@ class PoolView:
         """Regularisation of a linear learner, for committees of its kind."""
         return self._learner.settings if isinstance(self._learner, SoftmaxRegression) else SoftmaxSettings()
 
+    @property
+    def ensemble(self) -> int | None:
+        """Members M of a learner that is an ensemble of MLP heads, whose units lie behind each other."""
+        return self._learner.members if isinstance(self._learner, MlpHead) else None
+
     @cached_property
     def features(self) -> Tensor:
         """What the learner's last layer sees of each row ``(E, P, H)``: embeddings, or own vectors."""
@@ -239,7 +245,7 @@ class PoolView:
         return self._learner.features_of(slice(0, self.width))
 
     def dropout_logits(self, samples: int) -> Tensor:
-        """Scores of Monte Carlo dropout samples of a fine-tuned learner ``(E, M, C, P)``."""
+        """Scores of Monte Carlo dropout samples of a learner with hidden layers ``(E, M, C, P)``."""
         assert not isinstance(self._learner, SoftmaxRegression)
         return self._learner.dropout_logits(slice(0, self.width), samples)
 

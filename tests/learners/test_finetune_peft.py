@@ -52,7 +52,7 @@ def test_training_moves_every_array_and_lowers_the_loss(
     kind: str, architecture: str, finetuning: Finetuning, tiny_corpus: Corpora, classroom: Any
 ) -> None:
     corpus = tiny_corpus()
-    room = classroom(finetuning(architecture, **adapter_of(kind, epochs=12)), [corpus], [0], [1])
+    room = classroom(finetuning(architecture, **adapter_of(kind, epochs=16)), [corpus], [0], [1])
     before, start = loss_of(room, corpus), weights_of(room)
     room.teach([0], [TAUGHT])
     assert not room.learner.failures

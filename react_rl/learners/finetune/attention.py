@@ -13,6 +13,35 @@ from torch import Tensor
 
 ATTENTION: Final = "react_rl_products"
 """Name under which transformers knows it."""
+_LANES: Final = 16
+"""Shortest row that torch's softmax treats as a vector: shorter ones take it up to ten times as long."""
+
+
+class _ShortSoftmax(torch.autograd.Function):
+    """Softmax over a short last axis, one operation after another."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor) -> Tensor:
+        """Map fp32 scores to shares."""
+        shares = scores.sub(scores.amax(-1, keepdim=True)).exp_()
+        shares.div_(shares.sum(-1, keepdim=True))
+        ctx.save_for_backward(shares)
+        return shares
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Gradient with respect to the scores."""
+        shares: Tensor = ctx.saved_tensors[0]
+        weighted = gradients[0] * shares
+        return weighted.sub_(shares * weighted.sum(-1, keepdim=True))
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    """Softmax over the last axis of fp32 scores; in bf16 it would take several times as long."""
+    if scores.shape[-1] >= _LANES:
+        return torch.softmax(scores, -1)
+    shares: Tensor = _ShortSoftmax.apply(scores)  # type: ignore[no-untyped-call]
+    return shares
 
 
 def product_attention(
@@ -53,7 +82,7 @@ def product_attention(
             mask = torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill_(~mask, -1e9)
         shift = mask.to(q.dtype).expand(batch, heads, width, k.shape[1]).reshape(batch * heads, width, -1)
         scores = torch.baddbmm(shift, q, k.transpose(1, 2), alpha=scale)
-    mixed = torch.bmm(torch.softmax(scores, -1), v).view(batch, heads, width, -1)
+    mixed = torch.bmm(_softmax(scores.float()).to(v.dtype), v).view(batch, heads, width, -1)
     return mixed.transpose(1, 2), None
 
 

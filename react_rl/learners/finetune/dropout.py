@@ -46,8 +46,9 @@ def keep_mask(
     counter = counter + torch.arange(width, dtype=torch.int32, device=device)
     token = _mix(keys[:, None, None] + _mix(counter * _ODD[0] + site)[None])  # (R, rows, width)
     unit = _mix(torch.arange(1, features + 1, dtype=torch.int32, device=device) * _ODD[0])
-    bits = (token[..., None] ^ unit) * _ODD[1]
-    bits = (bits ^ (bits >> 15)) * _ODD[2]
+    # Products and sums alone: shifts of 32-bit integers are slow. One factor would let pairs of units show.
+    bits = token[..., None] ^ unit
+    bits *= token.mul(_ODD[2])[..., None] + unit * _ODD[1]
     return bits >= int(rate * _RANGE - _RANGE / 2)
 
 
@@ -75,7 +76,9 @@ class EpisodeDropout(nn.Module):
         width = x.shape[1] if x.dim() == 3 else 1
         rows, first = x.shape[0] // episodes, self._mounted.first
         keep = keep_mask(keys, rows, width, features, self.site, self.rate, first)
-        return x * (keep.view(x.shape).to(x.dtype) * (1.0 / (1.0 - self.rate)))
+        # Bytes become numbers five times as fast as truth values do.
+        kept = keep.view(x.shape).view(torch.uint8).to(x.dtype)
+        return x * kept.mul_(1.0 / (1.0 - self.rate))
 
 
 def step_keys(seeds: Tensor, *counters: int) -> Tensor:

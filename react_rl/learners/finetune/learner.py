@@ -31,7 +31,7 @@ from react_rl.learners.protocol import INVALID_LOGIT
 SLOWER: Final = 0.1
 """Factor on the learning rate when a round is tried again."""
 
-_TOKENS: Final = {"cpu": 4096, "cuda": 65536}
+_TOKENS: Final = {"cpu": 1024, "cuda": 65536}
 _SAMPLE: Final = 7919
 """Counter that sets the masks of Monte Carlo samples apart from those of training."""
 

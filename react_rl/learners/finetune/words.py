@@ -35,11 +35,11 @@ class Words:
 
     def __init__(self, network: Network, n_episodes: int) -> None:
         self._name = network.words
-        self._network = network
         self._changed: list[_Changed | None] = [None] * n_episodes
         self._training: dict[int, Tensor] = {}
         base = network.pretrained(network.words) if network.words is not None else None
         self._base = None if base is None else base.to(network.device)
+        self._narrow = None if self._base is None else self._base.to(network.dtype)
 
     @property
     def trained(self) -> bool:
@@ -112,9 +112,9 @@ class Words:
             episodes: R episodes.
             training: Rows ``(R, U, F)`` that are being trained; None takes those that were kept.
         """
-        if self._base is None or self._name is None:
+        base = self._narrow
+        if base is None or self._name is None:
             return {}
-        base = self._base.to(self._network.dtype)
         tables = base.expand(len(episodes), *base.shape).clone()
         for r, e in enumerate(episodes):
             known = self._changed[e]
