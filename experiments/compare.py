@@ -6,7 +6,7 @@ import itertools
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 
 from react_rl import __version__
-from react_rl.acquisition.registry import needs_surprisal
 from react_rl.data.corpus import Corpus
 from react_rl.encoders.transformer import TextEncoder, resolve_device
 from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.config import CompareConfig
 from react_rl.experiments.corpora import prepare
-from react_rl.experiments.episodes import play
+from react_rl.experiments.episodes import one_thread, play
+from react_rl.experiments.full_data import FullData
 from react_rl.experiments.results import SCHEMA, ResultFolder, RunId, circumstances
-from react_rl.experiments.strategies import identity, label, resolve
+from react_rl.experiments.strategies import identity, label, resolve, surprised
 from react_rl.files import canonical_json, digest
 from react_rl.simulation.checkpoint import Checkpoint
 from react_rl.simulation.encoded import EncodedCorpus
@@ -145,7 +145,7 @@ def run_comparison(
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
     """
     check_strategies(config)
-    surprisal = needs_surprisal(config.strategies)
+    surprisal = surprised(config.strategies)
     corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode, surprisal)
     for corpus in corpora:
         if corpus.corpus.ids("test").size == 0:
@@ -158,11 +158,12 @@ def run_comparison(
     done = kept
     if report is not None:
         report(done, len(runs))
-    failures: list[dict[str, str]] = []
+    full = FullData(config, folder, runs)
+    by_name = {corpus.name: corpus for corpus in corpora}
+    failures = full.measure(by_name, BLOCK, tell)
     around = circumstances(str(resolve_device(config.device)))
     named = {label(strategy): strategy for strategy in config.strategies}
-    by_name = {corpus.name: corpus for corpus in corpora}
-    for block, written, reason in _play_all(todo, config, folder, named, by_name, around, tell):
+    for block, written, reason in _play_all(todo, config, folder, named, by_name, around, full, tell):
         if reason is not None:
             failures += [
                 {"corpus": run.corpus, "strategy": run.strategy, "seed": str(run.seed), "reason": reason}
@@ -192,6 +193,7 @@ class _Task:
     surprisal: npt.NDArray[np.float32] | None
     device: str
     around: dict[str, Any]
+    full: list[dict[str, float] | None]
 
 
 def _play_all(
@@ -201,6 +203,7 @@ def _play_all(
     named: dict[str, str],
     corpora: dict[str, EncodedCorpus],
     around: dict[str, Any],
+    full: FullData,
     tell: Callable[[str], None] | None,
 ) -> Iterator[tuple[Block, int, str | None]]:
     devices = devices_of(config.device)
@@ -219,6 +222,7 @@ def _play_all(
             _to_numpy(corpora[block.corpus].surprisal),
             device,
             around,
+            [full.of(run) for run in block.runs],
         )
 
     if jobs == 1:
@@ -270,7 +274,7 @@ def _play_block(
             tell(f"{block.strategy} on {block.corpus}: {spent:g} of {config.episode.budget:g} spent")
 
     try:
-        with _one_thread():
+        with one_thread():
             encoded = corpus or EncodedCorpus(
                 task.corpus,
                 torch.from_numpy(np.array(task.embeddings)).to(task.device),
@@ -297,7 +301,7 @@ def _play_block(
         return block, 0, f"{type(error).__name__}: {error}"
     written = 0
     share = len(block.runs)
-    for run, result in zip(block.runs, played.results, strict=True):
+    for run, result, full in zip(block.runs, played.results, task.full, strict=True):
         if folder.finished(run):
             continue
         own = task.around | {
@@ -309,7 +313,8 @@ def _play_block(
             "selection_seconds": played.selection_seconds / share,
             "training_seconds": played.training_seconds / share,
         }
-        folder.write_run(run, {"schema": SCHEMA} | asdict(run) | result, own)
+        line = {} if full is None else {"full": full}
+        folder.write_run(run, {"schema": SCHEMA} | asdict(run) | result | line, own)
         written += 1
     if checkpoint is not None:
         checkpoint.remove()
@@ -320,14 +325,3 @@ def _checkpoint(block: Block, folder: ResultFolder) -> Checkpoint:
     """Where a block is kept while it is played; a run's key holds all that determines its result."""
     key = digest(*(run.key for run in block.runs))
     return Checkpoint(folder.progress / f"{key[:16]}.safetensors", key)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    # The products of one round are small: threads cost more than they bring, and workers share the cores.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -21,6 +21,7 @@ from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
 from react_rl.learners.build import LearnerSettings
 from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.mlp_training import MlpSettings
 from react_rl.learners.softmax import SoftmaxSettings
 from react_rl.metrics.classification import METRICS
 from react_rl.simulation.options import EpisodeOptions
@@ -80,10 +81,14 @@ class EncoderConfig(_Frozen):
 class LearnerConfig(_Frozen):
     """The model that is trained on bought labels."""
 
-    kind: Literal["softmax", "finetune"] = "softmax"
-    """softmax: regression on frozen embeddings; finetune: the transformer itself is trained."""
+    kind: Literal["softmax", "mlp", "finetune"] = "softmax"
+    """softmax: linear head on frozen embeddings; mlp: with a hidden layer; finetune: the transformer."""
     finetune: FineTuneSettings = FineTuneSettings()
     """finetune: model, method and training."""
+    mlp: MlpSettings = MlpSettings()
+    """mlp: size, ensemble and training."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """softmax: balanced gives every class the same share in the loss, however few labels it has."""
     l2: float = Field(default=0.1, gt=0)
     """Weight of the squared norm; 0.1 is C = 10 in scikit-learn."""
     bias: float = Field(default=0.1, gt=0)
@@ -93,17 +98,32 @@ class LearnerConfig(_Frozen):
     max_steps: int = Field(default=20, ge=1)
     """Most steps of one refit."""
 
+    @model_validator(mode="after")
+    def _check(self) -> LearnerConfig:
+        if self.kind != "softmax" and self.class_weights != "none":
+            raise ValueError(
+                f"class_weights {self.class_weights!r} beside kind {self.kind!r} is of no effect; "
+                f"set {self.kind}.class_weights instead"
+            )
+        return self
+
     def settings(self) -> LearnerSettings:
         """Settings of the learner."""
         if self.kind == "finetune":
             return self.finetune
-        return SoftmaxSettings(self.l2, self.bias, self.tolerance, self.max_steps)
+        if self.kind == "mlp":
+            return self.mlp
+        return SoftmaxSettings(self.l2, self.bias, self.tolerance, self.max_steps, self.class_weights)
 
     def identity(self) -> dict[str, Any]:
-        """What determines the learner's results, the settings of the other kind left out."""
+        """What determines the learner's results, the settings of the other kinds left out."""
         if self.kind == "finetune":
             return {"kind": self.kind, **self.finetune.model_dump(mode="json")}
-        return self.model_dump(mode="json", exclude={"kind", "finetune"})
+        if self.kind == "mlp":
+            return {"kind": self.kind, **self.mlp.model_dump(mode="json")}
+        # Results are filed under this: a head without class weights is filed as before there were any.
+        unsaid = {"kind", "finetune", "mlp"} | ({"class_weights"} if self.class_weights == "none" else set())
+        return self.model_dump(mode="json", exclude=unsaid)
 
 
 class ActionConfig(_Frozen):
@@ -185,6 +205,9 @@ class CompareConfig(_Frozen):
     """Sizes, budget and annotator of one episode."""
     stopping: StoppingSettings = StoppingSettings()
     """Rule that ends an episode before its budget does."""
+    full: Literal["auto", "never", "always"] = "auto"
+    """Measure once for each corpus and seed what the learner reaches with the labels of the whole pool; auto
+    does it for the linear head, where it costs next to nothing."""
     device: str = "auto"
     """auto, cpu or cuda."""
     jobs: int | None = Field(default=None, ge=1)

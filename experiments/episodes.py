@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from react_rl.acquisition.bandit import courses_of, restore_courses
 from react_rl.acquisition.contract import QueryStrategy
@@ -27,6 +29,11 @@ from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
 
 _DIGITS = 6
+
+
+def rounded(value: float) -> float:
+    """A number as run files hold it."""
+    return round(float(value), _DIGITS)
 
 
 @dataclass(frozen=True)
@@ -61,19 +68,25 @@ class TestSplit:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
         if size is not None and rows.size > size:
             rows = np.sort(np.random.default_rng(0).choice(rows, size=size, replace=False))
-        self._rows = rows
+        self.rows = rows
+        """Row ids, ascending."""
         self._targets = corpus.corpus.targets[rows]
 
     def measure(self, engine: LabelingEngine, names: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
         """Test metrics of each episode's present model, by name."""
-        labels = np.full((engine.n_episodes, self._targets.size), -1, dtype=np.int64)
-        mask = np.zeros((engine.n_episodes, engine.most_classes), dtype=np.bool_)
-        for e in range(engine.n_episodes):
-            classes = engine.draw_of(e).classes
-            position = np.searchsorted(classes, self._targets).clip(max=classes.size - 1)
-            labels[e] = np.where(classes[position] == self._targets, position, -1)
-            mask[e, : classes.size] = True
-        scores = engine.scores(self._rows)
+        classes = [engine.draw_of(e).classes for e in range(engine.n_episodes)]
+        return self.judge(engine.scores(self.rows), classes, names)
+
+    def judge(
+        self, scores: Tensor, classes: Sequence[npt.NDArray[np.int64]], names: Sequence[str]
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """Test metrics by name of scores ``(E, C, T)``; ``classes`` are those of each episode."""
+        labels = np.full((len(classes), self._targets.size), -1, dtype=np.int64)
+        mask = np.zeros(scores.shape[:2], dtype=np.bool_)
+        for e, own in enumerate(classes):
+            position = np.searchsorted(own, self._targets).clip(max=own.size - 1)
+            labels[e] = np.where(own[position] == self._targets, position, -1)
+            mask[e, : own.size] = True
         truth = torch.from_numpy(labels).to(scores.device)
         valid = torch.from_numpy(mask).to(scores.device)
         return {n: METRICS[n].function(scores, truth, valid).double().cpu().numpy() for n in names}
@@ -192,8 +205,7 @@ class _Block:
             records[e]["batches"].append([int(i) for i in round_.ids[e] if i >= 0])
             if weights is not None and isinstance(strategy, LearnedStrategy):
                 records[e]["features"] = list(strategy.features)
-                rounded = [round(float(w), _DIGITS) for w in weights[e]]
-                records[e].setdefault("weights", []).append(rounded)
+                records[e].setdefault("weights", []).append([rounded(w) for w in weights[e]])
         self._note(running)
         self._keep()
 
@@ -209,11 +221,11 @@ class _Block:
             record = self.records[e]
             if int(e) in engine.learner.failures:
                 record["failed"] = engine.learner.failures[int(e)]
-            record["cost"].append(round(float(engine.spent[e]), _DIGITS))
+            record["cost"].append(rounded(engine.spent[e]))
             record["labels"].append(int(engine.labels[e]))
             for name in engine.metrics:
-                record["dev"][name].append(round(float(engine.current[name][e]), _DIGITS))
-                record["test"][name].append(round(float(measured[name][e]), _DIGITS))
+                record["dev"][name].append(rounded(engine.current[name][e]))
+                record["test"][name].append(rounded(measured[name][e]))
 
     def _keep(self) -> None:
         if self._checkpoint is None:
@@ -239,3 +251,15 @@ class _Block:
         for one, told in zip(streams, notes.values["bandits"], strict=True):
             restore_courses(one, told)
         return True
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Context in which torch uses one thread."""
+    # The products of one round are small: threads cost more than they bring, and workers share the cores.
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,72 +1,34 @@
-"""Figures of a comparison, PNG and SVG: learning curves, areas, and the weights of a weigh-scores policy."""
+"""Figures of a comparison, PNG and SVG: areas, and the weights of a weigh-scores policy; draws them all."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import matplotlib
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from react_rl.acquisition.registry import STRATEGIES
+from react_rl.experiments.figures_learning import family_curves, leaders, learning_curves
+from react_rl.experiments.figures_looks import COLOURS, DASHES, METRIC_NAMES, STYLE, grid_of, looks_of
 from react_rl.experiments.summary import ALL_CORPORA, Results
 from react_rl.files import write_atomically
-from react_rl.metrics.curves import interpolate_curves
-from react_rl.metrics.statistics import bootstrap_mean
 
-STYLE: Final[dict[Any, Any]] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "svg.hashsalt": "react-rl",
-    "figure.dpi": 160,
-}
-
-# Okabe & Ito's palette, which colour-blind readers can tell apart; line styles repeat the distinction.
-COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#7F5F00")
-DASHES: Final = ("-", "--", "-.", ":")
-_LEARNED: Final = "#000000"
 _WEIGHT: Final = "weight:"
-METRIC_NAMES: Final = {"accuracy": "accuracy", "macro_f1": "macro F1", "log_loss": "log-loss (nats)"}
-_GRID_POINTS: Final = 65
-
-
-def looks_of(strategies: Sequence[str]) -> dict[str, dict[str, object]]:
-    """Line colour, style and width of each strategy, the same in every figure; policies are black."""
-    looks: dict[str, dict[str, object]] = {}
-    fixed = [s for s in STRATEGIES if s in strategies]
-    for i, strategy in enumerate(fixed):
-        looks[strategy] = {
-            "color": COLOURS[i % len(COLOURS)],
-            # One further after each turn of the palette, so that no two of 32 strategies look alike.
-            "linestyle": DASHES[(i + i // len(COLOURS)) % len(DASHES)],
-            "linewidth": 1.3,
-        }
-    for i, strategy in enumerate(s for s in strategies if s not in looks):
-        looks[strategy] = {
-            "color": _LEARNED,
-            "linestyle": DASHES[i % len(DASHES)],
-            "linewidth": 2.2,
-            "zorder": 5,
-        }
-    return looks
 
 
 def draw_all(folder: Path, results: Results, table: pd.DataFrame) -> list[Path]:
     """Draw every figure that the results allow into ``folder``; returns the PNG files."""
     with matplotlib.rc_context(STYLE):
-        figures = {"learning_curves": learning_curves(results), "areas": area_figure(results, table)}
+        shown = leaders(table, results)
+        figures = {"learning_curves": learning_curves(results, shown), "areas": area_figure(results, table)}
+        families = family_curves(results)
+        if families is not None:
+            figures["learning_curves_families"] = families
         weights = policy_weights(results)
         if weights is not None:
             figures["policy_weights"] = weights
@@ -83,61 +45,11 @@ def _save(folder: Path, name: str, figure: Figure) -> Path:
     return folder / f"{name}.png"
 
 
-def _grid(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    columns = min(n, 3)
-    rows = -(-n // columns)
-    figure = Figure(figsize=(width * columns, height * rows + 0.5), layout="constrained")
-    axes = [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
-    return figure, axes
-
-
-def _band(
-    results: Results, corpus: str, strategy: str, grid: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], ...] | None:
-    own = results.curves[(results.curves["corpus"] == corpus) & (results.curves["strategy"] == strategy)]
-    curves = [(run["cost"].to_numpy(float), run["test"].to_numpy(float)) for _, run in own.groupby("seed")]
-    if not curves:
-        return None
-    interval = bootstrap_mean(interpolate_curves(curves, grid), np.random.default_rng(0), resamples=2000)
-    return np.asarray(interval.estimate), np.asarray(interval.low), np.asarray(interval.high)
-
-
-def learning_curves(results: Results) -> Figure:
-    """Test metric against cost: mean over seeds with a 95 % bootstrap band, one panel for each corpus."""
-    figure, axes = _grid(len(results.corpora), 4.4, 3.2)
-    looks = looks_of(results.strategies)
-    grid = np.linspace(0.0, results.budget, _GRID_POINTS)
-    for ax, corpus in zip(axes, results.corpora, strict=True):
-        for strategy in results.strategies:
-            band = _band(results, corpus, strategy, grid)
-            if band is None:
-                continue
-            mean, low, high = band
-            ax.plot(grid, mean, label=strategy, **looks[strategy])  # type: ignore[arg-type]
-            ax.fill_between(grid, low, high, color=str(looks[strategy]["color"]), alpha=0.12, linewidth=0)
-        ax.set_title(corpus)
-        ax.set_xlabel("cost spent (cost units) after the initial labels")
-        ax.set_ylabel(f"test {METRIC_NAMES.get(results.metric, results.metric)}")
-        ax.set_xlim(0.0, results.budget)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5))
-    seeds = results.curves.groupby(["corpus", "strategy"])["seed"].nunique()
-    figure.suptitle(
-        f"Mean over {_counts(seeds)} seeds; bands: 95 % bootstrap interval of the mean", fontsize=9
-    )
-    return figure
-
-
-def _counts(seeds: pd.Series[int]) -> str:
-    low, high = int(seeds.min()), int(seeds.max())
-    return str(low) if low == high else f"{low} to {high}"
-
-
 def area_figure(results: Results, table: pd.DataFrame) -> Figure:
     """Area under the test curve of each strategy with its 95 % interval, one panel for each corpus."""
     names = [c for c in [*results.corpora, ALL_CORPORA] if (table["corpus"] == c).any()]
     height = 0.28 * len(results.strategies) + 1.0
-    figure, axes = _grid(len(names), 3.9, height)
+    figure, axes = grid_of(len(names), 3.9, height)
     looks = looks_of(results.strategies)
     for ax, corpus in zip(axes, names, strict=True):
         rows = table[table["corpus"] == corpus]
@@ -193,7 +105,7 @@ def policy_weights(results: Results) -> Figure | None:
     looks, panels = weight_looks(results), weighing(results)
     if not panels:
         return None
-    figure, axes = _grid(len(panels), 4.4, 3.2)
+    figure, axes = grid_of(len(panels), 4.4, 3.2)
     for ax, (corpus, strategy) in zip(axes, panels, strict=True):
         own = results.curves[(results.curves["corpus"] == corpus) & (results.curves["strategy"] == strategy)]
         draw_weights(ax, own, looks)

@@ -12,17 +12,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from react_rl.experiments.figures import METRIC_NAMES, STYLE, draw_weights, looks_of
+from react_rl.experiments.figures import draw_weights
+from react_rl.experiments.figures_looks import (
+    GREY,
+    METRIC_NAMES,
+    MOST_IN_COLOUR,
+    OTHERS,
+    STYLE,
+    looks_of,
+    name_line,
+)
 from react_rl.experiments.report_numbers import Aggregates
 from react_rl.experiments.summary import ALL_CORPORA
 
 Floats = npt.NDArray[np.float64]
 
-MOST_IN_COLOUR: Final = 10
-"""Strategies that can be told apart in one panel; further ones are grey."""
-_GREY: Final = "#C8CCD0"
 _DASH_ARRAYS: Final = {"-": "none", "--": "6 3", "-.": "7 3 1.5 3", ":": "1.5 2.5"}
-_OTHERS: Final = "further strategies"
 
 
 def highlighted(table: pd.DataFrame, strategies: Sequence[str], reference: str, sign: float) -> list[str]:
@@ -48,7 +53,7 @@ def key_of(strategies: Sequence[str], shown: Sequence[str]) -> list[tuple[str, s
     """Legend entries: name, colour, SVG dash pattern, width."""
     looks = looks_of(strategies)
     entries = key_entries({s: looks[s] for s in shown})
-    return entries if len(shown) == len(strategies) else [*entries, (_OTHERS, _GREY, "none", 1.0)]
+    return entries if len(shown) == len(strategies) else [*entries, (OTHERS, GREY, "none", 1.0)]
 
 
 def key_entries(looks: Mapping[str, Mapping[str, object]]) -> list[tuple[str, str, str, float]]:
@@ -71,26 +76,9 @@ def _panel(width: float = 4.3, height: float = 3.1) -> tuple[Figure, Axes]:
 
 def _line(ax: Axes, x: Any, y: Any, look: Mapping[str, object] | None) -> None:
     if look is None:
-        ax.plot(x, y, color=_GREY, linewidth=0.8, zorder=1)
+        ax.plot(x, y, color=GREY, linewidth=0.8, zorder=1)
     else:
         ax.plot(x, y, **look)  # type: ignore[arg-type]
-
-
-def _name_line(ax: Axes, height: float, name: str) -> None:
-    """Draw a dashed level and write its name under its right end."""
-    ax.axhline(height, color="#444444", linewidth=1.0, linestyle=(0, (5, 3)))
-    ax.annotate(
-        name,
-        (1.0, height),
-        (0, -2),
-        ("axes fraction", "data"),
-        "offset points",
-        ha="right",
-        va="top",
-        fontsize=8,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
-        zorder=6,
-    )
 
 
 def _ordered(strategies: Iterable[str], shown: Sequence[str]) -> list[str]:
@@ -131,7 +119,7 @@ def curve_panel(
                     own["cost"], own["low"], own["high"], color=str(look["color"]), alpha=0.12, linewidth=0
                 )
         if full is not None:
-            _name_line(ax, full, "all labels")
+            name_line(ax, full, "all labels")
         ax.set_title(corpus.strip("()"))
         ax.set_xlabel("cost spent (cost units)")
         ax.set_ylabel(f"test {METRIC_NAMES.get(metric, metric)}")
@@ -198,7 +186,7 @@ def balance_panel(
             own = balance[balance["strategy"] == strategy].sort_values("labels")
             if not own.empty:
                 _line(ax, own["labels"], own["evenness"], looks[strategy] if strategy in shown else None)
-        _name_line(ax, pool, "train rows")
+        name_line(ax, pool, "train rows")
         ax.set_title(corpus)
         ax.set_xlabel("labelled rows")
         ax.set_ylabel("evenness of classes")

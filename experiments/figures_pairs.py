@@ -16,7 +16,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from react_rl.experiments.figures import STYLE, looks_of
+from react_rl.experiments.figures_looks import STYLE, looks_of
 from react_rl.experiments.report_diagnostics import PoolMap, Purchases
 from react_rl.experiments.report_numbers import pareto_front
 from react_rl.metrics import NemenyiResult

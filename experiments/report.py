@@ -15,8 +15,8 @@ from react_rl.acquisition.registry import is_strategy
 from react_rl.errors import ReActError
 from react_rl.experiments.about import about
 from react_rl.experiments.config import CompareConfig
-from react_rl.experiments.figures import METRIC_NAMES
 from react_rl.experiments.figures_curves import highlighted
+from react_rl.experiments.figures_looks import METRIC_NAMES
 from react_rl.experiments.report_diagnostics import RunFiles, read_run_files
 from react_rl.experiments.report_material import Material
 from react_rl.experiments.report_numbers import aligned_scores, mean_curves, sign_of
@@ -92,7 +92,7 @@ def gather(folder: Path) -> Material:
         runs=runs,
         curves=mean_curves(results),
         scores=aligned_scores(results, runs),
-        files=read_run_files(store, results.metric),
+        files=read_run_files(store),
         shown=highlighted(table, results.strategies, results.reference, sign),
         sign=sign,
     )

@@ -51,13 +51,11 @@ class RunFiles:
 
     Args:
         purchases: Bought rows of each run.
-        full: Metric that the learner reaches with all labels, by corpus, where runs carry it.
         seconds: strategy, selection_seconds and training_seconds (means of a run), or None.
         circumstances: The different circumstances met, each with its number of runs.
     """
 
     purchases: list[Purchases]
-    full: dict[str, float] = field(default_factory=dict)
     seconds: pd.DataFrame | None = None
     circumstances: list[tuple[dict[str, Any], int]] = field(default_factory=list)
 
@@ -83,7 +81,7 @@ class PoolMap:
     targets: list[str]
 
 
-def read_run_files(folder: ResultFolder, metric: str) -> RunFiles:
+def read_run_files(folder: ResultFolder) -> RunFiles:
     """Read the run files of the plan that are there.
 
     Raises:
@@ -91,15 +89,12 @@ def read_run_files(folder: ResultFolder, metric: str) -> RunFiles:
     """
     _, runs = folder.read_plan()
     purchases, seconds = [], []
-    full: dict[str, list[float]] = {}
     surroundings: dict[str, tuple[dict[str, Any], int]] = {}
     for run in runs:
         if not folder.finished(run):
             continue
         result = folder.read_run(run)
         purchases.append(Purchases(run.corpus, run.strategy, run.seed, result["initial"], result["batches"]))
-        if metric in result.get("full", {}):
-            full.setdefault(run.corpus, []).append(float(result["full"][metric]))
         around = _circumstances(folder, run)
         if around is None:
             continue
@@ -111,7 +106,6 @@ def read_run_files(folder: ResultFolder, metric: str) -> RunFiles:
     timed = pd.DataFrame(seconds).dropna() if seconds else pd.DataFrame()
     return RunFiles(
         purchases,
-        {corpus: float(np.mean(values)) for corpus, values in full.items()},
         None if timed.empty else timed.groupby("strategy", as_index=False, sort=False)[list(_SECONDS)].mean(),
         sorted(surroundings.values(), key=lambda item: -item[1]),
     )

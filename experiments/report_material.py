@@ -9,8 +9,8 @@ from typing import Any, Final
 import pandas as pd
 
 from react_rl.experiments.config import CompareConfig
-from react_rl.experiments.figures import METRIC_NAMES
 from react_rl.experiments.figures_curves import key_of
+from react_rl.experiments.figures_looks import METRIC_NAMES
 from react_rl.experiments.report_diagnostics import RunFiles
 from react_rl.experiments.report_numbers import Scores
 from react_rl.experiments.report_page import legend

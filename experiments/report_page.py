@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from react_rl.experiments.figures import STYLE
+from react_rl.experiments.figures_looks import STYLE
 from react_rl.experiments.report_look import CSS, SCRIPT
 
 _DIGITS: Final = 6

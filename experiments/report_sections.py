@@ -34,7 +34,7 @@ from react_rl.experiments.report_page import (
     note,
     sortable_table,
 )
-from react_rl.experiments.summary import ALL_CORPORA
+from react_rl.experiments.summary import ALL_CORPORA, FULL, SHARES, column_of
 
 
 def _best_at_end(frame: pd.DataFrame, sign: float) -> str:
@@ -48,11 +48,11 @@ def _best_at_end(frame: pd.DataFrame, sign: float) -> str:
 def curves_section(material: Material) -> Section:
     """Learning curves, one panel for each corpus, then their mean."""
     results, curves = material.results, material.curves
-    pictures, links = [], []
+    pictures, links, lines = [], [], results.full
     corpora = [c for c in [*results.corpora, ALL_CORPORA] if (curves["corpus"] == c).any()]
     for i, corpus in enumerate(corpora, start=1):
         own = curves[curves["corpus"] == corpus]
-        full = material.files.full.get(corpus)
+        full = lines.get(corpus)
         said = f"Mean test {material.metric} against cost spent. {_best_at_end(own, material.sign)}"
         if full is not None:
             said += f" With all labels: {full:.3f}."
@@ -66,8 +66,8 @@ def curves_section(material: Material) -> Section:
         "pointwise "
         "95 % bootstrap intervals of the mean."
     )
-    if material.files.full:
-        caption += " Dashed: what the learner reaches with all labels."
+    if lines:
+        caption += " Dashed: what the learner reaches with all labels of the pool, mean over seeds."
     if ALL_CORPORA in corpora:
         caption += " The last panel is the mean of the corpora: seed k on all of them is one replicate."
     if len(material.shown) < len(results.strategies):
@@ -266,4 +266,22 @@ def cost_section(material: Material) -> Section:
         figure_block("pareto", pictures, caption, [csv_link("cost-performance", table)]) if pictures else ""
     )
     body += sortable_table("cost-table", "Cost and performance", table, columns)
-    return Section("cost", heading, body)
+    return Section("cost", heading, body + _reached_table(material))
+
+
+def _reached_table(material: Material) -> str:
+    """Cost at which mean curves reach shares of what all labels bring; nothing where that is not known."""
+    table, names = material.table, {share: column_of(share) for share in SHARES}
+    if table.empty or names[SHARES[0]] not in table:
+        return ""
+    group = ALL_CORPORA if (table["corpus"] == ALL_CORPORA).any() else table["corpus"].iloc[0]
+    rows = table[table["corpus"] == group]
+    if rows[FULL].isna().all():
+        return note("Cost to shares of the full-data metric: left out, not every corpus knows that metric.")
+    columns = [Column("strategy", "Strategy", False)]
+    columns += [Column(name, f"Cost to {share:.0%}", form=".1f") for share, name in names.items()]
+    caption = (
+        f"Cost at which the mean test {material.metric} ({group.strip('()')}) reaches a share of "
+        f"{rows[FULL].iloc[0]:.3f}, which all labels of the pool bring; empty where the budget ends before"
+    )
+    return sortable_table("reached-table", caption, rows, columns)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pandas as pd
 
 from react_rl.errors import ReActError
-from react_rl.experiments.figures import METRIC_NAMES
+from react_rl.experiments.figures_looks import METRIC_NAMES
 from react_rl.experiments.report_numbers import aggregate, aligned_scores, sign_of
 from react_rl.experiments.summary import ALL_CORPORA, Results, areas, read_results, summarise
 

@@ -70,6 +70,10 @@ class ResultFolder:
         write_atomically(self.circumstances / run.file, canonical_json(circumstances, indent=1) + "\n")
         write_atomically(self.runs / run.file, canonical_json(result) + "\n")
 
+    def extend_run(self, run: RunId, more: Mapping[str, Any]) -> None:
+        """Add to the file of a finished run; its circumstances stay as they are."""
+        write_atomically(self.runs / run.file, canonical_json(self.read_run(run) | dict(more)) + "\n")
+
     def write_plan(self, config: Mapping[str, Any], runs: list[RunId]) -> None:
         """Write the resolved config and the list of runs that belong to it."""
         plan = {"schema": SCHEMA, "config": config, "runs": [asdict(run) for run in runs]}

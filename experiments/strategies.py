@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.references import REFERENCES
-from react_rl.acquisition.registry import STRATEGIES, is_strategy, make_strategy
+from react_rl.acquisition.registry import STRATEGIES, is_strategy, make_strategy, needs_surprisal
 from react_rl.agents.folder import CARD, WEIGHTS, is_policy, read_card
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.errors import ReActError, unknown
@@ -42,6 +43,17 @@ def identity(name: str) -> str:
         return name
     folder = Path(name)
     return digest((folder / WEIGHTS).read_bytes(), read_card(folder).model_dump_json())
+
+
+def surprised(names: Iterable[str]) -> bool:
+    """Whether a strategy among these, or one that a policy among these may choose, reads surprisal vectors.
+
+    Raises:
+        ReActError: The card of a policy is damaged.
+    """
+    cards = [read_card(Path(name)) for name in names if not _is_known(name) and is_policy(Path(name))]
+    chosen = [strategy for card in cards for strategy in card.action_space.get("strategies", ())]
+    return needs_surprisal([*names, *chosen])
 
 
 def _is_known(name: str) -> bool:

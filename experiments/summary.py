@@ -17,7 +17,7 @@ from react_rl.errors import ReActError
 from react_rl.experiments.results import ResultFolder
 from react_rl.files import write_atomically
 from react_rl.metrics.classification import METRICS
-from react_rl.metrics.curves import area_to_budget
+from react_rl.metrics.curves import area_to_budget, interpolate_curves, labels_to_fractions
 from react_rl.metrics.significance import holm, wilcoxon_signed_rank
 from react_rl.metrics.statistics import bootstrap_mean, paired_difference
 
@@ -25,6 +25,9 @@ CURVES: Final = "curves.csv"
 SUMMARY: Final = "summary.csv"
 ALL_CORPORA: Final = "(mean of corpora)"
 
+FULL: Final = "full"
+SHARES: Final = (0.90, 0.95, 0.99)
+"""Shares of the metric with all labels that the summary gives the cost of reaching."""
 _NUMBERS: Final = ("round", "cost", "labels", "dev", "test")
 _TIE: Final = 1e-12  # areas nearer than this differ by rounding alone
 
@@ -36,8 +39,9 @@ class Results:
     """Runs of one comparison in long form.
 
     Args:
-        curves: One row for each run and round: corpus, strategy, seed, round, cost, labels, dev, test, and
-            weight:FEATURE columns for policies that weigh scores.
+        curves: One row for each run and round: corpus, strategy, seed, round, cost, labels, dev, test,
+            weight:FEATURE columns for policies that weigh scores, and ``full`` (test metric with all labels
+            of the pool) where runs know it.
         metric: Metric in ``dev`` and ``test``.
         budget: Cost units of an episode.
         reference: Strategy that differences are taken to.
@@ -61,6 +65,18 @@ class Results:
     def corpora(self) -> list[str]:
         """Names of the corpora in order."""
         return list(dict.fromkeys(self.curves["corpus"]))
+
+    @property
+    def full(self) -> dict[str, float]:
+        """Test metric with all labels of the pool by corpus, mean over seeds; of all corpora if all know."""
+        if FULL not in self.curves:
+            return {}
+        known = self.curves.dropna(subset=[FULL]).drop_duplicates(["corpus", "seed"])
+        means = known.groupby("corpus")[FULL].mean()
+        found = {corpus: float(means[corpus]) for corpus in self.corpora if corpus in means.index}
+        if len(found) == len(self.corpora) > 1:
+            found[ALL_CORPORA] = float(np.mean(list(found.values())))
+        return found
 
 
 def read_results(folder: Path) -> Results:
@@ -118,6 +134,8 @@ def _rows(run: dict[str, Any], metric: str) -> list[dict[str, Any]]:
             "dev": run["dev"][metric][r],
             "test": run["test"][metric][r],
         }
+        if metric in run.get("full", {}):
+            row[FULL] = run["full"][metric]
         # The weights of round r chose the batch that led from checkpoint r to r + 1.
         if r < len(run.get("weights", [])):
             names = run.get("features") or [str(f) for f in range(len(run["weights"][r]))]
@@ -150,9 +168,12 @@ def summarise(results: Results) -> pd.DataFrame:
 
     Areas and final values are means over seeds with 95 % bootstrap intervals. Differences to the reference
     are paired by seed; ``p_holm`` is the Wilcoxon signed-rank test, corrected by Holm over the strategies
-    of a corpus. Only seeds that every strategy has finished are used.
+    of a corpus. Only seeds that every strategy has finished are used. Where runs know the metric with all
+    labels of the pool, ``full`` is its mean, and ``cost_to_90``, ``_95`` and ``_99`` say at which cost the
+    mean curve reaches that share of it, NaN where the budget ends before.
     """
     scores = areas(results)
+    levels = _Levels.of(results)
     groups = [(corpus, scores[scores["corpus"] == corpus]) for corpus in results.corpora]
     if len(groups) > 1:
         # Seed k on different corpora is one replicate: its mean over corpora, where all have it.
@@ -161,11 +182,55 @@ def summarise(results: Results) -> pd.DataFrame:
         numbers = ["area", "final", "labels", "cost"]
         pooled = complete.groupby(["strategy", "seed"], as_index=False)[numbers].mean()
         groups.append((ALL_CORPORA, pooled))
-    rows = [row for corpus, group in groups for row in _summarise_group(corpus, group, results)]
+    rows = [row for corpus, group in groups for row in _summarise_group(corpus, group, results, levels)]
     return pd.DataFrame(rows)
 
 
-def _summarise_group(corpus: str, group: pd.DataFrame, results: Results) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Levels:
+    """What all labels bring, and the curves that climb to it.
+
+    Args:
+        full: Metric with all labels by corpus; empty where shares of it would mean nothing.
+        corpora: Names of the corpora.
+        runs: Cost and test metric of each run by corpus, strategy and seed.
+    """
+
+    full: dict[str, float]
+    corpora: list[str]
+    runs: dict[Any, tuple[Floats, Floats]]
+
+    @classmethod
+    def of(cls, results: Results) -> _Levels:
+        """Read them once for all rows of the summary."""
+        full = {corpus: value for corpus, value in results.full.items() if value > 0}
+        if not full or not results.higher_is_better:
+            return cls({}, [], {})
+        groups = results.curves.groupby(["corpus", "strategy", "seed"], sort=False)
+        runs = {key: (run["cost"].to_numpy(float), run["test"].to_numpy(float)) for key, run in groups}
+        return cls(full, results.corpora, runs)
+
+    def reached(self, corpus: str, strategy: str, seeds: list[int]) -> dict[str, float]:
+        """Metric with all labels, and the cost at which the mean curve over ``seeds`` reaches its shares."""
+        if corpus not in self.full:
+            return {}
+        where = self.corpora if corpus == ALL_CORPORA else [corpus]
+        own = [self.runs[one, strategy, seed] for one in where for seed in seeds]
+        grid = np.unique(np.concatenate([cost for cost, _ in own]))
+        mean = interpolate_curves(own, grid).mean(axis=0)
+        costs = labels_to_fractions(grid, mean, self.full[corpus], SHARES)
+        named = {column_of(share): float(cost) for share, cost in zip(SHARES, costs, strict=True)}
+        return {FULL: self.full[corpus]} | named
+
+
+def column_of(share: float) -> str:
+    """Column of the summary that holds the cost of reaching a share of the metric with all labels."""
+    return f"cost_to_{100 * share:.0f}"
+
+
+def _summarise_group(
+    corpus: str, group: pd.DataFrame, results: Results, levels: _Levels
+) -> list[dict[str, Any]]:
     table = {
         name: group.pivot(index="seed", columns="strategy", values=name).dropna()
         for name in ("area", "final", "labels", "cost")
@@ -194,6 +259,7 @@ def _summarise_group(corpus: str, group: pd.DataFrame, results: Results) -> list
         }
         if reference is not None and strategy != reference:
             row |= _difference(area, table["area"][reference].to_numpy(float), rng, results.higher_is_better)
+        row |= levels.reached(corpus, strategy, table["area"].index.tolist())
         rows.append(row)
     tested = [row for row in rows if "p" in row]
     for row, corrected in zip(tested, holm([row.pop("p") for row in tested]) if tested else [], strict=True):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from react_rl.experiments.benchmarks.few_seeds import RIGHT, WRONG, save_figure
 from react_rl.experiments.benchmarks.scores import Floats, Scores, read_scores
-from react_rl.experiments.figures import STYLE
+from react_rl.experiments.figures_looks import STYLE
 from react_rl.metrics.statistics import Interval, paired_difference
 
 TABLES: Final = {1: "batch-1", 5: "batch-5", 20: "batch-20", 50: "batch-50"}

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from react_rl.experiments.benchmarks.scores import Floats, Scores, read_scores
-from react_rl.experiments.figures import STYLE
+from react_rl.experiments.figures_looks import STYLE
 from react_rl.files import write_atomically
 from react_rl.metrics.distributions import student_t_critical
 from react_rl.metrics.significance import holm, wilcoxon_signed_rank

@@ -36,6 +36,7 @@ COUNTERPARTS: Final[dict[str, tuple[str, ...]]] = {
     "typiclust": ("scikit-activeml",),
     "probcover": ("scikit-activeml",),
     "maxherding": ("scikit-activeml",),
+    "subsample:maxherding": ("scikit-activeml",),
     "dal": PEERS,
     "bald": ("scikit-activeml",),
     "bald-dropout": ("small-text",),
@@ -60,7 +61,7 @@ class Plan:
     """How much is measured.
 
     Args:
-        sizes: Rows of the pools; the peers run on the first one only.
+        sizes: Rows of the pools; the peers run on the first one only, and on others ours selects once.
         strategies: Names; None for all of the registry.
         contestants: Ours and the peers.
         limits: When a contestant is ended.
@@ -132,7 +133,8 @@ def run(plan: Plan, out: Path, work: Path, peer_python: Path | None, progress: b
         for contestant, strategy in missing:
             if progress:
                 print(f"{size:,} rows, {contestant}, {strategy}", file=sys.stderr, flush=True)
-            outcome = run_contestant(command(contestant, strategy, folder, peer_python), plan.limits)
+            limits = plan.limits if size == plan.sizes[0] else replace(plan.limits, repeats=1)
+            outcome = run_contestant(command(contestant, strategy, folder, peer_python), limits)
             content = asdict(outcome) | {"load_average": describe_machine()["load_average"]}
             write_atomically(_file(folder, contestant, strategy), canonical_json(content))
         for contestant, strategy in pairs:

@@ -24,6 +24,9 @@ from react_rl.simulation.encoded import EncodedCorpus, synthetic_encoded
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
 
+PART: Final = 1024
+"""Rows predicted at a time."""
+
 PREDICTION: Final = "prediction"
 """In place of a strategy: predict the whole pool anew, which peers do in their query and we in the refit."""
 
@@ -42,6 +45,15 @@ def warm_up(strategy: str) -> None:
         make_strategy(strategy).select(engine.view, 10)
 
 
+def predict(pool: torch.Tensor, weights: torch.Tensor, intercept: torch.Tensor) -> torch.Tensor:
+    """Class probabilities ``(C, P)`` of all rows, in parts that stay in the processor's cache."""
+    probabilities = torch.empty(weights.shape[0], pool.shape[0])
+    for start in range(0, pool.shape[0], PART):
+        scores = torch.addmm(intercept[:, None], weights, pool[start : start + PART].T)
+        probabilities[:, start : start + PART] = torch.softmax(scores, 0)
+    return probabilities
+
+
 def measure(plan: PoolPlan, corpus: EncodedCorpus, engine: LabelingEngine, strategy: str) -> None:
     """Draw the episode, select its first batch from a view nobody looked at, and say what it took."""
     engine.reset([plan.streams], corpora=[0])
@@ -51,8 +63,7 @@ def measure(plan: PoolPlan, corpus: EncodedCorpus, engine: LabelingEngine, strat
     weights, intercept = view.weights if chosen is None else (torch.empty(0), torch.empty(0))
     wall, processor = time.perf_counter(), time.process_time()
     if chosen is None:
-        pool = corpus.embeddings[: plan.rows]
-        torch.softmax(weights[0] @ pool.T + intercept[0, :, None], 0)
+        predict(corpus.embeddings[: plan.rows], weights[0], intercept[0])
         ids = np.empty(0, dtype=np.int64)
     else:
         ids = chosen.select(view, plan.batch).cpu().numpy()[0]

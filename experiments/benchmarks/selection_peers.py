@@ -39,6 +39,9 @@ C = 10.0
 MEMBERS = 10
 """Heads of a committee, as in ours."""
 
+CANDIDATES = 4096
+"""Rows that a subsampled strategy sees, as in ours."""
+
 WARM_ROWS = 600
 """Rows of the small pool on which everything runs once before anything is measured."""
 
@@ -158,6 +161,15 @@ def skactiveml_query(pool: Pool, strategy: str) -> Query:
         "typiclust": lambda: (skal.TypiClust(random_state=0), {}),
         "probcover": lambda: (skal.ProbCover(n_classes=pool.classes, random_state=0), {}),
         "maxherding": lambda: (skal.MaxHerding(metric_dict={"gamma": 1.0}, random_state=0), {}),
+        "subsample:maxherding": lambda: (
+            skal.SubSamplingWrapper(
+                skal.MaxHerding(metric_dict={"gamma": 1.0}, random_state=0),
+                max_candidates=CANDIDATES,
+                exclude_non_subsample=True,
+                random_state=0,
+            ),
+            {},
+        ),
         "dal": lambda: (skal.DiscriminativeAL(random_state=0), {"discriminator": discriminator}),
         "bald": lambda: (skal.GreedyBALD(random_state=0), ensemble),
         "batch-bald": lambda: (skal.BatchBALD(random_state=0), ensemble),

@@ -62,6 +62,24 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """Seconds of the faster peer over ours.
+
+    Args:
+        value: The ratio; infinite where every peer ran out of memory.
+        bound: Whether it is only known to be larger, because the peer was ended at the time limit.
+    """
+
+    value: float
+    bound: bool = False
+
+    def __str__(self) -> str:
+        if self.value == float("inf"):
+            return "no peer gets through"
+        return ("> " if self.bound else "") + _number(self.value)
+
+
+@dataclass(frozen=True)
 class Pair:
     """Our line beside the peers' of one strategy.
 
@@ -70,23 +88,37 @@ class Pair:
         ours: Our line.
         peers: The peers' lines by name.
         seconds: Our seconds, the prediction included where the peers predict in their query.
+        limit: Seconds after which a contestant is ended.
     """
 
     strategy: str
     ours: Line
     peers: dict[str, Line]
     seconds: float | None
+    limit: float
 
     @property
-    def ratio(self) -> float | None:
-        """Seconds of the faster peer over ours; None without a peer, infinite where no peer gets through."""
-        if not self.peers or self.seconds is None:
+    def ratio(self) -> Ratio | None:
+        """To the faster peer, our prediction counted where theirs is; None without a peer."""
+        return self._to(self.seconds)
+
+    @property
+    def alone(self) -> Ratio | None:
+        """To the faster peer, as if the prediction of our refit cost nothing."""
+        return self._to(self.ours.seconds)
+
+    def _to(self, seconds: float | None) -> Ratio | None:
+        if not self.peers or seconds is None:
             return None
         done = [line.seconds for line in self.peers.values() if line.seconds is not None]
-        return min(done) / self.seconds if done else float("inf")
+        if done:
+            return Ratio(min(done) / seconds)
+        if any(line.status == "time" for line in self.peers.values()):
+            return Ratio(self.limit / seconds, bound=True)
+        return Ratio(float("inf"))
 
 
-def pairs_of(lines: Sequence[Line], rows: int) -> list[Pair]:
+def pairs_of(lines: Sequence[Line], rows: int, limits: Limits) -> list[Pair]:
     """Our strategies on pools of one size, each with its peers, in the order of the registry."""
     here = {(line.contestant, line.strategy): line for line in lines if line.rows == rows}
     predicted = here.get((OURS, PREDICTION))
@@ -100,7 +132,7 @@ def pairs_of(lines: Sequence[Line], rows: int) -> list[Pair]:
         seconds = ours.seconds
         if seconds is not None and strategy in PREDICTING:
             seconds += extra
-        pairs.append(Pair(strategy, ours, peers, seconds))
+        pairs.append(Pair(strategy, ours, peers, seconds, limits.seconds))
     return pairs
 
 
@@ -146,7 +178,7 @@ def table(lines: Sequence[Line], machine: dict[str, Any], limits: Limits, pool: 
         head += " Peers: " + ", ".join(f"{name} {number}" for name, number in machine["peers"].items()) + "."
     parts = [head]
     for rows in sorted({line.rows for line in lines}):
-        pairs = pairs_of(lines, rows)
+        pairs = pairs_of(lines, rows, limits)
         parts.append(
             f"## {rows:,} x {pool.dimensions}, {pool.classes} classes, {pool.labelled} labelled, batch "
             f"{pool.batch}\n\n{_summary(pairs, lines, rows)}"
@@ -166,16 +198,19 @@ def _summary(pairs: Sequence[Pair], lines: Sequence[Line], rows: int) -> str:
     memory = [line.megabytes for line in own if line.megabytes is not None]
     if memory:
         text += f"Most memory of ours over the data: {max(memory):,.0f} MB. "
-    ratios = [pair.ratio for pair in pairs if pair.ratio is not None]
+    ratios = [pair.ratio.value for pair in pairs if pair.ratio is not None]
     if ratios:
-        finite = [ratio for ratio in ratios if ratio != float("inf")]
-        slower = [pair.strategy for pair in pairs if pair.ratio is not None and pair.ratio < 1]
-        through = _number(median(finite)) if finite else "-"
+        alone = [pair.alone.value for pair in pairs if pair.alone is not None]
+        done = [p for p in pairs if any(line.status == "done" for line in p.peers.values())]
+        through = [pair.ratio.value for pair in done if pair.ratio is not None]
+        slower = [pair.strategy for pair in pairs if pair.ratio is not None and pair.ratio.value < 1]
         text += (
             f"{len(ratios)} strategies have a counterpart; no peer gets through with "
-            f"{len(ratios) - len(finite)} of them. Median ratio to the faster peer: "
-            f"{_number(median(ratios))} (over those that get through: {through}). "
-            f"Slower than the faster peer: {', '.join(slower) or 'none'}."
+            f"{len(ratios) - len(through)} of them. Median ratio to the faster peer: "
+            f"{_number(median(ratios))} (over those that get through: "
+            f"{_number(median(through)) if through else '-'}; without our prediction, which peers make in "
+            f"the query: {_number(median(alone))}). Slower than the faster peer: "
+            f"{', '.join(slower) or 'none'}."
         )
     return text.strip()
 
@@ -183,17 +218,18 @@ def _summary(pairs: Sequence[Pair], lines: Sequence[Line], rows: int) -> str:
 def _peer_table(pairs: Sequence[Pair], limits: Limits) -> str:
     names = sorted({name for pair in pairs for name in pair.peers})
     titles = "".join(f" {name}, s | MB |" for name in names)
-    text = f"| strategy | ours, s | MB |{titles} times the faster peer |\n"
-    text += "| --- | ---: | ---: |" + " ---: | ---: |" * len(names) + " ---: |\n"
+    text = f"| strategy | ours, s | MB | with prediction, s |{titles}"
+    text += " times the faster peer | selection alone |\n"
+    text += "| --- | ---: | ---: | ---: |" + " ---: | ---: |" * len(names) + " ---: | ---: |\n"
     rows = []
     for pair in pairs:
         cells = [f"`{pair.strategy}`", *_cells(pair.ours, limits)]
+        counted = pair.seconds is not None and pair.seconds != pair.ours.seconds
+        cells.append(_number(pair.seconds) if counted and pair.seconds is not None else "")
         for name in names:
             cells += _cells(pair.peers[name], limits) if name in pair.peers else ["", ""]
-        if pair.ratio is None:
-            cells.append("")
-        else:
-            cells.append("no peer gets through" if pair.ratio == float("inf") else _number(pair.ratio))
+        cells.append(str(pair.ratio or ""))
+        cells.append(str(pair.alone or "") if counted else "")
         rows.append("| " + " | ".join(cells) + " |")
     return text + "\n".join(rows)
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from react_rl.simulation.view import PoolView
 
+WIDE: Final = 20_000
+"""Columns from which on a pool is wide: passes over all of it cost more than care for the cache does."""
+
 _NUMBERS = 1 << 24
 """Numbers of one temporary array (64 MiB of float32)."""
+
+_CACHED = 1 << 19
+"""The same for wide pools: few enough to stay in a core's own cache from one operation to the next."""
+
+_VECTOR = 64
+"""Columns that divide the width of a slice of a wide pool."""
 
 
 def column_slices(view: PoolView, per_column: int) -> Iterator[slice]:
@@ -16,6 +26,9 @@ def column_slices(view: PoolView, per_column: int) -> Iterator[slice]:
     Small pools come in one piece.
     """
     width = max(_NUMBERS // max(view.n_episodes * per_column, 1), 1)
+    if view.width >= WIDE:
+        # Whole vectors of the processor, so that sums over equal numbers are equal in every slice.
+        width = max(_CACHED // max(view.n_episodes * per_column, 1) // _VECTOR, 1) * _VECTOR
     for start in range(0, view.width, width):
         yield slice(start, min(start + width, view.width))
 

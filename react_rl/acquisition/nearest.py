@@ -14,7 +14,7 @@ from torch import Tensor
 _GROUPS: Final = 8
 """Groups of centroids: with more, bounds are sharper, and cost more to keep."""
 
-_TABLE: Final = 1 << 22
+_TABLE: Final = 1 << 19
 """Distances of rows to centroids held at once."""
 
 _ROUNDING: Final = 2e-6

@@ -8,8 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.chunks import WIDE
 from react_rl.acquisition.features import FEATURES, NOVELTY
+from react_rl.acquisition.frontier import Frontier, Worth
 from react_rl.simulation.view import PoolView
+
+_DRAWN = 1 << 13
+"""Random numbers of a wide pool that are drawn at once."""
 
 _FLAT = 1e-6
 """A feature whose standard deviation over the pool is below this says nothing about the rows."""
@@ -50,6 +55,40 @@ def to_ids(view: PoolView, columns: Tensor) -> Tensor:
 def take_top(view: PoolView, scores: Tensor, n: int) -> Tensor:
     """Row ids ``(E, n)`` of the ``n`` largest scores ``(E, P)`` among the available rows."""
     return to_ids(view, top_columns(view, scores, n))
+
+
+def take_random(view: PoolView, n: int) -> Tensor:
+    """Row ids ``(E, n)`` of the ``n`` largest of ``view.random()``; a wide pool need not hold it whole."""
+    # So many of a pool's numbers lie above the bound on average that fewer than n hardly ever do.
+    bound = 1.0 - 4.0 * (n + 16) / max(view.width, 1)
+    if view.width < WIDE or bound <= 0.0 or not view.available.cpu().numpy().any(1).all():
+        return take_top(view, view.random(), n)
+    streams = [view.generator(episode) for episode in range(view.n_episodes)]
+    before = [stream.bit_generator.state for stream in streams]
+    columns = [_near_one(view, episode, n, bound) for episode in range(view.n_episodes)]
+    found = [some for some in columns if some is not None]
+    if len(found) < view.n_episodes:
+        for stream, state in zip(streams, before, strict=True):
+            stream.bit_generator.state = state
+        return take_top(view, view.random(), n)
+    return to_ids(view, torch.stack(found))
+
+
+def _near_one(view: PoolView, episode: int, n: int, bound: float) -> Tensor | None:
+    """Columns ``(n,)`` of the largest numbers of an episode; None unless these are n above ``bound``."""
+    stream, columns, numbers = view.generator(episode), [], []
+    for start in range(0, view.width, _DRAWN):
+        some = stream.random(min(_DRAWN, view.width - start))
+        near = np.flatnonzero(some >= bound)
+        columns.append(near + start)
+        numbers.append(some[near])
+    column = torch.from_numpy(np.concatenate(columns)).to(view.device)
+    number = torch.from_numpy(np.concatenate(numbers)).to(view.device)
+    number = torch.where(view.available[episode, column], number, -1.0)
+    best, order = number.sort(descending=True)
+    if best.numel() <= n or float(best[n]) < 0.0 or bool((best[1 : n + 1] == best[:n]).any()):
+        return None
+    return column[order[:n]]
 
 
 def standardise(view: PoolView, values: Tensor) -> Tensor:
@@ -102,6 +141,9 @@ def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: i
     mean, deviation = _moments(view, -nearest)
     # Rows equally far from the labelled ones stop being so with the first pick.
     deviation = torch.where(deviation.isinf(), 1.0, deviation)
+    if view.width >= WIDE and bool((weight >= 0).all()):
+        columns = _take_lazily(view, nearest, score, weight, (mean, deviation), n)
+        return to_ids(view, columns)
     free = view.available
     picks = []
     for _ in range(n):
@@ -113,6 +155,27 @@ def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: i
         # An episode without free rows picks nothing more, so what its row 0 does to novelty is idle.
         nearest = torch.maximum(nearest, view.similarity_of_pick(chosen))
     return to_ids(view, torch.stack(picks, 1))
+
+
+def _take_lazily(
+    view: PoolView, nearest: Tensor, score: Tensor, weight: Tensor, moments: tuple[Tensor, Tensor], n: int
+) -> Tensor:
+    """The columns ``(E, n)`` that ``take_weighted`` picks, for weights of novelty that are not negative."""
+    picks = torch.full((view.n_episodes, n), -1)
+    for episode in range(view.n_episodes):
+        worth = _worth(score[episode], weight[episode], *(moment[episode] for moment in moments))
+        frontier = Frontier(view, episode, nearest[episode], worth)
+        picks[episode] = torch.tensor([frontier.pick() for _ in range(n)])
+    return picks.to(view.device)
+
+
+def _worth(score: Tensor, weight: Tensor, mean: Tensor, deviation: Tensor) -> Worth:
+    """What columns of one episode are worth, novelty included."""
+
+    def worth(columns: Tensor, similar: Tensor) -> Tensor:
+        return score[columns] + weight * ((-similar - mean) / deviation)
+
+    return worth
 
 
 def _best(view: PoolView, scores: Tensor, free: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from react_rl.acquisition import features
-from react_rl.acquisition.selection import take_top
+from react_rl.acquisition.selection import take_random, take_top
 from react_rl.simulation.view import PoolView
 
 
@@ -23,7 +23,7 @@ class RandomSampling:
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows at random."""
-        return take_top(view, self.score(view), n)
+        return take_random(view, n)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,9 @@ class Geometry:
             self._gathered[episode] = data.embeddings[self._ids[episode]]
 
     def embeddings(self, n_columns: int) -> Tensor:
-        """Unit-norm embeddings of the first ``n_columns`` columns, ``(E, P, D)`` float32; a fresh array."""
+        """Unit-norm embeddings of the first ``n_columns`` columns, ``(E, P, D)`` float32, to be read only."""
+        if self._gathered is not None and all(corpus.gram is None for corpus in self._corpora):
+            return self._gathered[:, :n_columns]
         return self._gather([corpus.embeddings for corpus in self._corpora], n_columns)
 
     def surprisal(self, n_columns: int) -> Tensor:

@@ -190,7 +190,8 @@ class PoolView:
     def embeddings(self) -> Tensor:
         """Unit-norm embeddings ``(E, P, D)`` float32; columns past a pool hold some other row's.
 
-        A gather of P rows for each episode: ask for it only where similarities do not suffice.
+        Often a gather of P rows for each episode: ask for it only where similarities do not suffice. To be
+        read only.
         """
         return self._geometry.embeddings(self.width)
 

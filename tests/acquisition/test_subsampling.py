@@ -74,7 +74,7 @@ def test_every_part_of_a_view_has_its_narrow_form() -> None:
     """What reads columns must be cut down; the rest follows from what is."""
     follows = {
         *("n_episodes", "width", "device", "n_available", "probabilities", "confidence", "margin", "entropy"),
-        *("predicted", "linear", "learner_settings", "only", "within", "random", "generator"),
+        *("predicted", "linear", "ensemble", "learner_settings", "only", "within", "random", "generator"),
     }
     public = {name for name in vars(PoolView) if not name.startswith("_")}
     assert public == follows | {name for name in vars(NarrowView) if not name.startswith("_")}

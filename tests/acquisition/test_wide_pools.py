@@ -8,9 +8,13 @@ import torch
 
 from react_rl.acquisition.chunks import square_tiles
 from react_rl.acquisition.clustering import k_means
+from react_rl.acquisition.committee import DISAGREEMENTS, vote_shares
 from react_rl.acquisition.coverage import MaxHerding
 from react_rl.acquisition.discriminative import DiscriminativeSampling
+from react_rl.acquisition.frontier import Frontier
+from react_rl.acquisition.hybrid import ContrastiveLearning, largest
 from react_rl.acquisition.nearest import MovingCentres
+from react_rl.acquisition.selection import take_random, take_weighted
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
 
@@ -120,3 +124,80 @@ def test_an_episode_s_discriminator_does_not_depend_on_its_neighbours() -> None:
         alone.reset([Streams(seed)])
         mine = DiscriminativeSampling().select(alone.view, 20)[0]
         assert DiscriminativeSampling().select(together.view, 20)[seed].tolist() == mine.tolist()
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (1.0, 0.7), (0.3, 2.0)])
+def test_a_frontier_picks_what_looking_at_all_rows_picks(
+    monkeypatch: pytest.MonkeyPatch, weights: tuple[float, float]
+) -> None:
+    made = engine()
+    weight = torch.tensor([weights, weights[::-1]])
+    plain = take_weighted(made.view, ("novelty", "density"), weight, 25)
+    monkeypatch.setattr("react_rl.acquisition.selection.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.frontier._FIRST", 3)
+    assert torch.equal(take_weighted(made.view, ("novelty", "density"), weight, 25), plain)
+
+
+def test_a_frontier_ends_with_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("react_rl.acquisition.selection.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.frontier._FIRST", 2)
+    view = engine(2, 100).view
+    view = view.within(torch.arange(100) < torch.tensor([[30], [9]]))
+    picked = take_weighted(view, ("novelty",), torch.ones(2, 1), 30)
+    for episode in range(2):
+        free = view.ids[episode][view.available[episode]].tolist()
+        assert sorted(picked[episode].tolist()) == sorted([-1] * (30 - len(free)) + free)
+
+
+def test_copies_on_a_frontier_tie_and_are_drawn_at_random() -> None:
+    made = engine(1)
+    nearest = torch.zeros(made.view.width)
+    drawn = set()
+    for _ in range(20):
+        frontier = Frontier(made.view, 0, nearest, lambda columns, similar: -similar)
+        drawn.add(frontier.pick())
+    assert len(drawn) > 5
+
+
+@pytest.mark.parametrize(("n", "share"), [(1, 1.0), (20, 1.0), (90, 1.0), (20, 0.2)])
+def test_random_rows_of_a_wide_pool_are_those_of_a_narrow_one(
+    monkeypatch: pytest.MonkeyPatch, n: int, share: float
+) -> None:
+    def drawn() -> list[torch.Tensor]:
+        made = engine(3, 480)
+        view = made.view.within(torch.arange(480) < 480 * share)
+        # The second batch shows that the streams moved alike.
+        return [take_random(view, n), take_random(view, n)]
+
+    plain = drawn()
+    monkeypatch.setattr("react_rl.acquisition.selection.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.selection._DRAWN", 64)
+    assert torch.equal(torch.stack(drawn()), torch.stack(plain))
+
+
+@pytest.mark.parametrize("disagreement", sorted(DISAGREEMENTS))
+def test_quick_logarithms_change_no_more_than_rounding(disagreement: str) -> None:
+    rng = np.random.default_rng(0)
+    scores = torch.from_numpy(rng.standard_normal((2, 5, 4, 300)) * 20).float()
+    p = torch.softmax(scores, 2)
+    assert bool((p == 0).any() or p.min() < 1e-20)
+    p[0, 0, :, 0] = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    slow, quick = (DISAGREEMENTS[disagreement](p, fast) for fast in (False, True))
+    assert torch.allclose(slow, quick, atol=2e-6)
+
+
+def test_equal_classes_get_one_vote_in_all() -> None:
+    p = torch.tensor([[0.4, 0.4, 0.2], [0.1, 0.2, 0.7]])[None, :, :, None]
+    assert vote_shares(p)[0, :, 0].tolist() == [0.5, 0.0, 0.5]
+
+
+def test_the_nearest_labelled_rows_are_those_of_a_full_ranking(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = engine(2, 300).view
+    plain = ContrastiveLearning(neighbours=4).score(view)
+    monkeypatch.setattr("react_rl.acquisition.hybrid._FEW", 1)
+    assert torch.allclose(ContrastiveLearning(neighbours=4).score(view), plain, atol=1e-6)
+
+
+def test_equal_neighbours_beyond_k_do_not_all_count() -> None:
+    similarity = torch.full((1, 6, 2000), 0.5)
+    assert largest(similarity, 2).sum(1).unique().tolist() == [2.0]

@@ -69,6 +69,7 @@ def test_no_seconds_versions_or_machine_stand_in_a_run_file(
             "test",
             "initial",
             "batches",
+            "full",
         )
     }
 

@@ -296,13 +296,27 @@ def test_the_same_results_give_the_same_page(folder: Path, text: str, tmp_path: 
 
 
 def test_a_full_data_metric_in_the_run_files_becomes_a_line(copy: Path, root: Element) -> None:
-    assert "all labels" not in section(root, "curves").text
-    for file in (copy / "runs").glob("one--*.json"):
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"full": {"accuracy": 0.8765}}))
+    words = [one.text for one in section(root, "curves").all("desc")]
+    assert all("With all labels: " in text for text in words)
+    for file in (copy / "runs").glob("*.json"):
+        run = json.loads(file.read_text())
+        del run["full"]
+        known = {"full": {"accuracy": 0.8765}} if run["corpus"] == "one" else {}
+        file.write_text(json.dumps(run | known))
     curves = parsed(curves_section(gather(copy)))
     words = [one.text for one in curves.all("desc")]
     assert ["With all labels: 0.876" in text for text in words] == [True, False, False]
     assert curves.text.count("all labels") == 3, "in the words, beside the line, and in the caption"
+
+
+def test_what_all_labels_bring_gets_a_table_of_the_cost_of_its_shares(copy: Path, root: Element) -> None:
+    table = summarise(read_results(copy))
+    (reached,) = [one for one in root.all("table") if one.attributes.get("id") == "reached-table"]
+    assert "Cost to 90%" in reached.text
+    rows = table[table["corpus"] == ALL_CORPORA].set_index("strategy")["cost_to_90"]
+    for row in reached.all("tr")[1:]:
+        name, said = row.all("th")[0].text if row.all("th") else row.all("td")[0].text, row.text
+        assert pd.isna(rows[name]) or f"{rows[name]:.1f}" in said
 
 
 def test_without_run_files_the_report_stands_and_says_what_it_cannot_show(copy: Path) -> None:

@@ -194,7 +194,7 @@ def test_only_some_of_many_strategies_are_in_colour_the_reference_and_policies_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fixed = ["random", *(f"s{i:02d}" for i in range(20))]
-    monkeypatch.setattr("react_rl.experiments.figures.STRATEGIES", dict.fromkeys(fixed))
+    monkeypatch.setattr("react_rl.experiments.figures_looks.STRATEGIES", dict.fromkeys(fixed))
     names = [*fixed[:1], "my-policy", *fixed[1:]]
     level = {name: 0.9 - 0.01 * i for i, name in enumerate(reversed(names))}
     results = results_of({("a", s, k): (level[s],) * 3 for s in names for k in range(2)})

@@ -16,7 +16,7 @@ from react_rl.experiments.benchmarks import selection
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
 from react_rl.experiments.benchmarks.selection_pool import PoolPlan, make_vectors, read_corpus, write_pool
 from react_rl.experiments.benchmarks.selection_process import Limits, Outcome, run_contestant
-from react_rl.experiments.benchmarks.selection_report import OURS, Line, pairs_of, table
+from react_rl.experiments.benchmarks.selection_report import OURS, Line, Ratio, pairs_of, table
 
 STRATEGY_NAMES = ["margin"]
 
@@ -156,18 +156,25 @@ def test_the_ratio_is_to_the_faster_peer_with_our_prediction_counted() -> None:
         _line("small-text", "k-center", None, "time"), _line("scikit-activeml", "k-center", 5.0),
         _line(OURS, "maxherding", 2.0), _line("scikit-activeml", "maxherding", None, "memory"),
         _line(OURS, "mixture", 1.0), _line(OURS, "random", 2.0), _line("small-text", "random", 1.0),
+        _line(OURS, "egl", 1.5), _line("small-text", "egl", None, "time"),
     ]  # fmt: skip
-    ratios = {pair.strategy: pair.ratio for pair in pairs_of(lines, 1000)}
-    assert ratios == {
-        "margin": 4.0, "k-center": 10.0, "maxherding": float("inf"), "mixture": None, "random": 0.5
+    pairs = pairs_of(lines, 1000, Limits())
+    assert {pair.strategy: pair.ratio for pair in pairs} == {
+        "margin": Ratio(4.0), "k-center": Ratio(10.0), "maxherding": Ratio(float("inf")), "mixture": None,
+        "random": Ratio(0.5), "egl": Ratio(300.0, bound=True),
     }  # fmt: skip
+    alone = {pair.strategy: pair.alone for pair in pairs}
+    assert (alone["margin"], alone["egl"]) == (Ratio(8.0), Ratio(400.0, bound=True))
     machine = {"processor": "P", "cores": 2, "torch": "2", "python": "3", "peers": {"small-text": "1"}}
     text = table(lines, machine, Limits(), PoolPlan())
-    assert "4 strategies have a counterpart; no peer gets through with 1 of them." in text
-    assert "Median ratio to the faster peer: 7 (over those that get through: 4)." in text
+    assert "5 strategies have a counterpart; no peer gets through with 2 of them." in text
+    assert "Median ratio to the faster peer: 10.0 (over those that get through: 4; " in text
+    assert "in the query: 10.0)." in text
     assert "Slower than the faster peer: random." in text
-    assert "| `maxherding` | 2 | 100 | out of memory | > 12,000 |" in text
-    assert "| `k-center` | 0.5 | 100 | 5 | 100 | > 600 |  | 10.0 |" in text
+    assert "| `maxherding` | 2 | 100 |  | out of memory | > 12,000 |  |  | no peer gets through |  |" in text
+    assert "| `k-center` | 0.5 | 100 |  | 5 | 100 | > 600 |  | 10.0 |  |" in text
+    assert "| `margin` | 0.5 | 100 | 1 | 4 | 100 | 8 | 100 | 4 | 8 |" in text
+    assert "| `egl` | 1.5 | 100 | 2 |  |  | > 600 |  | > 300 | > 400 |" in text
 
 
 def test_strategies_that_compare_all_pairs_stay_out_of_the_largest_pool() -> None:

@@ -50,9 +50,9 @@ def cached(recipe: Recipe) -> FineTuneSettings:
     return same(recipe).model_copy(update={"layers": 3, "pooling": "mean", "head": "linear"})
 
 
-def light(recipe: Recipe) -> FineTuneSettings:
-    """The upper third of the layers on cached hidden states, for fewer epochs."""
-    return cached(recipe).model_copy(update={"layers": 2, "epochs": 3, "learning_rate": 5e-4})
+def warm(recipe: Recipe) -> FineTuneSettings:
+    """The upper third of the layers on cached hidden states; 16 steps on from the last round."""
+    return cached(recipe).model_copy(update={"layers": 2, "restart": "warm", "steps": 16})
 
 
 def own_margins(ours: Ours, n: int) -> npt.NDArray[np.int64]:
@@ -73,7 +73,7 @@ def at_random(ours: Ours, n: int) -> npt.NDArray[np.int64]:
 CONTESTANTS: Final[dict[str, tuple[Callable[[Recipe], FineTuneSettings], Chooser]]] = {
     "ours-same": (same, own_margins),
     "ours-cached": (cached, own_margins),
-    "ours-light": (light, own_margins),
+    "ours-warm": (warm, own_margins),
 }
 
 

@@ -228,6 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         for one in _lines(work / "restarts.json")
     ]  # fmt: skip
+    candidates = _lines(work / "candidates.json")
     tuned = _lines(work / "rates.json")
     rates = [
         {"method": method, "learning rate": rate, "accuracy": value}
@@ -242,13 +243,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "## Learning rates, tried on other corpora\n", markdown(rates),
         "## Accuracy against labels\n", markdown(measured),
         "## Where a round begins\n", markdown(restarts),
+        "## Cheaper training, tried on other corpora\n", markdown(candidates),
         "## Choosing on frozen embeddings\n", markdown(frozen), "\n".join(gaps) + "\n",
         "## Episodes together\n", markdown(together),
     ]  # fmt: skip
     write_atomically(out / "table.md", "\n".join(page))
     for name, rows in (
         ("contest", contests), ("labels", measured), ("frozen_first", frozen), ("together", together),
-        ("restarts", restarts), ("rates", rates),
+        ("restarts", restarts), ("rates", rates), ("candidates", candidates),
     ):  # fmt: skip
         write_atomically(out / f"{name}.csv", _csv(rows))
     write_atomically(out / "machine.json", canonical_json(describe_machine(), indent=1) + "\n")

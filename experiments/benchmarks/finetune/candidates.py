@@ -1,0 +1,87 @@
+"""Which cheap training enters the contest: tried on corpora that the contest is not played on.
+
+``python -m react_rl.experiments.benchmarks.finetune.candidates --corpora data/subj crowd_tweets --out DIR``
+lets each candidate learn the rows that its own margins choose, and compares the areas under the dev accuracy
+and the seconds. The fastest one that is not behind the same training (``same``) is ``ours-warm``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from react_rl.acquisition import make_strategy
+from react_rl.data.registry import load_corpus
+from react_rl.encoders.cache import ArrayCache
+from react_rl.encoders.transformer import EncoderSettings, TextEncoder
+from react_rl.envs.batched import episode_streams
+from react_rl.files import canonical_json, write_atomically
+from react_rl.learners.finetune import FineTuneSettings
+from react_rl.simulation import EpisodeOptions, LabelingEngine
+from react_rl.simulation.encoded import EncodedCorpus, encode
+
+_UPPER: Final[dict[str, Any]] = {"pooling": "mean", "learning_rate": 3e-4}
+CANDIDATES: Final[dict[str, dict[str, Any]]] = {
+    "same": {"pooling": "cls", "head": "dense", "learning_rate": 3e-4, "epochs": 5},
+    "top 3 layers, 5 epochs": _UPPER | {"layers": 3, "epochs": 5},
+    "top 2 layers, 3 epochs": _UPPER | {"layers": 2, "epochs": 3, "learning_rate": 5e-4},
+    "top 3 layers, warm, 16 steps": _UPPER | {"layers": 3, "restart": "warm", "steps": 16},
+    "top 2 layers, warm, 16 steps": _UPPER | {"layers": 2, "restart": "warm", "steps": 16},
+    "top 2 layers, warm, 10 steps": _UPPER | {"layers": 2, "restart": "warm", "steps": 10},
+}
+"""Settings by name; the recipe's batch of 16, warm-up and decay hold for all."""
+
+OPTIONS: Final = EpisodeOptions(pool_size=400, dev_size=400, initial_size=25, budget=150, batch_size=25)
+
+
+def area(corpus: EncodedCorpus, settings: FineTuneSettings, seed: int) -> tuple[float, float]:
+    """Area under the dev accuracy of one episode, and its processor seconds for each round."""
+    started = time.process_time()
+    engine = LabelingEngine([corpus], OPTIONS, 1, learner=settings)
+    engine.reset([episode_streams(seed, corpus.name)], None, [0])
+    margin = make_strategy("margin")
+    values = [float(engine.current["accuracy"][0])]
+    while not engine.finished.all():
+        with torch.inference_mode():
+            ids = margin.select(engine.view, OPTIONS.batch_size)
+        values.append(float(engine.step(ids).metrics["accuracy"][0]))
+    rounds = len(values) - 1
+    return float(np.trapezoid(values) / rounds), (time.process_time() - started) / rounds
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpora", nargs="+", required=True, help="names or folders")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))
+    parser.add_argument("--out", type=Path, required=True, help="folder for candidates.json")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    texts = TextEncoder(EncoderSettings(max_length=64))
+    corpora = [encode(load_corpus(name, max_rows=2000), texts, ArrayCache()) for name in given.corpora]
+    lines = []
+    for name in given.only:
+        settings = FineTuneSettings.model_validate({"max_length": 64} | CANDIDATES[name])
+        found = [area(corpus, settings, seed) for corpus in corpora for seed in range(given.seeds)]
+        lines.append(
+            {
+                "candidate": name, "corpora": len(corpora), "seeds": given.seeds,
+                "area": round(float(np.mean([one for one, _ in found])), 4),
+                "processor_seconds": round(float(np.mean([seconds for _, seconds in found])), 2),
+            }
+        )  # fmt: skip
+        print(lines[-1], flush=True)
+        write_atomically(given.out / "candidates.json", canonical_json(lines, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
