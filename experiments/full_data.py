@@ -18,6 +18,7 @@ from react_rl.experiments.config import CompareConfig
 from react_rl.experiments.episodes import TestSplit, one_thread, rounded
 from react_rl.experiments.results import ResultFolder, RunId
 from react_rl.learners.build import LearnerSettings
+from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.protocol import INVALID_LOGIT
 from react_rl.learners.softmax import CURVATURE, SoftmaxSettings
 from react_rl.simulation.draw import draw_episode
@@ -61,7 +62,7 @@ class FullData:
         Args:
             corpora: The corpora by name.
             together: Seeds that a fine-tuned learner is trained on side by side.
-            tell: Told what is going on.
+            tell: Told what is going on while a transformer is trained.
 
         Returns:
             Failures with their reasons.
@@ -76,7 +77,7 @@ class FullData:
         for (corpus, _), seeds in blocks.items():
             if all((corpus, seed) in self._found for seed in seeds):
                 continue
-            if tell is not None:
+            if tell is not None and self._config.learner.kind == "finetune":
                 tell(f"all labels of {corpus}")
             failures += self._measure_block(corpora[corpus], sorted(seeds))
         for run in lacking:
@@ -143,9 +144,24 @@ def measure_full(
     if isinstance(settings, SoftmaxSettings) and _is_plain(settings):
         oracle = Oracle(1, options.pool_size, options, corpus.device)
         return [_primal(corpus, seed, options, metrics, test, settings, oracle) for seed in seeds]
+    if isinstance(settings, FineTuneSettings):
+        return _buy_all(corpus, seeds, options, metrics, test, settings)
     if isinstance(settings, SoftmaxSettings):
         # One refit from the initial labels to all needs more steps than one by a batch.
         settings = replace(settings, max_steps=_MOST_STEPS)
+    # One at a time: heads in dual form keep the square of the pool for each episode.
+    return [_buy_all(corpus, [seed], options, metrics, test, settings)[0] for seed in seeds]
+
+
+def _buy_all(
+    corpus: EncodedCorpus,
+    seeds: Sequence[int],
+    options: EpisodeOptions,
+    metrics: Sequence[str],
+    test: TestSplit,
+    settings: LearnerSettings,
+) -> list[dict[str, float]]:
+    """Buy the whole pools in one round, with any learner."""
     train = corpus.corpus.ids("train")
     everything = options.pool_size - options.initial_size
     price = float(np.sort(corpus.corpus.cost[train])[::-1][:everything].sum())

@@ -110,7 +110,14 @@ def command(contestant: str, strategy: str, folder: Path, peer_python: Path | No
     return [str(peer_python), str(WORKER), str(folder), contestant, strategy]
 
 
-def run(plan: Plan, out: Path, work: Path, peer_python: Path | None, progress: bool = True) -> list[Line]:
+def run(
+    plan: Plan,
+    out: Path,
+    work: Path,
+    peer_python: Path | None,
+    progress: bool = True,
+    finished_only: bool = False,
+) -> list[Line]:
     """Measure whatever is not measured yet and write the files into ``out``.
 
     Args:
@@ -119,15 +126,18 @@ def run(plan: Plan, out: Path, work: Path, peer_python: Path | None, progress: b
         work: Folder of the pools and of one file for each finished measurement, which are not repeated.
         peer_python: Python of the peers' environment; None leaves the peers out.
         progress: Whether to say on the error stream what is being measured.
+        finished_only: Measure nothing; report what ``work`` holds.
     """
     machine: dict[str, Any] = describe_machine()
-    if peer_python is None:
+    if peer_python is None and not finished_only:
         plan = replace(plan, contestants=tuple(c for c in plan.contestants if c == OURS))
     lines = []
     for size in plan.sizes:
         folder = work / f"pool-{size}"
         pairs = list(contests(plan, size))
         missing = [pair for pair in pairs if not _file(folder, *pair).exists()]
+        if finished_only:
+            pairs, missing = [pair for pair in pairs if pair not in missing], []
         if missing and not (folder / "plan.json").exists():
             write_pool(replace(plan.pool, rows=size), folder)
         for contestant, strategy in missing:
@@ -163,13 +173,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strategies", nargs="+", help="names of strategies (default all)")
     parser.add_argument("--contestants", nargs="+", help=f"some of: {', '.join((OURS, *PEERS))}")
     parser.add_argument("--seconds", type=float, help=f"time limit (default {Limits.seconds:g})")
+    parser.add_argument("--finished", action="store_true", help="measure nothing, report what --work holds")
     parser.add_argument("--quick", action="store_true", help="500 rows, to see that everything runs")
     asked = parser.parse_args(arguments)
     plan = QUICK if asked.quick else Plan()
     try:
         plan = _changed(plan, asked)
         with tempfile.TemporaryDirectory() as folder:
-            run(plan, asked.out, asked.work or Path(folder), asked.peer_python)
+            run(plan, asked.out, asked.work or Path(folder), asked.peer_python, finished_only=asked.finished)
     except ReActError as error:
         print(error, file=sys.stderr)
         return 2

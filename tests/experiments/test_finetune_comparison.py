@@ -299,3 +299,21 @@ def test_worker_processes_give_the_same_files(finetuned: Build, tmp_path: Path, 
     run_comparison(finetuned(jobs=2), tmp_path / "two")
     assert run_files(tmp_path / "one" / "small") == run_files(tmp_path / "two" / "small")
     assert not (tmp_path / "two" / "small" / "progress").exists()
+
+
+@pytest.mark.usefixtures("made_corpora")
+def test_what_all_labels_bring_is_measured_by_fine_tuning_only_where_it_is_asked_for(
+    finetuned: Build, tmp_path: Path, run_files: RunFiles
+) -> None:
+    run_comparison(finetuned(strategies=["random"]), tmp_path)
+    assert not any("full" in json.loads(data) for data in run_files(tmp_path / "small").values())
+    told = StopAfter()
+    asked = finetuned(strategies=["random", "margin"], full="always")
+    assert run_comparison(asked, tmp_path, tell=told).played == 2
+    assert told.lines[0] == "all labels of made-0"
+    runs = [json.loads(data) for data in run_files(tmp_path / "small").values()]
+    assert len(runs) == 4
+    for seed in (0, 1):
+        (one, other) = (run["full"] for run in runs if run["seed"] == seed)
+        assert one == other
+        assert set(one) == {"accuracy", "macro_f1"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,19 @@ def test_another_way_to_the_same_learner_gives_the_same_value(monkeypatch: pytes
     )
     for name, near in (("accuracy", 0.02), ("log_loss", 0.01)):
         assert [one[name] for one in quick] == pytest.approx([one[name] for one in slow], abs=near)
+
+
+def test_class_weights_are_those_of_the_learner() -> None:
+    data = synthetic_encoded(400, 4, seed=3)
+    rare = np.flatnonzero(data.corpus.targets == 0)[15:]
+    targets = data.corpus.targets.copy()
+    targets[rare] = 1
+    uneven = data.with_corpus(replace(data.corpus, targets=targets))
+    options = OPTIONS.model_copy(update={"pool_size": 150})
+    plain = measure_full(uneven, range(4), options, ["macro_f1"])
+    balanced = SoftmaxSettings(class_weights="balanced")
+    weighted = measure_full(uneven, range(4), options, ["macro_f1"], None, balanced)
+    assert [one["macro_f1"] for one in plain] != [one["macro_f1"] for one in weighted]
 
 
 def test_episodes_with_some_of_the_classes_are_measured_on_the_rows_of_those() -> None:

@@ -76,9 +76,8 @@ class School:
         return torch.from_numpy(np.take_along_axis(self.rows, chosen, 1).reshape(-1))
 
     def fitted(self) -> dict[str, Tensor]:
-        return fit(
-            self.network, self.weights, self.lesson, self.settings, self.settings.learning_rate, 1
-        ).weights
+        begin = {name: array.clone() for name, array in self.weights.items()}
+        return fit(self.network, begin, self.lesson, self.settings, self.settings.learning_rate, 1).weights
 
     def scores(self, weights: dict[str, Tensor], rows: Tensor) -> Tensor:
         """Scores (R, T, C) of the same rows in every episode."""

@@ -257,7 +257,8 @@ def test_dev_loss_is_the_log_loss_of_the_dev_rows(
         if learner.network.words is not None:
             rows = [changed.rows for changed in learner._words._changed]
             weights[learner.network.words] = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        found = learner._dev_loss([0, 1])(weights)
+        with torch.inference_mode():
+            found = learner._dev_loss([0, 1])(weights)
         scored = room.logits()[:, :, 24:]
         truth = torch.from_numpy(room.corpora[0].targets[room.rows[:, 24:]])
         expected = torch.nn.functional.cross_entropy(scored, truth, reduction="none").mean(1)

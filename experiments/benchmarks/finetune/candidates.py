@@ -26,9 +26,9 @@ from react_rl.learners.finetune import FineTuneSettings
 from react_rl.simulation import EpisodeOptions, LabelingEngine
 from react_rl.simulation.encoded import EncodedCorpus, encode
 
-_UPPER: Final[dict[str, Any]] = {"pooling": "mean", "learning_rate": 3e-4}
+_UPPER: Final[dict[str, Any]] = {"method": "full", "learning_rate": 3e-4}
 CANDIDATES: Final[dict[str, dict[str, Any]]] = {
-    "same": {"pooling": "cls", "head": "dense", "learning_rate": 3e-4, "epochs": 5},
+    "same": _UPPER | {"pooling": "cls", "head": "dense", "epochs": 5},
     "top 3 layers, 5 epochs": _UPPER | {"layers": 3, "epochs": 5},
     "top 2 layers, 3 epochs": _UPPER | {"layers": 2, "epochs": 3, "learning_rate": 5e-4},
     "top 3 layers, warm, 16 steps": _UPPER | {"layers": 3, "restart": "warm", "steps": 16},

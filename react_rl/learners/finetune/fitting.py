@@ -86,7 +86,7 @@ def fit(
 
     Args:
         network: The transformer.
-        weights: ``(R, ...)`` float32 by name, where to begin; not changed.
+        weights: ``(R, ...)`` float32 by name, where to begin; trained in place.
         lesson: What to learn.
         settings: How.
         rate: Peak learning rate.
@@ -96,7 +96,7 @@ def fit(
     per_epoch = math.ceil(n / settings.batch_size)
     total = settings.steps or settings.epochs * per_epoch
     # Masters stay in fp32; where the model computes in fp32 too they are what it reads.
-    masters = {name: array.clone() for name, array in weights.items()}
+    masters = weights
     optimiser = Optimiser(network, masters, settings, rate)
     working = optimiser.working
     if network.adapter is not None:

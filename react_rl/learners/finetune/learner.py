@@ -21,7 +21,7 @@ from react_rl.learners.finetune.dropout import step_keys
 from react_rl.learners.finetune.fitting import Fitted, Lesson, fit
 from react_rl.learners.finetune.memory import asking_less, free_memory
 from react_rl.learners.finetune.network import Network, Texts
-from react_rl.learners.finetune.prediction import Reading, predict
+from react_rl.learners.finetune.prediction import Reading, predict, rows_of
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.store import TextStore, joined
 from react_rl.learners.finetune.words import Words
@@ -311,14 +311,15 @@ class FineTune(LabelledRows):
     def _restarted(self, episodes: list[int]) -> dict[str, Tensor]:
         """Weights ``(R, ...)`` float32 that a round begins from, the word table left out."""
         share = self._share()
-        present = {name: array[episodes].clone() for name, array in self._weights.items()}
         if share == 1.0:
-            return present
+            return {name: array[episodes] for name, array in self._weights.items()}
         begin = self.network.begin(self._seeds[episodes])
         if share == 0.0:
             return begin
         # In the first round both are the same.
-        return {name: torch.lerp(array, present[name], share) for name, array in begin.items()}
+        return {
+            name: torch.lerp(array, self._weights[name][episodes], share) for name, array in begin.items()
+        }
 
     def _share(self) -> float:
         return {"reset": 0.0, "warm": 1.0, "shrink": self.settings.shrink}[self.settings.restart]
@@ -352,11 +353,8 @@ class FineTune(LabelledRows):
         corpora = {self._corpus[e] for e in episodes}
         if len(corpora) == 1:
             return self.stores[corpora.pop()].rectangle(torch.from_numpy(rows.reshape(-1)))
-        parts = [
-            self.stores[self._corpus[e]].rectangle(torch.from_numpy(one))
-            for e, one in zip(episodes, rows, strict=True)
-        ]
-        return joined(parts)
+        pairs = zip(episodes, rows, strict=True)
+        return joined([self.stores[self._corpus[e]].rectangle(torch.from_numpy(one)) for e, one in pairs])
 
     def _predict(
         self, episodes: list[int], rows: Sequence[_Ids], keys: Tensor | None = None, features: bool = False
@@ -369,7 +367,7 @@ class FineTune(LabelledRows):
                 chunk = episodes[part]
                 try:
                     weights = {
-                        name: array[chunk].to(self.network.dtype) for name, array in self._weights.items()
+                        n: rows_of(array, chunk).to(self.network.dtype) for n, array in self._weights.items()
                     } | self._words.tables(chunk)
                     own = None if keys is None else keys[chunk].to(self.device)
                     found += self._read(chunk, weights, rows[part], own, features)

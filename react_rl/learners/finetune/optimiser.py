@@ -106,6 +106,7 @@ class Optimiser:
         """
         taught = {name: work.grad for name, work in self.working.items() if work.grad is not None}
         scale = self._scale(list(taught.values()))
+        scales = [] if scale is None else scale.tolist()
         counts: dict[int, Tensor] = {}
         for name, narrow in taught.items():
             self._steps[name] += 1
@@ -116,7 +117,7 @@ class Optimiser:
             for piece in self._pieces[name]:
                 grad = piece.buffer.copy_(grads[piece.rows, piece.columns])
                 if scale is not None:
-                    grad *= scale[piece.rows, None]
+                    grad *= scale[piece.rows, None] if len(piece.master) > 1 else scales[piece.rows.start]
                 torch._fused_adamw_(
                     [piece.master], [grad], [piece.first], [piece.second], [], [counts[steps]],
                     amsgrad=False, beta1=_BETAS[0], beta2=_BETAS[1], lr=rate,

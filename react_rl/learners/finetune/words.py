@@ -40,6 +40,9 @@ class Words:
         base = network.pretrained(network.words) if network.words is not None else None
         self._base = None if base is None else base.to(network.device)
         self._narrow = None if self._base is None else self._base.to(network.dtype)
+        # Tables that were mounted last, and their rows that differ from the pretrained ones.
+        self._mounted: Tensor | None = None
+        self._differing: list[Tensor] = []
 
     @property
     def trained(self) -> bool:
@@ -106,7 +109,7 @@ class Words:
             self._changed[episode] = _Changed(tokens, weights[self._name][r, : tokens.numel()].clone())
 
     def tables(self, episodes: list[int], training: Tensor | None = None) -> dict[str, Tensor]:
-        """Whole tables ``(R, V, F)`` by name, in the type that the network computes in.
+        """Whole tables ``(R, V, F)`` by name, in the type that the network computes in, until the next call.
 
         Args:
             episodes: R episodes.
@@ -115,11 +118,17 @@ class Words:
         base = self._narrow
         if base is None or self._name is None:
             return {}
-        tables = base.expand(len(episodes), *base.shape).clone()
+        if self._mounted is None or self._mounted.shape[0] != len(episodes):
+            self._mounted = None  # gone before the next one is made
+            self._mounted = base.expand(len(episodes), *base.shape).clone()
+            self._differing = [torch.zeros(0, dtype=torch.int64, device=base.device)] * len(episodes)
+        tables = self._mounted
         for r, e in enumerate(episodes):
+            tables[r, self._differing[r]] = base[self._differing[r]]
             known = self._changed[e]
             if training is not None:
                 known = _Changed(self._training[e], training[r, : self._training[e].numel()])
+            self._differing[r] = self._differing[r][:0] if known is None else known.tokens
             if known is not None:
                 tables[r, known.tokens] = known.rows.to(tables.dtype)
         return {self._name: tables}
