@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -231,6 +232,8 @@ def _play_all(
             encoded = corpora[block.corpus]
             yield _play_block(task(block, str(encoded.device)), encoded, tell)
         return
+    # Workers whose memory has grown are replaced, which costs nothing but this message.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
     for wave in waves(todo, devices, jobs):
         yield from parallel(joblib.delayed(_play_block)(task(block, device)) for block, device in wave)

@@ -89,7 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = resolve_device(given.device)
     texts = TextEncoder(EncoderSettings(max_length=64, device=str(device)))
     corpus = encode(load_corpus(given.corpus, max_rows=2000), texts, ArrayCache(), device)
-    options = EpisodeOptions(pool_size=300, dev_size=100, initial_size=20, budget=400, batch_size=20)
+    options = EpisodeOptions(
+        pool_size=300, dev_size=100, initial_size=20, budget=20 * given.rounds, batch_size=20
+    )
     lines = []
     for name in SETTINGS:
         for episodes in given.episodes:

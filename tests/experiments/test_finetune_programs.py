@@ -1,0 +1,57 @@
+"""The programs of the fine-tuning benchmark play rounds of what they measure."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from react_rl.experiments.benchmarks.finetune import candidates, restarts, tables, together
+from react_rl.learners.finetune import FineTuneSettings
+from react_rl.simulation import EpisodeOptions, synthetic_encoded
+
+OPTIONS = EpisodeOptions(pool_size=60, dev_size=40, initial_size=6, budget=12, batch_size=6)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Synthetic texts instead of a corpus, one cheap kind of training, short episodes."""
+    for program in (together, restarts, candidates):
+        monkeypatch.setattr(program, "load_corpus", lambda *_, **__: None)
+        monkeypatch.setattr(program, "encode", lambda *_, **__: synthetic_encoded())
+    light: dict[str, Any] = {"method": "full", "layers": 1}
+    monkeypatch.setattr(together, "SETTINGS", {"top layer": light})
+    monkeypatch.setattr(candidates, "CANDIDATES", {"top layer": light | {"restart": "warm", "steps": 2}})
+    for program in (restarts, candidates):
+        monkeypatch.setattr(program, "OPTIONS", OPTIONS)
+
+
+def test_episodes_together_are_measured_for_every_number_of_them(small: None, tmp_path: Path) -> None:
+    together.main(["--corpus", "any", "--episodes", "1", "2", "--rounds", "1", "--out", str(tmp_path)])
+    lines = json.loads((tmp_path / "together-cpu.json").read_text())
+    assert [line["episodes"] for line in lines] == [1, 2]
+    assert all(line["rounds_per_second"] > 0 and 0 <= line["padding_share"] < 1 for line in lines)
+
+
+def test_a_curve_has_a_value_for_each_round_and_seed(small: None) -> None:
+    values, _ = restarts.curves(synthetic_encoded(), "warm", 2)
+    assert values.shape == (3, 2)
+    assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_candidates_are_told_apart_by_area_and_seconds(small: None, tmp_path: Path) -> None:
+    candidates.main(["--corpora", "any", "--seeds", "1", "--out", str(tmp_path)])
+    (line,) = json.loads((tmp_path / "candidates.json").read_text())
+    settings = FineTuneSettings.model_validate({"max_length": 64} | candidates.CANDIDATES["top layer"])
+    area, _ = candidates.area(synthetic_encoded(), settings, 0)
+    assert line["area"] == round(float(np.mean([area])), 4)
+    assert line["processor_seconds"] > 0
+
+
+def test_tables_are_written_from_what_little_there_is(small: None, tmp_path: Path) -> None:
+    candidates.main(["--corpora", "any", "--seeds", "1", "--out", str(tmp_path)])
+    tables.main(["--work", str(tmp_path), "--out", str(tmp_path / "out")])
+    page = (tmp_path / "out" / "table.md").read_text()
+    assert "| top layer |" in page
+    assert "(not measured)" in page
