@@ -18,7 +18,7 @@ from react_rl.envs.observations import make_observation
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError
 from react_rl.learners.build import LearnerSettings
-from react_rl.learners.finetune import FineTuneSettings
+from react_rl.learners.finetune import FineTune, FineTuneSettings
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
 
 EPISODE = EpisodeOptions(pool_size=40, dev_size=30, initial_size=4, budget=12, batch_size=4)
@@ -102,6 +102,7 @@ def test_a_policy_of_the_frozen_encoder_is_trained_further_on_fine_tuned_transfo
     validation = Validation([corpus], EPISODE, 2, learner=learner)
     card = train(core, validation, settings, RewardSettings(), tmp_path / "further")
     assert [point["episodes"] for point in card.validation] == [0.0, 8.0]
+    assert isinstance(core.engine.learner, FineTune)
     assert core.engine.learner.steps > 0, "transformers were trained"
 
 

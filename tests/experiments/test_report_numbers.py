@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from react_rl.errors import ReActError
-from react_rl.experiments.figures_curves import MOST_IN_COLOUR, highlighted, key_of
+from react_rl.experiments.figures_curves import highlighted, key_of
+from react_rl.experiments.figures_looks import MOST_IN_COLOUR
 from react_rl.experiments.report_numbers import (
     Scores,
     aggregate,
