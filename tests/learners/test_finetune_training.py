@@ -338,7 +338,7 @@ def test_layers_further_from_the_head_learn_more_slowly(ready: Any) -> None:
     network, _, weights, lesson, settings = ready(
         layer_decay=0.1, steps=1, warmup=0.0, weight_decay=0.0, method="bitfit"
     )
-    fitted = fit(network, weights, lesson, settings, 1e-2, 1)
+    fitted = fit(network, {name: array.clone() for name, array in weights.items()}, lesson, settings, 1e-2, 1)
     # The first step of Adam moves every weight by the rate.
     moved = {name: float((array - weights[name]).abs().max()) for name, array in fitted.weights.items()}
     assert moved["head.out.bias"] == pytest.approx(1e-2, rel=1e-2)
