@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from react_rl.experiments.figures_looks import COLOURS, DASHES
 from react_rl.metrics.statistics import bootstrap_mean
 
 _MARKERS = "osD^vP*X"
@@ -20,7 +20,6 @@ def draw_labels(cells: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw mean accuracy with 95 % intervals over seeds, a panel for each corpus; writes PNG and SVG."""
     corpora = list(dict.fromkeys(cell["corpus"] for cell in cells))
     methods = list(dict.fromkeys(cell["method"] for cell in cells))
-    colours = matplotlib.colormaps["cividis"](np.linspace(0.0, 0.92, len(methods)))
     figure = Figure(figsize=(1.5 + 4.2 * len(corpora), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(corpora), squeeze=False)
@@ -41,14 +40,16 @@ def draw_labels(cells: Sequence[Mapping[str, Any]], path: Path) -> None:
             shift = 1.0 + 0.025 * (k - (len(methods) - 1) / 2)
             axis.errorbar(
                 [int(c["labels"]) * shift for c in mine], middle, yerr=spread.T, label=method,
-                color=colours[k], marker=_MARKERS[k % len(_MARKERS)], markersize=4, linewidth=1.2, capsize=2,
+                color=COLOURS[k % len(COLOURS)], linestyle=DASHES[k % len(DASHES)],
+                marker=_MARKERS[k % len(_MARKERS)], markersize=4, linewidth=1.2, capsize=2,
             )  # fmt: skip
         ticks = sorted({int(c["labels"]) for c in cells})
         axis.set_xscale("log")
         axis.set_xticks(ticks, [str(t) for t in ticks])
         axis.minorticks_off()
         axis.set_xlabel("labels, drawn at random")
-        axis.set_title(corpus)
+        seeds = max(len(c["accuracy"]) for c in cells if c["corpus"] == corpus)
+        axis.set_title(f"{corpus}, {seeds} seeds, 95 % intervals", fontsize="medium")
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("test accuracy")
     axes[0, -1].legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
