@@ -20,7 +20,8 @@ from react_rl.experiments.results import ResultFolder, RunId
 from react_rl.learners.build import LearnerSettings
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.protocol import INVALID_LOGIT
-from react_rl.learners.softmax import CURVATURE, SoftmaxSettings
+from react_rl.learners.softmax import SoftmaxSettings
+from react_rl.learners.weighting import CURVATURE
 from react_rl.simulation.draw import draw_episode
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
@@ -178,15 +179,8 @@ def _buy_all(
 
 
 def _is_plain(settings: SoftmaxSettings) -> bool:
-    """Whether nothing but the regularisation and the solver differs from the defaults."""
-    same = replace(
-        SoftmaxSettings(),
-        l2=settings.l2,
-        bias=settings.bias,
-        tolerance=settings.tolerance,
-        max_steps=settings.max_steps,
-    )
-    return settings == same
+    """Whether the objective is the one that ``fit_primal`` minimises."""
+    return settings.class_weights == "none"
 
 
 @torch.inference_mode()

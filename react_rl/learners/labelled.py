@@ -121,6 +121,25 @@ class LabelledRows:
         for episode in episodes.tolist():
             self._used[episode] = 0
 
+    def _append(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> Tensor:
+        """Note newly bought rows of episodes ``(R,)`` as ``Learner.update`` gets them. Mutates.
+
+        Returns:
+            Their slots ``(R, b)``.
+        """
+        batch, used = labels.shape[1], [self._used[e] for e in episodes.tolist()]
+        self._reserve(max(used) + batch)
+        slots = torch.tensor(used, device=self.device)[:, None] + torch.arange(batch, device=self.device)
+        place, live = (episodes[:, None], slots), labels >= 0
+        self._columns[place] = columns
+        self._live[place] = live.float()
+        self._rows[place] = similarity.masked_fill(~live[:, :, None], FAR)
+        # A missing label (-1) equals no class.
+        self._onehot.transpose(1, 2)[place] = (labels[:, :, None] == self._classes).float()
+        for episode in episodes.tolist():
+            self._used[episode] += batch
+        return slots
+
     def _reserve(self, slots: int) -> int:
         """Make room for ``slots`` slots and return how many were added. Mutates."""
         if slots <= self._capacity:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.dropout import step_keys
-from react_rl.learners.labelled import FAR, LabelledRows
+from react_rl.learners.labelled import LabelledRows
 from react_rl.learners.mlp_training import Lesson, MlpSettings, kept_units, train
 from react_rl.learners.protocol import INVALID_LOGIT
 from react_rl.learners.weighting import balanced_weights
@@ -117,7 +117,8 @@ class MlpHead(LabelledRows):
 
     def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
         """Append the new rows to the given episodes and train those that got a label, in place."""
-        self._append(episodes, columns, labels, similarity)
+        slots = self._append(episodes, columns, labels, similarity)
+        self._importance.transpose(1, 2)[episodes[:, None], slots] = self._drawn_importance(episodes, slots)
         taught, n = episodes[(labels >= 0).any(1)], self.slots
         for part in _in_turn(taught, self._dual.shape[1] * n):
             self._train(part, n)
@@ -174,21 +175,6 @@ class MlpHead(LabelledRows):
             units = active[:, m * hidden : (m + 1) * hidden]
             drawn.append(torch.baddbmm(self._class_bias, self._out[:, m] * kept[:, sample], units))
         return torch.stack(drawn, 1)
-
-    def _append(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
-        batch = labels.shape[1]
-        used = [self._used[e] for e in episodes.tolist()]
-        self._reserve(max(used) + batch)
-        slots = torch.tensor(used, device=self.device)[:, None] + torch.arange(batch, device=self.device)
-        place = (episodes[:, None], slots)
-        live = labels >= 0
-        self._columns[place] = columns
-        self._live[place] = live.float()
-        self._rows[place] = similarity.masked_fill(~live[:, :, None], FAR)
-        self._onehot.transpose(1, 2)[place] = (labels[:, :, None] == self._classes).float()
-        self._importance.transpose(1, 2)[place] = self._drawn_importance(episodes, slots)
-        for episode in episodes.tolist():
-            self._used[episode] += batch
 
     def _drawn_importance(self, episodes: Tensor, slots: Tensor) -> Tensor:
         """Weights of new rows ``(R, b, M)``, exponential of mean 1: the Bayesian bootstrap (Rubin 1981)."""

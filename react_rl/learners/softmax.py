@@ -24,8 +24,7 @@ from torch import Tensor
 
 from react_rl.learners.labelled import FAR, LabelledRows
 from react_rl.learners.protocol import INVALID_LOGIT
-from react_rl.learners.weighting import CURVATURE as CURVATURE
-from react_rl.learners.weighting import balanced_weights, descend
+from react_rl.learners.weighting import CURVATURE, balanced_weights, descend
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ and the seconds. The fastest one that is not behind the same training (``same``)
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +15,13 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from react_rl.acquisition import make_strategy
 from react_rl.data.registry import load_corpus
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.transformer import EncoderSettings, TextEncoder
-from react_rl.envs.batched import episode_streams
+from react_rl.experiments.benchmarks.finetune.restarts import dev_curves
 from react_rl.files import canonical_json, write_atomically
 from react_rl.learners.finetune import FineTuneSettings
-from react_rl.simulation import EpisodeOptions, LabelingEngine
+from react_rl.simulation import EpisodeOptions
 from react_rl.simulation.encoded import EncodedCorpus, encode
 
 _UPPER: Final[dict[str, Any]] = {"method": "full", "learning_rate": 3e-4}
@@ -42,17 +40,9 @@ OPTIONS: Final = EpisodeOptions(pool_size=400, dev_size=400, initial_size=25, bu
 
 def area(corpus: EncodedCorpus, settings: FineTuneSettings, seed: int) -> tuple[float, float]:
     """Area under the dev accuracy of one episode, and its processor seconds for each round."""
-    started = time.process_time()
-    engine = LabelingEngine([corpus], OPTIONS, 1, learner=settings)
-    engine.reset([episode_streams(seed, corpus.name)], None, [0])
-    margin = make_strategy("margin")
-    values = [float(engine.current["accuracy"][0])]
-    while not engine.finished.all():
-        with torch.inference_mode():
-            ids = margin.select(engine.view, OPTIONS.batch_size)
-        values.append(float(engine.step(ids).metrics["accuracy"][0]))
+    values, seconds = dev_curves(corpus, settings, "margin", OPTIONS, [seed])
     rounds = len(values) - 1
-    return float(np.trapezoid(values) / rounds), (time.process_time() - started) / rounds
+    return float(np.trapezoid(values[:, 0]) / rounds), seconds / rounds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,14 +36,25 @@ def curves(corpus: EncodedCorpus, restart: Restart, seeds: int) -> tuple[np.ndar
     settings = FineTuneSettings(
         method="full", layers=3, learning_rate=3e-4, epochs=10, max_length=64, restart=restart
     )
+    return dev_curves(corpus, settings, "random", OPTIONS, range(seeds))
+
+
+def dev_curves(
+    corpus: EncodedCorpus,
+    settings: FineTuneSettings,
+    strategy: str,
+    options: EpisodeOptions,
+    seeds: Sequence[int],
+) -> tuple[np.ndarray, float]:
+    """Dev accuracy of rows chosen by a strategy ``(rounds + 1, seeds)``, and the seconds of processor."""
     started = time.process_time()
-    engine = LabelingEngine([corpus], OPTIONS, seeds, learner=settings)
-    engine.reset([episode_streams(seed, corpus.name) for seed in range(seeds)], None, [0] * seeds)
-    random = make_strategy("random")
+    engine = LabelingEngine([corpus], options, len(seeds), learner=settings)
+    engine.reset([episode_streams(seed, corpus.name) for seed in seeds], None, [0] * len(seeds))
+    chooser = make_strategy(strategy)
     values = [engine.current["accuracy"].copy()]
     while not engine.finished.all():
         with torch.inference_mode():
-            ids = random.select(engine.view, OPTIONS.batch_size)
+            ids = chooser.select(engine.view, options.batch_size)
         values.append(engine.step(ids).metrics["accuracy"])
     return np.stack(values), time.process_time() - started
 

@@ -76,7 +76,7 @@ class Fitted:
 
 def fit(
     network: Network,
-    weights: dict[str, Tensor],
+    masters: dict[str, Tensor],
     lesson: Lesson,
     settings: FineTuneSettings,
     rate: float,
@@ -86,7 +86,8 @@ def fit(
 
     Args:
         network: The transformer.
-        weights: ``(R, ...)`` float32 by name, where to begin; trained in place.
+        masters: ``(R, ...)`` float32 by name, where to begin; trained in place. Where the model computes in
+            fp32 too they are what it reads.
         lesson: What to learn.
         settings: How.
         rate: Peak learning rate.
@@ -95,8 +96,6 @@ def fit(
     n = lesson.targets.shape[1]
     per_epoch = math.ceil(n / settings.batch_size)
     total = settings.steps or settings.epochs * per_epoch
-    # Masters stay in fp32; where the model computes in fp32 too they are what it reads.
-    masters = weights
     optimiser = Optimiser(network, masters, settings, rate)
     working = optimiser.working
     if network.adapter is not None:

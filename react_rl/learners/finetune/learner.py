@@ -25,7 +25,7 @@ from react_rl.learners.finetune.prediction import Reading, predict, rows_of
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.store import TextStore, joined
 from react_rl.learners.finetune.words import Words
-from react_rl.learners.labelled import FAR, LabelledRows, part_of
+from react_rl.learners.labelled import LabelledRows, part_of
 from react_rl.learners.protocol import INVALID_LOGIT
 
 SLOWER: Final = 0.1
@@ -225,18 +225,6 @@ class FineTune(LabelledRows):
     def head(self) -> tuple[Tensor, Tensor]:
         """Weights ``(E, C, H)`` and intercepts ``(E, C)`` of the last layer."""
         return self._weights["head.out.weight"], self._weights["head.out.bias"]
-
-    def _append(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
-        batch = labels.shape[1]
-        self._reserve(max(self._used[e] for e in episodes.tolist()) + batch)
-        for r, episode in enumerate(episodes.tolist()):
-            place = slice(self._used[episode], self._used[episode] + batch)
-            live = labels[r] >= 0
-            self._columns[episode, place] = columns[r]
-            self._live[episode, place] = live.float()
-            self._rows[episode, place] = similarity[r].masked_fill(~live[:, None], FAR)
-            self._onehot[episode, :, place] = (labels[r][None] == self._classes[:, None]).float()
-            self._used[episode] += batch
 
     def _train(self, episodes: list[int]) -> None:
         """Train episodes with equally many labels, as many side by side as memory allows. Mutates."""
