@@ -10,14 +10,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from react_rl.learners.finetune.dropout import EpisodeDropout, keep_mask, step_keys
+from react_rl.learners.finetune.dropout import EpisodeDropout, keep_mask, step_keys, token_places
 from react_rl.learners.finetune.episodic import Mounted
 
 KEYS = step_keys(torch.tensor([3, 4, 2**61 + 17]), 0)
 
 
+def rectangle(
+    keys: torch.Tensor, rows: int, width: int, features: int, site: int, rate: float, first: int = 0
+) -> torch.Tensor:
+    """The mask (R, rows, width, features) of a rectangle."""
+    places = token_places(rows, width, first, keys.device)
+    return keep_mask(keys, places, features, site, rate).view(-1, rows, width, features)
+
+
 def mask_of(key: int, site: int = 1, rows: int = 16, width: int = 12, features: int = 96) -> torch.Tensor:
-    return keep_mask(torch.tensor([key], dtype=torch.int32), rows, width, features, site, 0.5)[0]
+    return rectangle(torch.tensor([key], dtype=torch.int32), rows, width, features, site, 0.5)[0]
 
 
 def correlation(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -27,7 +35,7 @@ def correlation(one: torch.Tensor, other: torch.Tensor) -> float:
 @pytest.mark.parametrize("rate", [0.02, 0.1, 0.3, 0.5, 0.9])
 def test_the_right_share_is_dropped_in_every_row_token_and_unit(rate: float) -> None:
     rows, width, features = 32, 16, 384
-    keep = keep_mask(KEYS, rows, width, features, 5, rate).float()
+    keep = rectangle(KEYS, rows, width, features, 5, rate).float()
     assert keep.shape == (3, rows, width, features)
     # Each mean of n fair draws lies within 5.5 standard errors; there are some thousand of them.
     for axes in [(0, 1, 2, 3), (1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2), (3,)]:
@@ -38,7 +46,7 @@ def test_the_right_share_is_dropped_in_every_row_token_and_unit(rate: float) -> 
 
 
 def test_nothing_is_dropped_at_rate_zero() -> None:
-    assert keep_mask(KEYS, 4, 4, 32, 1, 0.0).all()
+    assert rectangle(KEYS, 4, 4, 32, 1, 0.0).all()
 
 
 def test_masks_of_other_keys_sites_rows_tokens_and_units_have_nothing_in_common() -> None:
@@ -57,11 +65,11 @@ def test_masks_of_other_keys_sites_rows_tokens_and_units_have_nothing_in_common(
 
 
 def test_pairs_of_units_fall_together_no_more_often_than_by_chance() -> None:
-    keep = keep_mask(KEYS, 64, 32, 64, 2, 0.5).reshape(-1, 64).float() * 2 - 1  # (6144, 64)
+    keep = rectangle(KEYS, 64, 32, 64, 2, 0.5).reshape(-1, 64).float() * 2 - 1  # (6144, 64)
     together = (keep.T @ keep) / len(keep)
     together.fill_diagonal_(0)
     assert together.abs().max() < 5.5 / math.sqrt(len(keep))
-    tokens = keep_mask(KEYS, 8, 8, 4096, 2, 0.5).reshape(-1, 4096).float() * 2 - 1  # (192, 4096)
+    tokens = rectangle(KEYS, 8, 8, 4096, 2, 0.5).reshape(-1, 4096).float() * 2 - 1  # (192, 4096)
     alike = (tokens @ tokens.T) / 4096
     alike.fill_diagonal_(0)
     assert alike.abs().max() < 5.5 / math.sqrt(4096)
@@ -75,8 +83,8 @@ def test_a_mask_depends_neither_on_company_nor_on_padding_nor_on_pieces(
     rows: int, width: int, features: int, first: int, site: int, seed: int
 ) -> None:
     keys = step_keys(torch.tensor([5, seed, 7]), 2, 9)
-    whole = keep_mask(keys, first + rows + 2, width + 3, features + 2, site, 0.4)
-    alone = keep_mask(keys[1:2], rows, width, features, site, 0.4, first)
+    whole = rectangle(keys, first + rows + 2, width + 3, features + 2, site, 0.4)
+    alone = rectangle(keys[1:2], rows, width, features, site, 0.4, first)
     assert torch.equal(whole[1:2, first : first + rows, :width, :features], alone)
 
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from react_rl.learners.finetune.packing import Packing
+
 ATTENTION: Final = "react_rl_products"
 """Name under which transformers knows it."""
 _LANES: Final = 16
@@ -52,6 +54,7 @@ def product_attention(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    packing: Packing | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Softmax attention of ``(B, H, T, F)`` arrays, with the signature that transformers asks for.
@@ -64,10 +67,13 @@ def product_attention(
         attention_mask: ``(B, 1, T, T)``, bool or additive; None lets every token see every token.
         dropout: Must be 0.
         scaling: Factor on the scores; None is F to the power of minus a half.
+        packing: Where the tokens, ``(1, H, N, F)``, belong; None where they come in their rectangle.
 
     Returns:
-        ``(B, T, H, F)`` and None, for weights that are not kept.
+        ``(B, T, H, F)``, or ``(1, N, H, F)``, and None for weights that are not kept.
     """
+    if packing is not None:
+        query, key, value = (_spread(x, packing) for x in (query, key, value))
     batch, heads, width, size = query.shape
     if key.shape[1] != heads:
         key = key.repeat_interleave(heads // key.shape[1], 1)
@@ -83,7 +89,17 @@ def product_attention(
         shift = mask.to(q.dtype).expand(batch, heads, width, k.shape[1]).reshape(batch * heads, width, -1)
         scores = torch.baddbmm(shift, q, k.transpose(1, 2), alpha=scale)
     mixed = torch.bmm(_softmax(scores.float()).to(v.dtype), v).view(batch, heads, width, -1)
-    return mixed.transpose(1, 2), None
+    mixed = mixed.transpose(1, 2)
+    if packing is None:
+        return mixed, None
+    return packing.gather(mixed.flatten(2)).view(1, -1, heads, size), None
+
+
+def _spread(x: Tensor, packing: Packing) -> Tensor:
+    """Packed ``(1, H, N, F)`` in their rectangle ``(B, H, T, F)``."""
+    heads, size = x.shape[1], x.shape[-1]
+    rectangle = packing.spread(x.transpose(1, 2).flatten(2))
+    return rectangle.view(*rectangle.shape[:2], heads, size).transpose(1, 2)
 
 
 def register() -> None:

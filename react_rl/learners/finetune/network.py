@@ -30,6 +30,7 @@ from react_rl.learners.finetune.episodic import (
     is_linear,
     is_norm,
 )
+from react_rl.learners.finetune.packing import Packing, first_position, worth_packing
 from react_rl.learners.finetune.probe import Probe
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.protocol import INVALID_LOGIT
@@ -107,6 +108,8 @@ class Network:
         self._head_dropout = EpisodeDropout(settings.dropout, 0, self.mounted)
         self.adapter: Adapter | None = None
         """What peft runs; None for other methods."""
+        self._first_position: int | None = None
+        """Where the table of positions begins, for texts without padding; None where they are not read so."""
         self._exchange()
         if self._depth and self.adapter is None:
             self._check(probe)
@@ -128,6 +131,10 @@ class Network:
                     f"Method {self.settings.method!r} does not work with {self.settings.model!r} "
                     f"({type(self.model).__name__}); use {other}."
                 )
+            if self.model.config._attn_implementation == ATTENTION and not self.settings.compile:
+                self._first_position = first_position(self.model.config)
+            if self._first_position is not None and not probe.same(self.model, self.lower, self._packed):
+                self._first_position = None
 
     def _frozen_layers(self) -> int:
         settings = self.settings
@@ -289,12 +296,33 @@ class Network:
             assert texts.ids is not None
             hidden = self.adapter.hidden(self.mounted.weights, texts.ids, texts.mask)
         else:
-            given = {"input_ids": texts.ids} if texts.hidden is None else {"inputs_embeds": texts.hidden}
-            hidden = self._forward(**given, attention_mask=texts.mask.long()).last_hidden_state
+            arrays = {"input_ids": texts.ids, "inputs_embeds": texts.hidden}
+            given = {name: array for name, array in arrays.items() if array is not None}
+            if self._first_position is not None and worth_packing(texts.mask):
+                hidden = self._packed(given, texts.mask)
+            else:
+                hidden = self._forward(**given, attention_mask=texts.mask.long()).last_hidden_state
         if self.settings.pooling == "last":
             last = texts.mask.sum(1) - 1
             return hidden[torch.arange(len(last), device=hidden.device), last]
         return pool(hidden, texts.mask, self.settings.pooling).to(self.dtype)
+
+    def _packed(self, given: dict[str, Tensor], mask: Tensor) -> Tensor:
+        """Hidden states ``(R B, T, H)`` that leave the top layer, computed without the padding."""
+        mounted, place = self.mounted, self._first_position
+        assert place is not None, "only architectures with a known place are read so"
+        packing = Packing(mask, mounted.episodes, mounted.first)
+        mounted.texts, mounted.places = 1, packing.places
+        try:
+            states = self.model(
+                **{name: packing.pack(array) for name, array in given.items()},
+                position_ids=packing.positions + place,
+                attention_mask=packing.shift,
+                packing=packing,
+            ).last_hidden_state
+        finally:
+            mounted.texts, mounted.places = mask.shape[0], None
+        return packing.spread(states)
 
     def classify(self, features: Tensor, class_mask: Tensor) -> Tensor:
         """Class scores ``(R, B, C)`` float32 from pooled vectors ``(R B, H)``, under the mounted weights.
