@@ -61,6 +61,8 @@ def measure(plan: PoolPlan, corpus: EncodedCorpus, engine: LabelingEngine, strat
     view = engine.view
     # The weights are the model, which the peers have fitted too when their clock starts.
     weights, intercept = view.weights if chosen is None else (torch.empty(0), torch.empty(0))
+    # An episode's stream is made once, before its first round, as the peers' state is before their query.
+    view.generator(0)
     wall, processor = time.perf_counter(), time.process_time()
     if chosen is None:
         predict(corpus.embeddings[: plan.rows], weights[0], intercept[0])

@@ -36,6 +36,9 @@ _LAZY: Final = 32
 _MOST: Final = 256
 """Most rows of each episode whose gain is computed anew at a time."""
 
+_HELD: Final = 1 << 25
+"""Most values of the kernel that are kept (128 MiB); of larger pools they are computed when asked for."""
+
 _ANCHORS: Final = 2000
 """Rows that the purity of balls is measured at."""
 
@@ -47,7 +50,7 @@ class Coverage:
     ``sum_y w(y) max(k(x, y) - c(y), 0)``, c(y) being what y is covered by already. Gains only shrink
     while S grows, so the gain of an earlier pick bounds the present one, and only rows whose bound reaches
     the best gain are computed anew (Minoux 1978, accelerated greedy): the picks are those of the plain
-    greedy algorithm, and no P x P array is held.
+    greedy algorithm, and no P x P array is held unless it is small.
 
     Args:
         view: The pools.
@@ -62,6 +65,10 @@ class Coverage:
         self.total = self._weight.sum(1)
         """Weight of each pool ``(E,)``."""
         self._everyone = torch.arange(view.n_episodes, device=view.device)
+        self._values: Tensor | None = None
+        """k between all pairs of rows ``(E, P, P)``, where these are few."""
+        if view.n_episodes * view.width**2 <= _HELD:
+            self._values = torch.empty(view.n_episodes, view.width, view.width, device=view.device)
         nearest = view.nearest_labelled
         covered = kernel(nearest[:, None, :].clone(), self._everyone)[:, 0]
         self._covered = torch.where(nearest < -1.5, 0.0, covered)  # no row is labelled
@@ -74,6 +81,9 @@ class Coverage:
         for one, other in square_tiles(self._view, _CACHED):
             similarity = torch.bmm(embeddings[:, one], embeddings[:, other].transpose(1, 2))
             value = self._kernel(similarity, self._everyone)
+            if self._values is not None:
+                self._values[:, one, other] = value
+                self._values[:, other, one] = value.transpose(1, 2)
             if one != other:
                 excess = (value - self._covered[:, one, None]).clamp_(min=0.0)
                 gain[:, other] += torch.bmm(self._weight[:, None, one], excess)[:, 0]
@@ -83,6 +93,10 @@ class Coverage:
 
     def _gains(self, episodes: Tensor, columns: Tensor) -> Tensor:
         """Present gains of some columns ``(R, B)`` of some episodes ``(R,)``."""
+        if self._values is not None:
+            value = self._values[episodes[:, None], columns]  # (R, B, P)
+            excess = value.sub_(self._covered[episodes, None]).clamp_(min=0.0)
+            return torch.bmm(excess, self._weight[episodes, :, None])[:, :, 0]
         embeddings, weight, covered = self._view.embeddings, self._weight, self._covered
         if episodes.numel() < self._view.n_episodes:
             embeddings, weight, covered = embeddings[episodes], weight[episodes], covered[episodes]
@@ -95,6 +109,13 @@ class Coverage:
             excess = self._kernel(similarity, episodes).sub_(covered[:, None, part]).clamp_(min=0.0)
             gain += torch.bmm(excess, weight[:, part, None])[:, :, 0]
         return gain
+
+    def _near(self, columns: Tensor) -> Tensor:
+        """Values of k between one column of each episode ``(E,)`` and all rows, ``(E, P)``."""
+        if self._values is not None:
+            return self._values[self._everyone, columns]
+        similarity = self._view.similarity_of_pick(columns)[:, None, :].clone()
+        return self._kernel(similarity, self._everyone)[:, 0]
 
     def take(self, n: int) -> Tensor:
         """Choose row ids ``(E, n)`` greedily, -1 where a pool has fewer rows; equal gains at random."""
@@ -112,7 +133,7 @@ class Coverage:
             picks.append(column)
             chosen = column.clamp_min(0)
             free.scatter_(1, chosen[:, None], False)
-            near = self._kernel(view.similarity_of_pick(chosen)[:, None, :].clone(), self._everyone)[:, 0]
+            near = self._near(chosen)
             # An episode without free rows picks nothing more, so what its row 0 covers is idle.
             self._covered = torch.maximum(self._covered, near)
             exact = self.gain <= 0.0

@@ -22,9 +22,9 @@ _NARROW: Final = 512
 """Rows of each episode that are read at once in any case."""
 
 _WIDE: Final = 20_000
-"""Rows from which on reading all of them costs more than a Hessian of a sample."""
+"""Rows from which on the discriminator learns from a sample of the unlabelled ones."""
 
-_SPACED: Final = 4096
+_SAMPLE: Final = 4096
 """Unlabelled rows of that sample."""
 
 _TINY: Final = 1e-30
@@ -38,7 +38,8 @@ class DiscriminativeSampling:
     A logistic regression on the embeddings tells unlabelled (t = 1) from labelled (t = -1) rows,
     ``min_w sum_i v_i log(1 + exp(-t_i w.x_i)) + l2/2 |w|^2`` with half of the weight v on each side and
     x carrying a 1 for the intercept. The batch is taken in up to ``sub_batches`` parts; after each one
-    its rows move to the labelled side and the discriminator is refitted from where it stood.
+    its rows move to the labelled side and the discriminator is refitted from where it stood. In pools of
+    20,000 rows and more it learns from about 4,096 of the unlabelled rows, and judges all.
 
     Source: Gissin & Shalev-Shwartz 2019, Discriminative active learning, algorithm 1 (with a linear
     discriminator on frozen embeddings instead of a three-layer network).
@@ -70,7 +71,7 @@ class DiscriminativeSampling:
 
     def score(self, view: PoolView) -> Tensor:
         """Log-odds of being unlabelled ``(E, P)``."""
-        return self._fit(view, view.available, view.labelled, None)[0]
+        return self._judge(view, view.available, view.labelled, None)[0]
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the ``n`` rows least like the labelled ones, part by part."""
@@ -79,7 +80,7 @@ class DiscriminativeSampling:
         n_parts = min(n, self.sub_batches)
         for part in range(n_parts):
             size = n // n_parts + (part < n % n_parts)
-            odds, point = self._fit(view, free, taken, point)
+            odds, point = self._judge(view, free, taken, point)
             columns = top_columns(view, torch.where(free, odds, -torch.inf), size)
             parts.append(columns)
             chosen = torch.zeros(view.n_episodes, view.width + 1, dtype=torch.bool, device=view.device)
@@ -87,36 +88,54 @@ class DiscriminativeSampling:
             free, taken = free & ~chosen[:, :-1], taken | chosen[:, :-1]
         return to_ids(view, torch.cat(parts, 1))
 
-    def _fit(
+    def _judge(
         self, view: PoolView, unlabelled: Tensor, labelled: Tensor, start: _Point | None
     ) -> tuple[Tensor, _Point]:
-        """Log-odds ``(E, P)``, rounded so that copies tie, and where the fit ended.
+        """Log-odds ``(E, P)``, rounded so that copies tie, and where the fit ended."""
+        x = view.embeddings
+        if view.width < _WIDE:
+            odds, point = self._fit(x, unlabelled, labelled, start)
+        else:
+            # The columns of a pool come in no order, so evenly spaced ones are a sample.
+            spaced = torch.arange(0, view.width, max(1, view.width // _SAMPLE), device=x.device)
+            spaced = spaced.expand(x.shape[0], -1)
+            own = labelled.to(torch.int8).topk(int(labelled.sum(1).max()), dim=1).indices
+            others, mine = unlabelled.gather(1, spaced), labelled.gather(1, own)
+            columns = torch.cat([spaced, own], 1)[:, :, None].expand(-1, -1, x.shape[2])
+            _, point = self._fit(
+                x.gather(1, columns),
+                torch.cat([others, torch.zeros_like(mine)], 1),
+                torch.cat([torch.zeros_like(others), mine], 1),
+                start,
+            )
+            odds = torch.matmul(x, point.weights[:, :-1, None])[:, :, 0] + point.weights[:, -1:]
+        return odds.round(decimals=6), point
+
+    def _fit(
+        self, x: Tensor, unlabelled: Tensor, labelled: Tensor, start: _Point | None
+    ) -> tuple[Tensor, _Point]:
+        """Log-odds of rows ``(E, N, D)`` and where the fit ended.
 
         Quasi-Newton steps from the last ``_PAIRS`` changes of the gradient (Nocedal 1980, L-BFGS). The loss
         is convex along a step, so a step on which the slope does not turn steeply upwards is taken as it
         is; otherwise a plain gradient step is safe, because the curvature is at most 1/4 |x|^2 + l2.
         """
-        x = view.embeddings
         side = unlabelled.to(x.dtype) - labelled.to(x.dtype)
         half = 0.5 / torch.stack([unlabelled.sum(1), labelled.sum(1)]).clamp_min(1)
-        share = unlabelled * half[0, :, None] - labelled * half[1, :, None]  # (E, P), with its sign
+        share = unlabelled * half[0, :, None] - labelled * half[1, :, None]  # (E, N), with its sign
         shape = (x.shape[0], x.shape[2] + 1)
         if start is None:
-            nothing = torch.zeros(shape[0], _PAIRS, shape[1], device=view.device)
-            start = _Point(torch.zeros(shape, device=view.device), nothing, nothing, None, 0)
+            nothing = torch.zeros(shape[0], _PAIRS, shape[1], device=x.device)
+            start = _Point(torch.zeros(shape, device=x.device), nothing, nothing)
         weights, moves, turns = start.weights, start.moves, start.turns
         odds, gradient = _slope(x, side, share, weights, self.l2)
-        base = start.base
-        # The first fit begins far from where it ends, and the next ones begin next to where they end.
-        if view.width >= _WIDE and start.fits < 2:
-            base = _inverse_hessian(x, unlabelled, labelled, share, weights, self.l2)
-        running = torch.ones(shape[0], 1, dtype=torch.bool, device=view.device)
+        running = torch.ones(shape[0], 1, dtype=torch.bool, device=x.device)
         for _ in range(self.max_steps):
             # An episode that rests stands still, so that its result does not depend on its neighbours.
             running = running & (gradient.abs().amax(1, keepdim=True) > self.tolerance)
             if not running.any():
                 break
-            step = _quasi_newton(gradient, moves, turns, 1.0 / (0.5 + self.l2) if base is None else base)
+            step = _quasi_newton(gradient, moves, turns, 1.0 / (0.5 + self.l2))
             step = torch.where(running, step, 0.0)
             found, changed = _slope(x, side, share, weights - step, self.l2)
             bad = (changed * step).sum(1) < -0.8 * (gradient * step).sum(1)
@@ -126,7 +145,7 @@ class DiscriminativeSampling:
             moves = torch.where(running[:, :, None], _appended(moves, -step), moves)
             turns = torch.where(running[:, :, None], _appended(turns, changed - gradient), turns)
             weights, odds, gradient = weights - step, found, changed
-        return odds.round(decimals=6), _Point(weights, moves, turns, base, start.fits + 1)
+        return odds, _Point(weights, moves, turns)
 
 
 @dataclass(frozen=True)
@@ -137,15 +156,11 @@ class _Point:
         weights: ``(E, D + 1)``.
         moves: Last changes of the weights ``(E, m, D + 1)``.
         turns: Changes of the gradient that came with them.
-        base: About the inverse Hessian ``(E, D + 1, D + 1)``, or None.
-        fits: Fits so far.
     """
 
     weights: Tensor
     moves: Tensor
     turns: Tensor
-    base: Tensor | None
-    fits: int
 
 
 def _slope(x: Tensor, side: Tensor, share: Tensor, weights: Tensor, l2: float) -> tuple[Tensor, Tensor]:
@@ -165,30 +180,11 @@ def _slope(x: Tensor, side: Tensor, share: Tensor, weights: Tensor, l2: float) -
     return odds, gradient
 
 
-def _inverse_hessian(
-    x: Tensor, unlabelled: Tensor, labelled: Tensor, share: Tensor, weights: Tensor, l2: float
-) -> Tensor:
-    """About the inverse Hessian ``(E, D + 1, D + 1)``, from all labelled rows and some of the others."""
-    spaced = torch.arange(0, x.shape[1], max(1, x.shape[1] // _SPACED), device=x.device)
-    spaced = spaced.expand(x.shape[0], -1)
-    own = labelled.to(torch.int8).topk(int(labelled.sum(1).max()), dim=1).indices
-    others = unlabelled.gather(1, spaced) * share.gather(1, spaced)
-    others = others * (0.5 / others.sum(1, keepdim=True).clamp_min(_TINY))
-    weight = torch.cat([others, -(labelled.gather(1, own) * share.gather(1, own))], 1)
-    columns = torch.cat([spaced, own], 1)[:, :, None].expand(-1, -1, x.shape[2])
-    rows = torch.nn.functional.pad(x.gather(1, columns), (0, 1), value=1.0)  # (E, S, D + 1)
-    chance = torch.sigmoid(torch.bmm(rows, weights[:, :, None])[:, :, 0])
-    curved = rows * (weight * chance * (1.0 - chance))[:, :, None]
-    hessian = torch.bmm(curved.transpose(1, 2), rows)
-    hessian.diagonal(dim1=1, dim2=2).add_(l2)
-    return torch.cholesky_inverse(torch.linalg.cholesky(hessian))
-
-
-def _quasi_newton(gradient: Tensor, moves: Tensor, turns: Tensor, base: Tensor | float) -> Tensor:
+def _quasi_newton(gradient: Tensor, moves: Tensor, turns: Tensor, base: float) -> Tensor:
     """The inverse Hessian that the pairs imply, times the gradient ``(E, D + 1)``; L-BFGS's two loops.
 
-    Pairs of zeros say nothing. Without any pair the inverse Hessian is ``base``, a number or a matrix; a
-    number gives way to the ratio of the last pair.
+    Pairs of zeros say nothing. Without any pair the inverse Hessian is ``base``, later the ratio of the last
+    pair.
     """
     agreement = (moves * turns).sum(2)  # (E, m), above 0 for a convex loss
     known = agreement > 0
@@ -197,11 +193,8 @@ def _quasi_newton(gradient: Tensor, moves: Tensor, turns: Tensor, base: Tensor |
     for pair in range(moves.shape[1] - 1, -1, -1):
         shares.append(inverse[:, pair] * (moves[:, pair] * step).sum(1))
         step = step - shares[-1][:, None] * turns[:, pair]
-    if isinstance(base, Tensor):
-        step = torch.bmm(base, step[:, :, None])[:, :, 0]
-    else:
-        length = turns[:, -1].square().sum(1)
-        step = torch.where(known[:, -1], agreement[:, -1] / length.clamp_min(_TINY), base)[:, None] * step
+    length = turns[:, -1].square().sum(1)
+    step = torch.where(known[:, -1], agreement[:, -1] / length.clamp_min(_TINY), base)[:, None] * step
     for pair in range(moves.shape[1]):
         back = inverse[:, pair] * (turns[:, pair] * step).sum(1)
         step = step + (shares.pop() - back)[:, None] * moves[:, pair]

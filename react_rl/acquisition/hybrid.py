@@ -73,9 +73,12 @@ def largest(similarity: Tensor, k: int) -> Tensor:
     """1 for the ``k`` largest along the labelled rows and 0 for the others, of ``(E, n, P)``."""
     if similarity.device.type == "cpu" and similarity.shape[0] * similarity.shape[2] >= _FEW:
         # numpy finds the k-th largest several times quicker than torch; what equals it may be too much.
-        flat = similarity.transpose(1, 2).contiguous().numpy()
-        least = np.partition(flat, flat.shape[2] - k, axis=2)[:, :, flat.shape[2] - k]
-        chosen = (similarity >= torch.from_numpy(least)[:, None]).to(similarity.dtype)
+        flat = similarity.transpose(1, 2).clone(memory_format=torch.contiguous_format).numpy()
+        flat.partition(flat.shape[2] - k, axis=2)
+        least = np.ascontiguousarray(flat[:, :, flat.shape[2] - k])
+        # A comparison that writes numbers, not truth values, works on whole vectors of the processor.
+        chosen = torch.empty(similarity.shape, dtype=similarity.dtype)
+        torch.ge(similarity, torch.from_numpy(least)[:, None], out=chosen)
         if bool((chosen.sum(1) == k).all()):
             return chosen
     return torch.zeros_like(similarity).scatter_(1, similarity.topk(k, dim=1).indices, 1.0)

@@ -1,20 +1,27 @@
 """The pools of some episodes cut down to some of their columns, for work that must not grow with the pool.
 
-What a strategy computes on it costs what it costs on a pool of that size.
+What a strategy computes on it costs what it costs on a pool of that size. And wide pools in pieces: new
+memory for all of a wide pool costs more than what is computed there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.chunks import WIDE, column_slices
 from react_rl.simulation.view import PoolView, Progress
+
+SMALLEST: Final = 1e-37
+"""Stands for a probability of 0 where logarithms are taken quickly; times 0 it is 0. Below 1.2e-38 numbers
+are no longer normal, and processors slow with them."""
 
 
 class NarrowView(PoolView):
@@ -109,6 +116,49 @@ class NarrowView(PoolView):
         index = columns[:, None, None].expand(-1, 1, self.embeddings.shape[2])
         picked = self.embeddings.gather(1, index)
         return torch.bmm(self.embeddings, picked.transpose(1, 2))[:, :, 0]
+
+
+class Stretch(PoolView):
+    """A run of columns of all episodes of another view, for what the learner says of each row alone.
+
+    Args:
+        view: The view to cut down.
+        columns: Which columns.
+    """
+
+    def __init__(self, view: PoolView, columns: slice) -> None:
+        super().__init__(
+            view.ids[:, columns], view.available[:, columns], view.labelled[:, columns],
+            view.cost[:, columns], view.density[:, columns],
+            view._learner, view._geometry, view._streams, view.progress,
+        )  # fmt: skip
+        self._whole, self._columns = view, columns
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """The learner's scores ``(E, C, k)``."""
+        return self._whole.logits[:, :, self._columns]
+
+    @cached_property
+    def confidence(self) -> Tensor:
+        """Largest class probability ``(E, k)``, without the second."""
+        return self.probabilities.amax(1)
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """Entropy of the class probabilities in nats ``(E, k)``, up to rounding that of the other view."""
+        p = self.probabilities
+        return p.clamp_min(SMALLEST).log_().mul_(p).sum(1).neg_()
+
+
+def row_by_row(view: PoolView, feature: Callable[[PoolView], Tensor]) -> Tensor:
+    """A feature ``(E, P)`` of nothing but the rows' own probabilities; of wide pools in pieces."""
+    if view.width < WIDE:
+        return feature(view)
+    scores = torch.empty(view.ids.shape, device=view.device)
+    for columns in column_slices(view, 3 * view.logits.shape[1]):
+        scores[:, columns] = feature(Stretch(view, columns))
+    return scores
 
 
 def _progress_of(progress: Progress, episodes: npt.NDArray[np.int64]) -> Progress:

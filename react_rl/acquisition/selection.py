@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -34,6 +35,8 @@ def top_columns(view: PoolView, scores: Tensor, n: int) -> Tensor:
     tied_episodes = np.flatnonzero((tied & (best[:, 1:] > -np.inf)).any(1)).tolist() if tied.any() else ()
     for episode in tied_episodes:
         shuffled = torch.from_numpy(view.generator(episode).permutation(width)).to(view.device)
+        # Only what is not below the last of the best has to be sorted.
+        shuffled = shuffled[scores[episode, shuffled] >= values[episode, -1]]
         order = scores[episode, shuffled].argsort(descending=True, stable=True)
         columns[episode] = shuffled[order[:count]]
     columns = columns[:, :n]
@@ -61,32 +64,44 @@ def take_random(view: PoolView, n: int) -> Tensor:
     """Row ids ``(E, n)`` of the ``n`` largest of ``view.random()``; a wide pool need not hold it whole."""
     # So many of a pool's numbers lie above the bound on average that fewer than n hardly ever do.
     bound = 1.0 - 4.0 * (n + 16) / max(view.width, 1)
-    if view.width < WIDE or bound <= 0.0 or not view.available.cpu().numpy().any(1).all():
+    free = view.available.cpu().numpy()  # (E, P); numpy ends its search at the first row that is free
+    if view.width < WIDE or bound <= 0.0 or not all(where.any() for where in free):
         return take_top(view, view.random(), n)
     streams = [view.generator(episode) for episode in range(view.n_episodes)]
     before = [stream.bit_generator.state for stream in streams]
-    columns = [_near_one(view, episode, n, bound) for episode in range(view.n_episodes)]
+    columns = [_near_one(stream, where, n, bound) for stream, where in zip(streams, free, strict=True)]
     found = [some for some in columns if some is not None]
     if len(found) < view.n_episodes:
         for stream, state in zip(streams, before, strict=True):
             stream.bit_generator.state = state
         return take_top(view, view.random(), n)
-    return to_ids(view, torch.stack(found))
+    return to_ids(view, torch.from_numpy(np.stack(found)).to(view.device))
 
 
-def _near_one(view: PoolView, episode: int, n: int, bound: float) -> Tensor | None:
-    """Columns ``(n,)`` of the largest numbers of an episode; None unless these are n above ``bound``."""
-    stream, columns, numbers = view.generator(episode), [], []
-    for start in range(0, view.width, _DRAWN):
-        some = stream.random(min(_DRAWN, view.width - start))
-        near = np.flatnonzero(some >= bound)
-        columns.append(near + start)
-        numbers.append(some[near])
-    column = torch.from_numpy(np.concatenate(columns)).to(view.device)
-    number = torch.from_numpy(np.concatenate(numbers)).to(view.device)
-    number = torch.where(view.available[episode, column], number, -1.0)
-    best, order = number.sort(descending=True)
-    if best.numel() <= n or float(best[n]) < 0.0 or bool((best[1 : n + 1] == best[:n]).any()):
+def _near_one(
+    stream: np.random.Generator, free: npt.NDArray[np.bool_], n: int, bound: float
+) -> npt.NDArray[np.int64] | None:
+    """Columns ``(n,)`` of the largest numbers of an episode; None unless more than n are above ``bound``.
+
+    Args:
+        stream: The episode's, which gives every column a number.
+        free: ``(P,)`` which columns count.
+        n: Columns wanted.
+        bound: What numbers have to reach.
+    """
+    places, numbers = [], []
+    store = np.empty(_DRAWN)
+    for start in range(0, free.size, _DRAWN):
+        drawn = stream.random(out=store[: free.size - start])
+        (near,) = (drawn >= bound).nonzero()
+        places.append(near + start)
+        numbers.append(drawn[near])
+    column, number = np.concatenate(places), np.concatenate(numbers)
+    counted = free[column]
+    column, number = column[counted], number[counted]
+    order = (-number).argsort()[: n + 1]
+    best = number[order]
+    if best.size <= n or (best[1:] == best[:-1]).any():
         return None
     return column[order[:n]]
 

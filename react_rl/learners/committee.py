@@ -45,11 +45,12 @@ class Committee:
         """C, the largest number of classes of an episode."""
         return self.coefficients.shape[2]
 
-    def probabilities(self, columns: slice | Tensor = slice(None)) -> Tensor:
-        """Class probabilities of the members.
+    def logits(self, columns: slice | Tensor = slice(None), out: Tensor | None = None) -> Tensor:
+        """Class scores of the members.
 
         Args:
             columns: A slice of the pool's columns, or k columns of each episode ``(E, k)``.
+            out: ``(E M C k,)`` float32 to write to; None makes a fresh array.
 
         Returns:
             ``(E, M, C, k)`` float32.
@@ -60,8 +61,14 @@ class Committee:
             index = columns[:, None, :].expand(-1, self.features.shape[1], -1)
             features = self.features.gather(2, index)
         shift = self.shift.flatten(1, 2)[:, :, None]
-        logits = torch.baddbmm(shift, self.coefficients.flatten(1, 2), features)  # (E, M C, k)
-        return torch.softmax(logits.view(-1, self.members, self.n_classes, logits.shape[2]), 2)
+        heads = self.coefficients.flatten(1, 2)
+        room = None if out is None else out.view(*heads.shape[:2], features.shape[2])
+        logits = torch.baddbmm(shift, heads, features, out=room)  # (E, M C, k)
+        return logits.view(-1, self.members, self.n_classes, logits.shape[2])
+
+    def probabilities(self, columns: slice | Tensor = slice(None)) -> Tensor:
+        """Class probabilities of the members ``(E, M, C, k)`` float32, for columns as in ``logits``."""
+        return torch.softmax(self.logits(columns), 2)
 
 
 def dropout_committee(view: PoolView, members: int = 10, rate: float = 0.5) -> Committee:

@@ -71,13 +71,22 @@ def slowly(kind: str, p: Floats) -> float:
 
 @pytest.mark.parametrize("kind", sorted(PEERS))
 def test_the_peers_find_the_same_numbers(kind: str) -> None:
-    got = DISAGREEMENTS[kind](shared(), False)[0]
-    np.testing.assert_allclose(got.numpy(), PEERS[kind], atol=1e-6)
+    for spare in (None, torch.empty_like(shared())):
+        got = DISAGREEMENTS[kind](shared().log(), spare)[0]
+        np.testing.assert_allclose(got.numpy(), PEERS[kind], atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", sorted(DISAGREEMENTS))
 @pytest.mark.parametrize("committee", ["bootstrap", "dropout"])
-def test_scores_are_the_disagreement_row_by_row(mixed: LabelingEngine, kind: str, committee: str) -> None:
+@pytest.mark.parametrize("wide", [False, True])
+def test_scores_are_the_disagreement_row_by_row(
+    mixed: LabelingEngine, monkeypatch: pytest.MonkeyPatch, kind: str, committee: str, wide: bool
+) -> None:
+    if wide:
+        monkeypatch.setattr("react_rl.acquisition.committee.WIDE", 1)
+        monkeypatch.setattr("react_rl.acquisition.chunks.WIDE", 1)
+        monkeypatch.setattr("react_rl.acquisition.chunks._CACHED", 1)
+        monkeypatch.setattr("react_rl.acquisition.chunks._VECTOR", 17)
     view = mixed.view
     make = {"bootstrap": bootstrap_committee, "dropout": dropout_committee}[committee]
     streams = [copy.deepcopy(s.strategy) for s in mixed.streams]

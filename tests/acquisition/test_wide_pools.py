@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
+from react_rl.acquisition import features
 from react_rl.acquisition.chunks import square_tiles
 from react_rl.acquisition.clustering import k_means
 from react_rl.acquisition.committee import DISAGREEMENTS, vote_shares
-from react_rl.acquisition.coverage import MaxHerding
+from react_rl.acquisition.coverage import MaxHerding, ProbCover
 from react_rl.acquisition.discriminative import DiscriminativeSampling
 from react_rl.acquisition.frontier import Frontier
 from react_rl.acquisition.hybrid import ContrastiveLearning, largest
+from react_rl.acquisition.narrow import row_by_row
 from react_rl.acquisition.nearest import MovingCentres
-from react_rl.acquisition.selection import take_random, take_weighted
+from react_rl.acquisition.selection import take_random, take_weighted, top_columns
+from react_rl.learners.protocol import INVALID_LOGIT
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
 
@@ -97,25 +102,41 @@ def test_gains_from_small_tiles_are_those_from_one(monkeypatch: pytest.MonkeyPat
 def test_the_discriminator_ends_where_plain_gradient_steps_end(monkeypatch: pytest.MonkeyPatch) -> None:
     view = engine().view
     strategy = DiscriminativeSampling(tolerance=1e-6)
-    x = torch.nn.functional.pad(view.embeddings, (0, 1), value=1.0).double()
-    side = view.available.double() - view.labelled.double()
-    share = 0.5 * (
-        view.available / view.available.sum(1, keepdim=True)
-        + view.labelled / view.labelled.sum(1, keepdim=True)
-    )
+    expected = discriminator(view.embeddings, view.available, view.labelled)
+    free = view.available
+    assert torch.allclose(strategy.score(view).double()[free], expected[free], atol=2e-4)
+    monkeypatch.setattr("react_rl.acquisition.discriminative._NARROW", 50)
+    monkeypatch.setattr("react_rl.acquisition.discriminative._CACHED", 1)
+    assert torch.allclose(strategy.score(view).double()[free], expected[free], atol=2e-4)
+    monkeypatch.setattr("react_rl.acquisition.discriminative._WIDE", 1)
+    assert torch.allclose(strategy.score(view).double()[free], expected[free], atol=2e-4)
+
+
+def test_the_discriminator_of_a_wide_pool_learns_from_every_so_many_th_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    view = engine().view
+    monkeypatch.setattr("react_rl.acquisition.discriminative._WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.discriminative._SAMPLE", 100)
+    seen = torch.arange(400) % 4 == 0
+    expected = discriminator(view.embeddings, view.available & seen, view.labelled)
+    found = DiscriminativeSampling(tolerance=1e-6).score(view).double()
+    assert torch.allclose(found, expected, atol=2e-4)
+    parts = DiscriminativeSampling(sub_batches=4).select(view, 20)
+    assert all(len(set(row)) == 20 for row in parts.tolist())
+
+
+def discriminator(x: torch.Tensor, unlabelled: torch.Tensor, labelled: torch.Tensor) -> torch.Tensor:
+    """Log-odds (E, P) of the same loss after many plain gradient steps."""
+    x = torch.nn.functional.pad(x, (0, 1), value=1.0).double()
+    side = unlabelled.double() - labelled.double()
+    share = 0.5 * (unlabelled / unlabelled.sum(1, keepdim=True) + labelled / labelled.sum(1, keepdim=True))
     weights = torch.zeros(2, x.shape[2], dtype=torch.float64)
     for _ in range(5000):
         odds = torch.bmm(x, weights[:, :, None])[:, :, 0]
         push = -share * side * torch.sigmoid(-side * odds)
         weights -= (torch.bmm(push[:, None], x)[:, 0] + 0.01 * weights) / 0.51
-    expected = torch.bmm(x, weights[:, :, None])[:, :, 0]
-    free = view.available
-    assert torch.allclose(strategy.score(view).double()[free], expected[free], atol=2e-4)
-    monkeypatch.setattr("react_rl.acquisition.discriminative._WIDE", 1)
-    monkeypatch.setattr("react_rl.acquisition.discriminative._SPACED", 60)
-    monkeypatch.setattr("react_rl.acquisition.discriminative._NARROW", 50)
-    monkeypatch.setattr("react_rl.acquisition.discriminative._CACHED", 1)
-    assert torch.allclose(strategy.score(view).double()[free], expected[free], atol=2e-4)
+    return torch.bmm(x, weights[:, :, None])[:, :, 0]
 
 
 def test_an_episode_s_discriminator_does_not_depend_on_its_neighbours() -> None:
@@ -176,19 +197,98 @@ def test_random_rows_of_a_wide_pool_are_those_of_a_narrow_one(
 
 
 @pytest.mark.parametrize("disagreement", sorted(DISAGREEMENTS))
-def test_quick_logarithms_change_no_more_than_rounding(disagreement: str) -> None:
+@pytest.mark.parametrize("size", [1e-4, 1.0, 20.0, 1e3])
+def test_quick_disagreements_change_no_more_than_rounding(disagreement: str, size: float) -> None:
     rng = np.random.default_rng(0)
-    scores = torch.from_numpy(rng.standard_normal((2, 5, 4, 300)) * 20).float()
-    p = torch.softmax(scores, 2)
-    assert bool((p == 0).any() or p.min() < 1e-20)
-    p[0, 0, :, 0] = torch.tensor([1.0, 0.0, 0.0, 0.0])
-    slow, quick = (DISAGREEMENTS[disagreement](p, fast) for fast in (False, True))
-    assert torch.allclose(slow, quick, atol=2e-6)
+    scores = torch.from_numpy(rng.standard_normal((2, 5, 4, 300)) * size).float()
+    scores[0, :, 2] = INVALID_LOGIT  # a class outside the episode
+    scores[0, 0, :, 0] = torch.tensor([9e4, 0.0, -9e4, INVALID_LOGIT])
+    measure = DISAGREEMENTS[disagreement]
+    slow, exact = measure(scores, None), measure(scores.double(), None).float()
+    quick = measure(scores, torch.empty_like(scores))
+    assert torch.allclose(slow, exact, atol=2e-6)
+    assert torch.allclose(quick, exact, atol=2e-6)
 
 
-def test_equal_classes_get_one_vote_in_all() -> None:
-    p = torch.tensor([[0.4, 0.4, 0.2], [0.1, 0.2, 0.7]])[None, :, :, None]
-    assert vote_shares(p)[0, :, 0].tolist() == [0.5, 0.0, 0.5]
+def test_the_divergence_of_a_wide_pool_is_the_mean_of_the_members_divergences() -> None:
+    rng = np.random.default_rng(1)
+    scores = torch.from_numpy(rng.standard_normal((2, 6, 3, 50)) * 3)
+    p = torch.softmax(scores, 2).numpy()
+    expected = (p * np.log(p / p.mean(1, keepdims=True))).sum(2).mean(1)
+    found = DISAGREEMENTS["divergence"](scores, torch.empty_like(scores))
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_equal_classes_get_one_vote_in_all(quick: bool) -> None:
+    scores = torch.tensor([[0.4, 0.4, 0.2], [0.1, 0.2, 0.7]])[None, :, :, None]
+    assert vote_shares(scores, quick)[0, :, 0].tolist() == [0.5, 0.0, 0.5]
+
+
+def test_votes_are_those_of_the_largest_scores() -> None:
+    scores = torch.from_numpy(np.random.default_rng(2).standard_normal((2, 7, 5, 40))).float()
+    winners = scores.argmax(2)
+    expected = torch.stack([(winners == c).sum(1) / 7 for c in range(5)], 1)
+    for quick in (False, True):
+        assert torch.allclose(vote_shares(scores.clone(), quick), expected)
+
+
+@pytest.mark.parametrize("feature", [features.least_confidence, features.margin, features.entropy])
+def test_pieces_of_a_wide_pool_have_the_features_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch, feature: features.Feature
+) -> None:
+    view = engine(3, 300).view
+    whole = feature(view)
+    assert torch.equal(row_by_row(view, feature), whole)
+    monkeypatch.setattr("react_rl.acquisition.narrow.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.chunks.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.chunks._CACHED", 3 * 3 * 4 * 64)
+    assert torch.allclose(row_by_row(view, feature), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_ties_beyond_the_best_are_ordered_as_in_a_full_ranking() -> None:
+    made = engine(2, 300)
+    view = made.view
+    scores = torch.from_numpy(np.random.default_rng(3).integers(0, 6, (2, 300))).float()
+    expected = []
+    for episode, streams in enumerate(made.streams):
+        shuffled = copy.deepcopy(streams.strategy).permutation(300)
+        usable = np.where(view.available[episode].numpy(), scores[episode].numpy(), -np.inf)[shuffled]
+        expected.append(shuffled[np.argsort(-usable, kind="stable")][:80].tolist())
+    assert top_columns(view, scores, 80).tolist() == expected
+
+
+@pytest.mark.parametrize("strategy", [MaxHerding(), MaxHerding(kernel="cosine"), ProbCover(delta=0.9)])
+def test_a_kept_kernel_gives_the_batch_of_one_computed_anew(
+    monkeypatch: pytest.MonkeyPatch, strategy: MaxHerding | ProbCover
+) -> None:
+    made = engine(2, 200)
+    kept = strategy.select(made.view, 30)
+    made.reset([Streams(seed) for seed in range(2)])
+    monkeypatch.setattr("react_rl.acquisition.coverage._HELD", 0)
+    assert torch.equal(strategy.select(made.view, 30), kept)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "cosine"])
+def test_small_tiles_fill_the_kept_kernel(monkeypatch: pytest.MonkeyPatch, kernel: str) -> None:
+    made = engine(2, 150)
+    strategy = MaxHerding(kernel=kernel)  # type: ignore[arg-type]
+    monkeypatch.setattr("react_rl.acquisition.coverage._CACHED", 2 * 17**2)
+    kept = strategy.select(made.view, 30)
+    view = made.view
+    for episode in range(2):
+        rows = view.embeddings[episode].double()
+        similar = (rows @ rows.T).clamp(-1, 1)
+        value = (2 * similar - 2).exp() if kernel == "rbf" else similar.clamp_min(0)
+        covered = value[view.labelled[episode]].amax(0)
+        free = view.available[episode].clone()
+        weight = free.double()
+        for column in torch.searchsorted(view.ids[episode], kept[episode]).tolist():
+            gain = ((value - covered).clamp_min(0) @ weight).where(free, torch.tensor(-1.0))
+            # Gains this near count as equal.
+            assert gain[column] >= gain.max() - 2e-6 * (gain.max() + weight.sum())
+            free[column] = False
+            covered = torch.maximum(covered, value[column])
 
 
 def test_the_nearest_labelled_rows_are_those_of_a_full_ranking(monkeypatch: pytest.MonkeyPatch) -> None:
