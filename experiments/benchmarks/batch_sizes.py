@@ -1,4 +1,4 @@
-"""Every strategy against random at each batch size of the reference comparison, in one figure."""
+"""Every strategy against random at each batch size of the reference comparison: a figure and a table."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from react_rl.experiments.benchmarks.few_seeds import RIGHT, WRONG, save_figure
 from react_rl.experiments.benchmarks.scores import Floats, Scores, read_scores
 from react_rl.experiments.figures_looks import STYLE
+from react_rl.files import write_atomically
 from react_rl.metrics.statistics import Interval, paired_difference
 
 TABLES: Final = {1: "batch-1", 5: "batch-5", 20: "batch-20", 50: "batch-50"}
@@ -33,19 +34,55 @@ def gains(table: Scores, corpora: list[str]) -> dict[str, Interval]:
     }
 
 
+def shared_corpora(tables: Mapping[int, Scores]) -> list[str]:
+    """Corpora that all tables have."""
+    return [c for c in next(iter(tables.values())).corpora if all(c in t.corpora for t in tables.values())]
+
+
+def ranking(found: Mapping[int, Mapping[str, Interval]]) -> list[str]:
+    """Strategies that were played at more than one batch size, the smallest mean gain first."""
+    estimates: dict[str, list[float]] = {}
+    for one in found.values():
+        for strategy, gain in one.items():
+            estimates.setdefault(strategy, []).append(float(gain.estimate))
+    return sorted((s for s in estimates if len(estimates[s]) > 1), key=lambda s: np.mean(estimates[s]))
+
+
+def markdown(tables: Mapping[int, Scores]) -> str:
+    """The gains as a table, the best mean gain on top."""
+    shared = shared_corpora(tables)
+    found = {size: gains(table, shared) for size, table in tables.items()}
+    seeds = min(len(table.seeds) for table in tables.values())
+    lines = [
+        "# Gains over random",
+        "",
+        f"Area under the accuracy curve minus that of random, mean of {len(shared)} corpora, {seeds} paired "
+        "seeds, 95 % bootstrap",
+        "intervals over seeds; best mean first. `greedy-oracle` looks at dev labels.",
+        "",
+        f"| strategy | {' | '.join(f'{BUDGETS[n] // n} rounds of {n}' for n in found)} |",
+        f"| --- |{' ---: |' * len(found)}",
+    ]
+    for strategy in reversed(ranking(found)):
+        cells = [_cell(one.get(strategy)) for one in found.values()]
+        lines.append(f"| {strategy} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(gain: Interval | None) -> str:
+    if gain is None:
+        return "not played"
+    return f"{float(gain.estimate):+.4f} [{float(gain.low):+.4f}, {float(gain.high):+.4f}]"
+
+
 def draw(tables: Mapping[int, Scores]) -> Figure:
     """One panel for each batch size, on the corpora that all tables have, the best mean gain on top.
 
     Strategies that were played at one batch size only are left out.
     """
-    shared = [c for c in next(iter(tables.values())).corpora if all(c in t.corpora for t in tables.values())]
+    shared = shared_corpora(tables)
     found = {size: gains(table, shared) for size, table in tables.items()}
-    estimates = {
-        s: [float(one[s].estimate) for one in found.values() if s in one]
-        for one in found.values()
-        for s in one
-    }
-    order = sorted((s for s in estimates if len(estimates[s]) > 1), key=lambda s: np.mean(estimates[s]))
+    order = ranking(found)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.4, 0.235 * len(order) + 1.3), layout="constrained")
         panels = figure.subplots(1, len(found), sharex=True, sharey=True, squeeze=False)[0]
@@ -80,9 +117,11 @@ def _draw_panel(panel: Axes, found: Mapping[str, Interval], order: list[str]) ->
 
 
 def write(out: Path) -> None:
-    """Write ``batch_sizes.png`` and ``.svg`` from the tables in ``out``.
+    """Write ``batch_sizes.png``, ``.svg`` and ``gains.md`` from the tables in ``out``.
 
     Raises:
         ReActError: A table is missing.
     """
-    save_figure(out, "batch_sizes", draw({size: read_scores(out, name) for size, name in TABLES.items()}))
+    tables = {size: read_scores(out, name) for size, name in TABLES.items()}
+    save_figure(out, "batch_sizes", draw(tables))
+    write_atomically(out / "gains.md", markdown(tables))

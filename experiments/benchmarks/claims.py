@@ -109,9 +109,10 @@ CLAIMS: Final = (
     Claim(
         "TypiClust (Hacohen et al. 2022)",
         "At larger budgets uncertainty is ahead of representativeness.",
-        "10 initial labels, 20 rounds of 5. Accuracy at the end; the detail: after 10 rounds of 20.",
+        "10 initial labels, 20 rounds of 5. Accuracy at the end; details: after 10 rounds of 20.",
         (
             Line(("margin",), "typiclust", "batch-5-final"),
+            Line(("margin",), "typiclust", "batch-20-final", detail=True),
             Line(("margin",), "typicality", "batch-20-final", detail=True),
         ),
     ),

@@ -216,7 +216,7 @@ def test_the_command_writes_every_file(written: Path) -> None:
     names = {
         str(path.relative_to(written / "out")) for path in (written / "out").rglob("*") if path.is_file()
     }
-    expected = {"claims.md", "claims.csv", "few_seeds.csv"}
+    expected = {"claims.md", "claims.csv", "few_seeds.csv", "gains.md"}
     expected |= {f"{figure}.{kind}" for figure in ("few_seeds", "batch_sizes") for kind in ("png", "svg")}
     expected |= {f"scores/{name}.csv" for name in MEASURES}
     expected |= {f"summaries/{measure.comparison}.csv" for measure in MEASURES.values()}
@@ -237,12 +237,33 @@ def test_the_page_says_yes_and_no_where_the_numbers_do(written: Path) -> None:
         assert any(str(claim) in line and f"**{said}**" in line for line in page.splitlines())
 
 
+def test_the_table_of_gains_holds_what_the_scores_say(written: Path) -> None:
+    page = (written / "out" / "gains.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines()]
+    gains = {row[0]: row[1:] for row in rows if len(row) == 5 and row[0] != "---"}
+    assert gains.pop("strategy") == ["50 rounds of 1", "20 rounds of 5", "10 rounds of 20", "6 rounds of 50"]
+    for column, name in enumerate(("batch-1", "batch-5", "batch-20", "batch-50")):
+        table = read_scores(written / "out", name)
+        mean = {s: np.mean([table.of(s, c) for c in table.corpora], axis=0) for s in table.values}
+        for strategy, cells in gains.items():
+            if strategy not in mean:
+                assert cells[column] == "not played"
+                continue
+            value, low, high = (float(part.strip("[],")) for part in cells[column].split())
+            assert value == pytest.approx(np.mean(mean[strategy] - mean["random"]), abs=6e-5)
+            assert low <= value <= high
+    assert "not played" in str(gains)
+    played = [[cell for cell in cells if cell != "not played"] for cells in gains.values()]
+    means = [np.mean([float(cell.split()[0]) for cell in cells]) for cells in played]
+    assert means == sorted(means, reverse=True)
+
+
 def test_kept_tables_give_the_same_page_and_figures(written: Path, tmp_path: Path) -> None:
     (tmp_path / "scores").mkdir()
     for file in (written / "out" / "scores").iterdir():
         (tmp_path / "scores" / file.name).write_bytes(file.read_bytes())
     assert claims.main(["--results", str(tmp_path / "nothing"), "--out", str(tmp_path)]) == 0
-    for name in ("claims.md", "claims.csv", "few_seeds.csv", "few_seeds.png", "batch_sizes.svg"):
+    for name in ("claims.md", "claims.csv", "few_seeds.csv", "few_seeds.png", "batch_sizes.svg", "gains.md"):
         assert (tmp_path / name).read_bytes() == (written / "out" / name).read_bytes()
 
 
