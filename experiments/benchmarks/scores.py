@@ -108,14 +108,20 @@ def measured(results: Path, measure: Measure) -> pd.DataFrame:
 
 
 def collect(results: Path, out: Path) -> list[str]:
-    """Write the table of every measure whose comparison lies in ``results``; returns their names."""
+    """Write the table of every measure whose comparison lies in ``results``; returns their names.
+
+    Raises:
+        ReActError: A comparison has no seed that is finished everywhere; its table stays as it was.
+    """
     written = []
     for name, measure in MEASURES.items():
         folder = results / measure.comparison
         if not (folder / PLAN).is_file() or not ((folder / "runs").is_dir() or (folder / CURVES).is_file()):
             continue
+        table = measured(results, measure).round(6)
+        _scores(table, folder)
         buffer = io.StringIO()
-        measured(results, measure).round(6).to_csv(buffer, index=False, lineterminator="\n")
+        table.to_csv(buffer, index=False, lineterminator="\n")
         write_atomically(out / FOLDER / f"{name}.csv", buffer.getvalue())
         written.append(name)
     return written
@@ -132,13 +138,18 @@ def read_scores(out: Path, name: str) -> Scores:
         raise ReActError(
             f"{path} does not exist; run `react-rl compare {MEASURES[name].comparison}` and try again."
         )
-    table = pd.read_csv(path, dtype={"corpus": str})
+    return _scores(pd.read_csv(path, dtype={"corpus": str}), path)
+
+
+def _scores(table: pd.DataFrame, source: Path) -> Scores:
     corpora = tuple(dict.fromkeys(table["corpus"]))
     strategies = [column for column in table.columns if column not in ("corpus", "seed")]
     wide = {s: table.pivot(index="seed", columns="corpus", values=s)[list(corpora)] for s in strategies}
     complete = np.logical_and.reduce([frame.notna().all(axis=1).to_numpy() for frame in wide.values()])
     if not complete.any():
-        raise ReActError(f"{path} has no seed that every strategy finished on every corpus; finish the runs.")
+        raise ReActError(
+            f"{source} has no seed that every strategy finished on every corpus; finish the runs."
+        )
     return Scores(
         corpora,
         tuple(int(seed) for seed in wide[strategies[0]].index[complete]),

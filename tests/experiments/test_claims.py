@@ -288,3 +288,15 @@ def test_every_comparison_has_a_packaged_config_with_the_strategies_of_its_claim
                 assert until is None or until <= config.episode.budget
                 if line.corpus is not None:
                     assert line.corpus in [corpus.name for corpus in config.corpora]
+
+
+def test_an_unfinished_comparison_leaves_the_table_that_was_kept(tmp_path: Path) -> None:
+    write_comparison(tmp_path, "baselines-batch20", ["trec6"], ["random", "margin"], 2)
+    assert collect(tmp_path, tmp_path / "out") == ["batch-20", "batch-20-final"]
+    kept = (tmp_path / "out" / "scores" / "batch-20.csv").read_bytes()
+    path = tmp_path / "baselines-batch20" / "curves.csv"
+    curves = pd.read_csv(path)
+    curves[(curves["strategy"] == "random") == (curves["seed"] == 0)].to_csv(path, index=False)
+    with pytest.raises(ReActError, match="baselines-batch20 has no seed that every strategy finished"):
+        collect(tmp_path, tmp_path / "out")
+    assert (tmp_path / "out" / "scores" / "batch-20.csv").read_bytes() == kept
