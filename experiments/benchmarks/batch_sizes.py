@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -34,9 +35,27 @@ def gains(table: Scores, corpora: list[str]) -> dict[str, Interval]:
     }
 
 
-def shared_corpora(tables: Mapping[int, Scores]) -> list[str]:
-    """Corpora that all tables have."""
-    return [c for c in next(iter(tables.values())).corpora if all(c in t.corpora for t in tables.values())]
+@dataclass(frozen=True)
+class Gains:
+    """Gains of all strategies at all batch sizes.
+
+    Args:
+        by_size: Batch size to strategy to gain.
+        corpora: Number of the corpora that all tables have, over which gains are averaged.
+        seeds: Fewest seeds of a table.
+    """
+
+    by_size: Mapping[int, Mapping[str, Interval]]
+    corpora: int
+    seeds: int
+
+    @classmethod
+    def of(cls, tables: Mapping[int, Scores]) -> Gains:
+        """Read them off the tables."""
+        each = tables.values()
+        shared = [c for c in next(iter(each)).corpora if all(c in table.corpora for table in each)]
+        found = {size: gains(table, shared) for size, table in tables.items()}
+        return cls(found, len(shared), min(len(table.seeds) for table in each))
 
 
 def ranking(found: Mapping[int, Mapping[str, Interval]]) -> list[str]:
@@ -48,16 +67,14 @@ def ranking(found: Mapping[int, Mapping[str, Interval]]) -> list[str]:
     return sorted((s for s in estimates if len(estimates[s]) > 1), key=lambda s: np.mean(estimates[s]))
 
 
-def markdown(tables: Mapping[int, Scores]) -> str:
+def markdown(read: Gains) -> str:
     """The gains as a table, the best mean gain on top."""
-    shared = shared_corpora(tables)
-    found = {size: gains(table, shared) for size, table in tables.items()}
-    seeds = min(len(table.seeds) for table in tables.values())
+    found = read.by_size
     lines = [
         "# Gains over random",
         "",
-        f"Area under the accuracy curve minus that of random, mean of {len(shared)} corpora, {seeds} paired "
-        "seeds, 95 % bootstrap",
+        "Area under the accuracy curve minus that of random, "
+        f"mean of {read.corpora} corpora, {read.seeds} paired seeds, 95 % bootstrap",
         "intervals over seeds; best mean first. `greedy-oracle` looks at dev labels.",
         "",
         f"| strategy | {' | '.join(f'{BUDGETS[n] // n} rounds of {n}' for n in found)} |",
@@ -75,13 +92,12 @@ def _cell(gain: Interval | None) -> str:
     return f"{float(gain.estimate):+.4f} [{float(gain.low):+.4f}, {float(gain.high):+.4f}]"
 
 
-def draw(tables: Mapping[int, Scores]) -> Figure:
-    """One panel for each batch size, on the corpora that all tables have, the best mean gain on top.
+def draw(read: Gains) -> Figure:
+    """One panel for each batch size, on the corpora that all of them have, the best mean gain on top.
 
     Strategies that were played at one batch size only are left out.
     """
-    shared = shared_corpora(tables)
-    found = {size: gains(table, shared) for size, table in tables.items()}
+    found = read.by_size
     order = ranking(found)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.4, 0.235 * len(order) + 1.3), layout="constrained")
@@ -93,10 +109,9 @@ def draw(tables: Mapping[int, Scores]) -> Figure:
             panel.set_title(f"{rounds} rounds of {labels}", loc="left", fontsize=9)
         panels[0].set_yticks(range(len(order)), order)
         panels[0].set_ylim(-0.7, len(order) - 0.3)
-        seeds = min(len(table.seeds) for table in tables.values())
         figure.supxlabel(
-            f"area under the accuracy curve minus that of random, mean of {len(shared)} corpora, "
-            f"{seeds} paired seeds, 95 % intervals",
+            f"area under the accuracy curve minus that of random, mean of {read.corpora} corpora, "
+            f"{read.seeds} paired seeds, 95 % intervals",
             fontsize=9,
         )
     return figure
@@ -122,6 +137,6 @@ def write(out: Path) -> None:
     Raises:
         ReActError: A table is missing.
     """
-    tables = {size: read_scores(out, name) for size, name in TABLES.items()}
-    save_figure(out, "batch_sizes", draw(tables))
-    write_atomically(out / "gains.md", markdown(tables))
+    read = Gains.of({size: read_scores(out, name) for size, name in TABLES.items()})
+    save_figure(out, "batch_sizes", draw(read))
+    write_atomically(out / "gains.md", markdown(read))

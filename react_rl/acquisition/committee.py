@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.chunks import WIDE, column_slices
-from react_rl.acquisition.narrow import SMALLEST
+from react_rl.acquisition.narrow import SMALLEST, surprise
 from react_rl.acquisition.selection import take_top
 from react_rl.errors import ReActError, unknown
 from react_rl.learners.committee import Committee, bootstrap_committee, dropout_committee
@@ -22,11 +22,6 @@ from react_rl.simulation.view import PoolView
 Disagreement = Callable[[Tensor, Tensor | None], Tensor]
 """From finite class scores (logits) ``(E, M, C, P)`` of M members to disagreements ``(E, P)``. With a spare
 array of the same shape it is quick: sums are taken in another order, and both arrays overwritten."""
-
-
-def _surprise(p: Tensor) -> Tensor:
-    """``-p log p``, quickly: logarithms may be off by the last bit."""
-    return p.clamp_min(SMALLEST).log_().mul_(p).neg_()
 
 
 def mutual_information(scores: Tensor, spare: Tensor | None = None) -> Tensor:
@@ -74,7 +69,7 @@ def _spread(scores: Tensor, spare: Tensor) -> Tensor:
     inverse = total.reciprocal()
     within = total.log_().sub_(scores.mul_(spare).sum(2).mul_(inverse)).mean(1)
     mean = spare.mul_(inverse[:, :, None]).mean(1)
-    return _surprise(mean).sum(1).sub_(within)
+    return surprise(mean).sum(1).sub_(within)
 
 
 def vote_shares(scores: Tensor, quick: bool = False) -> Tensor:
@@ -111,7 +106,7 @@ def vote_entropy(scores: Tensor, spare: Tensor | None = None) -> Tensor:
     divide by the constant log min(M, C)).
     """
     if spare is not None:
-        return _surprise(vote_shares(scores, quick=True)).sum(1)
+        return surprise(vote_shares(scores, quick=True)).sum(1)
     entropy: Tensor = torch.special.entr(vote_shares(scores)).sum(1)
     return entropy
 

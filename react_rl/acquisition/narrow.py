@@ -24,6 +24,11 @@ SMALLEST: Final = 1e-37
 are no longer normal, and processors slow with them."""
 
 
+def surprise(p: Tensor) -> Tensor:
+    """``-p log p``, quickly: logarithms may be off by the last bit."""
+    return p.clamp_min(SMALLEST).log_().mul_(p).neg_()
+
+
 class NarrowView(PoolView):
     """Some columns of some episodes of another view; the random streams are the same.
 
@@ -147,8 +152,7 @@ class Stretch(PoolView):
     @cached_property
     def entropy(self) -> Tensor:
         """Entropy of the class probabilities in nats ``(E, k)``, up to rounding that of the other view."""
-        p = self.probabilities
-        return p.clamp_min(SMALLEST).log_().mul_(p).sum(1).neg_()
+        return surprise(self.probabilities).sum(1)
 
 
 def row_by_row(view: PoolView, feature: Callable[[PoolView], Tensor]) -> Tensor:
