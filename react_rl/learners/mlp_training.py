@@ -20,7 +20,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from react_rl.learners.finetune.dropout import keep_mask, token_places
+from react_rl.learners.finetune.dropout import keep_factors, token_numbers, token_places
 
 BETAS: Final = (0.9, 0.99)
 """Decay of the first and the second moment."""
@@ -98,8 +98,8 @@ def kept_units(keys: Tensor, draws: int, members: int, hidden: int, rate: float)
         hidden: H.
         rate: Share that is dropped.
     """
-    keep = keep_mask(keys, token_places(draws, members, 0, keys.device), hidden, _SITE, rate)
-    return keep.view(-1, draws, members, hidden).view(torch.uint8).float().div_(1.0 - rate)
+    tokens = token_numbers(keys, token_places(draws, members, 0, keys.device))
+    return keep_factors(tokens, hidden, _SITE, rate).view(-1, draws, members, hidden)
 
 
 def train(dual: Tensor, scale: Tensor, out: Tensor, lesson: Lesson, settings: MlpSettings) -> None:

@@ -10,7 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from react_rl.learners.finetune.dropout import EpisodeDropout, keep_mask, step_keys, token_places
+from react_rl.learners.finetune.dropout import (
+    EpisodeDropout,
+    keep_factors,
+    step_keys,
+    token_numbers,
+    token_places,
+)
 from react_rl.learners.finetune.episodic import Mounted
 
 KEYS = step_keys(torch.tensor([3, 4, 2**61 + 17]), 0)
@@ -20,8 +26,8 @@ def rectangle(
     keys: torch.Tensor, rows: int, width: int, features: int, site: int, rate: float, first: int = 0
 ) -> torch.Tensor:
     """The mask (R, rows, width, features) of a rectangle."""
-    places = token_places(rows, width, first, keys.device)
-    return keep_mask(keys, places, features, site, rate).view(-1, rows, width, features)
+    tokens = token_numbers(keys, token_places(rows, width, first, keys.device))
+    return keep_factors(tokens, features, site, rate).view(-1, rows, width, features) > 0
 
 
 def mask_of(key: int, site: int = 1, rows: int = 16, width: int = 12, features: int = 96) -> torch.Tensor:

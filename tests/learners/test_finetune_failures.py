@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -281,3 +284,33 @@ def test_the_run_file_says_why_an_episode_ended(
     for e in (0, 2):
         assert found.results[e]["batches"] == good.results[e]["batches"]
         assert found.results[e]["test"] == good.results[e]["test"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an option of glibc's allocator")
+def test_freed_memory_stays_with_the_process_unless_the_user_says_otherwise() -> None:
+    program = """
+import resource, torch
+from react_rl.learners.finetune.memory import keep_freed_memory
+print(keep_freed_memory())
+for _ in range(3):
+    arrays = [torch.ones(300_000) for _ in range(20)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    del arrays
+    arrays = [torch.ones(300_000) for _ in range(20)]
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    del arrays
+print(faults)
+"""
+    plain = {k: v for k, v in os.environ.items() if k not in ("MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")}
+    said, faults = _output(program, plain)
+    if said != "True":
+        pytest.skip("another allocator")
+    assert int(faults) < 600  # 24 MB are 5,860 pages
+    assert _output(program, plain | {"MALLOC_TRIM_THRESHOLD_": "131072"})[0] == "False"
+
+
+def _output(program: str, environment: dict[str, str]) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()

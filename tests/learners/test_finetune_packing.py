@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from react_rl.learners.finetune import packing as packing_module
 from react_rl.learners.finetune.dropout import token_places
 from react_rl.learners.finetune.network import Network, Texts
 from react_rl.learners.finetune.packing import Packing, worth_packing
@@ -22,13 +23,20 @@ KEYS = torch.tensor([3, 4], dtype=torch.int32)
 PACKED = ("bert", "roberta", "electra")
 
 
+@pytest.fixture(params=[1, 4, 32])
+def step(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Number to whose multiples tokens are filled up."""
+    monkeypatch.setattr(packing_module, "_STEP", request.param)
+    return int(request.param)
+
+
 @given(
     lengths=st.lists(st.integers(1, 7), min_size=6, max_size=6), episodes=st.sampled_from([1, 2, 3]),
     first=st.integers(0, 9),
 )  # fmt: skip
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_token_is_kept_once_and_comes_back_to_its_place(
-    lengths: list[int], episodes: int, first: int
+    step: int, lengths: list[int], episodes: int, first: int
 ) -> None:
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     packing = Packing(mask, episodes, first)
@@ -37,9 +45,10 @@ def test_every_token_is_kept_once_and_comes_back_to_its_place(
     assert len(set(kept.tolist())) == len(kept)
     assert set(slots[mask].tolist()) <= set(kept.tolist())
     most = max(sum(lengths[i : i + 6 // episodes]) for i in range(0, 6, 6 // episodes))
-    assert kept.shape == (episodes * most,)
-    per_episode = kept.view(episodes, most) // (mask.numel() // episodes)
-    assert torch.equal(per_episode, torch.arange(episodes)[:, None].expand(-1, most))
+    each = min(-(-most // step) * step, mask.numel() // episodes)
+    assert kept.shape == (episodes * each,)
+    owner = kept.view(episodes, each) // (mask.numel() // episodes)
+    assert torch.equal(owner, torch.arange(episodes)[:, None].expand(-1, each))
     x = torch.randn(*mask.shape, 3)
     assert torch.equal(packing.spread(packing.gather(x))[mask], x[mask])
     assert torch.equal(packing.gather(x), packing.pack(x))
@@ -48,7 +57,7 @@ def test_every_token_is_kept_once_and_comes_back_to_its_place(
     assert torch.equal(packing.places.flatten(), places[kept])
 
 
-def test_gradients_of_moving_tokens_are_right() -> None:
+def test_gradients_of_moving_tokens_are_right(step: int) -> None:
     packing = Packing(MASK, 2)
     rows = torch.randn(1, len(packing.kept), 2, dtype=torch.float64, requires_grad=True)
     # What stands in slots that are not kept is not defined: nobody reads it.
@@ -107,7 +116,7 @@ class Reading:
     ids=["full", "lora", "bitfit", "two layers"],
 )
 def test_packed_texts_give_the_scores_and_gradients_of_their_rectangle(
-    architecture: str, method: dict[str, Any], finetuning: Callable[..., Any]
+    architecture: str, method: dict[str, Any], step: int, finetuning: Callable[..., Any]
 ) -> None:
     if architecture == "electra" and "layers" in method:
         pytest.skip("its layers cannot be run apart")
@@ -120,8 +129,8 @@ def test_packed_texts_give_the_scores_and_gradients_of_their_rectangle(
         assert set(reading.rows) == {MASK.numel()}
         network._first_position = place
         found, gradients = reading.read(keys, first)
-        # The first episode has 14 tokens, the second 6: both keep 14 of 27 slots.
-        assert set(reading.rows) == {28}
+        # The first episode has 14 tokens, the second 6: both keep 14 of 27 slots, or a multiple of the step.
+        assert set(reading.rows) == {2 * min(-(-14 // step) * step, 27)}
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
         assert gradients.keys() == wanted_gradients.keys()
         for name, gradient in gradients.items():

@@ -28,7 +28,8 @@ class Mounted:
             where the whole table is mounted.
         keys: ``(R,)`` int32 keys of the dropout masks, or None where nothing is dropped.
         first: Place of the first text of each episode in the batch that these texts are a piece of.
-        places: Places of packed tokens (see ``Packing``); None where the texts form a rectangle.
+        tokens: Numbers of packed tokens ``(R, N)`` that decide what is dropped (see ``Packing``); None where
+            texts form a rectangle, or nothing is dropped.
     """
 
     episodes: int = 1
@@ -37,7 +38,7 @@ class Mounted:
     vocabulary: Tensor | None = None
     keys: Tensor | None = None
     first: int = 0
-    places: Tensor | None = None
+    tokens: Tensor | None = None
 
 
 def is_linear(module: nn.Module) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor
 from react_rl.data.corpus import Corpus
 from react_rl.learners.finetune.dropout import step_keys
 from react_rl.learners.finetune.fitting import Fitted, Lesson, fit
-from react_rl.learners.finetune.memory import asking_less, free_memory
+from react_rl.learners.finetune.memory import asking_less, free_memory, keep_freed_memory
 from react_rl.learners.finetune.network import Network, Texts
 from react_rl.learners.finetune.prediction import Reading, predict, rows_of
 from react_rl.learners.finetune.settings import FineTuneSettings
@@ -75,6 +75,8 @@ class FineTune(LabelledRows):
         super().__init__(n_episodes, n_classes, n_columns, capacity, device)
         self.settings = settings
         self.steps = 0
+        if self.device.type == "cpu":
+            keep_freed_memory()
         with torch.inference_mode(False):
             self.network = Network(settings, n_classes, str(self.device))
             self.stores = [TextStore(corpus.texts, self.network, folder) for corpus in corpora]

@@ -20,7 +20,7 @@ from react_rl.errors import ReActError
 from react_rl.learners.finetune import anatomy
 from react_rl.learners.finetune.adapters import Adapter, make_adapter
 from react_rl.learners.finetune.attention import ATTENTION, register
-from react_rl.learners.finetune.dropout import EpisodeDropout
+from react_rl.learners.finetune.dropout import EpisodeDropout, token_numbers
 from react_rl.learners.finetune.episodic import (
     EpisodeEmbedding,
     EpisodeLinear,
@@ -312,7 +312,9 @@ class Network:
         mounted, place = self.mounted, self._first_position
         assert place is not None, "only architectures with a known place are read so"
         packing = Packing(mask, mounted.episodes, mounted.first)
-        mounted.texts, mounted.places = 1, packing.places
+        mounted.texts = 1
+        if mounted.keys is not None:
+            mounted.tokens = token_numbers(mounted.keys, packing.places)
         try:
             states = self.model(
                 **{name: packing.pack(array) for name, array in given.items()},
@@ -321,7 +323,7 @@ class Network:
                 packing=packing,
             ).last_hidden_state
         finally:
-            mounted.texts, mounted.places = mask.shape[0], None
+            mounted.texts, mounted.tokens = mask.shape[0], None
         return packing.spread(states)
 
     def classify(self, features: Tensor, class_mask: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ tokens are put back into one for it.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import torch
@@ -16,6 +17,7 @@ from react_rl.learners.finetune.dropout import token_places
 _FROM_ZERO: Final = ("bert", "electra")
 _AFTER_PADDING: Final = ("roberta", "xlm-roberta", "camembert")
 
+_STEP: Final = 32
 _WORTH: Final = 1 / 16
 """Least share of padding for which tokens are moved to and fro."""
 
@@ -33,8 +35,8 @@ def first_position(config: Any) -> int | None:
 class Packing:
     """Which slots of a rectangle of texts are computed.
 
-    Each episode keeps N, its tokens and, where it has fewer than the others, some padding, so that layers
-    find equally many of each.
+    Each episode keeps N, its tokens and some padding, so that layers find equally many of each, and a
+    multiple of ``_STEP``: kernels are made anew for each N, which takes as long as a good part of a pass.
 
     Args:
         mask: ``(R B, T)`` True where there is a token.
@@ -46,7 +48,8 @@ class Packing:
         self.mask = mask
         slots = mask.view(episodes, -1)
         tokens = slots.sum(1, keepdim=True)
-        spare = (~slots).cumsum(1) <= tokens.max() - tokens
+        kept = min(math.ceil(int(tokens.max()) / _STEP) * _STEP, slots.shape[1])
+        spare = ~slots & ((~slots).cumsum(1) <= kept - tokens)
         # (R N,) slots of the flattened rectangle, ascending: episode by episode.
         self.kept = torch.nonzero((slots | spare).flatten())[:, 0]
         texts, width = mask.shape
