@@ -7,12 +7,14 @@ vectors only, so that renumbering the rows of a corpus changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.chunks import WIDE
 from react_rl.acquisition.nearest import MovingCentres
+from react_rl.acquisition.screening import rounded_products
 from react_rl.simulation.view import PoolView
 
 SAME: Final = 1e-6
@@ -23,6 +25,21 @@ _TINY: Final = 1e-20
 
 _BLOCK: Final = 1 << 25
 """Distances of rows to centroids held at once, over all episodes of a chunk."""
+
+_CACHED: Final = 1 << 19
+"""The same for a wide pool: few enough to stay in a core's own cache from one operation to the next."""
+
+_LEARNED: Final = 64
+"""Rows for each cluster from which the centroids of a wide pool are learned first."""
+
+_SEEDS: Final = 16
+"""Rows for each cluster among which a wide pool's seeds are sought."""
+
+_FIRST_MOVES: Final = 5
+"""Iterations with the learned rows."""
+
+_LAST_MOVES: Final = 2
+"""Iterations with all rows of a wide pool that follow."""
 
 _WIDE: Final = 1 << 20
 """Distances of one episode from which on bounds are worth their keep; such episodes come one by one."""
@@ -63,6 +80,11 @@ def k_means(
     variance of a coordinate. A cluster that loses all rows starts again at the row that lies farthest
     from its centroid.
 
+    In pools of 20,000 rows and more not all take part from the start: seeds are sought among 16 rows for each
+    cluster, five iterations are made with 64, and two with all. With 100,000 rows the mean squared distance
+    became .569 with 100 clusters and .530 with 250; iterations of all rows until they rest gave .565 and
+    .528, and took ten times as long.
+
     Args:
         view: The pools.
         rows: ``(E, R)`` bool, the rows to cluster. Episodes without any draw no random numbers.
@@ -75,7 +97,8 @@ def k_means(
     counts = torch.minimum(counts, rows.sum(1))
     widest = max(int(counts.max()), 1)
     distances = rows.shape[1] * widest
-    chunk = 1 if distances >= _WIDE else max(1, _BLOCK // distances)
+    wide = rows.shape[1] >= WIDE
+    chunk = 1 if wide or distances >= _WIDE else max(1, _BLOCK // distances)
     parts = []
     for start in range(0, view.n_episodes, chunk):
         episodes = range(start, min(start + chunk, view.n_episodes))
@@ -91,16 +114,53 @@ def k_means(
                 uniforms[place, :count] = torch.from_numpy(stream.random(count))
         position = torch.bmm(embeddings, directions.to(view.device))[:, :, 0]  # (E, P)
         order = torch.where(rows[part], position, torch.inf).argsort(dim=1, stable=True)
-        centres = seed_centres(embeddings, rows[part], order, uniforms.to(view.device), share)
+        table = _Table(embeddings, rows[part], order, share)
+        if wide and int(rows[start].sum()) > _LEARNED * widest:
+            parts.append(_from_sample(table, counts[part], uniforms.to(view.device), tolerance))
+            continue
+        centres = seed_centres(*table, uniforms.to(view.device))
         parts.append(lloyd(embeddings, rows[part], centres, counts[part], max_iterations, tolerance, share))
     return Clusters(*(torch.cat([getattr(part, name) for part in parts]) for name in _FIELDS))
+
+
+class _Table(NamedTuple):
+    """Rows that may be clustered: vectors ``(E, R, D)``, which count, an order with these first, weights."""
+
+    embeddings: Tensor
+    rows: Tensor
+    order: Tensor
+    weights: Tensor | None
+
+    def sample(self, size: int) -> _Table:
+        """Rows of the only episode, evenly spaced in the order."""
+        count, device = int(self.rows.sum()), self.rows.device
+        columns = self.order[0, torch.arange(size, device=device) * count // size]
+        weights = None if self.weights is None else self.weights[:, columns]
+        places = torch.arange(size, device=device)[None]
+        return _Table(self.embeddings[:, columns], torch.ones_like(places, dtype=torch.bool), places, weights)
+
+
+def _from_sample(table: _Table, counts: Tensor, uniforms: Tensor, tolerance: float) -> Clusters:
+    """Cluster a wide pool: centroids from some rows for each cluster, then moved with all rows."""
+    clusters = uniforms.shape[1]
+    learned = table.sample(_LEARNED * clusters)
+    centres = seed_centres(*learned.sample(_SEEDS * clusters), uniforms)
+    first = lloyd(learned.embeddings, learned.rows, centres, counts, _FIRST_MOVES, tolerance, learned.weights)
+    centres = first.centres
+    unused = torch.arange(clusters, device=counts.device) >= counts[:, None]
+    with rounded_products(table.rows.device):
+        for _ in range(_LAST_MOVES):
+            assignment = _nearest(table.embeddings, table.rows, centres, unused)[0]
+            centres = _means(table.embeddings, assignment, centres, table.weights, None)[0]
+    assignment, distance = _nearest(table.embeddings, table.rows, centres, unused)
+    return Clusters(assignment, distance, centres, _sizes(assignment, clusters))
 
 
 _FIELDS = ("assignment", "distance", "centres", "sizes")
 
 
 def seed_centres(
-    embeddings: Tensor, rows: Tensor, order: Tensor, uniforms: Tensor, weights: Tensor | None = None
+    embeddings: Tensor, rows: Tensor, order: Tensor, weights: Tensor | None, uniforms: Tensor
 ) -> Tensor:
     """Choose k-means++ seeds.
 
@@ -108,8 +168,8 @@ def seed_centres(
         embeddings: ``(E, R, D)`` unit-norm rows.
         rows: ``(E, R)`` bool, rows that may be seeds.
         order: ``(E, R)`` int64 columns, those of ``rows`` first: the order in which chances are laid out.
-        uniforms: ``(E, K)`` float64 numbers in [0, 1), one for each seed.
         weights: ``(E, R)`` weights of the rows; None weighs all alike.
+        uniforms: ``(E, K)`` float64 numbers in [0, 1), one for each seed.
 
     Returns:
         ``(E, K, D)`` seeds. Where all rows are copies of seeds, further seeds are copies too.
@@ -191,10 +251,16 @@ def _nearest(embeddings: Tensor, rows: Tensor, centres: Tensor, unused: Tensor) 
     length = centres.square().sum(2).masked_fill(unused, torch.inf)
     best = torch.empty(rows.shape, device=rows.device)
     nearest = torch.empty(rows.shape, dtype=torch.int64, device=rows.device)
-    step = max(1, _BLOCK // max(length.numel(), 1))
+    alone = rows.shape[0] == 1 and rows.shape[1] >= WIDE
+    step = max(1, (_CACHED if alone else _BLOCK) // max(length.numel(), 1))
     for start in range(0, rows.shape[1], step):
         part = slice(start, start + step)
-        table = torch.baddbmm(length[:, None, :], embeddings[:, part], centres.transpose(1, 2), alpha=-2.0)
+        if alone:
+            table = torch.addmm(length, embeddings[0, part], centres[0].T, alpha=-2.0)[None]
+        else:
+            table = torch.baddbmm(
+                length[:, None, :], embeddings[:, part], centres.transpose(1, 2), alpha=-2.0
+            )
         best[:, part], nearest[:, part] = table.min(2)
     return torch.where(rows, nearest, -1), (best + 1.0).clamp_min(0.0)
 

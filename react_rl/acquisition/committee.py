@@ -14,6 +14,7 @@ from torch import Tensor
 
 from react_rl.acquisition.chunks import WIDE, column_slices
 from react_rl.acquisition.narrow import SMALLEST, surprise
+from react_rl.acquisition.screening import leaders, rounded_products, rounds_quickly
 from react_rl.acquisition.selection import take_top
 from react_rl.errors import ReActError, unknown
 from react_rl.learners.committee import Committee, bootstrap_committee, dropout_committee
@@ -135,6 +136,9 @@ DISAGREEMENTS: Final[dict[str, Disagreement]] = {
 }
 """Disagreements by the name that ``QueryByCommittee`` takes."""
 
+_OF_VOTES: Final = ("variation-ratio", "vote-entropy")
+"""Those that jump where a vote goes another way."""
+
 
 @dataclass(frozen=True)
 class QueryByCommittee:
@@ -171,7 +175,8 @@ class QueryByCommittee:
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the ``n`` rows with the largest disagreement."""
-        return take_top(view, self.score(view), n)
+        heads = make_committee(view, self.committee, self.members, self.rate)
+        return take_top(view, leading_scores(view, heads, self.disagreement, n), n)
 
 
 def check_committee(committee: str, members: int, rate: float) -> None:
@@ -207,3 +212,27 @@ def committee_scores(view: PoolView, committee: Committee, disagreement: Disagre
         logits = committee.logits(columns, store[0, :numbers])
         scores[:, columns] = disagreement(logits, store[1, :numbers].view_as(logits))
     return scores
+
+
+def leading_scores(view: PoolView, committee: Committee, disagreement: str, n: int) -> Tensor:
+    """Scores ``(E, P)`` for choosing ``n`` rows; where the pool is wide, minus infinity for rows far behind.
+
+    Args:
+        view: The pools.
+        committee: Their committees.
+        disagreement: A name from ``DISAGREEMENTS``.
+        n: Rows that will be chosen.
+    """
+    measure = DISAGREEMENTS[disagreement]
+    if view.width < WIDE or disagreement in _OF_VOTES or not rounds_quickly(view.device):
+        return committee_scores(view, committee, measure)
+    with rounded_products(view.device):
+        rough = torch.where(view.available, committee_scores(view, committee, measure), -torch.inf)
+    for episode, scores in enumerate(rough):
+        own = committee.of_episode(episode)
+
+        def exact(columns: Tensor, own: Committee = own) -> Tensor:
+            return measure(own.logits(columns[None]), None)[0]
+
+        scores.copy_(leaders(scores, n, exact))
+    return rough

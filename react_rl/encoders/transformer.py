@@ -293,10 +293,10 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
-    return "bf16" if device.type == "cpu" and _cpu_multiplies_bf16() else "fp32"
+    return "bf16" if device.type == "cpu" and cpu_multiplies_bf16() else "fp32"
 
 
-def _cpu_multiplies_bf16() -> bool:
+def cpu_multiplies_bf16() -> bool:
     """Return whether the processor has instructions that multiply bf16 matrices (AVX512-BF16 or AMX)."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)

@@ -58,13 +58,22 @@ class Committee:
         if isinstance(columns, slice):
             features = self.features[:, :, columns]
         else:
-            index = columns[:, None, :].expand(-1, self.features.shape[1], -1)
-            features = self.features.gather(2, index)
+            index = columns[:, :, None].expand(-1, -1, self.features.shape[1])
+            features = self.features.transpose(1, 2).gather(1, index).transpose(1, 2)
         shift = self.shift.flatten(1, 2)[:, :, None]
         heads = self.coefficients.flatten(1, 2)
-        room = None if out is None else out.view(*heads.shape[:2], features.shape[2])
-        logits = torch.baddbmm(shift, heads, features, out=room)  # (E, M C, k)
+        if out is None:
+            logits = torch.baddbmm(shift, heads, features)  # (E, M C, k)
+        else:
+            logits = out.view(*heads.shape[:2], features.shape[2])
+            for one in zip(shift, heads, features, logits, strict=True):
+                torch.addmm(*one[:3], out=one[3])
         return logits.view(-1, self.members, self.n_classes, logits.shape[2])
+
+    def of_episode(self, episode: int) -> Committee:
+        """The committee of one episode."""
+        part = slice(episode, episode + 1)
+        return Committee(self.coefficients[part], self.features[part], self.shift[part])
 
     def probabilities(self, columns: slice | Tensor = slice(None)) -> Tensor:
         """Class probabilities of the members ``(E, M, C, k)`` float32, for columns as in ``logits``."""

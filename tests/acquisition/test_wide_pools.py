@@ -10,7 +10,7 @@ import torch
 
 from react_rl.acquisition import features
 from react_rl.acquisition.chunks import square_tiles
-from react_rl.acquisition.clustering import k_means
+from react_rl.acquisition.clustering import Clusters, k_means
 from react_rl.acquisition.committee import DISAGREEMENTS, vote_shares
 from react_rl.acquisition.coverage import MaxHerding, ProbCover
 from react_rl.acquisition.discriminative import DiscriminativeSampling
@@ -22,6 +22,7 @@ from react_rl.acquisition.selection import take_random, take_weighted, top_colum
 from react_rl.learners.protocol import INVALID_LOGIT
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation.view import PoolView
 
 
 def engine(episodes: int = 2, pool: int = 400) -> LabelingEngine:
@@ -71,6 +72,64 @@ def test_k_means_with_bounds_is_k_means(monkeypatch: pytest.MonkeyPatch) -> None
     assert torch.equal(plain.sizes, bounded.sizes)
     assert torch.allclose(plain.centres, bounded.centres, atol=1e-6)
     assert torch.allclose(plain.distance, bounded.distance, atol=1e-5)
+
+
+def spread_of(view: PoolView, counts: torch.Tensor, found: Clusters) -> torch.Tensor:
+    """Mean squared distance to the centroids; checks that each row has its nearest one's."""
+    table = torch.cdist(view.embeddings, found.centres).square()
+    table = table.masked_fill((torch.arange(table.shape[2]) >= counts[:, None])[:, None], torch.inf)
+    nearest, assignment = table.min(2)
+    assert torch.equal(found.assignment, torch.where(view.available, assignment, -1))
+    assert torch.allclose(found.distance, nearest, atol=1e-5)
+    assert torch.equal(found.sizes.sum(1), view.available.sum(1))
+    return torch.where(view.available, nearest, 0.0).sum(1) / view.available.sum(1)
+
+
+def test_k_means_of_a_wide_pool_is_nearly_as_tight(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = engine()
+    counts = torch.tensor([6, 3])
+    plain = spread_of(made.view, counts, k_means(made.view, made.view.available, counts))
+    seeds = spread_of(made.view, counts, k_means(made.view, made.view.available, counts, max_iterations=1))
+    monkeypatch.setattr("react_rl.acquisition.clustering.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.clustering._LEARNED", 24)
+    wide = []
+    for _ in range(10):
+        wide.append(spread_of(made.view, counts, k_means(made.view, made.view.available, counts)))
+    mean = torch.stack(wide).mean(0)
+    assert (mean < plain + 0.03).all()
+    assert (mean < seeds).all()
+    assert torch.stack(wide).std(0).min() > 0
+
+
+def test_k_means_of_a_wide_pool_comes_from_the_stream_and_not_from_the_numbers_of_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("react_rl.acquisition.clustering.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.clustering._LEARNED", 24)
+    made = engine()
+    first = k_means(made.view, made.view.available, torch.tensor([6, 3]))
+    made.reset([Streams(seed) for seed in range(2)])
+    again = k_means(made.view, made.view.available, torch.tensor([6, 3]))
+    assert torch.equal(first.assignment, again.assignment)
+    alone = engine(1)
+    mine = k_means(alone.view, alone.view.available, torch.tensor([6]))
+    assert torch.equal(first.assignment[:1], mine.assignment)
+    alone.reset([Streams(0)])
+    turned = alone.view.embeddings.flip(1)
+    found = k_means(alone.view, alone.view.available.flip(1), torch.tensor([6]), vectors=turned)
+    assert torch.equal(found.assignment.flip(1), mine.assignment)
+
+
+def test_rows_of_a_wide_pool_count_by_their_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("react_rl.acquisition.clustering.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.clustering._LEARNED", 24)
+    made = engine(1)
+    weights = torch.where(torch.arange(400) % 2 == 0, 1.0, 1e-6)[None]
+    found = k_means(made.view, made.view.available, torch.tensor([5]), weights=weights)
+    heavy = made.view.available[0] & (torch.arange(400) % 2 == 0)
+    for cluster in range(5):
+        members = made.view.embeddings[0, heavy & (found.assignment[0] == cluster)]
+        assert (members.mean(0) - found.centres[0, cluster]).norm() < 0.1
 
 
 def test_a_table_in_pieces_is_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
