@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from react_rl.acquisition import STRATEGIES
-from react_rl.experiments.benchmarks import selection
+from react_rl.experiments.benchmarks import clusters, selection
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
 from react_rl.experiments.benchmarks.selection_pool import PoolPlan, make_vectors, read_corpus, write_pool
 from react_rl.experiments.benchmarks.selection_process import Limits, Outcome, run_contestant
@@ -54,6 +55,20 @@ def test_what_is_measured_is_not_measured_again(folder: Path, tmp_path: Path) ->
     lines = selection.run(plan, tmp_path, folder / "work", None, progress=False)
     assert file.stat().st_mtime_ns == before
     assert [line.strategy for line in lines] == [PREDICTION, "margin"]
+
+
+def test_the_ways_to_cluster_a_pool_are_as_tight_as_their_centroids(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "CLUSTERS", (2, 3))
+    arguments = ["--out", str(tmp_path), "--repetitions", "2"]
+    assert clusters.main([str(folder / "work" / "pool-500"), *arguments]) == 0
+    found = pd.read_csv(tmp_path / "clusters.csv").groupby(["clusters", "way"])["distance"].mean().unstack()
+    assert list(found) == sorted(clusters.WAYS)
+    assert (found["all rows until they rest"] < found["wide pools"] * 1.001).all()
+    assert found.to_numpy().max() < found.to_numpy().min() * 1.1
+    assert (found.loc[3] < found.loc[2]).all()
+    assert clusters.main([str(tmp_path), *arguments]) == 2
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ _FROM_ZERO: Final = ("bert", "electra")
 _AFTER_PADDING: Final = ("roberta", "xlm-roberta", "camembert")
 
 _STEP: Final = 32
+"""Tokens to whose multiples an episode's are filled up."""
+
 _WORTH: Final = 1 / 16
 """Least share of padding for which tokens are moved to and fro."""
 
