@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from sklearn.cluster import MiniBatchKMeans
 
 from react_rl.acquisition import clustering
 from react_rl.errors import ReActError
@@ -56,8 +57,6 @@ class _Clusterer:
 
 def mini_batches(view: PoolView, clusters: int, repetition: int) -> float:
     """scikit-learn's mini-batch k-means."""
-    from sklearn.cluster import MiniBatchKMeans
-
     rows: npt.NDArray[np.float32] = view.embeddings[view.available].numpy()
     fitted = MiniBatchKMeans(clusters, batch_size=_BATCH, n_init=1, random_state=repetition).fit(rows)
     return float(fitted.inertia_) / len(rows)

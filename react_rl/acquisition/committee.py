@@ -136,6 +136,9 @@ DISAGREEMENTS: Final[dict[str, Disagreement]] = {
 }
 """Disagreements by the name that ``QueryByCommittee`` takes."""
 
+_AT_ONCE: Final = 4096
+"""Rows of a wide pool whose scores are computed again at once."""
+
 _OF_VOTES: Final = ("variation-ratio", "vote-entropy")
 """Those that jump where a vote goes another way."""
 
@@ -232,7 +235,8 @@ def leading_scores(view: PoolView, committee: Committee, disagreement: str, n: i
         own = committee.of_episode(episode)
 
         def exact(columns: Tensor, own: Committee = own) -> Tensor:
-            return measure(own.logits(columns[None]), None)[0]
+            parts = torch.split(columns, _AT_ONCE)
+            return torch.cat([measure(own.logits(part[None]), None)[0] for part in parts])
 
         scores.copy_(leaders(scores, n, exact))
     return rough

@@ -38,7 +38,7 @@ def rounds_quickly(device: torch.device) -> bool:
 def rounded_products(device: torch.device) -> Iterator[None]:
     """Context in which products of two fp32 matrices round their factors to bf16, where that is quick.
 
-    Sums stay in fp32. Stacks of matrices (``bmm``) are multiplied as ever, but slower.
+    Sums stay in fp32. It holds for the whole process, and may slow products of stacks (``bmm``) down.
     """
     if not rounds_quickly(device):
         yield
@@ -65,13 +65,15 @@ def leaders(rough: Tensor, n: int, exact: Exact) -> Tensor:
         n: Rows that will be chosen.
         exact: Computes scores.
     """
-    count = max(_FEWEST, _WIDER * n)
+    possible = int((rough != -torch.inf).sum())
+    count = min(max(_FEWEST, _WIDER * n), possible)
     while True:
-        values, columns = rough.topk(min(count, len(rough)))
-        known = values > -torch.inf
-        values, columns = values[known], columns[known]
+        values, columns = rough.topk(count)
         true = exact(columns)
-        last = true.topk(min(n + 1, len(true))).values[-1:]
-        if len(columns) < count or bool(values[-1] + _SURE * (true - values).abs().max() < last):
-            return torch.full_like(rough, -torch.inf).scatter_(0, columns, true)
-        count *= _WIDER
+        if count == possible:
+            break
+        last = true.topk(min(n + 1, count)).values[-1]
+        if bool(values[-1] + _SURE * (true - values).abs().max() < last):
+            break
+        count = min(_WIDER * count, possible)
+    return torch.full_like(rough, -torch.inf).scatter_(0, columns, true)

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from react_rl.acquisition import make_strategy, screening
 from react_rl.acquisition.screening import leaders, rounded_products, rounds_quickly
+from react_rl.data.synthetic import synthetic_corpus
+from react_rl.learners.committee import dropout_committee
 from react_rl.seeding import Streams
-from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
 
 CPU = torch.device("cpu")
 
@@ -40,8 +42,9 @@ def test_the_best_rows_and_ties_are_the_exact_ones(
 ) -> None:
     draw = np.random.default_rng(seed)
     true = torch.from_numpy(draw.integers(levels, size=width) / levels).float()
-    # No row is off by more than twice what some row that is looked at may be off by.
-    rough = true + error * torch.from_numpy(draw.choice([-1.0, 1.0], size=width)).float()
+    # No row is off by more than twice what any other is off by.
+    off = draw.choice([-1.0, 1.0], size=width) * draw.choice([0.5001, 0.7, 1.0], size=width)
+    rough = true + error * torch.from_numpy(off).float()
     available = torch.from_numpy(draw.random(width) < free)
     rough = torch.where(available, rough, -torch.inf)
     with pytest.MonkeyPatch.context() as patch:
@@ -52,6 +55,14 @@ def test_the_best_rows_and_ties_are_the_exact_ones(
     edge = true.topk(min(n, width)).values[-1]
     assert torch.equal(found[true >= edge], true[true >= edge])
     assert not (found[~available] > -torch.inf).any()
+
+
+def test_what_is_no_number_does_not_end_the_search_early() -> None:
+    draw = torch.Generator().manual_seed(0)
+    true = torch.rand(5000, generator=draw)
+    rough = true + 0.6 * (torch.rand(5000, generator=draw) - 0.5)
+    rough[7] = torch.nan
+    assert torch.equal(leaders(rough, 20, Exact(true)).topk(20).indices, true.topk(20).indices)
 
 
 def test_few_rows_are_computed_exactly_where_errors_are_small() -> None:
@@ -85,7 +96,18 @@ def test_committees_choose_the_same_rows_of_a_wide_pool_by_rounded_products(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = EpisodeOptions(pool_size=1500, dev_size=30, initial_size=12, budget=60, batch_size=20)
-    made = LabelingEngine([synthetic_encoded(4000, 4)], options, 2)
+    # Products of fewer dimensions are not rounded.
+    corpus = synthetic_corpus(n_rows=4000, n_classes=4, seed=0)
+    vectors = np.random.default_rng(0).standard_normal((4000, 128)) + 2.0 * np.eye(128)[corpus.targets]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    made = LabelingEngine([EncodedCorpus.build(corpus, vectors.astype(np.float32))], options, 2)
+    if rounds_quickly(CPU):
+        made.reset([Streams(seed) for seed in range(2)])
+        heads = dropout_committee(made.view)
+        exact = heads.logits(slice(0, 64))
+        with rounded_products(CPU):
+            rough = heads.logits(slice(0, 64), torch.empty(exact.numel()))
+        assert 1e-4 < (rough - exact).abs().max() < 1.0
     picks = []
     for quick in (False, True):
         for module in ("committee", "chunks", "selection"):

@@ -114,10 +114,23 @@ def test_k_means_of_a_wide_pool_comes_from_the_stream_and_not_from_the_numbers_o
     alone = engine(1)
     mine = k_means(alone.view, alone.view.available, torch.tensor([6]))
     assert torch.equal(first.assignment[:1], mine.assignment)
+    alone.reset([Streams(1)])
+    other = k_means(alone.view, alone.view.available, torch.tensor([3]))
+    assert torch.equal(first.assignment[1:], other.assignment)
+    assert torch.equal(first.sizes[1:, :3], other.sizes)
     alone.reset([Streams(0)])
     turned = alone.view.embeddings.flip(1)
     found = k_means(alone.view, alone.view.available.flip(1), torch.tensor([6]), vectors=turned)
     assert torch.equal(found.assignment.flip(1), mine.assignment)
+
+
+def test_clusters_of_a_wide_pool_do_not_stay_empty_while_rows_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("react_rl.acquisition.clustering.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.clustering._LEARNED", 16)
+    vectors = torch.cat([unit(3, 0).repeat_interleave(100, 0), unit(100, 1)])[None]
+    rows = torch.ones(1, 400, dtype=torch.bool)
+    found = k_means(engine(1).view, rows, torch.tensor([24]), vectors=vectors)
+    assert (found.sizes > 0).all()
 
 
 def test_rows_of_a_wide_pool_count_by_their_weight(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +138,7 @@ def test_rows_of_a_wide_pool_count_by_their_weight(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("react_rl.acquisition.clustering._LEARNED", 24)
     made = engine(1)
     weights = torch.where(torch.arange(400) % 2 == 0, 1.0, 1e-6)[None]
-    found = k_means(made.view, made.view.available, torch.tensor([5]), weights=weights)
+    found = k_means(made.view, made.view.available, torch.tensor([5]), weights=1e-20 * weights)
     heavy = made.view.available[0] & (torch.arange(400) % 2 == 0)
     for cluster in range(5):
         members = made.view.embeddings[0, heavy & (found.assignment[0] == cluster)]

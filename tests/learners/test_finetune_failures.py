@@ -18,6 +18,7 @@ from react_rl.acquisition import make_strategy
 from react_rl.errors import ReActError
 from react_rl.experiments.episodes import play
 from react_rl.learners.finetune import fitting, learner
+from react_rl.learners.finetune import memory as memory_module
 from react_rl.learners.finetune.network import Network, Texts
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
@@ -301,12 +302,14 @@ for _ in range(3):
     del arrays
 print(faults)
 """
-    plain = {k: v for k, v in os.environ.items() if k not in ("MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")}
+    plain = {name: value for name, value in os.environ.items() if name not in memory_module._WORDS}
     said, faults = _output(program, plain)
     if said != "True":
         pytest.skip("another allocator")
     assert int(faults) < 600  # 24 MB are 5,860 pages
-    assert _output(program, plain | {"MALLOC_TRIM_THRESHOLD_": "131072"})[0] == "False"
+    for name in memory_module._WORDS:
+        value = "glibc.malloc.trim_threshold=131072" if name == "GLIBC_TUNABLES" else "131072"
+        assert _output(program, plain | {name: value})[0] == "False"
 
 
 def _output(program: str, environment: dict[str, str]) -> list[str]:

@@ -7,6 +7,7 @@ together get the masks that they would get alone.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -21,10 +22,15 @@ _PATTERNS: Final = 8192
 """Patterns in the table, a power of two: as one of bf16 numbers, a megabyte."""
 _STRIP: Final = 64
 """Units of a pattern."""
+_STRIPS: Final = 1024
+"""Most strips of a token."""
 
 
 def _mix(x: Tensor) -> Tensor:
-    """Scatter the bits of 32-bit integers (the finaliser of MurmurHash3). Multiplication wraps around."""
+    """Scatter the bits of 32-bit integers: MurmurHash3's finaliser, but with shifts that keep the sign.
+
+    Multiplication wraps around.
+    """
     x = x ^ (x >> 16)
     x = x * _ODD[1]
     x = x ^ (x >> 13)
@@ -60,6 +66,8 @@ def keep_factors(
 ) -> Tensor:
     """Factors on the units ``(R, N, features)``: 0 with probability ``rate``, otherwise ``1 / (1 - rate)``.
 
+    The rate is one of 8,192 steps: the nearest that does not drop everything.
+
     A token's factors are strips of a table of patterns, chosen by its number: to draw each unit on its own
     would take several times as long as all else that dropout does.
 
@@ -70,19 +78,43 @@ def keep_factors(
         rate: Share that is dropped.
         dtype: Of the factors.
     """
-    multiple, start = _strips(site, math.ceil(features / _STRIP), tokens.device)
-    scattered = (tokens[..., None] * multiple).add_(start).flatten()
-    # The top bits of a product depend on all bits of what is multiplied.
-    chosen = (scattered >> (33 - _PATTERNS.bit_length())).bitwise_and_(_PATTERNS - 1)
-    factors = _patterns(rate, dtype, tokens.device).index_select(0, chosen)
-    return factors.view(*tokens.shape, -1)[..., :features]
+    return _Table.of(site, rate, dtype, tokens.device).factors(tokens, features)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What a dropout layer looks up.
+
+    Args:
+        patterns: ``(_PATTERNS, _STRIP)`` factors.
+        multiple: ``(_STRIPS,)`` int32 odd numbers, one for each strip of a token.
+        start: ``(_STRIPS,)`` int32.
+    """
+
+    patterns: Tensor
+    multiple: Tensor
+    start: Tensor
+
+    @classmethod
+    def of(cls, site: int, rate: float, dtype: torch.dtype, device: torch.device) -> _Table:
+        """The table of a layer, made once."""
+        return cls(_patterns(rate, dtype, device), *_strips(site, device))
+
+    def factors(self, tokens: Tensor, features: int) -> Tensor:
+        """Factors ``(R, N, features)`` of tokens ``(R, N)``."""
+        count = math.ceil(features / _STRIP)
+        scattered = (tokens[..., None] * self.multiple[:count]).add_(self.start[:count]).flatten()
+        # The top bits of a product depend on all bits of what is multiplied.
+        chosen = (scattered >> (33 - _PATTERNS.bit_length())).bitwise_and_(_PATTERNS - 1)
+        found = self.patterns.index_select(0, chosen)
+        return found.view(*tokens.shape, -1)[..., :features]
 
 
 @lru_cache(maxsize=1024)
-def _strips(site: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Odd factors and summands ``(count,)`` int32 that scatter a token's number for each strip of a layer."""
+def _strips(site: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Odd factors and summands ``(_STRIPS,)`` int32 that scatter a token's number for each of its strips."""
     with torch.inference_mode(False):
-        number = torch.arange(1, count + 1, dtype=torch.int32, device=device) + site * 65536
+        number = torch.arange(1, _STRIPS + 1, dtype=torch.int32, device=device) + site * 65536
         return _mix(number * _ODD[0]) | 1, _mix(number * _ODD[1])
 
 
@@ -92,8 +124,9 @@ def _patterns(rate: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         generator = torch.Generator().manual_seed(_PATTERNS)
         rank = torch.rand(_STRIP, _PATTERNS, generator=generator).argsort(1)
-        kept = (rank >= round(rate * _PATTERNS)).T / (1.0 - rate)
-        return kept.to(device, dtype, memory_format=torch.contiguous_format)
+        dropped = min(round(rate * _PATTERNS), _PATTERNS - 1)
+        kept = (rank >= dropped).T * (_PATTERNS / (_PATTERNS - dropped))
+        return kept.to(device, dtype).contiguous()
 
 
 class EpisodeDropout(nn.Module):
@@ -110,6 +143,11 @@ class EpisodeDropout(nn.Module):
         self.rate = rate
         self.site = site
         self._mounted = mounted
+        self._table: _Table | None = None
+
+    def prepare(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Make what is looked up, so that a compiled pass need not. Mutates."""
+        self._table = _Table.of(self.site, self.rate, dtype, device)
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop units of ``(R B, F)`` or ``(R B, T, F)`` and scale the others; attention stays whole."""
@@ -120,7 +158,10 @@ class EpisodeDropout(nn.Module):
         if tokens is None or x.dim() == 2:
             rows, width = x.shape[0] // keys.numel(), x.shape[1] if x.dim() == 3 else 1
             tokens = token_numbers(keys, token_places(rows, width, self._mounted.first, x.device))
-        return x * keep_factors(tokens, x.shape[-1], self.site, self.rate, x.dtype).view(x.shape)
+        if self._table is None or self._table.patterns.dtype != x.dtype:
+            self.prepare(x.device, x.dtype)
+        assert self._table is not None
+        return x * self._table.factors(tokens, x.shape[-1]).view(x.shape)
 
 
 def step_keys(seeds: Tensor, *counters: int) -> Tensor:

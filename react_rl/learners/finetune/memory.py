@@ -17,20 +17,21 @@ _log = logging.getLogger(__name__)
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
 """Numbers of glibc's mallopt."""
+_WORDS: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+"""Variables by which users say what glibc is to do."""
 _KEPT: Final = 2**30
-"""Most bytes of freed memory that stay with the process."""
+"""Bytes of freed memory at the end of the heap from which they are given back."""
 _SINGLE: Final = 2**25
 """Bytes from which an array is asked for, and given back, by itself: the most that glibc allows."""
 
 
 def keep_freed_memory() -> bool:
-    """Let freed memory stay with the process, up to a gigabyte; returns whether that could be had.
+    """Let about a gigabyte of freed memory stay with the process; returns whether glibc was told so.
 
-    By default glibc gives the gradients of a step back to the system, which hands the next step other pages
-    and clears each of them: 4 to 6 % of a step. Left alone where MALLOC_TRIM_THRESHOLD_ or GLIBC_TUNABLES
-    is set, and where the allocator is another one.
+    By default it gives the gradients of a step back to the system, which hands the next step other pages and
+    clears each of them: 4 to 6 % of a step. Left alone where the environment has a word on it.
     """
-    if sys.platform != "linux" or {"MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"} & os.environ.keys():
+    if sys.platform != "linux" or any(name in os.environ for name in _WORDS):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(_TRIM_THRESHOLD, _KEPT) & mallopt(_MMAP_THRESHOLD, _SINGLE))

@@ -115,6 +115,9 @@ class Network:
             self._check(probe)
         for part in (model, *([] if self.lower is None else [self.lower])):
             anatomy.cast(part.requires_grad_(False).eval(), self.device, self.dtype)
+            for module in part.modules():
+                if isinstance(module, EpisodeDropout):
+                    module.prepare(self.device, self.dtype)
         self._forward = torch.compile(model, dynamic=True) if settings.compile else model
 
     def _check(self, probe: Probe) -> None:
