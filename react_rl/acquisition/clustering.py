@@ -54,7 +54,7 @@ class Clusters:
         distance: ``(E, R)`` float32 squared distance of each row to its centroid.
         centres: ``(E, K, D)`` float32 centroids.
         sizes: ``(E, K)`` int64 rows of each cluster. A cluster is empty where the pool has fewer distinct
-            rows than clusters, and past the number of clusters of the episode.
+            rows than clusters (in wide pools, hardly more), and past the number of clusters of the episode.
     """
 
     assignment: Tensor

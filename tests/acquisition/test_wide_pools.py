@@ -126,11 +126,11 @@ def test_k_means_of_a_wide_pool_comes_from_the_stream_and_not_from_the_numbers_o
 
 def test_clusters_of_a_wide_pool_do_not_stay_empty_while_rows_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("react_rl.acquisition.clustering.WIDE", 1)
-    monkeypatch.setattr("react_rl.acquisition.clustering._LEARNED", 16)
-    vectors = torch.cat([unit(3, 0).repeat_interleave(100, 0), unit(100, 1)])[None]
-    rows = torch.ones(1, 400, dtype=torch.bool)
-    found = k_means(engine(1).view, rows, torch.tensor([24]), vectors=vectors)
-    assert (found.sizes > 0).all()
+    monkeypatch.setattr("react_rl.acquisition.clustering._LEARNED", 8)
+    vectors = torch.cat([unit(4, 0).repeat_interleave(95, 0), unit(20, 1)])[None]
+    rows, view = torch.ones(1, 400, dtype=torch.bool), engine(1).view
+    for _ in range(5):
+        assert (k_means(view, rows, torch.tensor([14]), vectors=vectors).sizes > 0).all()
 
 
 def test_rows_of_a_wide_pool_count_by_their_weight(monkeypatch: pytest.MonkeyPatch) -> None:
