@@ -117,11 +117,9 @@ def k_means(
         order = torch.where(rows[part], position, torch.inf).argsort(dim=1, stable=True)
         table = _Table(embeddings, rows[part], order, share)
         if wide and int(rows[start].sum()) > _LEARNED * int(counts[start]) > 0:
-            parts.append(
-                _from_sample(table, counts[part], uniforms.to(view.device), max_iterations, tolerance)
-            )
+            parts.append(_from_sample(table, counts[part], uniforms, max_iterations, tolerance))
             continue
-        centres = seed_centres(*table, uniforms.to(view.device))
+        centres = seed_centres(*table, uniforms)
         parts.append(lloyd(embeddings, rows[part], centres, counts[part], max_iterations, tolerance, share))
     return Clusters(*(torch.cat([getattr(part, name) for part in parts]) for name in _FIELDS))
 

@@ -66,6 +66,8 @@ def leaders(rough: Tensor, n: int, exact: Exact) -> Tensor:
         exact: Computes scores.
     """
     possible = int((rough != -torch.inf).sum())
+    if possible == 0:
+        return rough.clone()
     count = min(max(_FEWEST, _WIDER * n), possible)
     while True:
         values, columns = rough.topk(count)

@@ -16,7 +16,7 @@ from react_rl.acquisition.screening import leaders, rounded_products, rounds_qui
 from react_rl.data.synthetic import synthetic_corpus
 from react_rl.learners.committee import dropout_committee
 from react_rl.seeding import Streams
-from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
+from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 
 CPU = torch.device("cpu")
 
@@ -117,3 +117,16 @@ def test_committees_choose_the_same_rows_of_a_wide_pool_by_rounded_products(
         made.reset([Streams(seed) for seed in range(2)])
         picks.append(make_strategy(name).select(made.view, 20))
     assert torch.equal(*picks)
+
+
+def test_episodes_that_have_ended_get_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("committee", "chunks", "selection"):
+        monkeypatch.setattr(f"react_rl.acquisition.{module}.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.committee.rounds_quickly", lambda _: True)
+    options = EpisodeOptions(pool_size=60, dev_size=30, initial_size=12, budget=40, batch_size=20)
+    made = LabelingEngine([synthetic_encoded(800, 4)], options, 2)
+    made.reset([Streams(seed) for seed in range(2)])
+    made.stop(np.array([True, False]))
+    ids = make_strategy("bald").select(made.view, 20)
+    assert (ids[0] == -1).all()
+    assert (ids[1] >= 0).all()
