@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,9 @@ import pytest
 
 from react_rl.experiments import CompareConfig, read_results, run_comparison, summarise
 from react_rl.experiments.cli import main
+from react_rl.experiments.config import LearnerConfig
 from react_rl.experiments.figures_pairs import round_colours
-from react_rl.experiments.report import build_report, gather, write_report
+from react_rl.experiments.report import _learner, build_report, gather, write_report
 from react_rl.experiments.report_numbers import mean_curves
 from react_rl.experiments.report_page import Section, choice
 from react_rl.experiments.report_policy import policy_section
@@ -356,6 +357,28 @@ def test_references_are_described_as_such_and_not_as_policies(
     page = Page(build_report(tmp_path / "small")).root
     assert "reference, looks at labels nobody bought" in section(page, "setup").text
     assert "trained polic" not in page.text
+    lead = page.all("header")[0].text
+    assert "random has the best area" in lead
+    assert "leaving aside what looks at labels nobody bought" in lead
+
+
+@pytest.mark.parametrize(
+    ("kind", "there", "absent"),
+    [
+        ("softmax", {"l2", "bias"}, {"hidden", "epochs"}),
+        ("mlp", {"hidden", "members"}, {"l2", "epochs"}),
+        ("finetune", {"epochs", "method"}, {"l2", "hidden"}),
+    ],
+)
+def test_only_settings_of_the_learner_that_was_used_are_listed(
+    kind: Literal["softmax", "mlp", "finetune"], there: set[str], absent: set[str]
+) -> None:
+    words = _learner(LearnerConfig(kind=kind).model_dump(mode="json"))
+    assert words.startswith(f"{kind}: ")
+    named = {word for item in words.split(": ", 1)[1].split(", ") for word in item.split(" ")}
+    assert there <= named
+    assert not absent & named
+    assert "l2 0.1" in _learner({"bias": 0.1, "l2": 0.1})
 
 
 def test_without_cached_embeddings_only_the_map_is_left_out(
