@@ -55,15 +55,15 @@ def looks_of(strategies: Sequence[str]) -> dict[str, dict[str, object]]:
 
 
 def name_line(ax: Axes, height: float, name: str) -> None:
-    """Draw a dashed level and write its name under its right end."""
+    """Draw a dashed level and write its name under its left end, where rising curves are far below."""
     ax.axhline(height, color="#444444", linewidth=1.0, linestyle=(0, (5, 3)))
     ax.annotate(
         name,
-        (1.0, height),
-        (0, -2),
+        (0.0, height),
+        (3, -2),
         ("axes fraction", "data"),
         "offset points",
-        ha="right",
+        ha="left",
         va="top",
         fontsize=8,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
