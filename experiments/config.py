@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import tyro
 import yaml
@@ -78,6 +78,10 @@ class EncoderConfig(_Frozen):
         return EncoderSettings(**self.model_dump(), device=device)
 
 
+APART: Final = ("mlp", "finetune")
+"""Kinds of learners whose settings stand in a field of their own, named like the kind."""
+
+
 class LearnerConfig(_Frozen):
     """The model that is trained on bought labels."""
 
@@ -117,12 +121,10 @@ class LearnerConfig(_Frozen):
 
     def identity(self) -> dict[str, Any]:
         """What determines the learner's results, the settings of the other kinds left out."""
-        if self.kind == "finetune":
-            return {"kind": self.kind, **self.finetune.model_dump(mode="json")}
-        if self.kind == "mlp":
-            return {"kind": self.kind, **self.mlp.model_dump(mode="json")}
+        if self.kind in APART:
+            return {"kind": self.kind, **getattr(self, self.kind).model_dump(mode="json")}
         # Results are filed under this: a head without class weights is filed as before there were any.
-        unsaid = {"kind", "finetune", "mlp"} | ({"class_weights"} if self.class_weights == "none" else set())
+        unsaid = {"kind", *APART} | ({"class_weights"} if self.class_weights == "none" else set())
         return self.model_dump(mode="json", exclude=unsaid)
 
 

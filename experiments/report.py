@@ -14,7 +14,7 @@ from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import is_strategy
 from react_rl.errors import ReActError
 from react_rl.experiments.about import REFERENCE, about
-from react_rl.experiments.config import CompareConfig
+from react_rl.experiments.config import APART, CompareConfig
 from react_rl.experiments.figures_curves import highlighted
 from react_rl.experiments.figures_looks import METRIC_NAMES
 from react_rl.experiments.report_diagnostics import RunFiles, read_run_files
@@ -45,9 +45,6 @@ from react_rl.experiments.summary import ALL_CORPORA, areas, read_results, summa
 from react_rl.files import write_atomically
 
 REPORT: Final = "report.html"
-
-_KINDS: Final = ("mlp", "finetune")
-"""Kinds of learners that keep their settings apart."""
 
 
 def write_report(folder: Path, output: Path | None = None) -> Path:
@@ -139,14 +136,15 @@ def _headline(material: Material) -> str:
     group = main_group(table)
     rows = table[table["corpus"] == group]
     fair = [about(strategy).family != REFERENCE for strategy in rows["strategy"]]
-    rows = rows[fair] if any(fair) else rows
+    if set(fair) == {True, False}:
+        rows = rows[fair]
     row = rows.iloc[int((material.sign * rows["area"]).to_numpy().argmax())]
     metric = METRIC_NAMES.get(results.metric, results.metric)
     where = f"the mean of {len(results.corpora)} corpora" if group == ALL_CORPORA else group
     text = (
         f"On {where}, {row['strategy']} has the best area under the test {metric} curve: {row['area']:.4f} "
         f"[{row['area_low']:.4f}, {row['area_high']:.4f}] over {row['seeds']} paired seeds"
-        f"{'' if all(fair) else ', leaving aside what looks at labels nobody bought'}"
+        f"{', leaving aside what looks at labels nobody bought' if len(rows) < len(fair) else ''}"
     )
     if row["strategy"] == results.reference:
         return f"{text}. It is the reference; no strategy is ahead of it."
@@ -212,8 +210,8 @@ def _listed(values: dict[str, Any], without: Sequence[str] | set[str] = ()) -> s
 def _learner(settings: dict[str, Any]) -> str:
     """The settings of the learner that was used, without those of the kinds that were not."""
     kind = settings.get("kind", "softmax")
-    own = settings[kind] if kind in _KINDS else settings
-    return f"{kind}: {_listed(own, {'kind', *_KINDS})}"
+    own = settings[kind] if kind in APART else settings
+    return f"{kind}: {_listed(own, {'kind', *APART})}"
 
 
 def _columns(material: Material, corpus: bool) -> list[Column]:

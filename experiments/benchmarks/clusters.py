@@ -8,7 +8,6 @@ reads a pool that ``selection.py`` drew and writes ``results/benchmarks/selectio
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -100,9 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         engine = LabelingEngine([read_corpus(plan, given.pool)], plan.options)
         engine.reset([plan.streams], corpora=[0])
         table = measure(engine.view, given.repetitions)
-    buffer = io.StringIO()
-    table.to_csv(buffer, index=False, lineterminator="\n")
-    write_atomically(given.out / "clusters.csv", buffer.getvalue())
+    write_atomically(given.out / "clusters.csv", table.to_csv(index=False, lineterminator="\n"))
     print(table.groupby(["clusters", "way"])[["distance", "seconds"]].agg(["mean", "std"]).round(4))
     return 0
 

@@ -66,6 +66,7 @@ class Committee:
             logits = torch.baddbmm(shift, heads, features)  # (E, M C, k)
         else:
             logits = out.view(*heads.shape[:2], features.shape[2])
+            # One by one: a stack of such slices is multiplied slowly where products are rounded.
             for one in zip(shift, heads, features, logits, strict=True):
                 torch.addmm(*one[:3], out=one[3])
         return logits.view(-1, self.members, self.n_classes, logits.shape[2])

@@ -360,6 +360,12 @@ def test_references_are_described_as_such_and_not_as_policies(
     lead = page.all("header")[0].text
     assert "random has the best area" in lead
     assert "leaving aside what looks at labels nobody bought" in lead
+    run_comparison(
+        comparison(strategies=["greedy-oracle"], reference="greedy-oracle", seeds=1), tmp_path / "sole"
+    )
+    lead = Page(build_report(tmp_path / "sole" / "small")).root.all("header")[0].text
+    assert "greedy-oracle has the best area" in lead
+    assert "leaving aside" not in lead
 
 
 @pytest.mark.parametrize(

@@ -158,10 +158,10 @@ class EpisodeDropout(nn.Module):
         if tokens is None or x.dim() == 2:
             rows, width = x.shape[0] // keys.numel(), x.shape[1] if x.dim() == 3 else 1
             tokens = token_numbers(keys, token_places(rows, width, self._mounted.first, x.device))
-        if self._table is None or self._table.patterns.dtype != x.dtype:
-            self.prepare(x.device, x.dtype)
-        assert self._table is not None
-        return x * self._table.factors(tokens, x.shape[-1]).view(x.shape)
+        table = self._table
+        if table is None or table.patterns.dtype != x.dtype:
+            table = _Table.of(self.site, self.rate, x.dtype, x.device)
+        return x * table.factors(tokens, x.shape[-1]).view(x.shape)
 
 
 def step_keys(seeds: Tensor, *counters: int) -> Tensor:
