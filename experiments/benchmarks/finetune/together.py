@@ -36,7 +36,13 @@ SETTINGS: Final[dict[str, dict[str, Any]]] = {
 
 
 def rounds_per_second(
-    corpus: EncodedCorpus, name: str, episodes: int, options: EpisodeOptions, rounds: int
+    corpus: EncodedCorpus,
+    name: str,
+    episodes: int,
+    options: EpisodeOptions,
+    rounds: int,
+    model: str,
+    length: int,
 ) -> dict[str, float]:
     """Play ``rounds`` rounds of E episodes and measure them.
 
@@ -44,7 +50,7 @@ def rounds_per_second(
         Rounds a second (E rounds are played in a step), seconds of processor for a round, padding share,
         and peak memory in GiB (of the GPU, or of the process).
     """
-    settings = FineTuneSettings(**SETTINGS[name], epochs=5, max_length=64)
+    settings = FineTuneSettings(**SETTINGS[name], model=model, epochs=5, max_length=length)
     engine = LabelingEngine([corpus], options, episodes, learner=settings)
     engine.reset([Streams(seed) for seed in range(episodes)])
     margin = make_strategy("margin")
@@ -79,7 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", required=True, help="name or folder")
+    parser.add_argument("--model", default="minilm", help="minilm, a folder, or a hub name")
     parser.add_argument("--episodes", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--max-length", type=int, default=64)
+    parser.add_argument("--pool", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
@@ -87,15 +96,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     device = resolve_device(given.device)
-    texts = TextEncoder(EncoderSettings(max_length=64, device=str(device)))
+    texts = TextEncoder(EncoderSettings(model=given.model, max_length=given.max_length, device=str(device)))
     corpus = encode(load_corpus(given.corpus, max_rows=2000), texts, ArrayCache(), device)
     options = EpisodeOptions(
-        pool_size=300, dev_size=100, initial_size=20, budget=20 * given.rounds, batch_size=20
+        pool_size=given.pool, dev_size=100, initial_size=20, budget=20 * given.rounds, batch_size=20
     )
     lines = []
-    for name in SETTINGS:
-        for episodes in given.episodes:
-            found = rounds_per_second(corpus, name, episodes, options, given.rounds)
+    # From few episodes to many: a run that is cut off has the whole of the smaller sizes.
+    for episodes in given.episodes:
+        for name in SETTINGS:
+            found = rounds_per_second(
+                corpus, name, episodes, options, given.rounds, given.model, given.max_length
+            )
             lines.append(
                 {
                     "training": name, "episodes": episodes, "device": str(device),
@@ -104,7 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 }
             )  # fmt: skip
             print(lines[-1], flush=True)
-    write_atomically(given.out / f"together-{device.type}.json", canonical_json(lines, indent=1) + "\n")
+            write_atomically(
+                given.out / f"together-{device.type}.json", canonical_json(lines, indent=1) + "\n"
+            )
     return 0
 
 

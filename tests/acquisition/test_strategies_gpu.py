@@ -1,0 +1,52 @@
+"""What strategies, engine and environments do on a CUDA device."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from react_rl.acquisition import STRATEGIES, make_strategy
+from react_rl.seeding import Streams
+from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+OPTIONS = EpisodeOptions(pool_size=60, dev_size=30, initial_size=6, budget=40, batch_size=5)
+
+
+def started(device: str) -> LabelingEngine:
+    corpora = [synthetic_encoded(300, size, seed=size, device=device) for size in (2, 5, 18)]
+    engine = LabelingEngine(corpora, OPTIONS, 3)
+    engine.reset([Streams(k) for k in range(3)], corpora=[0, 1, 2])
+    for _ in range(2):
+        engine.step(make_strategy("random").select(engine.view, 5))
+    return engine
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_every_strategy_chooses_available_distinct_rows_on_a_gpu(name: str) -> None:
+    view = started("cuda").view
+    with torch.inference_mode():
+        ids = make_strategy(name).select(view, 5)
+        scores = make_strategy(name).score(view)
+    assert ids.device.type == "cuda"
+    assert torch.isfinite(scores[view.available]).all()
+    for e in range(3):
+        taken = ids[e].tolist()
+        assert len(set(taken)) == 5
+        assert set(taken) <= set(view.ids[e][view.available[e]].tolist())
+
+
+def test_a_gpu_plays_the_rounds_that_the_cpu_plays() -> None:
+    engines = [started(device) for device in ("cpu", "cuda")]
+    for _ in range(4):
+        ids = [make_strategy("margin").select(engine.view, 5) for engine in engines]
+        assert torch.equal(ids[0], ids[1].cpu())
+        for engine, own in zip(engines, ids, strict=True):
+            engine.step(own)
+    torch.testing.assert_close(engines[0].view.logits, engines[1].view.logits.cpu(), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(engines[0].current["accuracy"], engines[1].current["accuracy"])
