@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from react_rl.experiments.benchmarks.gpu_table import write_table
+
 SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "benchmarks" / "gpu.sh"
 WORDS = ("red", "green", "warm", "cold", "day", "night")
 
@@ -58,3 +60,15 @@ def test_a_wrong_call_says_how_it_is_called() -> None:
     done = run("--nothing")
     assert done.returncode == 2
     assert "usage: gpu.sh OUT" in done.stderr
+
+
+def test_the_table_has_a_line_for_each_size_and_leaves_out_what_was_not_measured(tmp_path: Path) -> None:
+    line = {"strategy": "margin", "episodes": 64, "rounds_per_second": 1234.5}
+    found = {"machine": {"gpu": "some GPU"}, "lines": [line, line | {"episodes": 4096}]}
+    (tmp_path / "rounds-cuda.json").write_text(json.dumps(found))
+    (tmp_path / "rounds-cpu.json").write_text(json.dumps({"machine": {}, "lines": [line]}))
+    text = write_table(tmp_path).read_text()
+    assert "- gpu: some GPU" in text
+    assert "| margin | 64 | 1,234 | 1,234 |" in text
+    assert "| margin | 4,096 | 1,234 | - |" in text
+    assert "fine-tuning" not in text
