@@ -79,7 +79,7 @@ def write_table(folder: Path) -> Path:
     lines = ["# What a GPU run measured", ""]
     rounds, one = _by_device(folder, "rounds"), _by_device(folder, "one-round")
     together = _read(folder, "together-cuda.json")
-    machine = next(
+    machine: dict[str, Any] = next(
         (
             read["machine"]
             for read in (_read(folder, "rounds-cuda.json"), _read(folder, "rounds-cpu.json"))
