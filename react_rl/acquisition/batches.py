@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from react_rl.acquisition import features
 from react_rl.acquisition.clustering import Clusters, k_means, nearest_members
 from react_rl.acquisition.committee import (
     check_committee,
@@ -17,6 +16,7 @@ from react_rl.acquisition.committee import (
     make_committee,
     mutual_information,
 )
+from react_rl.acquisition.features import rows
 from react_rl.acquisition.linkage import average_linkage
 from react_rl.acquisition.selection import to_ids, top_columns
 from react_rl.errors import ReActError
@@ -189,7 +189,7 @@ class ClusterMargin:
 
     def score(self, view: PoolView) -> Tensor:
         """Minus the margin ``(E, P)``."""
-        return features.margin(view)
+        return rows.margin(view)
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the smallest margin of each of ``n`` clusters."""
@@ -233,7 +233,7 @@ class WeightedKMeans:
     def score(self, view: PoolView) -> Tensor:
         """Minus the squared distance to the own centroid; below -4, by margin, outside the candidates."""
         columns, clusters = self._clusters(view, view.progress.batch_size)
-        scores = torch.nn.functional.pad(features.margin(view) - 5.0, (0, 1))
+        scores = torch.nn.functional.pad(rows.margin(view) - 5.0, (0, 1))
         scores.scatter_(1, torch.where(columns >= 0, columns, view.width), -clusters.distance)
         return scores[:, :-1]
 
@@ -247,7 +247,7 @@ class WeightedKMeans:
 
     def _clusters(self, view: PoolView, n: int) -> tuple[Tensor, Clusters]:
         """Columns of the candidates ``(E, R)``, -1 where there are fewer, and their clusters."""
-        columns = top_columns(view, features.margin(view), min(self.beta * n, view.width))
+        columns = top_columns(view, rows.margin(view), min(self.beta * n, view.width))
         weights = (1.0 - view.margin.gather(1, columns.clamp_min(0))).clamp_min(_SURE)
         counts = torch.full((view.n_episodes,), n, device=view.device)
         vectors = _vectors(view, columns)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.features.rows import expected_gradient
 from react_rl.acquisition.selection import take_top, to_ids, top_columns
 from react_rl.simulation.view import PoolView
 
@@ -34,10 +35,7 @@ class ExpectedGradientLength:
 
     def score(self, view: PoolView) -> Tensor:
         """Expected gradient norm ``(E, P)``."""
-        p = view.probabilities
-        squared = p.square().sum(1, keepdim=True) - 2.0 * p + 1.0
-        length: Tensor = (p * squared.clamp_min(0.0).sqrt()).sum(1)
-        return length
+        return expected_gradient(view)
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the ``n`` rows with the largest expected gradient."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.chunks import WIDE, column_slices
+from react_rl.simulation.geometry import HELD
 from react_rl.simulation.view import PoolView, Progress
 
 SMALLEST: Final = 1e-37
@@ -48,6 +49,7 @@ class NarrowView(PoolView):
         )  # fmt: skip
         self._whole, self._episodes, self._columns = view, episodes, columns
         self._at = at
+        self._kept: dict[str, Tensor] = {}
 
     @cached_property
     def logits(self) -> Tensor:
@@ -84,6 +86,24 @@ class NarrowView(PoolView):
     def surprisal(self) -> Tensor:
         """Unit-norm surprisal vectors ``(F, S, T)`` of the rows, T tokens each."""
         return self._whole.surprisal[self._at]
+
+    @cached_property
+    def pool_similarity(self) -> Tensor | None:
+        """Cosine similarities between the S rows ``(F, S, S)``; None where they are too many."""
+        if len(self._episodes) * self.width**2 > HELD:
+            return None
+        return torch.bmm(self.embeddings, self.embeddings.transpose(1, 2))
+
+    @cached_property
+    def words(self) -> Tensor:
+        """Words of the texts ``(F, S)``."""
+        return self._whole.words[self._at]
+
+    def kept(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """What depends on these rows alone, computed once for this view."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        return self._kept[name]
 
     @cached_property
     def labelled_columns(self) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from react_rl.acquisition.cost import PerCost
 from react_rl.acquisition.coverage import MaxHerding, ProbCover, UncertaintyHerding
 from react_rl.acquisition.discriminative import DiscriminativeSampling
 from react_rl.acquisition.diversity import KMeansSampling, TypiClust
+from react_rl.acquisition.features import FEATURES
 from react_rl.acquisition.gradient import Badge, ExpectedGradientLength
 from react_rl.acquisition.hybrid import ContrastiveLearning, InformationDensity
 from react_rl.acquisition.stochastic import StochasticBatch
@@ -49,6 +50,9 @@ class StrategyEntry:
     draws: bool = False
     surprisal: bool = False
 
+
+FEATURE: Final = "feature:"
+"""What the names of strategies of one feature begin with."""
 
 _DROPOUT: Final = "O(M P C D)"
 _BOOTSTRAP: Final = "O(M (P C D + L^3))"
@@ -135,6 +139,13 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "dense regions far from labelled rows",
         "after Hacohen et al. 2022",
         cost="O(P n D)",
+    ),
+    "variance-reduction": StrategyEntry(
+        lambda: WeightedFeatures("variance-reduction", {"variance_reduction": 1.0}),
+        "hybrid",
+        "largest reduction of the pool's variance, weighted by uncertainty",
+        "after Cohn et al. 1996",
+        cost="O(P^2 L)",
     ),
     "mixture": StrategyEntry(
         WeightedFeatures,
@@ -318,18 +329,23 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
 
 
 def is_strategy(name: str) -> bool:
-    """Whether ``name`` is in the list, or begins as those of subsampled strategies do."""
-    return name in STRATEGIES or name.startswith(SUBSAMPLE)
+    """Whether ``name`` is in the list, or begins as those of subsampled strategies and of features do."""
+    return name in STRATEGIES or name.startswith((SUBSAMPLE, FEATURE))
 
 
 def entry_of(name: str) -> StrategyEntry:
-    """What the list says of ``name``; ``subsample:NAME`` and ``subsample:SIZE:NAME`` follow from NAME.
+    """What the list says of ``name``.
+
+    ``subsample:NAME`` and ``subsample:SIZE:NAME`` follow from the strategy NAME; ``feature:NAME`` takes the
+    rows where one acquisition feature is largest.
 
     Raises:
         ReActError: There is no such strategy; the nearest name is given.
     """
     if name in STRATEGIES:
         return STRATEGIES[name]
+    if name.startswith(FEATURE):
+        return _entry_of_feature(name)
     if not name.startswith(SUBSAMPLE):
         raise unknown("strategy", name, STRATEGIES)
     base, size = parse_subsample(name)
@@ -340,6 +356,21 @@ def entry_of(name: str) -> StrategyEntry:
         summary=f"{base} on {size:,} random rows",
         cost=f"{entry.cost} at P = {size:,}",
         draws=True,
+    )
+
+
+def _entry_of_feature(name: str) -> StrategyEntry:
+    """A strategy of one acquisition feature."""
+    feature = name.removeprefix(FEATURE)
+    if feature not in FEATURES:
+        raise unknown("feature", feature, FEATURES)
+    column = FEATURES[feature]
+    return StrategyEntry(
+        lambda: WeightedFeatures(name, {feature: 1.0}),
+        "single feature",
+        f"{column.summary}, rows greedily",
+        column.source,
+        cost=column.cost,
     )
 
 

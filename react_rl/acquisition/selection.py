@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.chunks import WIDE
-from react_rl.acquisition.features import FEATURES, NOVELTY
+from react_rl.acquisition.features import FEATURES, NOVELTY, Growth
+from react_rl.acquisition.features.landmarks import ALL
 from react_rl.acquisition.frontier import Frontier, Worth
 from react_rl.simulation.view import PoolView
 
 _DRAWN = 1 << 13
 """Random numbers of a wide pool that are drawn at once."""
+
+_SHORT = 1024
+"""Rows of a large pool that stay in the race once the batch is begun."""
 
 _FLAT = 1e-6
 """A feature whose standard deviation over the pool is below this says nothing about the rows."""
@@ -111,11 +115,12 @@ def standardise(view: PoolView, values: Tensor) -> Tensor:
 
     A feature that is the same for all rows of an episode becomes 0 there.
     """
-    mean, deviation = _moments(view, values)
+    mean, deviation = moments(view, values)
     return (values - mean) / deviation
 
 
-def _moments(view: PoolView, values: Tensor) -> tuple[Tensor, Tensor]:
+def moments(view: PoolView, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation ``(E, 1)`` over the available rows; infinite deviation where all are equal."""
     weight = view.available.to(values.dtype)
     count = view.n_available.clamp_min(1).to(values.dtype)[:, None]
     mean = (values * weight).sum(1, keepdim=True) / count
@@ -133,10 +138,11 @@ def weighted_score(view: PoolView, features: Sequence[str], weights: Tensor) -> 
 
 
 def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: int) -> Tensor:
-    """Take a batch greedily by weighted standardised features, with novelty updated after each pick.
+    """Take a batch greedily by weighted standardised features; those that move are updated after each pick.
 
-    Novelty is the distance to the nearest labelled *or just picked* row, so a batch spreads by itself.
-    It is standardised with the moments of the round's start.
+    Novelty is the distance to the nearest labelled *or just picked* row, so a batch spreads by itself, and so
+    it is with herding and variances. All are standardised with the moments of the round's start. From pools
+    of more than 2,048 rows, features other than novelty are kept up to date for the best 1,024 rows only.
 
     Args:
         view: The pools.
@@ -147,38 +153,65 @@ def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: i
     Returns:
         ``(E, n)`` row ids, -1 where a pool holds fewer available rows.
     """
-    fixed = [f for f, name in enumerate(features) if name != NOVELTY]
+    moving = [f for f, name in enumerate(features) if FEATURES[name].moves]
+    fixed = [f for f in range(len(features)) if f not in moving]
     score = weighted_score(view, [features[f] for f in fixed], weights[:, fixed])
-    if len(fixed) == len(features):
+    if not moving:
         return take_top(view, score, n)
-    weight = weights[:, list(features).index(NOVELTY), None]
-    nearest = view.nearest_labelled
-    mean, deviation = _moments(view, -nearest)
-    # Rows equally far from the labelled ones stop being so with the first pick.
-    deviation = torch.where(deviation.isinf(), 1.0, deviation)
-    if view.width >= WIDE and bool((weight >= 0).all()):
-        columns = _take_lazily(view, nearest, score, weight, (mean, deviation), n)
+    growth = Growth(view)
+    terms = [_Moving(growth, FEATURES[features[f]].of, weights[:, f, None]) for f in moving]
+    novel = len(moving) == 1 and features[moving[0]] == NOVELTY
+    if view.width >= WIDE and novel and bool((terms[0].weight >= 0).all()):
+        scale = (terms[0].mean, terms[0].deviation)
+        columns = _take_lazily(view, view.nearest_labelled, score, terms[0].weight, scale, n)
         return to_ids(view, columns)
-    free = view.available
+    free, rows = view.available, None
+    if view.width > ALL and not novel:
+        first = torch.where(free, _wanted(score, terms), -torch.inf)
+        rows = first.topk(max(_SHORT, n), dim=1).indices.sort(1).values
+        growth.narrow(rows)
+        score, free = score.gather(1, rows), free.gather(1, rows)
     picks = []
     for _ in range(n):
-        wanted = score + weight * ((-nearest - mean) / deviation)
-        column = _best(view, wanted, free)
-        picks.append(column)
+        column = _best(view, _wanted(score, terms), free)
         chosen = column.clamp_min(0)
         free = free.scatter(1, chosen[:, None], False)
-        # An episode without free rows picks nothing more, so what its row 0 does to novelty is idle.
-        nearest = torch.maximum(nearest, view.similarity_of_pick(chosen))
+        if rows is not None:
+            chosen = rows.gather(1, chosen[:, None])[:, 0]
+        picks.append(torch.where(column >= 0, chosen, -1))
+        # An episode without free rows picks nothing more, so what its row 0 does to the features is idle.
+        growth.add(chosen)
     return to_ids(view, torch.stack(picks, 1))
 
 
+class _Moving:
+    """A feature that changes while a batch is picked, standardised with the moments of the round's start."""
+
+    def __init__(self, growth: Growth, of: Callable[[Growth], Tensor], weight: Tensor) -> None:
+        self._growth, self._of = growth, of
+        self.weight = weight
+        self.mean, deviation = moments(growth.view, of(growth))
+        # Rows equally far from the labelled ones stop being so with the first pick.
+        self.deviation = torch.where(deviation.isinf(), 1.0, deviation)
+
+    def value(self) -> Tensor:
+        return self.weight * ((self._of(self._growth) - self.mean) / self.deviation)
+
+
+def _wanted(score: Tensor, terms: Sequence[_Moving]) -> Tensor:
+    """The score of the features that stay, plus those that move."""
+    for term in terms:
+        score = score + term.value()
+    return score
+
+
 def _take_lazily(
-    view: PoolView, nearest: Tensor, score: Tensor, weight: Tensor, moments: tuple[Tensor, Tensor], n: int
+    view: PoolView, nearest: Tensor, score: Tensor, weight: Tensor, scale: tuple[Tensor, Tensor], n: int
 ) -> Tensor:
     """The columns ``(E, n)`` that ``take_weighted`` picks, for weights of novelty that are not negative."""
     picks = torch.full((view.n_episodes, n), -1)
     for episode in range(view.n_episodes):
-        worth = _worth(score[episode], weight[episode], *(moment[episode] for moment in moments))
+        worth = _worth(score[episode], weight[episode], *(moment[episode] for moment in scale))
         frontier = Frontier(view, episode, nearest[episode], worth)
         picks[episode] = torch.tensor([frontier.pick() for _ in range(n)])
     return picks.to(view.device)

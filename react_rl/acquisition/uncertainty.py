@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from react_rl.acquisition import features
+from react_rl.acquisition.features import rows
 from react_rl.acquisition.narrow import row_by_row
 from react_rl.acquisition.selection import take_random, take_top
 from react_rl.simulation.view import PoolView
@@ -38,7 +38,7 @@ class LeastConfidence:
 
     def score(self, view: PoolView) -> Tensor:
         """One minus the largest class probability ``(E, P)``."""
-        return row_by_row(view, features.least_confidence)
+        return row_by_row(view, rows.least_confidence)
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the ``n`` least confident rows."""
@@ -56,7 +56,7 @@ class Margin:
 
     def score(self, view: PoolView) -> Tensor:
         """Minus the probability gap ``(E, P)``."""
-        return row_by_row(view, features.margin)
+        return row_by_row(view, rows.margin)
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the ``n`` rows with the smallest margin."""
@@ -74,7 +74,7 @@ class Entropy:
 
     def score(self, view: PoolView) -> Tensor:
         """Entropy in nats ``(E, P)``."""
-        return row_by_row(view, features.entropy)
+        return row_by_row(view, rows.entropy)
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the ``n`` rows with the largest entropy."""

@@ -70,11 +70,18 @@ class EncodedCorpus:
             return None
         return self.embeddings @ self.embeddings.T
 
+    @cached_property
+    def words(self) -> Tensor:
+        """Words of each text ``(N,)`` int64, one at least."""
+        counts = [max(len(text.split()), 1) for text in self.corpus.texts]
+        return torch.tensor(counts, dtype=torch.int64, device=self.device)
+
     def with_corpus(self, corpus: Corpus) -> EncodedCorpus:
         """The same rows and embeddings under other splits (a half, or a subset of the classes)."""
         other = replace(self, corpus=corpus)
-        if "gram" in self.__dict__:
-            other.__dict__["gram"] = self.gram
+        for name in ("gram", "words"):
+            if name in self.__dict__:
+                other.__dict__[name] = getattr(self, name)
         return other
 
     @classmethod

@@ -6,13 +6,17 @@ strategy looked at while it picked are remembered until the round ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.simulation.encoded import EncodedCorpus
+
+HELD: Final = 1 << 26
+"""Most similarities between the rows of all pools that are held at once (256 MiB)."""
 
 
 class Geometry:
@@ -39,14 +43,45 @@ class Geometry:
             dimension = self._corpora[0].embeddings.shape[1]
             self._gathered = torch.zeros(n_episodes, n_columns, dimension, device=device)
         self._picked: list[tuple[Tensor, Tensor]] = []
+        self._kept: dict[str, Tensor] = {}
 
     def place(self, episode: int, corpus: int, ids: Tensor) -> None:
         """Set the row ids ``(W,)`` of an episode's columns; unused columns carry -1. Mutates."""
+        self._kept.clear()
         self._ids[episode] = ids.clamp_min(0)
         self._corpus[episode] = corpus
         data = self._corpora[corpus]
         if self._gathered is not None and data.gram is None:
             self._gathered[episode] = data.embeddings[self._ids[episode]]
+
+    def kept(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """What depends on the placed rows alone, computed once until an episode is placed. Mutates."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        return self._kept[name]
+
+    def pool_similarity(self, n_columns: int) -> Tensor | None:
+        """Similarities between the first ``n_columns`` columns ``(E, P, P)``; None if they are too many."""
+        if self._ids.shape[0] * n_columns**2 > HELD:
+            return None
+        return self.kept(f"similarity of {n_columns}", lambda: self._square(n_columns))
+
+    def _square(self, n_columns: int) -> Tensor:
+        ids = self._ids[:, :n_columns]
+        result = torch.empty(*ids.shape, n_columns, device=self._device)
+        for episode, (corpus, own) in enumerate(zip(self._corpus, ids, strict=True)):
+            data = self._corpora[corpus]
+            if data.gram is not None:
+                torch.index_select(data.gram[own], 1, own, out=result[episode])
+            else:
+                rows = data.embeddings[own]
+                torch.mm(rows, rows.T, out=result[episode])
+        return result
+
+    def words(self, n_columns: int) -> Tensor:
+        """Words of the texts of the first ``n_columns`` columns, ``(E, P)`` int64."""
+        counts = [corpus.words[:, None] for corpus in self._corpora]
+        return self.kept(f"words of {n_columns}", lambda: self._gather(counts, n_columns)[:, :, 0])
 
     def embeddings(self, n_columns: int) -> Tensor:
         """Unit-norm embeddings of the first ``n_columns`` columns, ``(E, P, D)`` float32, to be read only."""

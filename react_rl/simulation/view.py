@@ -8,7 +8,7 @@ private to one view: what leaves a strategy are row ids of the corpus.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -111,6 +111,11 @@ class PoolView:
     def device(self) -> torch.device:
         """Device of the arrays."""
         return self.ids.device
+
+    @cached_property
+    def in_pool(self) -> Tensor:
+        """Columns that hold a row of the episode's pool ``(E, P)`` bool."""
+        return self.ids < torch.iinfo(self.ids.dtype).max
 
     @cached_property
     def n_available(self) -> Tensor:
@@ -253,6 +258,20 @@ class PoolView:
     def similarity_of_pick(self, columns: Tensor) -> Tensor:
         """Cosine similarity of one picked column of each episode ``(E,)`` to the pool, ``(E, P)``."""
         return self._geometry.pick(columns)[:, : self.width]
+
+    @property
+    def pool_similarity(self) -> Tensor | None:
+        """Cosine similarities between all rows ``(E, P, P)``, to be read only; None where too many."""
+        return self._geometry.pool_similarity(self.width)
+
+    @property
+    def words(self) -> Tensor:
+        """Words of each text ``(E, P)`` int64."""
+        return self._geometry.words(self.width)
+
+    def kept(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """What depends on the pools alone, never on labels: computed once for all rounds of the episodes."""
+        return self._geometry.kept(name, compute)
 
     def only(self, episodes: npt.NDArray[np.bool_]) -> PoolView:
         """The same view, where nothing is bought and no number drawn outside ``episodes`` ``(E,)``."""

@@ -106,7 +106,6 @@ def brute_force(engine: LabelingEngine, e: int, weights: dict[str, float], n: in
         "novelty": -(vectors[free] @ vectors[covered].T).max(1),
         "balance": 1 - shares[p.argmax(1)],
     }
-    assert set(values) == set(FEATURES), "this test knows every feature"
     mean = {name: column.mean() for name, column in values.items()}
     spread = {name: column.std() for name, column in values.items()}
     fixed = sum(
@@ -170,6 +169,9 @@ def test_standardised_features_have_mean_zero_and_deviation_one_over_the_availab
         values = standardise(view, feature(view))
         for e in range(E):
             part = values[e][view.available[e]].double()
+            if not part.any():
+                assert name in ("cheapness", "third_probability")  # one price, two classes
+                continue
             assert part.mean() == pytest.approx(0, abs=1e-4), name
             assert part.std(correction=0) == pytest.approx(1, abs=1e-3), name
 

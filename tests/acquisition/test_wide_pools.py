@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
-from react_rl.acquisition import features
 from react_rl.acquisition.chunks import square_tiles
 from react_rl.acquisition.clustering import Clusters, k_means
 from react_rl.acquisition.committee import DISAGREEMENTS, vote_shares
 from react_rl.acquisition.coverage import MaxHerding, ProbCover
 from react_rl.acquisition.discriminative import DiscriminativeSampling
+from react_rl.acquisition.features import rows
 from react_rl.acquisition.frontier import Frontier
 from react_rl.acquisition.hybrid import ContrastiveLearning, largest
 from react_rl.acquisition.narrow import row_by_row
@@ -305,9 +306,9 @@ def test_votes_are_those_of_the_largest_scores() -> None:
         assert torch.allclose(vote_shares(scores.clone(), quick), expected)
 
 
-@pytest.mark.parametrize("feature", [features.least_confidence, features.margin, features.entropy])
+@pytest.mark.parametrize("feature", [rows.least_confidence, rows.margin, rows.entropy])
 def test_pieces_of_a_wide_pool_have_the_features_of_the_whole(
-    monkeypatch: pytest.MonkeyPatch, feature: features.Feature
+    monkeypatch: pytest.MonkeyPatch, feature: Callable[[PoolView], torch.Tensor]
 ) -> None:
     view = engine(3, 300).view
     whole = feature(view)

@@ -1,0 +1,6 @@
+"""Acquisition features: what can be said of each unlabelled row."""
+
+from react_rl.acquisition.features.growth import Growth
+from react_rl.acquisition.features.registry import FEATURES, NEEDS, NOVELTY, Feature
+
+__all__ = ["FEATURES", "NEEDS", "NOVELTY", "Feature", "Growth"]

@@ -1,0 +1,128 @@
+"""Rows that stand for a pool in sums over it: all rows of a small pool, a sample of a large one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from react_rl.simulation.view import PoolView
+
+ALL: Final = 2048
+"""Pools of up to this many rows are summed over exactly."""
+
+SAMPLE: Final = 1024
+"""Rows that stand for a larger pool, drawn evenly from each episode's strategy stream."""
+
+_BLOCK: Final = 1 << 19
+"""Similarities of one block (2 MiB): few enough to stay in a core's own cache."""
+
+
+class Landmarks:
+    """J rows of each pool, their weights in sums, and the similarities of all rows to them.
+
+    Args:
+        view: The pools.
+    """
+
+    def __init__(self, view: PoolView) -> None:
+        self.view = view
+        self.everyone = view.width <= ALL
+        """Whether all rows of the pools are landmarks."""
+        self.members = view.in_pool
+        """Rows that belong to the episode's pool ``(E, P)`` bool."""
+
+    @cached_property
+    def columns(self) -> Tensor:
+        """Their columns ``(E, J)``."""
+        view = self.view
+        if self.everyone:
+            return torch.arange(view.width, device=view.device).expand(view.n_episodes, -1)
+        chosen = np.zeros((view.n_episodes, SAMPLE), dtype=np.int64)
+        for episode in torch.nonzero(view.n_available)[:, 0].tolist():
+            rows = torch.nonzero(self.members[episode])[:, 0].cpu().numpy()
+            few = min(SAMPLE, rows.size)
+            chosen[episode, :few] = np.sort(view.generator(episode).choice(rows, few, replace=False))
+            chosen[episode, few:] = -1
+        return torch.from_numpy(chosen).to(view.device)
+
+    def of(self, values: Tensor) -> Tensor:
+        """What the landmarks have of ``values`` ``(E, ..., P)``, as ``(E, ..., J)``."""
+        if self.everyone:
+            return values
+        index = self.columns.clamp_min(0)
+        if values.dim() == 3:
+            index = index[:, None].expand(-1, values.shape[1], -1)
+        return values.gather(-1, index)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """Weights ``(E, J, 2)`` whose sums are means over the pool: even ones, and times 1 - margin."""
+        live = self.of(self.members) if self.everyone else self.columns >= 0
+        even = live.float() / live.sum(1, keepdim=True).clamp_min(1)
+        return torch.stack([even, even * (1.0 - self.of(self.view.margin))], 2)
+
+    def of_themselves(self, values: Tensor) -> Tensor | None:
+        """What sampled rows have too much of themselves in a sum over the landmarks, ``(E, P, 2)``.
+
+        A sampled row stands for many rows, yet its own part of its sum is that of one.
+
+        Args:
+            values: What each landmark adds to the sum of itself ``(E, J)``.
+        """
+        if self.everyone:
+            return None
+        live = self.columns >= 0
+        share = live.sum(1) / self.members.sum(1).clamp_min(1)
+        excess = self.weights * ((1.0 - share)[:, None] * values * live)[:, :, None]
+        result = torch.zeros(*self.view.ids.shape, 2, device=self.view.device)
+        index = self.columns.clamp_min(0)[:, :, None].expand(-1, -1, 2)
+        return result.scatter_add_(1, index, excess)
+
+    @cached_property
+    def embeddings(self) -> Tensor:
+        """Their embeddings ``(E, J, D)``, for pools too large to hold all similarities."""
+        index = self.columns.clamp_min(0)[:, :, None]
+        return self.view.embeddings.gather(1, index.expand(-1, -1, self.view.embeddings.shape[2]))
+
+    def blocks(self) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Walk through the similarities of all rows to the landmarks.
+
+        Yields:
+            Episodes, columns and their similarities ``(e, B, J)``, which are not to be changed.
+        """
+        view, held = self.view, self.view.pool_similarity if self.everyone else None
+        width = min(max(_BLOCK // self.columns.shape[1], 1), view.width)
+        episodes = max(_BLOCK // (width * self.columns.shape[1]), 1) if width == view.width else 1
+        for first in range(0, view.n_episodes, episodes):
+            some = slice(first, first + episodes)
+            for start in range(0, view.width, width):
+                rows = slice(start, start + width)
+                if held is not None:
+                    yield some, rows, held[some, rows]
+                else:
+                    products = torch.bmm(view.embeddings[some, rows], self.embeddings[some].transpose(1, 2))
+                    yield some, rows, products
+
+    def product(self, vectors: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Multiply the similarities of rows to landmarks by ``vectors`` ``(E, J, k)``, giving ``(E, R, k)``.
+
+        Args:
+            vectors: What is multiplied.
+            rows: Columns ``(E, R)``; None for all.
+        """
+        held = self.view.pool_similarity if self.everyone else None
+        if held is not None:
+            return torch.bmm(held if rows is None else rows_of(held, rows), vectors)
+        embeddings = self.view.embeddings
+        embeddings = embeddings if rows is None else rows_of(embeddings, rows)
+        return torch.bmm(embeddings, torch.bmm(self.embeddings.transpose(1, 2), vectors))
+
+
+def rows_of(array: Tensor, rows: Tensor) -> Tensor:
+    """Rows ``(E, R)`` of the middle axis of ``(E, P, k)``."""
+    return array.gather(1, rows[:, :, None].expand(-1, -1, array.shape[2]))

@@ -1,0 +1,212 @@
+"""The list of acquisition features: named columns with a number for each row, larger where more wanted.
+
+Mixtures, the weigh-scores action space and row scorers standardise and weigh these; ``feature:NAME`` is a
+strategy that takes the rows where one is largest. Adding one is a function and a line in ``FEATURES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from react_rl.acquisition.features import kernel, rows
+from react_rl.acquisition.features.growth import Growth
+from react_rl.simulation.view import PoolView
+
+NOVELTY: Final = "novelty"
+
+NEEDS: Final = ("predictions", "similarities", "labels", "costs", "texts")
+"""What features may look at: the learner's probabilities, the embeddings' similarities, bought labels,
+prices, the texts themselves."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One number for each row.
+
+    Args:
+        of: From the labelled rows and the picks of the batch so far to the numbers ``(E, R)``.
+        summary: One line for people.
+        needs: What it looks at, words from ``NEEDS``.
+        cost: Work for one episode; P pool rows, C classes, D dimensions, L labelled rows.
+        source: The paper.
+        moves: Whether it changes while a batch is picked.
+    """
+
+    of: Callable[[Growth], Tensor]
+    summary: str
+    needs: frozenset[str]
+    cost: str = "O(P)"
+    source: str = "-"
+    moves: bool = False
+
+    def __call__(self, view: PoolView) -> Tensor:
+        """The numbers ``(E, P)`` at the round's start."""
+        return self.of(Growth(view))
+
+
+def _of_view(
+    function: Callable[[PoolView], Tensor],
+    summary: str,
+    needs: str,
+    cost: str = "O(P)",
+    source: str = "-",
+) -> Feature:
+    def of(growth: Growth) -> Tensor:
+        return growth.own(function(growth.view))
+
+    return Feature(of, summary, frozenset(needs.split()), cost, source)
+
+
+def _moving(
+    function: Callable[[Growth], Tensor], summary: str, needs: str, cost: str, source: str = "-"
+) -> Feature:
+    return Feature(function, summary, frozenset(needs.split()), cost, source, moves=True)
+
+
+def _novelty(growth: Growth) -> Tensor:
+    return -growth.nearest
+
+
+def _wide_novelty(growth: Growth) -> Tensor:
+    return -torch.log(growth.coverage.mass + kernel.FAINT)
+
+
+def _herding(growth: Growth) -> Tensor:
+    return growth.coverage.gains[:, :, 0]
+
+
+def _unsure_herding(growth: Growth) -> Tensor:
+    return growth.coverage.gains[:, :, 1]
+
+
+def _variance(growth: Growth) -> Tensor:
+    return growth.posterior.variance
+
+
+def _even_reduction(growth: Growth) -> Tensor:
+    return growth.posterior.reductions[:, :, 0]
+
+
+def _unsure_reduction(growth: Growth) -> Tensor:
+    return growth.posterior.reductions[:, :, 1]
+
+
+def _variance_reduction(growth: Growth) -> Tensor:
+    return growth.posterior.reductions[:, :, 1] * growth.own(rows.gini(growth.view))
+
+
+def _crowding(growth: Growth) -> Tensor:
+    return growth.own(kernel.crowding(growth.landmarks))
+
+
+_HERDING: Final = "Bae et al. 2024"
+_VARIANCE: Final = "Cohn et al. 1996"
+
+FEATURES: Final[dict[str, Feature]] = {
+    "margin": _of_view(
+        rows.margin,
+        "minus the gap of the two top probabilities",
+        "predictions",
+        "O(P C)",
+        "Scheffer et al. 2001",
+    ),
+    "entropy": _of_view(
+        rows.entropy, "entropy of the prediction in nats", "predictions", "O(P C)", "Dagan & Engelson 1995"
+    ),
+    "relative_entropy": _of_view(rows.relative_entropy, "entropy over log C", "predictions", "O(P C)"),
+    "least_confidence": _of_view(
+        rows.least_confidence, "one minus the top probability", "predictions", "O(P C)", "Lewis & Gale 1994"
+    ),
+    "second_probability": _of_view(
+        rows.second_probability, "second largest probability", "predictions", "O(P C)"
+    ),
+    "third_probability": _of_view(
+        rows.third_probability, "third largest probability", "predictions", "O(P C)"
+    ),
+    "gini": _of_view(rows.gini, "chance that two labels from the prediction differ", "predictions", "O(P C)"),
+    "expected_gradient": _of_view(
+        rows.expected_gradient,
+        "expected norm of the head's gradient",
+        "predictions",
+        "O(P C)",
+        "Settles & Craven 2008",
+    ),
+    "density": _of_view(
+        rows.density,
+        "mean similarity to the nearest rows of the corpus",
+        "similarities",
+        source="Hacohen et al. 2022",
+    ),
+    "crowding": Feature(
+        _crowding, "mean kernel to the rows of the pool", frozenset({"similarities"}), "O(P^2)", "Parzen 1962"
+    ),
+    NOVELTY: _moving(
+        _novelty,
+        "minus the similarity to the nearest labelled row",
+        "similarities",
+        "O(P L)",
+        "Sener & Savarese 2018",
+    ),
+    "wide_novelty": _moving(
+        _wide_novelty, "minus the log of the kernel's sum over labelled rows", "similarities", "O(P L)"
+    ),
+    "herding": _moving(_herding, "gain of the mean coverage of the pool", "similarities", "O(P^2)", _HERDING),
+    "unsure_herding": _moving(
+        _unsure_herding,
+        "the same, rows counting by 1 - margin",
+        "similarities predictions",
+        "O(P^2)",
+        "Bae et al. 2025",
+    ),
+    "variance": _moving(
+        _variance, "posterior variance of the row's score", "similarities", "O(P L^2)", _VARIANCE
+    ),
+    "even_reduction": _moving(
+        _even_reduction,
+        "mean variance that a label takes off the pool",
+        "similarities",
+        "O(P^2 L)",
+        _VARIANCE,
+    ),
+    "unsure_reduction": _moving(
+        _unsure_reduction,
+        "the same, rows counting by 1 - margin",
+        "similarities predictions",
+        "O(P^2 L)",
+        _VARIANCE,
+    ),
+    "variance_reduction": _moving(
+        _variance_reduction,
+        "the same, times the row's gini",
+        "similarities predictions",
+        "O(P^2 L)",
+        _VARIANCE,
+    ),
+    "balance": _of_view(
+        rows.balance, "one minus the label share of the predicted class", "predictions labels", "O(P C)"
+    ),
+    "rarity": _of_view(
+        rows.rarity, "expected rarity of the row's class among the labels", "predictions labels", "O(P C)"
+    ),
+    "vote_entropy": _of_view(
+        rows.vote_entropy,
+        "entropy of the labelled neighbours' votes over log C",
+        "similarities labels",
+        "O(P L C)",
+    ),
+    "disagreement": _of_view(
+        rows.disagreement,
+        "distance between the prediction and the labelled neighbours' votes",
+        "similarities labels predictions",
+        "O(P L C)",
+        "after Margatina et al. 2021",
+    ),
+    "cheapness": _of_view(rows.cheapness, "minus the cost of the label", "costs"),
+    "brevity": _of_view(rows.brevity, "minus the log of the words of the text", "texts"),
+}
+"""The features by name."""
