@@ -1,0 +1,195 @@
+"""Entity-level precision, recall and F1 of tagged sentences, batched over episodes.
+
+Tags are numbers in IOB2: 0 is O, ``1 + 2k`` begins an entity of type k and ``2 + 2k`` continues it. Sentences
+stand one behind the other along the token axis. Readers of other schemes are in ``data.tags``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from react_rl.errors import ReActError
+
+Mode = Literal["default", "strict"]
+"""``default``: an I that continues nothing begins an entity (conlleval). ``strict``: it belongs to none."""
+
+PADDING: Final = -1
+"""Tag of a token that does not count, in truth and prediction alike."""
+
+
+class Counts(NamedTuple):
+    """Entities by type, ``(E, K)`` int64 each.
+
+    Args:
+        correct: Predicted with the right type and borders.
+        predicted: Predicted at all.
+        actual: In the truth.
+    """
+
+    correct: Tensor
+    predicted: Tensor
+    actual: Tensor
+
+
+class _Chunks(NamedTuple):
+    begins: Tensor  # (E, T) bool: an entity begins at this token
+    last: Tensor  # (E, T) int64: its last token, where one begins
+    kind: Tensor  # (E, T) int64: its type, where one begins
+
+
+def _chunks(tags: Tensor, first: Tensor, mode: Mode) -> _Chunks:
+    """Entities of tags ``(E, T)``; ``first`` ``(T,)`` or ``(E, T)`` says where sentences begin."""
+    outside = tags <= 0
+    kind = (tags - 1).clamp_min(0) // 2
+    inside = ~outside & (tags % 2 == 0)
+    same = torch.zeros_like(outside)
+    same[:, 1:] = ~outside[:, :-1] & (kind[:, 1:] == kind[:, :-1])
+    goes_on = inside & same & ~first
+    begins = ~goes_on & (~outside if mode == "default" else ~outside & ~inside)
+    # A run of tokens that go on ends before the next one that does not.
+    length = tags.shape[1]
+    place = torch.arange(length, device=tags.device).expand_as(tags)
+    stops = torch.where(goes_on, length, place)
+    after = torch.cat([stops[:, 1:], stops.new_full((len(stops), 1), length)], 1)
+    last = after.flip(1).cummin(1).values.flip(1) - 1
+    return _Chunks(begins, last, kind)
+
+
+def entity_counts(
+    predicted: Tensor, truth: Tensor, first: Tensor, n_types: int, mode: Mode = "default"
+) -> Counts:
+    """Count entities.
+
+    Args:
+        predicted: ``(E, T)`` int64 tags.
+        truth: ``(E, T)`` int64 tags; tokens with -1 count in neither.
+        first: ``(T,)`` or ``(E, T)`` bool, True at the first token of each sentence.
+        n_types: K.
+        mode: What an I that continues nothing is.
+
+    Raises:
+        ReActError: Shapes do not fit, or a tag is outside ``-1 .. 2K``.
+    """
+    if predicted.shape != truth.shape or predicted.ndim != 2 or first.shape[-1] != truth.shape[-1]:
+        raise ReActError(
+            f"Predicted tags of shape {tuple(predicted.shape)}, true tags of shape {tuple(truth.shape)} and "
+            f"sentence beginnings of shape {tuple(first.shape)} do not fit: give (episodes, tokens) each."
+        )
+    for name, tags in (("predicted", predicted), ("true", truth)):
+        if tags.numel() and (int(tags.max()) > 2 * n_types or int(tags.min()) < PADDING):
+            raise ReActError(f"A {name} tag is outside -1 to {2 * n_types}, which {n_types} types have.")
+    own = _chunks(torch.where(truth == PADDING, PADDING, predicted), first, mode)
+    right = _chunks(truth, first, mode)
+    both = own.begins & right.begins & (own.last == right.last) & (own.kind == right.kind)
+
+    def by_type(chosen: Tensor, kind: Tensor) -> Tensor:
+        found = torch.zeros(len(kind), n_types, dtype=torch.int64, device=kind.device)
+        return found.scatter_add_(1, torch.where(chosen, kind, 0), chosen.long())
+
+    return Counts(by_type(both, right.kind), by_type(own.begins, own.kind), by_type(right.begins, right.kind))
+
+
+def f1(correct: Tensor, predicted: Tensor, actual: Tensor) -> Tensor:
+    """F1 of counts of any shape; 0 where there is nothing to be right about."""
+    return 2 * correct / (predicted + actual).clamp_min(1)
+
+
+def entity_f1(counts: Counts) -> Tensor:
+    """Micro-averaged F1 over all types, ``(E,)`` float32: seqeval's and conlleval's overall F1."""
+    return f1(*(count.sum(1) for count in counts))
+
+
+@dataclass(frozen=True)
+class EntityScores:
+    """Scores of one group of entities.
+
+    Args:
+        precision: Share of the predicted entities that are right; 0 where none is predicted.
+        recall: Share of the entities that are found; 0 where there is none.
+        f1: Their harmonic mean.
+        support: Entities in the truth.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def entity_report(
+    truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], mode: Mode = "default"
+) -> dict[str, EntityScores]:
+    """Score sentences of IOB2 tags as seqeval's ``classification_report`` does.
+
+    Args:
+        truth: Tags of each sentence, such as ``["B-PER", "I-PER", "O"]``.
+        predicted: As many tags for each.
+        mode: ``default``, or ``strict`` with scheme IOB2.
+
+    Returns:
+        Scores by type in alphabetical order, then ``micro avg``, ``macro avg`` and ``weighted avg``.
+
+    Raises:
+        ReActError: Sentences or tags of different number, or a tag that is not O, B-type or I-type.
+    """
+    if len(truth) != len(predicted):
+        raise ReActError(
+            f"{len(truth)} true sentences and {len(predicted)} predicted ones; give one for each."
+        )
+    for number, (own, guess) in enumerate(zip(truth, predicted, strict=True), start=1):
+        if len(own) != len(guess):
+            raise ReActError(f"Sentence {number} has {len(own)} true tags and {len(guess)} predicted ones.")
+    types = sorted({_type_of(tag) for tags in (*truth, *predicted) for tag in tags} - {""})
+    numbers = {"O": 0}
+    for k, name in enumerate(types):
+        numbers |= {f"B-{name}": 1 + 2 * k, f"I-{name}": 2 + 2 * k}
+    flat = [torch.tensor([[numbers[tag] for tags in side for tag in tags]]) for side in (predicted, truth)]
+    first = torch.from_numpy(np.concatenate([_first(len(tags)) for tags in truth] or [_first(0)]))
+    counts = entity_counts(flat[0].long(), flat[1].long(), first, max(len(types), 1), mode)
+    correct, guessed, actual = (count[0].numpy() for count in counts)
+    report = {
+        name: _scores(int(correct[k]), int(guessed[k]), int(actual[k]))
+        for k, name in enumerate(types)
+        if guessed[k] or actual[k]  # in strict mode a type may have tags and no entity
+    }
+    each, support = list(report.values()), int(actual.sum())
+    weights = np.array([one.support for one in each]) / max(support, 1)
+    report["micro avg"] = _scores(int(correct.sum()), int(guessed.sum()), support)
+    report["macro avg"] = _average(each, np.full(len(each), 1 / max(len(each), 1)), support)
+    report["weighted avg"] = _average(each, weights, support)
+    return report
+
+
+def _type_of(tag: str) -> str:
+    if tag == "O":
+        return ""
+    prefix, _, name = tag.partition("-")
+    if prefix not in ("B", "I") or not name:
+        raise ReActError(f"The tag {tag!r} is not IOB2: it must be O, B-type or I-type.")
+    return name
+
+
+def _first(length: int) -> npt.NDArray[np.bool_]:
+    return np.arange(length) == 0
+
+
+def _scores(correct: int, predicted: int, actual: int) -> EntityScores:
+    return EntityScores(
+        correct / predicted if predicted else 0.0,
+        correct / actual if actual else 0.0,
+        2 * correct / (predicted + actual) if predicted + actual else 0.0,
+        actual,
+    )
+
+
+def _average(each: Sequence[EntityScores], weights: npt.NDArray[np.float64], support: int) -> EntityScores:
+    parts = np.array([[one.precision, one.recall, one.f1] for one in each]).reshape(-1, 3)
+    precision, recall, score = (weights @ parts).tolist()
+    return EntityScores(precision, recall, score, support)
