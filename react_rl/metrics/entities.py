@@ -177,7 +177,8 @@ def _type_of(tag: str) -> str:
 
 
 def _first(length: int) -> npt.NDArray[np.bool_]:
-    return np.arange(length) == 0
+    first: npt.NDArray[np.bool_] = np.arange(length) == 0
+    return first
 
 
 def _scores(correct: int, predicted: int, actual: int) -> EntityScores:
