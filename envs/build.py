@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from react_rl.data.generated import is_generated, parse_generated
 from react_rl.data.registry import load_corpus
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.transformer import EncoderSettings, TextEncoder
@@ -15,6 +16,7 @@ from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError
 from react_rl.learners.build import LearnerSettings
 from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
+from react_rl.simulation.generated import generated_tasks
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.validation import validated
 
@@ -84,7 +86,13 @@ def _encoded(
     if all(isinstance(one, EncodedCorpus) for one in given):
         return [one for one in given if isinstance(one, EncodedCorpus)]
     texts, cache = TextEncoder(settings), ArrayCache()
-    return [
-        one if isinstance(one, EncodedCorpus) else encode(load_corpus(one), texts, cache, device)
-        for one in given
-    ]
+    corpora: list[EncodedCorpus] = []
+    for one in given:
+        if isinstance(one, EncodedCorpus):
+            corpora.append(one)
+        elif is_generated(one):
+            name = parse_generated(one)
+            corpora += generated_tasks(encode(load_corpus(name.base), texts, cache, device), name)
+        else:
+            corpora.append(encode(load_corpus(one), texts, cache, device))
+    return corpora

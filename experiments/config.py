@@ -38,7 +38,8 @@ class CorpusConfig(_Frozen):
     """One corpus, and which of its rows take part."""
 
     corpus: str
-    """Built-in name, a file (CSV, TSV, JSONL, Parquet; .gz), a folder, or hub:owner/name."""
+    """Built-in name, a file (CSV, TSV, JSONL, Parquet; .gz), a folder, hub:owner/name, or one of these under
+    invented labels: generated:NAME?seed=0 (seed=0-9 for ten tasks)."""
     name: str | None = None
     """Name in tables and figures; the default is the corpus's own."""
     text: str = "text"

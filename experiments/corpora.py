@@ -10,6 +10,7 @@ import torch
 
 from react_rl.data.corpus import Corpus
 from react_rl.data.costs import apply_cost
+from react_rl.data.generated import is_generated, parse_generated
 from react_rl.data.imbalance import imbalanced
 from react_rl.data.registry import CORPORA, HUB_PREFIX, load_corpus
 from react_rl.encoders.cache import ArrayCache
@@ -18,6 +19,7 @@ from react_rl.errors import ReActError
 from react_rl.experiments.config import CorpusConfig, EncoderConfig
 from react_rl.simulation.draw import check_fit
 from react_rl.simulation.encoded import EncodedCorpus, encode
+from react_rl.simulation.generated import generated_task
 from react_rl.simulation.options import EpisodeOptions
 
 COLUMN = "column:"
@@ -91,12 +93,51 @@ def prepare(
     """
     place: torch.device = resolve_device(device)
     texts, cache = TextEncoder(encoder.settings(device)), ArrayCache()
-    corpora = [load(config, texts) for config in configs]
-    names = [corpus.name for corpus in corpora]
+    plain = [_base(config) for config in configs]
+    corpora = {config: load(config, texts) for config in dict.fromkeys(plain)}
+    names = [
+        name
+        for config, base in zip(configs, plain, strict=True)
+        for name in _names(config, corpora[base].name)
+    ]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ReActError(f"Two corpora are called {sorted(twice)[0]!r}; give one of them another 'name'.")
     if episode is not None:
-        for corpus in corpora:
+        for corpus in corpora.values():
             check_fit(corpus, episode)
-    return [encode(corpus, texts, cache, place, progress=progress, surprisal=surprisal) for corpus in corpora]
+    encoded = {
+        config: encode(corpus, texts, cache, place, progress=progress, surprisal=surprisal)
+        for config, corpus in corpora.items()
+    }
+    return [one for config, base in zip(configs, plain, strict=True) for one in _tasks(config, encoded[base])]
+
+
+def _base(config: CorpusConfig) -> CorpusConfig:
+    """The corpus under a generated task, or the corpus itself."""
+    if not is_generated(config.corpus):
+        return config
+    return config.model_copy(update={"corpus": parse_generated(config.corpus).base, "name": None})
+
+
+def _names(config: CorpusConfig, base: str) -> list[str]:
+    """Names of the corpora that a config stands for, ``base`` being what the corpus calls itself."""
+    if not is_generated(config.corpus):
+        return [base]
+    generated = parse_generated(config.corpus)
+    if config.name is None:
+        return [generated.name_of(seed, base) for seed in generated.seeds]
+    several = len(generated.seeds) > 1
+    return [f"{config.name} {seed}" if several else config.name for seed in generated.seeds]
+
+
+def _tasks(config: CorpusConfig, base: EncodedCorpus) -> list[EncodedCorpus]:
+    """The encoded corpora that a config stands for."""
+    if not is_generated(config.corpus):
+        return [base]
+    generated = parse_generated(config.corpus)
+    names = _names(config, base.name)
+    return [
+        generated_task(base, seed, generated.kind, name)
+        for seed, name in zip(generated.seeds, names, strict=True)
+    ]

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from react_rl.data import samples
 from react_rl.data.corpus import Corpus, Task
+from react_rl.data.generated import is_generated
 from react_rl.data.hub import is_saved_dataset, load_hub
 from react_rl.data.readers import missing_path, read_corpus
 from react_rl.data.synthetic import synthetic_corpus
@@ -110,6 +111,11 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
             if not word.removeprefix(HUB_PREFIX):
                 raise ReActError("'hub:' lacks the name of the dataset; write hub:owner/name.")
             return _call(load_hub, options, word.removeprefix(HUB_PREFIX))
+        if is_generated(word):
+            raise ReActError(
+                f"The labels of {word!r} are invented from embeddings, so it is no corpus of texts alone; name "
+                "it in a config or an environment, or call react_rl.simulation.generated_task."
+            )
         if word in CORPORA:
             return _call(CORPORA[word].load, options)
     path = Path(word).expanduser()

@@ -4,6 +4,7 @@ from react_rl.simulation.checkpoint import Checkpoint, Notes
 from react_rl.simulation.draw import Draw, draw_episode
 from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
 from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.generated import generated_task
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import Oracle
 from react_rl.simulation.purchases import Round
@@ -22,5 +23,6 @@ __all__ = [
     "Round",
     "draw_episode",
     "encode",
+    "generated_task",
     "synthetic_encoded",
 ]

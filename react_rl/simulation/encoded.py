@@ -77,8 +77,11 @@ class EncodedCorpus:
         return torch.tensor(counts, dtype=torch.int64, device=self.device)
 
     def with_corpus(self, corpus: Corpus) -> EncodedCorpus:
-        """The same rows and embeddings under other splits (a half, or a subset of the classes)."""
-        other = replace(self, corpus=corpus)
+        """The same rows and embeddings under other splits (a half, a subset of the classes) or other labels."""
+        targets = self.targets
+        if corpus.targets is not self.corpus.targets:
+            targets = torch.from_numpy(corpus.targets.copy()).to(self.device)
+        other = replace(self, corpus=corpus, targets=targets)
         for name in ("gram", "words"):
             if name in self.__dict__:
                 other.__dict__[name] = getattr(self, name)

@@ -1,0 +1,217 @@
+"""Invented labels over real embeddings: any number of tasks that no corpus has, for training policies.
+
+A policy learns from many tasks, and there are few labelled corpora. The geometry of real texts is what has to
+be real; the labels may be invented, as long as they differ in what makes tasks differ: number and sizes of
+classes, noise, and how far the label follows the directions in which the embeddings vary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+from urllib.parse import parse_qsl
+
+import numpy as np
+import numpy.typing as npt
+
+from react_rl.errors import ReActError, unknown
+from react_rl.seeding import entropy_of
+
+Kind = Literal["any", "linear", "clusters", "merged", "crossed"]
+Vectors = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+GENERATED_PREFIX: Final = "generated:"
+
+SHARES: Final = {"linear": 0.35, "clusters": 0.25, "merged": 0.2, "crossed": 0.2}
+"""How often each kind is drawn where the name leaves it open."""
+
+SMALLEST_SHARE: Final = 0.01
+"""Classes with a smaller share of the rows join the largest one."""
+
+SMALLEST_CLASS: Final = 20
+"""And so do classes with fewer rows."""
+
+_MOVES: Final = 6
+_SAMPLE: Final = 1500
+
+
+@dataclass(frozen=True)
+class GeneratedName:
+    """What ``generated:NAME?seed=3&kind=linear`` says.
+
+    Args:
+        base: Name or path of the corpus whose texts are labelled.
+        seeds: One task each.
+        kind: How labels are invented; any draws it by the seed.
+    """
+
+    base: str
+    seeds: tuple[int, ...] = (0,)
+    kind: Kind = "any"
+
+    def name_of(self, seed: int, base: str) -> str:
+        """Name of one task, ``base`` being what the corpus calls itself."""
+        kind = "" if self.kind == "any" else f"&kind={self.kind}"
+        return f"{GENERATED_PREFIX}{base}?seed={seed}{kind}"
+
+
+def is_generated(name: str) -> bool:
+    """Whether a name stands for generated tasks."""
+    return name.startswith(GENERATED_PREFIX)
+
+
+def parse_generated(name: str) -> GeneratedName:
+    """Read a name such as ``generated:bbc_news?seed=0-9&kind=linear``.
+
+    Raises:
+        ReActError: The base, a setting or its value is wrong.
+    """
+    base, _, query = name.removeprefix(GENERATED_PREFIX).partition("?")
+    if not base or is_generated(base):
+        raise ReActError(f"{name!r} needs a corpus to label; write generated:bbc_news?seed=0.")
+    seeds: tuple[int, ...] = (0,)
+    kind: Kind = "any"
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key == "seed":
+            seeds = _seeds(name, value)
+        elif key == "kind":
+            if value not in get_args(Kind):
+                raise unknown("kind of generated labels", value, get_args(Kind))
+            kind = value  # type: ignore[assignment]  # it is one of them
+        else:
+            raise unknown(f"setting of {name!r}:", key, ("seed", "kind"))
+    return GeneratedName(base, seeds, kind)
+
+
+def _seeds(name: str, value: str) -> tuple[int, ...]:
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", value)
+    if match is None:
+        raise ReActError(f"The seed {value!r} of {name!r} must be a number, or two like 0-9.")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first:
+        raise ReActError(f"The seeds {value!r} of {name!r} run backwards; write {last}-{first}.")
+    return tuple(range(first, last + 1))
+
+
+def invented_labels(embeddings: Vectors, targets: Labels, seed: int, kind: Kind = "any") -> Labels:
+    """Invent a label for every row.
+
+    - ``linear``: the largest of C random linear scores of whitened principal components. Their weights fall
+      as a power of the rank, over 2 to 64 components that begin at the 1st to 20th; each class has an offset,
+      each row Gumbel noise.
+    - ``clusters``: k-means clusters, one to four for each class, dealt out to classes; up to a quarter of the
+      labels is then drawn anew.
+    - ``merged``: the corpus's own classes, joined at random (crossed, where there are fewer than four).
+    - ``crossed``: the corpus's own classes, joined at random if many, times the two sides of a random
+      direction.
+
+    Source: kinds as in this project's issue on policies; training on generated tasks after Gonsior et al.
+    2022, ImitAL.
+
+    Args:
+        embeddings: ``(N, D)`` unit-norm vectors.
+        targets: ``(N,)`` the corpus's own classes.
+        seed: Decides everything.
+        kind: One of these, or any.
+
+    Returns:
+        ``(N,)`` int64 classes 0 .. C - 1, C >= 2, none smaller than ``SMALLEST_SHARE`` and ``SMALLEST_CLASS``.
+
+    Raises:
+        ReActError: There are too few rows for two classes.
+    """
+    if len(targets) < 4 * SMALLEST_CLASS:
+        raise ReActError(
+            f"Labels cannot be invented for {len(targets)} rows; it takes {4 * SMALLEST_CLASS} at least."
+        )
+    centred = (embeddings - embeddings.mean(0)).astype(np.float64)
+    entropy = entropy_of(seed, "generated labels")
+    for attempt in range(100):
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*entropy, attempt))))
+        how = str(rng.choice(list(SHARES), p=list(SHARES.values())))
+        labels = _without_small(_KINDS[how if kind == "any" else kind](centred, targets, rng))
+        if labels.max() > 0:
+            return labels
+    raise ReActError(f"Labels of kind {kind!r} always leave one class; choose another kind.")
+
+
+def _linear(rows: npt.NDArray[np.float64], _: Labels, rng: np.random.Generator) -> Labels:
+    components = _whitened(rows, rng)
+    count = components.shape[1]
+    first, many = int(rng.integers(0, 20)), int(rng.integers(2, 65))
+    weight = np.zeros(count)
+    ranks = np.arange(count)[first : first + many] - first
+    weight[first : first + many] = (1.0 + ranks) ** -rng.uniform(0.0, 1.2)
+    n_classes = int(rng.choice([2, 2, 3, 4, 6]))
+    scores = components @ (rng.standard_normal((count, n_classes)) * weight[:, None])
+    scores /= max(scores.std(), 1e-12)
+    scores += rng.standard_normal(n_classes) * 0.3 + rng.gumbel(size=scores.shape) * rng.uniform(0.05, 0.5)
+    return scores.argmax(1)
+
+
+def _whitened(rows: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Principal components of the rows, each of deviation 1, found on a sample ``(N, R)``."""
+    sample = rows[rng.choice(len(rows), min(_SAMPLE, len(rows)), replace=False)]
+    values, vectors = np.linalg.eigh(sample.T @ sample / len(sample))
+    order = np.argsort(-values)
+    order = order[values[order] > 1e-9 * values.max()]
+    vectors = vectors[:, order]
+    # Which way a component points is the processor's choice; the labels must not depend on it.
+    largest = np.abs(vectors).argmax(0)
+    vectors *= np.sign(vectors[largest, np.arange(vectors.shape[1])])
+    components = rows @ vectors
+    whitened: npt.NDArray[np.float64] = components / np.maximum(components.std(0), 1e-12)
+    return whitened
+
+
+def _clusters(rows: npt.NDArray[np.float64], _: Labels, rng: np.random.Generator) -> Labels:
+    n_classes = int(rng.choice([2, 3, 5, 8, 12]))
+    many = min(n_classes * int(rng.integers(1, 5)), len(rows))
+    centres = rows[rng.choice(len(rows), many, replace=False)]
+    for _move in range(_MOVES):
+        cluster = (rows @ centres.T - 0.5 * (centres**2).sum(1)).argmax(1)
+        members = np.eye(many)[cluster]
+        filled = members.sum(0) > 0
+        centres[filled] = (members.T @ rows)[filled] / members.sum(0)[filled, None]
+    labels = (rng.permutation(many) % n_classes)[cluster]
+    flipped = rng.random(len(rows)) < rng.uniform(0.0, 0.25)
+    return np.where(flipped, rng.integers(0, n_classes, len(rows)), labels)
+
+
+def _merged(rows: npt.NDArray[np.float64], targets: Labels, rng: np.random.Generator) -> Labels:
+    n_classes = int(targets.max()) + 1
+    if n_classes < 4:
+        return _crossed(rows, targets, rng)
+    fewer = int(rng.integers(2, min(n_classes, 9)))
+    joined: Labels = (rng.permutation(n_classes) % fewer)[targets]
+    return joined
+
+
+def _crossed(rows: npt.NDArray[np.float64], targets: Labels, rng: np.random.Generator) -> Labels:
+    along = rows @ rng.standard_normal(rows.shape[1])
+    side = along > np.quantile(along, rng.uniform(0.3, 0.7))
+    n_classes = int(targets.max()) + 1
+    if n_classes > 4:
+        targets = (rng.permutation(n_classes) % int(rng.integers(2, 4)))[targets]
+    crossed: Labels = targets * 2 + side
+    return crossed
+
+
+_KINDS: Final[dict[str, Callable[[npt.NDArray[np.float64], Labels, np.random.Generator], Labels]]] = {
+    "linear": _linear,
+    "clusters": _clusters,
+    "merged": _merged,
+    "crossed": _crossed,
+}
+
+
+def _without_small(labels: Labels) -> Labels:
+    """The same classes, those with too few rows joined to the largest, numbered without gaps."""
+    sizes = np.bincount(labels)
+    small = sizes < max(SMALLEST_CLASS, SMALLEST_SHARE * len(labels))
+    labels = np.where(small[labels], sizes.argmax(), labels)
+    found: Labels = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    return found

@@ -1,0 +1,48 @@
+"""Generated tasks as encoded corpora: the texts and embeddings of a real corpus under invented labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from react_rl.data.generated import GeneratedName, Kind, invented_labels
+from react_rl.simulation.encoded import EncodedCorpus
+
+
+def generated_task(
+    base: EncodedCorpus, seed: int, kind: Kind = "any", name: str | None = None
+) -> EncodedCorpus:
+    """Label the rows of an encoded corpus with an invention (see ``react_rl.data.generated``).
+
+    Embeddings, densities and inner products are those of ``base``, in the same memory; so are texts, costs
+    and splits. A confidence that goes with the old labels is dropped.
+
+    Args:
+        base: The corpus.
+        seed: Decides the labels.
+        kind: How they are invented.
+        name: Name of the task; None takes the one that ``load_corpus`` would understand.
+
+    Raises:
+        ReActError: The corpus is too small.
+    """
+    labels = invented_labels(base.embeddings.cpu().numpy(), base.corpus.targets, seed, kind)
+    words = tuple(f"invented {number}" for number in range(int(labels.max()) + 1))
+    called = name or GeneratedName(base.name, (seed,), kind).name_of(seed, base.name)
+    corpus = replace(
+        base.corpus,
+        name=called,
+        targets=labels,
+        label_names=words,
+        confidence=None,
+        notes=(*base.corpus.notes, f"labels invented with seed {seed}, kind {kind}"),
+    )
+    # Asked for here, the inner products are computed once for all tasks of the corpus.
+    _ = base.gram
+    return replace(base.with_corpus(corpus), targets=torch.from_numpy(labels).to(base.device))
+
+
+def generated_tasks(base: EncodedCorpus, name: GeneratedName) -> list[EncodedCorpus]:
+    """All tasks that a name stands for, one for each seed, over ``base``."""
+    return [generated_task(base, seed, name.kind, name.name_of(seed, base.name)) for seed in name.seeds]

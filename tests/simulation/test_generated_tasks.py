@@ -1,0 +1,40 @@
+"""Generated tasks are corpora like any other, over the texts and embeddings of a real one."""
+
+from __future__ import annotations
+
+import torch
+
+from react_rl.acquisition import make_strategy
+from react_rl.data.generated import parse_generated
+from react_rl.seeding import Streams
+from react_rl.simulation import EpisodeOptions, LabelingEngine, generated_task, synthetic_encoded
+from react_rl.simulation.generated import generated_tasks
+
+
+def test_a_task_shares_all_but_the_labels_with_its_corpus() -> None:
+    base = synthetic_encoded(400, 5)
+    task = generated_task(base, 3)
+    assert task.embeddings is base.embeddings
+    assert task.density is base.density
+    assert task.gram is base.gram
+    assert task.corpus.texts == base.corpus.texts
+    assert (task.corpus.split == base.corpus.split).all()
+    assert task.targets.tolist() == task.corpus.targets.tolist()
+    assert task.targets.tolist() != base.targets.tolist()
+    assert task.name == "generated:synthetic?seed=3"
+    assert task.corpus.digest() != generated_task(base, 4).corpus.digest()
+
+
+def test_episodes_of_several_tasks_run_side_by_side() -> None:
+    base = synthetic_encoded(400, 5)
+    tasks = generated_tasks(base, parse_generated("generated:synthetic?seed=0-3"))
+    options = EpisodeOptions(pool_size=80, dev_size=40, initial_size=8, budget=20, batch_size=5)
+    engine = LabelingEngine(tasks, options, 8)
+    engine.reset([Streams(seed) for seed in range(8)], corpora=[seed % 4 for seed in range(8)])
+    while not engine.finished.all():
+        engine.step(make_strategy("mixture").select(engine.view, 5))
+    for e in range(8):
+        data = engine.corpus_of(e)
+        bought = engine.view.ids[e][engine.view.labelled[e]]
+        counts = torch.bincount(data.targets[bought], minlength=data.corpus.n_classes)
+        assert engine.view.class_counts[e, : data.corpus.n_classes].tolist() == counts.tolist()
