@@ -118,7 +118,7 @@ def invented_labels(embeddings: Vectors, targets: Labels, seed: int, kind: Kind 
         kind: One of these, or any.
 
     Returns:
-        ``(N,)`` int64 classes 0 .. C - 1, C >= 2, none smaller than ``SMALLEST_SHARE`` and ``SMALLEST_CLASS``.
+        ``(N,)`` int64 classes 0 .. C - 1, C >= 2, none below ``SMALLEST_SHARE`` or ``SMALLEST_CLASS``.
 
     Raises:
         ReActError: There are too few rows for two classes.
@@ -149,7 +149,8 @@ def _linear(rows: npt.NDArray[np.float64], _: Labels, rng: np.random.Generator) 
     scores = components @ (rng.standard_normal((count, n_classes)) * weight[:, None])
     scores /= max(scores.std(), 1e-12)
     scores += rng.standard_normal(n_classes) * 0.3 + rng.gumbel(size=scores.shape) * rng.uniform(0.05, 0.5)
-    return scores.argmax(1)
+    largest: Labels = scores.argmax(1)
+    return largest
 
 
 def _whitened(rows: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:

@@ -113,8 +113,8 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
             return _call(load_hub, options, word.removeprefix(HUB_PREFIX))
         if is_generated(word):
             raise ReActError(
-                f"The labels of {word!r} are invented from embeddings, so it is no corpus of texts alone; name "
-                "it in a config or an environment, or call react_rl.simulation.generated_task."
+                f"The labels of {word!r} are invented from embeddings, so it is no corpus of texts alone; "
+                "name it in a config or an environment, or call react_rl.simulation.generated_task."
             )
         if word in CORPORA:
             return _call(CORPORA[word].load, options)

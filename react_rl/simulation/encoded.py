@@ -77,7 +77,7 @@ class EncodedCorpus:
         return torch.tensor(counts, dtype=torch.int64, device=self.device)
 
     def with_corpus(self, corpus: Corpus) -> EncodedCorpus:
-        """The same rows and embeddings under other splits (a half, a subset of the classes) or other labels."""
+        """The same rows and embeddings under other splits (a half, some of the classes) or labels."""
         targets = self.targets
         if corpus.targets is not self.corpus.targets:
             targets = torch.from_numpy(corpus.targets.copy()).to(self.device)

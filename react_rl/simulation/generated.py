@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-
 from react_rl.data.generated import GeneratedName, Kind, invented_labels
 from react_rl.simulation.encoded import EncodedCorpus
 
@@ -40,7 +38,7 @@ def generated_task(
     )
     # Asked for here, the inner products are computed once for all tasks of the corpus.
     _ = base.gram
-    return replace(base.with_corpus(corpus), targets=torch.from_numpy(labels).to(base.device))
+    return base.with_corpus(corpus)
 
 
 def generated_tasks(base: EncodedCorpus, name: GeneratedName) -> list[EncodedCorpus]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from react_rl.data.corpus import Corpus
+from react_rl.data.synthetic import synthetic_embeddings
 from react_rl.encoders.transformer import TextEncoder
 from react_rl.envs import LabelingEnv
 from react_rl.errors import ReActError
@@ -26,8 +27,6 @@ def made_vectors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def encode(corpus: Corpus, *_: Any, **__: Any) -> EncodedCorpus:
         encoded.append(corpus.name)
-        from react_rl.data.synthetic import synthetic_embeddings
-
         return EncodedCorpus.build(corpus, synthetic_embeddings(corpus))
 
     monkeypatch.setattr("react_rl.experiments.corpora.encode", encode)
