@@ -6,17 +6,19 @@ import os
 import platform
 import time
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from react_rl.encoders.processor import processor_class, processor_name
+
 
 def describe_machine() -> dict[str, Any]:
     """Return processor, cores, memory in GiB, system and package versions."""
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
+        "processor_class": processor_class(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": _memory_gib(),
         "load_average": round(os.getloadavg()[0], 2),
@@ -37,17 +39,6 @@ def read_bandwidth(mebibytes: int = 256) -> float:
         array.sum()
         best = min(best, time.perf_counter() - before)
     return array.numel() * 4 / best / 1e9
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().split("\n\n")[0].splitlines()
-        fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        if "model name" in fields:
-            family = f"family {fields.get('cpu family', '?')}, model {fields.get('model', '?')}"
-            return f"{fields['model name']} ({family})"
-    return platform.processor() or platform.machine()
 
 
 def _memory_gib() -> float | None:

@@ -15,10 +15,14 @@ from torch import Tensor
 from react_rl.acquisition.chunks import WIDE
 from react_rl.acquisition.nearest import MovingCentres
 from react_rl.acquisition.screening import rounded_products
+from react_rl.encoders.copies import first_copies, row_keys
 from react_rl.simulation.view import PoolView
 
 SAME: Final = 1e-6
-"""Squared distance below which two rows count as copies: the rounding of float32 similarities."""
+"""Squared distances that differ by less may be one and the same, rounded."""
+
+LEAST: Final = 1e-9
+"""Squared distance that rows which are no copies have at least, however it is rounded."""
 
 _TINY: Final = 1e-20
 """Keeps a division by a sum of weights finite."""
@@ -114,23 +118,28 @@ def k_means(
                 uniforms[place, :count] = torch.from_numpy(stream.random(count))
         uniforms = uniforms.to(view.device)
         position = torch.bmm(embeddings, directions.to(view.device))[:, :, 0]  # (E, P)
-        order = torch.where(rows[part], position, torch.inf).argsort(dim=1, stable=True)
-        table = _Table(embeddings, rows[part], order, share)
+        position = torch.where(rows[part], position, torch.inf)
+        first = first_copies(row_keys(embeddings), rows[part])
+        order = position.gather(1, first).argsort(dim=1, stable=True)
+        table = _Table(embeddings, rows[part], order, share, first)
         if wide and int(rows[start].sum()) > _LEARNED * int(counts[start]) > 0:
             parts.append(_from_sample(table, counts[part], uniforms, max_iterations, tolerance))
             continue
         centres = seed_centres(*table, uniforms)
-        parts.append(lloyd(embeddings, rows[part], centres, counts[part], max_iterations, tolerance, share))
+        parts.append(
+            lloyd(embeddings, rows[part], centres, counts[part], max_iterations, tolerance, share, first)
+        )
     return Clusters(*(torch.cat([getattr(part, name) for part in parts]) for name in _FIELDS))
 
 
 class _Table(NamedTuple):
-    """Rows that may be clustered: vectors ``(E, R, D)``, which count, an order with these first, weights."""
+    """Rows to cluster: vectors ``(E, R, D)``, which count, an order with these first, weights, copies."""
 
     embeddings: Tensor
     rows: Tensor
     order: Tensor
     weights: Tensor | None
+    first: Tensor
 
     def sample(self, size: int) -> _Table:
         """Rows of the only episode, evenly spaced in the order."""
@@ -138,7 +147,8 @@ class _Table(NamedTuple):
         columns = self.order[0, torch.arange(size, device=device) * count // size]
         weights = None if self.weights is None else self.weights[:, columns]
         places = torch.arange(size, device=device)[None]
-        return _Table(self.embeddings[:, columns], torch.ones_like(places, dtype=torch.bool), places, weights)
+        taken, rows = self.embeddings[:, columns], torch.ones_like(places, dtype=torch.bool)
+        return _Table(taken, rows, places, weights, first_copies(row_keys(taken), rows))
 
 
 def _from_sample(
@@ -153,17 +163,19 @@ def _from_sample(
     centres = torch.nn.functional.pad(seeds, (0, 0, 0, widest - clusters))
     moves = min(_FIRST_MOVES, max_iterations)
     centres = lloyd(
-        learned.embeddings, learned.rows, centres, counts, moves, tolerance, learned.weights
+        learned.embeddings, learned.rows, centres, counts, moves, tolerance, learned.weights, learned.first
     ).centres
     unused = torch.arange(widest, device=counts.device) >= clusters
     with rounded_products(table.rows.device):
         for _ in range(min(_LAST_MOVES, max_iterations)):
-            assignment, distance = _nearest(table.embeddings, table.rows, centres, unused[None])
+            assignment, distance = _nearest(table.embeddings, table.rows, table.first, centres, unused[None])
             centres, sizes = _means(table.embeddings, assignment, centres, table.weights, None)
             empty = (sizes == 0) & ~unused
             if empty.any():
-                centres = _refill(table.embeddings, table.rows, distance, centres, empty)
-    assignment, distance = _nearest(table.embeddings, table.rows, centres, unused[None])
+                centres = _refill(
+                    table.embeddings, table.rows, table.first, assignment, distance, centres, empty
+                )
+    assignment, distance = _nearest(table.embeddings, table.rows, table.first, centres, unused[None])
     return Clusters(assignment, distance, centres, _sizes(assignment, widest))
 
 
@@ -178,7 +190,12 @@ _FIELDS = ("assignment", "distance", "centres", "sizes")
 
 
 def seed_centres(
-    embeddings: Tensor, rows: Tensor, order: Tensor, weights: Tensor | None, uniforms: Tensor
+    embeddings: Tensor,
+    rows: Tensor,
+    order: Tensor,
+    weights: Tensor | None,
+    first: Tensor,
+    uniforms: Tensor,
 ) -> Tensor:
     """Choose k-means++ seeds.
 
@@ -187,6 +204,7 @@ def seed_centres(
         rows: ``(E, R)`` bool, rows that may be seeds.
         order: ``(E, R)`` int64 columns, those of ``rows`` first: the order in which chances are laid out.
         weights: ``(E, R)`` weights of the rows; None weighs all alike.
+        first: ``(E, R)`` int64 first copy of each row.
         uniforms: ``(E, K)`` float64 numbers in [0, 1), one for each seed.
 
     Returns:
@@ -206,7 +224,8 @@ def seed_centres(
         seed = embeddings.gather(1, column[:, :, None].expand(-1, -1, embeddings.shape[2]))
         seeds.append(seed)
         distance = 2.0 - 2.0 * torch.bmm(embeddings, seed.transpose(1, 2))[:, :, 0]
-        nearest = torch.minimum(nearest, torch.where(distance > SAME, distance, 0.0))
+        apart = torch.where(first != first.gather(1, column), distance.gather(1, first).clamp_min(LEAST), 0.0)
+        nearest = torch.minimum(nearest, apart)
         chance = torch.where(rows, nearest, 0.0) * share
         chance = torch.where(chance.any(1, keepdim=True), chance, share)
     return torch.cat(seeds, 1)
@@ -220,6 +239,7 @@ def lloyd(
     max_iterations: int,
     tolerance: float,
     weights: Tensor | None = None,
+    first: Tensor | None = None,
 ) -> Clusters:
     """Move centroids to the means of their rows until they rest.
 
@@ -231,7 +251,10 @@ def lloyd(
         max_iterations: Most iterations.
         tolerance: Rest means a squared shift of at most this times the mean variance of a coordinate.
         weights: ``(E, R)`` weights of the rows; None weighs all alike.
+        first: ``(E, R)`` int64 first copy of each row, with which it shares a cluster; None finds it.
     """
+    if first is None:
+        first = first_copies(row_keys(embeddings), rows)
     unused = torch.arange(centres.shape[1], device=rows.device) >= counts[:, None]  # (E, K)
     weight = rows.to(embeddings.dtype) if weights is None else _even(weights, rows)
     mean = torch.bmm(weight[:, None, :], embeddings)[:, 0] / weight.sum(1, keepdim=True).clamp_min(1.0)
@@ -242,25 +265,27 @@ def lloyd(
         moving = MovingCentres(embeddings[0], rows[0], unused[0])
     for _ in range(max_iterations):
         if moving is None:
-            assignment, touched = _nearest(embeddings, rows, centres, unused)[0], None
+            assignment, touched = _nearest(embeddings, rows, first, centres, unused)[0], None
         else:
             assignment, touched = (found[None] for found in moving.assign(centres[0]))
         moved, sizes = _means(embeddings, assignment, centres, None if weights is None else weight, touched)
         empty = (sizes == 0) & ~unused
         if empty.any():
-            distance = _nearest(embeddings, rows, centres, unused)[1]
-            moved = _refill(embeddings, rows, distance, moved, empty)
+            assignment, distance = _nearest(embeddings, rows, first, centres, unused)
+            moved = _refill(embeddings, rows, first, assignment, distance, moved, empty)
         shift = (moved - centres).square().sum((1, 2))
         # An episode that rests stands still, so that its result does not depend on its neighbours.
         centres = torch.where(running[:, None, None], moved, centres)
         running = running & (shift > tolerance * variance)
         if not running.any():
             break
-    assignment, distance = _nearest(embeddings, rows, centres, unused)
+    assignment, distance = _nearest(embeddings, rows, first, centres, unused)
     return Clusters(assignment, distance, centres, _sizes(assignment, centres.shape[1]))
 
 
-def _nearest(embeddings: Tensor, rows: Tensor, centres: Tensor, unused: Tensor) -> tuple[Tensor, Tensor]:
+def _nearest(
+    embeddings: Tensor, rows: Tensor, first: Tensor, centres: Tensor, unused: Tensor
+) -> tuple[Tensor, Tensor]:
     """Nearest centroid of each row ``(E, R)``, -1 outside ``rows``, and its squared distance ``(E, R)``."""
     length = centres.square().sum(2).masked_fill(unused, torch.inf)
     best = torch.empty(rows.shape, device=rows.device)
@@ -276,6 +301,8 @@ def _nearest(embeddings: Tensor, rows: Tensor, centres: Tensor, unused: Tensor) 
                 length[:, None, :], embeddings[:, part], centres.transpose(1, 2), alpha=-2.0
             )
         best[:, part], nearest[:, part] = table.min(2)
+    # Copies go where the first of them goes.
+    nearest, best = nearest.gather(1, first), best.gather(1, first)
     return torch.where(rows, nearest, -1), (best + 1.0).clamp_min(0.0)
 
 
@@ -320,13 +347,30 @@ def _means(
     return torch.where(moving[:, :, None], means, centres), sizes
 
 
-def _refill(embeddings: Tensor, rows: Tensor, distance: Tensor, centres: Tensor, empty: Tensor) -> Tensor:
-    """Put empty clusters ``(E, K)`` on the rows farthest from their centroids, unless these are copies."""
+def _refill(
+    embeddings: Tensor,
+    rows: Tensor,
+    first: Tensor,
+    assignment: Tensor,
+    distance: Tensor,
+    centres: Tensor,
+    empty: Tensor,
+) -> Tensor:
+    """Put empty clusters ``(E, K)`` on the rows farthest from their centroids, one of each group of copies.
+
+    A cluster that holds nothing but copies of one row keeps them.
+    """
     centres = centres.clone()
+    width, n_clusters = rows.shape[1], centres.shape[1]
+    cluster = torch.where(assignment >= 0, assignment, n_clusters)
+    lowest = first.new_full((len(rows), n_clusters + 1), width).scatter_reduce_(1, cluster, first, "amin")
+    highest = first.new_full((len(rows), n_clusters + 1), -1).scatter_reduce_(1, cluster, first, "amax")
+    places = torch.arange(width, device=rows.device)
+    mixed = (lowest != highest).gather(1, cluster) & rows & (first == places)
     for episode in torch.nonzero(empty.any(1))[:, 0].tolist():
         clusters = torch.nonzero(empty[episode])[:, 0]
-        far = torch.where(rows[episode], distance[episode], -1.0).topk(min(clusters.numel(), rows.shape[1]))
-        columns = far.indices[far.values > SAME]
+        far = torch.where(mixed[episode], distance[episode], -1.0).topk(min(clusters.numel(), width))
+        columns = far.indices[far.values >= 0.0]
         centres[episode, clusters[: columns.numel()]] = embeddings[episode, columns]
     return centres
 

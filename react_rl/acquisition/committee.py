@@ -214,7 +214,7 @@ def committee_scores(view: PoolView, committee: Committee, disagreement: Disagre
             store = torch.empty(2, numbers, device=view.device)  # the first piece is the widest
         logits = committee.logits(columns, store[0, :numbers])
         scores[:, columns] = disagreement(logits, store[1, :numbers].view_as(logits))
-    return scores
+    return view.level(scores)
 
 
 def leading_scores(view: PoolView, committee: Committee, disagreement: str, n: int) -> Tensor:
@@ -239,4 +239,4 @@ def leading_scores(view: PoolView, committee: Committee, disagreement: str, n: i
             return torch.cat([measure(own.logits(part[None]), None)[0] for part in parts])
 
         scores.copy_(leaders(scores, n, exact))
-    return rough
+    return view.level(rough)

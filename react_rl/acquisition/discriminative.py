@@ -91,7 +91,7 @@ class DiscriminativeSampling:
     def _judge(
         self, view: PoolView, unlabelled: Tensor, labelled: Tensor, start: _Point | None
     ) -> tuple[Tensor, _Point]:
-        """Log-odds ``(E, P)``, rounded so that copies tie, and where the fit ended."""
+        """Log-odds ``(E, P)``, the same for copies, and where the fit ended."""
         x = view.embeddings
         if view.width < _WIDE:
             odds, point = self._fit(x, unlabelled, labelled, start)
@@ -109,7 +109,7 @@ class DiscriminativeSampling:
                 start,
             )
             odds = torch.matmul(x, point.weights[:, :-1, None])[:, :, 0] + point.weights[:, -1:]
-        return odds.round(decimals=6), point
+        return view.level(odds), point
 
     def _fit(
         self, x: Tensor, unlabelled: Tensor, labelled: Tensor, start: _Point | None

@@ -52,6 +52,12 @@ class NarrowView(PoolView):
         self._kept: dict[str, Tensor] = {}
 
     @cached_property
+    def copy_groups(self) -> Tensor | None:
+        """For each row what its copies share ``(F, S)``; None without copies."""
+        groups = self._whole.copy_groups
+        return None if groups is None else groups[self._at]
+
+    @cached_property
     def logits(self) -> Tensor:
         """The learner's scores ``(F, C, S)``."""
         return self._whole.logits[self._at[0], :, self._columns].transpose(1, 2).contiguous()
@@ -140,7 +146,7 @@ class NarrowView(PoolView):
         """Cosine similarity of one picked row of each episode ``(F,)`` to the S rows, ``(F, S)``."""
         index = columns[:, None, None].expand(-1, 1, self.embeddings.shape[2])
         picked = self.embeddings.gather(1, index)
-        return torch.bmm(self.embeddings, picked.transpose(1, 2))[:, :, 0]
+        return self.level(torch.bmm(self.embeddings, picked.transpose(1, 2))[:, :, 0])
 
 
 class Stretch(PoolView):
@@ -158,6 +164,12 @@ class Stretch(PoolView):
             view._learner, view._geometry, view._streams, view.progress,
         )  # fmt: skip
         self._whole, self._columns = view, columns
+
+    @cached_property
+    def copy_groups(self) -> Tensor | None:
+        """For each row what its copies share ``(E, k)``; None without copies."""
+        groups = self._whole.copy_groups
+        return None if groups is None else groups[:, self._columns]
 
     @cached_property
     def logits(self) -> Tensor:

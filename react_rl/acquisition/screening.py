@@ -1,6 +1,6 @@
 """The top rows of wide pools: every row looked at roughly, and exactly where that can matter.
 
-Processors that multiply bf16 matrices take a third of the time for products whose factors are rounded to 8
+Some processors (those with AMX) take a third of the time for products whose factors are rounded to 8
 bits. What rounding does to a score is measured on rows that are computed both ways; a row is computed exactly
 wherever twice that error could change which rows are chosen.
 """
@@ -8,13 +8,13 @@ wherever twice that error could change which rows are chosen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import contextmanager, nullcontext
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from react_rl.encoders.transformer import cpu_multiplies_bf16
+from react_rl.encoders.processor import rounding, rounding_pays
 
 Exact = Callable[[Tensor], Tensor]
 """From columns of an episode ``(k,)`` to their scores ``(k,)``."""
@@ -30,31 +30,15 @@ _WIDER: Final = 4
 
 
 def rounds_quickly(device: torch.device) -> bool:
-    """Whether products are quicker with rounded factors, and torch can be told so."""
-    return device.type == "cpu" and hasattr(_products(), "fp32_precision") and cpu_multiplies_bf16()
+    """Whether products are quicker with rounded factors; measured once on a machine."""
+    return device.type == "cpu" and rounding_pays()
 
 
 @contextmanager
 def rounded_products(device: torch.device) -> Iterator[None]:
-    """Context in which products of two fp32 matrices round their factors to bf16, where that is quick.
-
-    Sums stay in fp32. It holds for the whole process, and may slow products of stacks (``bmm``) down.
-    """
-    if not rounds_quickly(device):
+    """Context in which products of two fp32 matrices round their factors to bf16, where that is quick."""
+    with rounding() if rounds_quickly(device) else nullcontext():
         yield
-        return
-    products = _products()
-    before = products.fp32_precision
-    products.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        products.fp32_precision = before
-
-
-def _products() -> Any:
-    """Torch's switch for products on a CPU; None where this version has none."""
-    return getattr(torch.backends.mkldnn, "matmul", None)
 
 
 def leaders(rough: Tensor, n: int, exact: Exact) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 
 from react_rl.encoders.batches import batches, check_texts, tokenise
 from react_rl.encoders.checkpoints import EMBEDDED, locate, sha256_of, tokenizer_digest, weights_digest
+from react_rl.encoders.processor import bf16_pays
 from react_rl.encoders.progress import progress_bar
 from react_rl.errors import ReActError, unknown
 
@@ -34,8 +35,8 @@ class EncoderSettings:
         pooling: How token vectors become one: mean, the first token's (``cls``), or the largest by dimension.
         max_length: Tokens kept of each text, special tokens included.
         normalise: Scale every vector to length one.
-        precision: Arithmetic of the forward pass. ``auto`` takes bf16 where the processor has
-            instructions for it, fp16 on older GPUs, fp32 elsewhere.
+        precision: Arithmetic of the forward pass. ``auto`` takes bf16 on GPUs that have it and on processors
+            where it is quicker, fp16 on older GPUs, fp32 elsewhere.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         batch_tokens: Most padded tokens in one batch; None means 2,048 on a CPU (fits its caches) and
             65,536 on a GPU.
@@ -281,8 +282,8 @@ def resolve_device(name: str) -> torch.device:
 def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
     """Return the arithmetic to use on ``device``.
 
-    ``auto`` asks what the processor can do and measures nothing, so that the answer, which is part of cache
-    keys, never changes on one machine.
+    ``auto`` on a CPU is what is quicker, by a measurement that is made and noted once (see ``processor``):
+    the answer is part of cache keys, and must not change on one machine.
 
     Raises:
         ReActError: fp16 on a CPU, which is slower than fp32 there.
@@ -293,13 +294,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
-    return "bf16" if device.type == "cpu" and cpu_multiplies_bf16() else "fp32"
-
-
-def cpu_multiplies_bf16() -> bool:
-    """Return whether the processor has instructions that multiply bf16 matrices (AVX512-BF16 or AMX)."""
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
+    return "bf16" if device.type == "cpu" and bf16_pays() else "fp32"
 
 
 def _longest_text(model: Any, tokenizer: Any) -> int:

@@ -18,6 +18,7 @@ from torch import Tensor
 from react_rl.data.corpus import Corpus
 from react_rl.data.synthetic import synthetic_corpus, synthetic_embeddings, synthetic_surprisal
 from react_rl.encoders.cache import ArrayCache
+from react_rl.encoders.copies import first_copies, row_keys
 from react_rl.encoders.embedding import encode_corpus
 from react_rl.encoders.neighbours import nearest_neighbours
 from react_rl.encoders.surprisal import surprisal_vectors
@@ -62,6 +63,16 @@ class EncodedCorpus:
     def device(self) -> torch.device:
         """Device that holds the arrays."""
         return self.embeddings.device
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """A number for each row ``(N,)`` int64: the same for rows with the same embedding."""
+        return row_keys(self.embeddings)
+
+    @cached_property
+    def has_copies(self) -> bool:
+        """Whether two rows have the same embedding."""
+        return int(torch.unique(self.keys).numel()) < self.corpus.n_rows
 
     @cached_property
     def gram(self) -> Tensor | None:
@@ -153,7 +164,10 @@ def _train_density(
     else:
         key = digest("density", unit.tobytes(), rows.tobytes(), str(k))
         found = cache.cached(key, compute, meta={"kind": "density", "corpus": corpus.name})
-    density[rows] = found["density"]
+    # Copies have one density, however their products were rounded.
+    keys = row_keys(torch.from_numpy(unit[rows]))[None]
+    first = first_copies(keys, torch.ones_like(keys, dtype=torch.bool))[0].numpy()
+    density[rows] = found["density"][first]
     return density
 
 

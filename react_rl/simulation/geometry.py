@@ -12,6 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from react_rl.encoders.copies import first_copies
 from react_rl.errors import ReActError
 from react_rl.simulation.encoded import EncodedCorpus
 
@@ -35,6 +36,7 @@ class Geometry:
         self._corpora = list(corpora)
         self._device = device
         self._ids = torch.zeros(n_episodes, n_columns, dtype=torch.int64, device=device)
+        self._real = torch.zeros(n_episodes, n_columns, dtype=torch.bool, device=device)
         self._corpus = [0] * n_episodes
         self._groups: list[tuple[int, Tensor | None]] = [(0, None)]
         # Embeddings of the columns, kept only for corpora without a table of inner products.
@@ -48,7 +50,7 @@ class Geometry:
     def place(self, episode: int, corpus: int, ids: Tensor) -> None:
         """Set the row ids ``(W,)`` of an episode's columns; unused columns carry -1. Mutates."""
         self._kept.clear()
-        self._ids[episode] = ids.clamp_min(0)
+        self._ids[episode], self._real[episode] = ids.clamp_min(0), ids >= 0
         self._corpus[episode] = corpus
         data = self._corpora[corpus]
         if self._gathered is not None and data.gram is None:
@@ -77,6 +79,19 @@ class Geometry:
                 rows = data.embeddings[own]
                 torch.mm(rows, rows.T, out=result[episode])
         return result
+
+    def copy_groups(self, n_columns: int) -> Tensor | None:
+        """First column with the same embedding, for each pool column ``(E, P)``; None without copies."""
+        if not any(corpus.has_copies for corpus in self._corpora):
+            return None
+        groups = self.kept(f"copies of {n_columns}", lambda: self._first_copies(n_columns))
+        return groups if groups.numel() else None
+
+    def _first_copies(self, n_columns: int) -> Tensor:
+        keys = self._gather([corpus.keys[:, None] for corpus in self._corpora], n_columns)[:, :, 0]
+        groups = first_copies(keys, self._real[:, :n_columns])
+        own = torch.arange(n_columns, device=self._device)
+        return groups if bool((groups != own).any()) else groups[:0]
 
     def words(self, n_columns: int) -> Tensor:
         """Words of the texts of the first ``n_columns`` columns, ``(E, P)`` int64."""

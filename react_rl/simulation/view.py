@@ -122,10 +122,41 @@ class PoolView:
         """Rows that can be bought, ``(E,)`` int64."""
         return self.available.sum(1)
 
+    @property
+    def copy_groups(self) -> Tensor | None:
+        """First column with the same embedding, for each column ``(E, P)``; None without copies."""
+        return self._geometry.copy_groups(self.width)
+
+    @cached_property
+    def first_copies(self) -> Tensor | None:
+        """For each available row its first available copy, often itself ``(E, P)``; None without copies."""
+        groups = self.copy_groups
+        if groups is None:
+            return None
+        columns = torch.arange(self.width, device=self.device).expand_as(groups)
+        first = columns.new_full((self.n_episodes, int(groups.max()) + 1), self.width)
+        first.scatter_reduce_(1, groups, torch.where(self.available, columns, self.width), "amin")
+        return torch.where(self.available, first.gather(1, groups), columns)
+
+    def level(self, values: Tensor) -> Tensor:
+        """Give copies one value: products round equal rows differently, by where they stand.
+
+        Args:
+            values: ``(E, ..., P)``.
+
+        Returns:
+            The same shape; ``values`` itself where no two rows are equal.
+        """
+        first = self.first_copies
+        if first is None:
+            return values
+        shape = (first.shape[0], *[1] * (values.ndim - 2), first.shape[1])
+        return values.gather(-1, first.view(shape).expand_as(values))
+
     @cached_property
     def logits(self) -> Tensor:
         """The learner's scores ``(E, C, P)`` float32; classes outside an episode near -1e30."""
-        return self._learner.logits_of(slice(0, self.width))
+        return self.level(self._learner.logits_of(slice(0, self.width)))
 
     @cached_property
     def probabilities(self) -> Tensor:
@@ -174,7 +205,7 @@ class PoolView:
     @cached_property
     def nearest_labelled(self) -> Tensor:
         """Largest cosine similarity of each row to a labelled row ``(E, P)``; -2 without labels."""
-        return self._learner.nearest_labelled(self.width)
+        return self.level(self._learner.nearest_labelled(self.width))
 
     @cached_property
     def class_counts(self) -> Tensor:
@@ -217,7 +248,7 @@ class PoolView:
     @cached_property
     def similarity_to_labelled(self) -> Tensor:
         """Cosine similarity of the labelled rows to all rows ``(E, n, P)``; -2 in slots without a row."""
-        return self._learner.slot_rows(self.width)
+        return self.level(self._learner.slot_rows(self.width))
 
     @cached_property
     def weights(self) -> tuple[Tensor, Tensor]:
@@ -257,7 +288,7 @@ class PoolView:
 
     def similarity_of_pick(self, columns: Tensor) -> Tensor:
         """Cosine similarity of one picked column of each episode ``(E,)`` to the pool, ``(E, P)``."""
-        return self._geometry.pick(columns)[:, : self.width]
+        return self.level(self._geometry.pick(columns)[:, : self.width])
 
     @property
     def pool_similarity(self) -> Tensor | None:
@@ -275,17 +306,22 @@ class PoolView:
 
     def only(self, episodes: npt.NDArray[np.bool_]) -> PoolView:
         """The same view, where nothing is bought and no number drawn outside ``episodes`` ``(E,)``."""
-        other = copy.copy(self)
-        other.__dict__.pop("n_available", None)
+        other = self._another()
         other.available = self.available & torch.from_numpy(episodes).to(self.device)[:, None]
         other._streams = [s if keep else None for s, keep in zip(self._streams, episodes, strict=True)]
         return other
 
     def within(self, rows: Tensor) -> PoolView:
         """The same view, where only ``rows`` ``(E, P)`` can be bought."""
-        other = copy.copy(self)
-        other.__dict__.pop("n_available", None)
+        other = self._another()
         other.available = self.available & rows
+        return other
+
+    def _another(self) -> PoolView:
+        """A copy without what depends on which rows are available."""
+        other = copy.copy(self)
+        for name in ("n_available", "first_copies"):
+            other.__dict__.pop(name, None)
         return other
 
     def random(self) -> Tensor:

@@ -48,7 +48,9 @@ def view(
     bought = torch.zeros(e, p, dtype=torch.bool)
     bought[:, list(labelled)] = True
     gram = torch.bmm(x, x.transpose(1, 2))
-    geometry = SimpleNamespace(pick=lambda columns: gram[torch.arange(e), columns])
+    geometry = SimpleNamespace(
+        pick=lambda columns: gram[torch.arange(e), columns], copy_groups=lambda _: None
+    )
     progress = SimpleNamespace(n_classes=np.full(e, n_classes), batch_size=batch_size)
     made = PoolView(
         torch.arange(p).expand(e, p) + 100, ~bought, bought, torch.ones(e, p), torch.zeros(e, p),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from react_rl.acquisition import make_strategy, screening
 from react_rl.acquisition.screening import leaders, rounded_products, rounds_quickly
 from react_rl.data.synthetic import synthetic_corpus
+from react_rl.encoders.processor import rounds_products
 from react_rl.learners.committee import dropout_committee
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
@@ -81,10 +82,10 @@ def test_rounding_ends_with_its_context_and_only_where_it_is_quick(monkeypatch: 
     if not hasattr(switch, "fp32_precision"):
         pytest.skip("this torch has no switch")
     before = switch.fp32_precision
-    monkeypatch.setattr(screening, "cpu_multiplies_bf16", lambda: False)
+    monkeypatch.setattr(screening, "rounding_pays", lambda: False)
     with rounded_products(CPU):
         assert switch.fp32_precision == before
-    monkeypatch.setattr(screening, "cpu_multiplies_bf16", lambda: True)
+    monkeypatch.setattr(screening, "rounding_pays", lambda: True)
     with contextlib.suppress(KeyError), rounded_products(CPU):
         assert switch.fp32_precision == "bf16"
         raise KeyError
@@ -101,7 +102,9 @@ def test_committees_choose_the_same_rows_of_a_wide_pool_by_rounded_products(
     vectors = np.random.default_rng(0).standard_normal((4000, 128)) + 2.0 * np.eye(128)[corpus.targets]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     made = LabelingEngine([EncodedCorpus.build(corpus, vectors.astype(np.float32))], options, 2)
-    if rounds_quickly(CPU):
+    # Rounded wherever that can be had, whether it is quick here or not.
+    monkeypatch.setattr(screening, "rounding_pays", lambda: True)
+    if rounds_products():
         made.reset([Streams(seed) for seed in range(2)])
         heads = dropout_committee(made.view)
         exact = heads.logits(slice(0, 64))

@@ -73,7 +73,18 @@ def test_a_narrow_view_knows_where_its_labelled_rows_are(mixed: LabelingEngine) 
 def test_every_part_of_a_view_has_its_narrow_form() -> None:
     """What reads columns must be cut down; the rest follows from what is."""
     follows = {
-        *("n_episodes", "width", "device", "in_pool", "n_available", "probabilities", "confidence", "margin"),
+        *(
+            "first_copies",
+            "level",
+            "n_episodes",
+            "width",
+            "device",
+            "in_pool",
+            "n_available",
+            "probabilities",
+            "confidence",
+            "margin",
+        ),
         *(
             "entropy",
             "predicted",

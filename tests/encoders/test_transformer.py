@@ -22,7 +22,6 @@ from react_rl.encoders.transformer import (
     Pooling,
     TextEncoder,
     resolve_device,
-    resolve_precision,
 )
 from react_rl.errors import ReActError
 
@@ -208,14 +207,6 @@ def test_the_same_files_elsewhere_have_the_same_fingerprint(tiny_bert: Path, tmp
     copy = shutil.copytree(tiny_bert, tmp_path / "elsewhere")
     one, other = (TextEncoder(EncoderSettings(str(folder), max_length=8)) for folder in (tiny_bert, copy))
     assert one.fingerprint() == other.fingerprint()
-
-
-def test_auto_precision_follows_what_the_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-    for has in (True, False):
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has, raising=False)
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
-        assert resolve_precision("auto", cpu) == ("bf16" if has else "fp32")
 
 
 def test_the_fingerprint_loads_no_weights(tiny_bert: Path) -> None:

@@ -227,3 +227,35 @@ def test_costs_are_those_of_the_rows() -> None:
     engine.reset([Streams(0), Streams(1)])
     for e in range(2):
         np.testing.assert_array_equal(engine.view.cost[e], cost[engine.draw_of(e).pool])
+
+
+def test_copies_have_one_score_one_novelty_and_one_density_however_products_are_rounded() -> None:
+    made = synthetic_encoded(300, 3)
+    vectors = made.embeddings.numpy().copy()
+    vectors[150:] = vectors[:150]  # every row twice, far apart
+    data = EncodedCorpus.build(made.corpus, vectors)
+    engine = LabelingEngine([data], EpisodeOptions(pool_size=170, dev_size=30, initial_size=6), 3)
+    engine.reset([Streams(k) for k in range(3)])
+    inner = engine.learner.logits_of
+
+    def rounded_by_place(columns: slice) -> torch.Tensor:
+        scores = inner(columns)
+        return scores + 1e-6 * torch.randn(scores.shape, generator=torch.Generator().manual_seed(0))
+
+    engine.learner.logits_of = rounded_by_place  # type: ignore[method-assign]
+    view = engine.view
+    first = view.first_copies
+    assert first is not None
+    pick = view.similarity_of_pick(torch.tensor([0, 1, 2]))
+    for e in range(3):
+        twins = torch.nonzero(view.available[e] & (first[e] != torch.arange(170)))[:, 0]
+        assert twins.numel() > 10
+        for values in (view.margin, view.entropy, view.nearest_labelled, view.density, pick):
+            assert torch.equal(values[e, twins], values[e, first[e, twins]])
+        assert torch.equal(view.embeddings[e, twins], view.embeddings[e, first[e, twins]])
+
+
+def test_a_corpus_without_copies_looks_for_none() -> None:
+    engine = LabelingEngine([synthetic_encoded()], EpisodeOptions(pool_size=160, dev_size=30, initial_size=6))
+    engine.reset([Streams(0)])
+    assert engine.view.first_copies is None

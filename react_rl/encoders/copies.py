@@ -1,0 +1,65 @@
+"""Rows with the very same numbers, found by content: products round copies differently, by where they stand.
+
+A key is a sum of integers, which comes out the same in any order and on any processor.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_BLOCK: Final = 1 << 22
+"""Numbers whose bits are widened at once (32 MiB)."""
+
+
+@cache
+def _factors(dimension: int) -> Tensor:
+    """Odd int64 factors ``(D,)``, always the same."""
+    drawn = np.random.Generator(np.random.PCG64(0xC0B1E5)).integers(-(2**63), 2**63 - 1, dimension)
+    return torch.from_numpy(drawn | 1)
+
+
+def row_keys(vectors: Tensor) -> Tensor:
+    """A number for each row: equal for equal rows, different for others (but for one pair in 2^63).
+
+    Args:
+        vectors: ``(..., D)`` float32.
+
+    Returns:
+        ``(...)`` int64.
+    """
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    keys = torch.empty(len(flat), dtype=torch.int64, device=flat.device)
+    factors = _factors(flat.shape[1]).to(flat.device)
+    step = max(1, _BLOCK // max(flat.shape[1], 1))
+    for start in range(0, len(flat), step):
+        # Adding 0 makes -0 and 0 one number.
+        bits = (flat[start : start + step] + 0.0).contiguous().view(torch.int32).to(torch.int64)
+        keys[start : start + step] = bits.mul_(factors).sum(1)
+    return keys.view(vectors.shape[:-1])
+
+
+def first_copies(keys: Tensor, rows: Tensor) -> Tensor:
+    """For each row its first copy among ``rows`` (often itself); rows outside stand for themselves.
+
+    Args:
+        keys: ``(E, R)`` int64, from ``row_keys``.
+        rows: ``(E, R)`` bool, the rows that count.
+
+    Returns:
+        ``(E, R)`` int64 positions.
+    """
+    places = torch.arange(keys.shape[1], device=keys.device).expand_as(keys)
+    # Rows that count come first among their copies, in their order.
+    order = (~rows).long().argsort(dim=1, stable=True)
+    order = order.gather(1, keys.gather(1, order).argsort(dim=1, stable=True))
+    ordered = keys.gather(1, order)
+    fresh = torch.ones_like(rows)
+    fresh[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    start = torch.where(fresh, places, 0).cummax(1).values
+    first = torch.empty_like(order).scatter_(1, order, order.gather(1, start))
+    return torch.where(rows, first, places)
