@@ -10,6 +10,18 @@ import torch
 
 torch.set_num_threads(1)
 
+ARITHMETIC = ("acquisition", "encoders", "learners", "metrics", "simulation")
+"""Folders of tests whose outcome could depend on how a processor rounds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what touches arithmetic, by folder."""
+    here = Path(__file__).parent
+    for item in items:
+        folder = item.path.relative_to(here).parts[0] if item.path.is_relative_to(here) else ""
+        if folder in ARITHMETIC and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.arithmetic)
+
 
 @pytest.fixture(scope="session")
 def save_bert() -> Callable[[Path, Sequence[str]], Path]:

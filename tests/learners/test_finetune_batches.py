@@ -31,24 +31,55 @@ def corpora(tiny_corpus: Callable[..., Any]) -> list[Any]:
     return [tiny_corpus(3, 0), tiny_corpus(5, 1)]
 
 
-def separate(room: Any, settings: Any, corpora: list[Any], episode: int) -> list[torch.Tensor]:
-    """Scores of one episode after each of its rounds, alone on its corpus."""
+def separate(
+    room: Any, settings: Any, corpora: list[Any], episode: int, nudge: int | None = None
+) -> list[torch.Tensor]:
+    """Scores of one episode after each of its rounds, alone on its corpus.
+
+    With a ``nudge`` every weight begins off by what a product of fp32 numbers is off, as that seed draws it.
+    """
     alone = room(settings, [corpora[CORPORA[episode]]], [0], [SEEDS[episode]])
+    if nudge is not None:
+        shake(alone, nudge)
     found = []
     for columns in (FIRST[episode], SECOND[episode]):
         alone.teach([0], columns)
         found.append(alone.logits()[0])
     if episode == 1:
         alone = room(settings, [corpora[0]], [0], [99])
+        if nudge is not None:
+            shake(alone, nudge)
         alone.teach([0], AGAIN)
         found.append(alone.logits()[0])
     return found
 
 
-def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
+def shake(room: Any, seed: int) -> None:
+    """Change every trained weight by about one part in 2^22: sums of 16 to 64 rounded fp32 products differ so
+    where they are taken in another order, as they are in batches of another shape."""
+    generator = torch.Generator().manual_seed(seed)
+    for array in room.learner._weights.values():
+        array *= 1 + 2.0**-22 * torch.randn(array.shape, generator=generator)
+
+
+def allowed(nudged: list[list[torch.Tensor]], expected: list[torch.Tensor]) -> list[float]:
+    """How far scores may be apart after each round: four times what rounding alone was seen to do.
+
+    Adam divides gradients by their size, so that the rounding of a gradient near zero moves a weight by a
+    whole step: how much of that reaches the scores differs between methods and processors, and is measured.
+    """
+    spread = [
+        max(float((run[place] - scores).abs().max()) for run in nudged)
+        for place, scores in enumerate(expected)
+    ]
+    assert max(spread) < 0.01  # far below what a round changes
+    return [1e-4 + 4 * one for one in spread]
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-4) -> None:
     """Scores (C, W) of the classes that take part are equal, the others stay out."""
     n = expected.shape[0]
-    torch.testing.assert_close(found[:n], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found[:n], expected, rtol=1e-4, atol=tolerance)
     assert (found[n:] < -1e29).all()
 
 
@@ -68,10 +99,12 @@ def test_episodes_side_by_side_learn_what_they_learn_alone(
     third = together.logits()
     for episode in range(3):
         expected = separate(classroom, settings, corpora, episode)
-        assert_close(first[episode], expected[0])
-        assert_close(second[episode], expected[1])
+        nudged = [separate(classroom, settings, corpora, episode, nudge) for nudge in range(2)]
+        tolerance = allowed(nudged, expected)
+        assert_close(first[episode], expected[0], tolerance[0])
+        assert_close(second[episode], expected[1], tolerance[1])
         if episode == 1:
-            assert_close(third[1], expected[2])
+            assert_close(third[1], expected[2], tolerance[2])
         else:
             assert torch.equal(third[episode], second[episode])
     changes = (second - first)[:, :3].abs().amax((1, 2))
