@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
-import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import joblib
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from react_rl import __version__
-from react_rl.data.corpus import Corpus
 from react_rl.encoders.transformer import TextEncoder, resolve_device
 from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.config import CompareConfig
@@ -28,6 +23,7 @@ from react_rl.experiments.episodes import one_thread, play
 from react_rl.experiments.full_data import FullData
 from react_rl.experiments.results import SCHEMA, ResultFolder, RunId, circumstances
 from react_rl.experiments.strategies import identity, label, resolve, surprised
+from react_rl.experiments.workers import Death, Workers, usable_processors
 from react_rl.files import canonical_json, digest
 from react_rl.simulation.checkpoint import Checkpoint
 from react_rl.simulation.encoded import EncodedCorpus
@@ -182,16 +178,12 @@ def run_comparison(
 
 @dataclass(frozen=True)
 class _Task:
-    """All that a worker process needs to play one block."""
+    """All that is needed to play one block, but the encoded corpus."""
 
     block: Block
     config: CompareConfig
     folder: Path
     strategy: str
-    corpus: Corpus
-    embeddings: npt.NDArray[np.float32]
-    density: npt.NDArray[np.float32]
-    surprisal: npt.NDArray[np.float32] | None
     device: str
     around: dict[str, Any]
     full: list[dict[str, float] | None]
@@ -208,35 +200,24 @@ def _play_all(
     tell: Callable[[str], None] | None,
 ) -> Iterator[tuple[Block, int, str | None]]:
     devices = devices_of(config.device)
-    jobs = config.jobs or (joblib.cpu_count() if devices == ["cpu"] else len(devices))
+    jobs = config.jobs or (usable_processors() if devices == ["cpu"] else len(devices))
     jobs = max(min(jobs, len(todo)), 1)
 
     def task(block: Block, device: str) -> _Task:
-        return _Task(
-            block,
-            config,
-            folder.folder,
-            named[block.strategy],
-            corpora[block.corpus].corpus,
-            corpora[block.corpus].embeddings.cpu().numpy(),
-            corpora[block.corpus].density.cpu().numpy(),
-            _to_numpy(corpora[block.corpus].surprisal),
-            device,
-            around,
-            [full.of(run) for run in block.runs],
-        )
+        known = [full.of(run) for run in block.runs]
+        return _Task(block, config, folder.folder, named[block.strategy], device, around, known)
 
     if jobs == 1:
         # In this process the encoded corpora are at hand, on the GPU if there is one.
         for block in todo:
-            encoded = corpora[block.corpus]
-            yield _play_block(task(block, str(encoded.device)), encoded, tell)
+            here = task(block, str(corpora[block.corpus].device))
+            yield block, *_play_block(here, partial(corpora.__getitem__, block.corpus), tell)
         return
-    # Workers whose memory has grown are replaced, which costs nothing but this message.
-    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")
-    for wave in waves(todo, devices, jobs):
-        yield from parallel(joblib.delayed(_play_block)(task(block, device)) for block, device in wave)
+    shared = {name: corpora[name].arrays() for name in dict.fromkeys(block.corpus for block in todo)}
+    with Workers(_play_shared, shared, jobs) as workers:
+        for wave in waves(todo, devices, jobs):
+            for played, result in workers.run(task(block, device) for block, device in wave):
+                yield played.block, *((0, result.reason) if isinstance(result, Death) else result)
 
 
 def devices_of(name: str) -> list[str]:
@@ -261,14 +242,15 @@ def waves(todo: Sequence[Block], devices: Sequence[str], jobs: int) -> list[list
     return [dealt[start : start + size] for start in range(0, len(dealt), size)]
 
 
-def _to_numpy(array: Tensor | None) -> npt.NDArray[np.float32] | None:
-    return None if array is None else array.cpu().numpy()
+def _play_shared(task: _Task, shared: Mapping[str, Any]) -> tuple[int, str | None]:
+    """Play a block in a worker process."""
+    return _play_block(task, lambda: EncodedCorpus.of_arrays(shared[task.block.corpus], task.device))
 
 
 def _play_block(
-    task: _Task, corpus: EncodedCorpus | None = None, tell: Callable[[str], None] | None = None
-) -> tuple[Block, int, str | None]:
-    """Play a block and write the run files that are missing; also the entry point of a worker process."""
+    task: _Task, encoded: Callable[[], EncodedCorpus], tell: Callable[[str], None] | None = None
+) -> tuple[int, str | None]:
+    """Play a block and write the run files that are missing; returns how many, and why it failed."""
     block, config, folder = task.block, task.config, ResultFolder(task.folder)
     checkpoint = _checkpoint(block, folder) if config.learner.kind == "finetune" else None
 
@@ -278,18 +260,8 @@ def _play_block(
 
     try:
         with one_thread():
-            encoded = corpus or EncodedCorpus(
-                task.corpus,
-                torch.from_numpy(np.array(task.embeddings)).to(task.device),
-                torch.from_numpy(np.array(task.density)).to(task.device),
-                torch.from_numpy(task.corpus.targets.copy()).to(task.device),
-                torch.from_numpy(task.corpus.cost.copy()).to(task.device),
-                None
-                if task.surprisal is None
-                else torch.from_numpy(np.array(task.surprisal)).to(task.device),
-            )
             played = play(
-                encoded,
+                encoded(),
                 resolve(task.strategy),
                 [run.seed for run in block.runs],
                 config.episode,
@@ -301,7 +273,7 @@ def _play_block(
                 after_round if checkpoint is not None else None,
             )
     except Exception as error:  # a failed block is reported with its reason and must not end the others
-        return block, 0, f"{type(error).__name__}: {error}"
+        return 0, f"{type(error).__name__}: {error}"
     written = 0
     share = len(block.runs)
     for run, result, full in zip(block.runs, played.results, task.full, strict=True):
@@ -321,7 +293,7 @@ def _play_block(
         written += 1
     if checkpoint is not None:
         checkpoint.remove()
-    return block, written, None
+    return written, None
 
 
 def _checkpoint(block: Block, folder: ResultFolder) -> Checkpoint:

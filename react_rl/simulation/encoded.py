@@ -5,10 +5,10 @@ Everything here is shared by all episodes on the corpus. Nothing here depends on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +97,29 @@ class EncodedCorpus:
             if name in self.__dict__:
                 other.__dict__[name] = getattr(self, name)
         return other
+
+    def arrays(self) -> dict[str, Any]:
+        """The corpus and its arrays on the CPU by name; another process makes them one by ``of_arrays``."""
+        surprisal = None if self.surprisal is None else self.surprisal.cpu().numpy()
+        return {
+            "corpus": self.corpus,
+            "embeddings": self.embeddings.cpu().numpy(),
+            "density": self.density.cpu().numpy(),
+            "surprisal": surprisal,
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, Any], device: str | torch.device = "cpu") -> EncodedCorpus:
+        """The encoded corpus whose arrays these are; on the CPU they are used where they are."""
+        corpus, surprisal = arrays["corpus"], arrays["surprisal"]
+        return cls(
+            corpus,
+            torch.from_numpy(arrays["embeddings"]).to(device),
+            torch.from_numpy(arrays["density"]).to(device),
+            torch.from_numpy(corpus.targets.copy()).to(device),
+            torch.from_numpy(corpus.cost.copy()).to(device),
+            None if surprisal is None else torch.from_numpy(surprisal).to(device),
+        )
 
     @classmethod
     def build(

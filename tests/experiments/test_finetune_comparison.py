@@ -278,15 +278,21 @@ def test_each_gpu_gets_a_worker_process(
     played: list[tuple[str, str]] = []
 
     class Recorded:
-        def __init__(self, n_jobs: int, **_: Any) -> None:
-            asked.append(n_jobs)
+        def __init__(self, function: Any, shared: Any, jobs: int) -> None:
+            asked.append(jobs)
 
-        def __call__(self, calls: Any) -> Any:
-            for _, (task,), _ in calls:
+        def __enter__(self) -> Recorded:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def run(self, tasks: Any) -> Any:
+            for task in tasks:
                 played.append((task.block.strategy, task.device))
-                yield task.block, 0, None
+                yield task, (0, None)
 
-    monkeypatch.setattr("react_rl.experiments.compare.joblib.Parallel", Recorded)
+    monkeypatch.setattr("react_rl.experiments.compare.Workers", Recorded)
     run_comparison(comparison(strategies=["random", "margin", "entropy"], jobs=None, device="auto"), tmp_path)
     assert asked == [2]
     assert played == [("random", "cuda:0"), ("margin", "cuda:1"), ("entropy", "cuda:0")]
