@@ -1,7 +1,7 @@
 """Agents: training with Stable-Baselines3, policies on disk, the learned query strategy."""
 
 from react_rl.agents.evaluation import Validation
-from react_rl.agents.folder import PolicyCard, find_policies, is_policy, load_policy, read_card
+from react_rl.agents.folder import FoundPolicies, PolicyCard, find_policies, is_policy, load_policy, read_card
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.agents.settings import ALGORITHMS, AgentSettings
 from react_rl.agents.training import TrainingProgress, train
@@ -9,6 +9,7 @@ from react_rl.agents.training import TrainingProgress, train
 __all__ = [
     "ALGORITHMS",
     "AgentSettings",
+    "FoundPolicies",
     "LearnedStrategy",
     "PolicyCard",
     "TrainingProgress",

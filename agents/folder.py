@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import gymnasium
 import safetensors
 import safetensors.torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, field_validator
 from stable_baselines3.common.policies import BasePolicy
 
 from react_rl.agents.settings import ALGORITHMS, Algorithm
+from react_rl.documents import parse_json, read_text
 from react_rl.envs.actions import ActionSpace, make_action_space
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, write_atomically
+from react_rl.validation import validated
 
 CARD: Final = "card.json"
 WEIGHTS: Final = "policy.safetensors"
@@ -52,6 +54,22 @@ class PolicyCard(BaseModel):
     chosen_at: int
     """Training episodes after which the kept weights were measured."""
     versions: dict[str, str]
+
+    @field_validator("observation", "action_space")
+    @classmethod
+    def _check_named(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(value.get("name"), str):
+            raise ValueError("it has no 'name'")
+        return value
+
+    @field_validator("validation")
+    @classmethod
+    def _check_points(cls, value: list[dict[str, float]]) -> list[dict[str, float]]:
+        for number, point in enumerate(value, start=1):
+            for key in ("episodes", "area"):
+                if key not in point:
+                    raise ValueError(f"measurement {number} has no {key!r}")
+        return value
 
 
 def build_policy(
@@ -140,27 +158,37 @@ def read_card(folder: Path) -> PolicyCard:
         ReActError: There is no card, or it is damaged or of another format.
     """
     path = folder / CARD
-    if not path.is_file():
+    if not path.exists():
         raise ReActError(f"{folder} is no policy: it has no {CARD}; name one that `react-rl train` wrote.")
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(raw, dict) and raw.get("format") != FORMAT:
-            raise ReActError(
-                f"Policy {folder} has format {raw.get('format')!r}; this version reads format {FORMAT}."
-            )
-        return PolicyCard.model_validate(raw)
-    except (ValueError, UnicodeDecodeError) as error:
-        detail = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
-        raise ReActError(f"The card {path} is damaged ({detail}); train the policy again.") from error
+    what, advice = f"Policy card {path}", "train the policy again or restore the file"
+    raw = parse_json(read_text(path, what, advice), what, advice)
+    if isinstance(raw, dict) and raw.get("format") != FORMAT:
+        raise ReActError(
+            f"Policy {folder} has format {raw.get('format')!r}; this version reads format {FORMAT}."
+        )
+    return validated(PolicyCard, raw, f"{what} is damaged")
 
 
-def find_policies(folders: Sequence[Path]) -> list[tuple[Path, PolicyCard]]:
-    """Policies below the given folders, by path; damaged ones are left out."""
-    found = []
+@dataclass(frozen=True)
+class FoundPolicies:
+    """What lies below some folders.
+
+    Attributes:
+        whole: Folder and card of each policy, by path.
+        damaged: What is wrong with the others, one sentence each.
+    """
+
+    whole: list[tuple[Path, PolicyCard]]
+    damaged: list[str]
+
+
+def find_policies(folders: Sequence[Path]) -> FoundPolicies:
+    """Look for policies below the given folders."""
+    found = FoundPolicies([], [])
     for folder in folders:
         for card in sorted(folder.rglob(CARD)) if folder.is_dir() else []:
             try:
-                found.append((card.parent, read_card(card.parent)))
-            except ReActError:
-                continue
+                found.whole.append((card.parent, read_card(card.parent)))
+            except ReActError as error:
+                found.damaged.append(str(error))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import gymnasium
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -27,37 +27,37 @@ _SPACES: Final[dict[str, tuple[type[gymnasium.Space[Any]], ...]]] = {
 class AgentSettings(BaseModel):
     """How a policy is trained."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     algorithm: Algorithm = "PPO"
     """PPO or A2C for every action space, SAC for weigh-scores, DQN for choose-strategy."""
-    episodes: int = Field(default=4000, ge=1)
+    episodes: int = Field(default=4000, ge=1, le=10**9)
     """Training episodes."""
-    n_envs: int = Field(default=64, ge=1)
+    n_envs: int = Field(default=64, ge=1, le=10**5)
     """Episodes that run side by side."""
-    episodes_per_update: int = Field(default=2, ge=1)
+    episodes_per_update: int = Field(default=2, ge=1, le=10**5)
     """Episodes of each environment between two updates of PPO or A2C."""
-    minibatches: int = Field(default=8, ge=1)
+    minibatches: int = Field(default=8, ge=1, le=10**6)
     """Minibatches of a PPO epoch."""
-    epochs: int = Field(default=8, ge=1)
+    epochs: int = Field(default=8, ge=1, le=10**4)
     """Passes of PPO over a rollout."""
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
     """Step size of the policy's optimiser."""
     gamma: float = Field(default=0.99, gt=0, le=1)
     """Discount for each round."""
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     """Trade-off of bias and variance in the advantages of PPO and A2C."""
-    entropy_weight: float = Field(default=0.0, ge=0)
+    entropy_weight: float = Field(default=0.0, ge=0, le=1000)
     """Bonus for undecided policies (PPO and A2C)."""
-    log_std: float = -1.0
+    log_std: float = Field(default=-1.0, ge=-10, le=5)
     """Initial log standard deviation of continuous actions (PPO and A2C)."""
-    layers: tuple[int, ...] = (64, 64)
+    layers: tuple[Annotated[int, Field(ge=1, le=2**16)], ...] = Field(default=(64, 64), max_length=16)
     """Hidden units of the policy's and the value's network."""
-    evaluations: int = Field(default=10, ge=1)
+    evaluations: int = Field(default=10, ge=1, le=10**5)
     """Times that the policy is measured on validation episodes; the best one is kept."""
-    evaluation_episodes: int = Field(default=64, ge=1)
+    evaluation_episodes: int = Field(default=64, ge=1, le=10**6)
     """Validation episodes, the same each time, shared evenly among the validation corpora."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of the policy's weights, its exploration and the training episodes."""
     start: Path | None = None
     """Folder of a policy whose weights training begins from; None begins from fresh ones."""

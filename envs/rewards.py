@@ -32,7 +32,7 @@ Array = npt.NDArray[np.float64]
 class RewardSettings(BaseModel):
     """What the policy is paid for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["area", "gain", "shaped", "target"] = "area"
     """Form of the reward; see the table in react_rl.envs.rewards."""
@@ -40,11 +40,11 @@ class RewardSettings(BaseModel):
     """Dev metric: accuracy, macro_f1 or log_loss (which counts negatively)."""
     scale: Literal["one", "attainable"] = "attainable"
     """Divide by 1, or by what labelling the whole pool would gain: this keeps corpora comparable."""
-    cost_weight: float = Field(default=0.0, ge=0)
+    cost_weight: float = Field(default=0.0, ge=0, le=1e6)
     """Reward units paid for each cost unit; with a stop action above 0, stopping early can pay."""
     gamma: float = Field(default=0.99, gt=0, le=1)
     """Discount inside the shaped reward; give the agent the same."""
-    target: float = 0.9
+    target: float = Field(default=0.9, ge=-1000, le=1000)
     """Dev metric at which an episode with the target reward ends."""
 
 

@@ -8,14 +8,14 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import tyro
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from react_rl.acquisition.stopping import StoppingSettings
 from react_rl.agents.settings import AgentSettings
+from react_rl.documents import parse_yaml, read_text
 from react_rl.encoders.transformer import EncoderSettings
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
@@ -31,7 +31,7 @@ CONFIGS = "react_rl.experiments.configs"
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class CorpusConfig(_Frozen):
@@ -54,9 +54,9 @@ class CorpusConfig(_Frozen):
     """Cost of a label: uniform, words, tokens, or column:NAME."""
     half: Literal["first", "second"] | None = None
     """Use only one half of the rows, so that the other half can tell how a policy generalises."""
-    max_rows: int | None = Field(default=None, ge=10)
+    max_rows: int | None = Field(default=None, ge=10, le=10**9)
     """Keep this many rows, drawn by seed 0."""
-    imbalance: float | None = Field(default=None, ge=1, allow_inf_nan=False)
+    imbalance: float | None = Field(default=None, ge=1, le=1e6)
     """Thin the classes until the largest has this many times the rows of the smallest; 1 makes them equal."""
 
 
@@ -67,7 +67,7 @@ class EncoderConfig(_Frozen):
     """minilm (embedded), a local folder, or a hub name."""
     pooling: Literal["mean", "cls", "max"] = "mean"
     """How token vectors become one."""
-    max_length: int = Field(default=256, ge=2)
+    max_length: int = Field(default=256, ge=2, le=10**6)
     """Tokens kept of each text."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Arithmetic of the forward pass."""
@@ -94,13 +94,13 @@ class LearnerConfig(_Frozen):
     """mlp: size, ensemble and training."""
     class_weights: Literal["none", "balanced"] = "none"
     """softmax: balanced gives every class the same share in the loss, however few labels it has."""
-    l2: float = Field(default=0.1, gt=0)
+    l2: float = Field(default=0.1, ge=1e-6, le=1e6)
     """Weight of the squared norm; 0.1 is C = 10 in scikit-learn."""
-    bias: float = Field(default=0.1, gt=0)
+    bias: float = Field(default=0.1, ge=1e-6, le=1e6)
     """Scale of the penalised intercept; large values leave it free."""
-    tolerance: float = Field(default=1e-2, gt=0)
+    tolerance: float = Field(default=1e-2, gt=0, le=1)
     """A refit ends when no entry of the gradient exceeds this."""
-    max_steps: int = Field(default=20, ge=1)
+    max_steps: int = Field(default=20, ge=1, le=10**5)
     """Most steps of one refit."""
 
     @model_validator(mode="after")
@@ -138,9 +138,9 @@ class ActionConfig(_Frozen):
     """Offer an action that ends the episode (useful with reward.cost_weight above 0)."""
     features: tuple[str, ...] | None = None
     """weigh-scores: which features; the default is all of margin, entropy, density, novelty, balance."""
-    center: dict[str, float] | None = None
+    center: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] | None = None
     """weigh-scores: feature weights at action 0, e.g. those of the mixture."""
-    reach: float | None = None
+    reach: float | None = Field(default=None, gt=0, le=1000)
     """weigh-scores: how far an action moves the weights from the center."""
     strategies: tuple[str, ...] | None = None
     """choose-strategy: the strategies to choose from."""
@@ -177,7 +177,7 @@ class TrainConfig(_Frozen):
     """Algorithm and length of training."""
     device: str = "auto"
     """auto, cpu or cuda."""
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
     """Threads of the simulation; its products are small, so one is usually fastest."""
 
 
@@ -190,15 +190,15 @@ class CompareConfig(_Frozen):
     """Corpora to compare on."""
     strategies: tuple[str, ...] = ("random", "margin", "entropy", "k-center", "typicality", "mixture")
     """Names of query strategies, or folders of trained policies."""
-    seeds: int = Field(default=32, ge=1)
+    seeds: int = Field(default=32, ge=1, le=10**5)
     """Episodes of each strategy on each corpus; seed k is the same draw for all strategies."""
-    first_seed: int = Field(default=0, ge=0)
+    first_seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Number of the first seed."""
     reference: str = "random"
     """Strategy that differences are taken to."""
     metrics: tuple[str, ...] = ("accuracy", "macro_f1")
     """Metrics of dev and test after each round; the first one is tabled and plotted."""
-    test_size: int | None = Field(default=2000, ge=2)
+    test_size: int | None = Field(default=2000, ge=2, le=10**9)
     """Most test rows to measure on; None takes all."""
     encoder: EncoderConfig = EncoderConfig()
     """Frozen encoder."""
@@ -213,7 +213,7 @@ class CompareConfig(_Frozen):
     does it for the linear head, where it costs next to nothing."""
     device: str = "auto"
     """auto, cpu or cuda."""
-    jobs: int | None = Field(default=None, ge=1)
+    jobs: int | None = Field(default=None, ge=1, le=1024)
     """Worker processes; None takes one for each core, or one for each GPU."""
 
     @model_validator(mode="after")
@@ -280,25 +280,14 @@ def _complaint(box: str) -> str:
     return f"{sentence.rstrip('.') or 'it cannot be read'}."
 
 
-def _read_yaml(source: str) -> dict[str, Any]:
+def _read_yaml(source: str) -> Any:
     path = Path(source)
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise ReActError(f"Config file {source} does not exist; check the path.")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ReActError(f"Config {source} cannot be read ({error}); it must be UTF-8 text.") from error
+        text = read_text(path, f"Config {source}", "it must be UTF-8 text")
     elif source in packaged_configs():
         text = resources.files(CONFIGS).joinpath(f"{source}.yaml").read_text(encoding="utf-8")
     else:
         raise unknown("config (a .yaml file or a packaged name)", source, packaged_configs())
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        place = f" at line {where.line + 1}" if where is not None else ""
-        raise ReActError(f"Config {source} is no valid YAML{place}; mend its syntax.") from None
-    if not isinstance(values, dict):
-        raise ReActError(f"Config {source} must hold keys and values, found {type(values).__name__}.")
-    return values
+    return parse_yaml(text, f"Config {source}")

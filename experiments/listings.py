@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,11 +78,13 @@ def show_envs(_: Path) -> None:
 def show_policies(results: Path) -> None:
     """Trained policies below the results folder."""
     found = find_policies([results])
-    if not found:
+    for damage in found.damaged:
+        print(f"react-rl: left out: {damage}", file=sys.stderr)
+    if not found.whole:
         console.print(f"No policy below {results}; `react-rl train` makes one.", highlight=False)
         return
     table = _table("policy", "algorithm", "action space", "trained on", "validation area")
-    for folder, card in found:
+    for folder, card in found.whole:
         best = max((point["area"] for point in card.validation), default=float("nan"))
         trained = ", ".join(card.trained_on)
         cells = (str(folder), card.algorithm, str(card.action_space["name"]), trained, f"{best:.4f}")

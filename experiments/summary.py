@@ -13,6 +13,7 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from react_rl.data.corpus import ALL_CORPORA as ALL_CORPORA
 from react_rl.errors import ReActError
 from react_rl.experiments.results import ResultFolder
 from react_rl.files import write_atomically
@@ -23,7 +24,6 @@ from react_rl.metrics.statistics import bootstrap_mean, paired_difference
 
 CURVES: Final = "curves.csv"
 SUMMARY: Final = "summary.csv"
-ALL_CORPORA: Final = "(mean of corpora)"
 
 FULL: Final = "full"
 SHARES: Final = (0.90, 0.95, 0.99)

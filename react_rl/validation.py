@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -11,18 +12,24 @@ from react_rl.errors import ReActError, suggestion
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_SHORT: Final = reprlib.Repr()
+"""Shows a wrong value, however long or deep it is."""
+_SHORT.maxstring = _SHORT.maxother = 80
 
-def validated(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
+
+def validated(model: type[Model], values: Any, what: str) -> Model:
     """Build ``model`` from ``values``.
 
     Args:
         model: A pydantic model.
-        values: Keys and values, nested like the model.
+        values: Keys and values, nested like the model; anything else is refused.
         what: What the values are, for the message: "Config demo.yaml", "Episode options".
 
     Raises:
         ReActError: A key is unknown (the nearest is named) or a value is not allowed.
     """
+    if not isinstance(values, Mapping):
+        raise ReActError(f"{what}: it must hold keys and values, found {type(values).__name__}.")
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -58,7 +65,7 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if kind == "value_error" or not path:
         return f"{path + ': ' if path else ''}{message}."
-    return f"{path} is {first['input']!r}: {message[0].lower()}{message[1:]}."
+    return f"{path} is {_SHORT.repr(first['input'])}: {message[0].lower()}{message[1:]}."
 
 
 def _fields_at(model: type[BaseModel], where: Iterable[Any]) -> list[str]:

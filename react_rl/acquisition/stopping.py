@@ -53,7 +53,7 @@ class StoppingSettings(BaseModel):
     predicted-gain         the dev metric rises too slowly for its price              metric per cost unit, 0
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rule: Literal[
         "none",
@@ -65,9 +65,9 @@ class StoppingSettings(BaseModel):
         "predicted-gain",
     ] = "none"
     """none plays to the end of the budget; the others are explained above."""
-    threshold: float | None = None
+    threshold: float | None = Field(default=None, ge=-1e12, le=1e12)
     """Where the rule stops; its unit depends on the rule. None takes the rule's default."""
-    window: int | None = Field(default=None, ge=1)
+    window: int | None = Field(default=None, ge=1, le=10**6)
     """Rounds that kappa (default 3) and predicted-gain (default 5) look back."""
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from react_rl.data.grouping import deal_groups, text_groups
 from react_rl.errors import ReActError, unknown
+from react_rl.escaping import check_name
 from react_rl.files import canonical_json, digest
 
 Task = Literal["classification", "tagging", "qa"]
@@ -24,6 +25,9 @@ TRAIN: Final = 0
 DEV: Final = 1
 TEST: Final = 2
 UNUSED: Final = 255
+
+ALL_CORPORA: Final = "(mean of corpora)"
+"""What tables call the mean over corpora, and so no corpus may be called."""
 
 _HALVING_SEED: Final = 0x5A11
 
@@ -178,8 +182,12 @@ def check_corpus(corpus: Corpus) -> None:
         ReActError: If a field has the wrong type, shape or values, a text is empty or no valid Unicode,
             or fewer than two classes are in use.
     """
-    if not corpus.name.strip():
-        raise ReActError("A corpus needs a name that is not empty.")
+    check_name(corpus.name, "The corpus name")
+    if corpus.name.strip("() ").casefold() == ALL_CORPORA.strip("()"):
+        raise ReActError(
+            f"A corpus cannot be called {corpus.name!r}, which stands for the mean of all in tables;"
+            " give it another name."
+        )
     if corpus.task not in get_args(Task):
         raise unknown("task", str(corpus.task), get_args(Task))
     if not corpus.texts:
@@ -249,8 +257,8 @@ def _check_classes(corpus: Corpus) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ReActError(f"Corpus {corpus.name!r} has the label name {twice[0]!r} more than once.")
-    if not all(name.strip() for name in names):
-        raise ReActError(f"Corpus {corpus.name!r} has an empty label name.")
+    for name in names:
+        check_name(name, f"Corpus {corpus.name!r}: the label name")
     inside = (corpus.targets >= 0) & (corpus.targets < len(names))
     if not inside.all():
         row = int(np.argmin(inside))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import sys
 import zlib
 from collections.abc import Collection, Iterator
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from react_rl.documents import parse_json
 from react_rl.errors import ReActError, suggestion, unknown
 
 SUFFIXES: Final = {
@@ -210,10 +210,7 @@ def _refuse_repeated(where: str, names: list[str]) -> None:
 def _json(where: str, text: str, wanted: Collection[str]) -> Table:
     records: list[Any] = []
     if text.lstrip().startswith("["):
-        try:
-            records = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ReActError(f"{where} is no valid JSON: {error}.") from None
+        records = parse_json(text, where, "it must hold one list of objects")
         places = [f"item {number}" for number in range(1, len(records) + 1)]
     else:
         places = []
@@ -221,12 +218,7 @@ def _json(where: str, text: str, wanted: Collection[str]) -> Table:
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 places.append(f"line {number}")
-                try:
-                    records.append(json.loads(line))
-                except (json.JSONDecodeError, RecursionError) as error:
-                    raise ReActError(
-                        f"{where}, line {number} is no valid JSON ({error}); each line must hold one object."
-                    ) from None
+                records.append(parse_json(line, f"{where}, line {number}", "each line must hold one object"))
     for place, record in zip(places, records, strict=True):
         if not isinstance(record, dict):
             raise ReActError(

@@ -92,7 +92,7 @@ class ArrayCache:
             arrays = _read(path, key)
         except FileNotFoundError:
             return None
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             warnings.warn(
                 f"The cache entry {str(path)!r} is damaged ({error}); it was removed and is computed again.",
                 stacklevel=2,
@@ -151,10 +151,10 @@ class ArrayCache:
         for path, stat in self._files():
             try:
                 with safe_open(path, framework="np") as file:
-                    meta = json.loads(file.metadata()["meta"])
+                    meta = {str(k): str(v) for k, v in json.loads(file.metadata()["meta"]).items()}
             except FileNotFoundError:
                 continue
-            except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
                 meta = {"kind": "damaged"}
             kind = meta.get("kind", "")
             found.append(CacheEntry(path.stem, kind, stat.st_size, stat.st_mtime_ns / 1e9, meta))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 from pathlib import Path
 from typing import Final
 
+from react_rl.documents import parse_json, read_text
 from react_rl.errors import ReActError, suggestion
 from react_rl.files import digest
 
@@ -136,6 +136,16 @@ def _from_hub(name: str) -> Path:
     return folder
 
 
+def _shards(index: Path) -> set[str]:
+    """Names of the weight files that an index lists."""
+    what, advice = f"The index of weights {index}", "copy or download it again"
+    content = parse_json(read_text(index, what, advice), what, advice)
+    named = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
+        raise ReActError(f"{what} has no 'weight_map' of file names; {advice}.")
+    return set(named.values())
+
+
 def _require_complete(folder: Path, what: str) -> None:
     """Raise a ReActError unless ``folder`` holds a config, safetensors weights and a tokenizer."""
     if not (folder / "config.json").is_file():
@@ -146,7 +156,7 @@ def _require_complete(folder: Path, what: str) -> None:
             f"{what} holds no .safetensors weights, and no other format is read; convert it first."
         )
     for index in folder.glob("*.safetensors.index.json"):
-        missing = set(json.loads(index.read_text())["weight_map"].values()) - weights
+        missing = _shards(index) - weights
         if missing:
             raise ReActError(f"{what} lacks the weight file {min(missing)!r}; copy or download it again.")
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):

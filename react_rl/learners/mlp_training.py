@@ -34,21 +34,21 @@ _SITE: Final = 1
 class MlpSettings(BaseModel):
     """An ensemble of heads with one hidden layer on frozen embeddings, trained anew or on in every round."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    hidden: int = Field(default=32, ge=1)
+    hidden: int = Field(default=32, ge=1, le=2**16)
     """Hidden units (ReLU) of each member."""
-    members: int = Field(default=5, ge=1)
+    members: int = Field(default=5, ge=1, le=1000)
     """Members of the ensemble; they differ in their first weights and in how much each row weighs."""
     bootstrap: bool = True
     """Weigh the labelled rows at random for each member; no row is left out."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of hidden units dropped in training and in Monte Carlo samples, for all rows alike."""
-    steps: int = Field(default=50, ge=1)
+    steps: int = Field(default=50, ge=1, le=10**6)
     """Optimiser steps of a round; each sees all labelled rows."""
-    learning_rate: float = Field(default=0.01, gt=0)
+    learning_rate: float = Field(default=0.01, gt=0, le=10)
     """Learning rate of the first step; it falls to zero in a straight line."""
-    weight_decay: float = Field(default=3.0, ge=0)
+    weight_decay: float = Field(default=3.0, ge=0, le=1e6)
     """Decoupled weight decay of both layers: a step shrinks weights by its learning rate times this."""
     restart: Literal["warm", "reset"] = "reset"
     """Begin each round from the last round's weights, or from the first ones."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,8 @@ from pydantic import (
 
 from react_rl.errors import suggestion
 
+_Classes = Annotated[int, Field(ge=2, le=10**6)]
+
 
 class EpisodeOptions(BaseModel):
     """Sizes and costs of one episode.
@@ -26,21 +28,21 @@ class EpisodeOptions(BaseModel):
     query strategy asks for. Rows of the dev set are never in the pool.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    pool_size: int = Field(default=500, ge=2)
+    pool_size: int = Field(default=500, ge=2, le=10**9)
     """Train rows of one episode, the initial labelled set included."""
-    dev_size: int = Field(default=300, ge=2)
+    dev_size: int = Field(default=300, ge=2, le=10**9)
     """Rows on which the reward is measured. 200 rows give an accuracy a standard error of 0.025."""
     initial: Literal["random", "stratified", "balanced"] = "random"
     """How the initial labelled set is drawn: as it comes, with the pool's class shares, or evenly."""
-    initial_size: int = Field(default=10, ge=1)
+    initial_size: int = Field(default=10, ge=1, le=10**9)
     """Rows labelled before the first round."""
-    budget: float = Field(default=80.0, gt=0)
+    budget: float = Field(default=80.0, gt=0, le=1e12)
     """Cost units that one episode may spend (labels, unless the corpus has another cost model)."""
-    batch_size: int = Field(default=5, ge=1)
+    batch_size: int = Field(default=5, ge=1, le=10**9)
     """Rows queried in one round."""
-    classes: tuple[int, int] | None = None
+    classes: tuple[_Classes, _Classes] | None = None
     """Smallest and largest number of classes of a random class subset; None takes all classes."""
     label_noise: float | Literal["crowd"] = 0.0
     """Probability that the oracle answers with another class, drawn once for each row; or 'crowd': one minus

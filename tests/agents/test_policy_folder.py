@@ -115,7 +115,7 @@ def test_a_damaged_card_is_refused(copy: Path, text: str) -> None:
 
 def test_a_card_that_is_no_text_is_refused(copy: Path) -> None:
     (copy / "card.json").write_bytes(b"\xff\xfe\x00{")
-    assert "damaged" in refused(copy)
+    assert "byte 0xff in line 1 is no UTF-8" in refused(copy)
 
 
 def test_a_card_of_another_format_is_refused_by_its_number(copy: Path) -> None:
@@ -158,15 +158,21 @@ def test_a_card_cannot_make_the_network_run_code(copy: Path) -> None:
     assert "cannot be read" in refused(copy)
 
 
-def test_policies_are_found_below_a_folder_and_damaged_ones_left_out(trained: Any, tmp_path: Path) -> None:
-    for name in ("b", "a", "broken"):
+def test_policies_are_found_below_a_folder_and_damaged_ones_named(trained: Any, tmp_path: Path) -> None:
+    for name in ("b", "a", "broken", "nameless", "pointless"):
         shutil.copytree(trained.policy, tmp_path / name / "policy")
     (tmp_path / "broken" / "policy" / "card.json").write_text("{")
+    change_card(tmp_path / "nameless" / "policy", action_space={})
+    change_card(tmp_path / "pointless" / "policy", validation=[{"episodes": 1}])
     found = find_policies([tmp_path, tmp_path / "absent"])
-    assert [(folder, card.name) for folder, card in found] == [
+    assert [(folder, card.name) for folder, card in found.whole] == [
         (tmp_path / "a" / "policy", "weigher"),
         (tmp_path / "b" / "policy", "weigher"),
     ]
+    broken, nameless, pointless = found.damaged
+    assert "broken/policy/card.json is no valid JSON" in broken
+    assert "nameless/policy/card.json is damaged: action_space: it has no 'name'." in nameless
+    assert "pointless/policy/card.json is damaged: validation: measurement 1 has no 'area'." in pointless
 
 
 def test_a_loaded_policy_selects_what_the_trained_one_selected(

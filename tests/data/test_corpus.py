@@ -111,7 +111,7 @@ def test_unknown_confidence_of_a_row_is_nan() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": " "}, "needs a name"),
+        ({"name": " "}, "corpus name .* is empty"),
         ({"task": "clasification"}, "Did you mean 'classification'"),
         ({"texts": ()}, "has no rows"),
         ({"texts": ("red", "  \n", "blue", "grey", "pink", "black")}, "text of row id 1 is empty"),
@@ -123,7 +123,7 @@ def test_unknown_confidence_of_a_row_is_nan() -> None:
         ({"targets": np.array([0, -1, 0, 1, 0, 1])}, "target -1 in row id 1"),
         ({"targets": np.zeros(6, dtype=np.int64)}, r"one class only \('a'\)"),
         ({"label_names": ("a", "a")}, "label name 'a' more than once"),
-        ({"label_names": ("a", "")}, "empty label name"),
+        ({"label_names": ("a", "")}, "the label name '' is empty"),
         ({"split": np.zeros(6, dtype=np.int64)}, "split must be uint8"),
         ({"split": np.array([0, 0, 9, 1, 2, 2], dtype=np.uint8)}, "split code 9 in row id 2"),
         ({"split": np.full(6, UNUSED, dtype=np.uint8)}, "no rows in use"),

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
+import huggingface_hub.constants
 import pytest
 from huggingface_hub import errors
 
@@ -119,3 +119,22 @@ def test_folders_that_are_not_there_or_not_whole_are_named(tiny_bert: Path, tmp_
     (tiny_bert / "model.safetensors").rename(tiny_bert / "pytorch_model.bin")
     with pytest.raises(ReActError, match=r"holds no \.safetensors weights"):
         checkpoints.locate(str(tiny_bert))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"{", "is no valid JSON"),
+        (b"[]", "has no 'weight_map' of file names"),
+        (b'{"weight_map": ["model.safetensors"]}', "has no 'weight_map' of file names"),
+        (b'{"weight_map": {"a": 1}}', "has no 'weight_map' of file names"),
+        (b"\xff", "byte 0xff in line 1 is no UTF-8"),
+    ],
+)
+def test_a_damaged_index_of_weights_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_bytes(content)
+    with pytest.raises(ReActError, match=sentence):
+        checkpoints.locate(str(tmp_path))

@@ -17,58 +17,58 @@ class PeftSettings(BaseModel):
     Source: Mangrulkar et al. 2022, PEFT: State-of-the-art parameter-efficient fine-tuning methods.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: AdapterKind = "lora"
     """Which adapter."""
-    rank: int = Field(default=8, ge=1)
+    rank: int = Field(default=8, ge=1, le=4096)
     """lora, adalora: rank of the update; adalora shares it out between layers."""
-    alpha: float = Field(default=16.0, gt=0)
+    alpha: float = Field(default=16.0, gt=0, le=1e4)
     """lora, adalora: the update is scaled by alpha / rank."""
-    tokens: int = Field(default=10, ge=1)
+    tokens: int = Field(default=10, ge=1, le=10**4)
     """prefix, prompt: virtual tokens."""
 
 
 class FineTuneSettings(BaseModel):
     """How a transformer is fine-tuned on the labels bought so far, anew in every round."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str = "minilm"
     """minilm (embedded), a local folder, or a hub name: an encoder or decoder of transformers."""
     method: Method = "lora"
     """What is trained besides the head: all weights, nothing, biases, low-rank updates, a peft adapter."""
-    layers: int | None = Field(default=None, ge=1)
+    layers: int | None = Field(default=None, ge=1, le=1000)
     """Train only the top layers; the hidden states below are computed once. None: all layers."""
     pooling: Literal["mean", "cls", "last"] = "mean"
     """How the token vectors become one: their mean, the first, or the last one (decoders)."""
     head: Literal["linear", "dense"] = "linear"
     """One linear layer, or a dense one with tanh before it, which begins as the checkpoint's pooler."""
-    max_length: int = Field(default=128, ge=2)
+    max_length: int = Field(default=128, ge=2, le=10**6)
     """Tokens kept of each text."""
 
-    rank: int = Field(default=8, ge=1)
+    rank: int = Field(default=8, ge=1, le=4096)
     """lora: rank of the update."""
-    alpha: float = Field(default=16.0, gt=0)
+    alpha: float = Field(default=16.0, gt=0, le=1e4)
     """lora: the update is scaled by alpha / rank."""
     targets: Literal["query-value", "all"] = "all"
     """lora, and lora and adalora of peft: which linear layers get an update."""
     peft: PeftSettings = PeftSettings()
     """peft: which adapter of the peft library."""
 
-    epochs: int = Field(default=10, ge=1)
+    epochs: int = Field(default=10, ge=1, le=10**5)
     """Passes over the labelled set in a round."""
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1, le=10**7)
     """Optimiser steps of a round instead of epochs."""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=16, ge=1, le=10**6)
     """Labelled rows of one optimiser step."""
-    accumulate: int = Field(default=1, ge=1)
+    accumulate: int = Field(default=1, ge=1, le=10**6)
     """Pieces that a batch is cut into, to save memory; the result is the same."""
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
     """Peak learning rate of trunk and head."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the rate rises; it falls to zero in the others."""
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0, le=1000)
     """Decoupled weight decay of matrices; biases and norms have none."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     """Factor on the learning rate for every layer further from the head."""
@@ -78,22 +78,22 @@ class FineTuneSettings(BaseModel):
     """Share of the target that is spread over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: every class weighs the same in the loss, however few labels it has."""
-    clip: float = Field(default=1.0, gt=0)
+    clip: float = Field(default=1.0, gt=0, le=1e6)
     """Largest norm of an episode's gradient."""
-    patience: int | None = Field(default=None, ge=1)
+    patience: int | None = Field(default=None, ge=1, le=10**5)
     """Stop when the dev loss has not fallen for so many epochs and keep the best weights; None: never."""
     restart: Restart = "reset"
     """Begin each round from the pretrained weights, from the last round's, or from a mix of both."""
     shrink: float = Field(default=0.5, gt=0, lt=1)
     """restart shrink: share of the last round's weights in the mix."""
 
-    candidates: int | None = Field(default=None, ge=1)
+    candidates: int | None = Field(default=None, ge=1, le=10**9)
     """Unlabelled rows of each pool that are scored and offered in a round, drawn anew; None: all."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the transformer; weights being trained are kept in fp32 besides."""
-    predict_tokens: int | None = Field(default=None, ge=1)
+    predict_tokens: int | None = Field(default=None, ge=1, le=10**9)
     """Most padded tokens of one batch of predictions; None: 4,096 on a CPU, 65,536 on a GPU."""
-    episodes_at_once: int | None = Field(default=None, ge=1)
+    episodes_at_once: int | None = Field(default=None, ge=1, le=10**5)
     """Most episodes in one forward pass; None: all that run side by side."""
     compile: bool = False
     """Compile the transformer with torch.compile; pays on GPUs with long runs."""

@@ -1,0 +1,107 @@
+"""Every number of every config has a smallest and a largest value, and what exceeds them is one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import annotated_types
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from react_rl.experiments import CompareConfig, TrainConfig
+from react_rl.experiments.cli import main
+
+CHECKED_BY_HAND = ("label_noise", "confusion")
+"""Their validators give the range in words of their own."""
+
+
+def numbers(model: type[BaseModel]) -> Iterator[tuple[str, type, list[Any]]]:
+    """Path, type and limits of each number in ``model``."""
+    for name, field in model.model_fields.items():
+        for path, kind, limits in leaves(name, field.annotation, list(field.metadata)):
+            if name not in CHECKED_BY_HAND:
+                yield path, kind, limits
+
+
+def leaves(path: str, annotation: Any, limits: list[Any]) -> Iterator[tuple[str, type, list[Any]]]:
+    if get_origin(annotation) is Annotated:
+        inner, *more = get_args(annotation)
+        flat = [m for one in more for m in (one.metadata if isinstance(one, FieldInfo) else [one])]
+        yield from leaves(path, inner, limits + flat)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for below, kind, own in numbers(annotation):
+            yield f"{path}.{below}", kind, own
+    elif annotation in (int, float):
+        yield path, annotation, limits
+    elif get_origin(annotation) in (Union, UnionType, tuple, dict):
+        for argument in get_args(annotation):
+            yield from leaves(path, argument, limits)
+
+
+NUMBERS = sorted(
+    {(kind.__name__, path, number): limits for kind in (CompareConfig, TrainConfig)
+     for path, number, limits in numbers(kind)}.items(), key=str
+)  # fmt: skip
+
+
+def test_the_numbers_are_found() -> None:
+    paths = {path for (_, path, _), _ in NUMBERS}
+    assert {
+        "learner.l2",
+        "agent.layers",
+        "action_space.center",
+        "episode.classes",
+        "corpora.max_rows",
+    } <= paths
+    assert len(NUMBERS) > 60
+
+
+@pytest.mark.parametrize(("place", "limits"), NUMBERS, ids=str)
+def test_a_number_has_both_bounds(place: tuple[str, str, type], limits: list[Any]) -> None:
+    lows = [m for m in limits if isinstance(m, annotated_types.Ge | annotated_types.Gt)]
+    highs = [m for m in limits if isinstance(m, annotated_types.Le | annotated_types.Lt)]
+    assert lows, f"{place[1]} has no smallest value"
+    assert highs, f"{place[1]} has no largest value"
+    assert all(math.isfinite(float(getattr(m, "le", getattr(m, "lt", 0)))) for m in highs)
+
+
+@pytest.mark.usefixtures("made_corpora")
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e300", "9" * 400, "-1"])
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        ("compare", "learner.l2"),
+        ("compare", "learner.tolerance"),
+        ("compare", "episode.budget"),
+        ("compare", "first-seed"),
+        ("train", "agent.seed"),
+        ("train", "agent.layers"),
+        ("train", "agent.learning-rate"),
+        ("train", "reward.cost-weight"),
+    ],
+)
+def test_an_absurd_number_is_one_sentence(
+    config_file: Callable[..., Path],
+    train_file: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    key: str,
+    value: str,
+) -> None:
+    file = (config_file if command == "compare" else train_file)()
+    assert main([command, str(file), f"--{key}={value}"]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+@pytest.mark.usefixtures("made_corpora")
+@pytest.mark.parametrize(("key", "value"), [("l2", 1e-300), ("l2", math.inf), ("bias", math.nan)])
+def test_an_absurd_number_in_yaml_is_one_sentence(
+    config_file: Callable[..., Path], capsys: pytest.CaptureFixture[str], key: str, value: float
+) -> None:
+    assert main(["compare", str(config_file(learner={key: value}))]) == 2
+    assert f"learner.{key}" in capsys.readouterr().err
