@@ -11,6 +11,7 @@ import torch
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.envs.batched import episode_streams
 from react_rl.learners.build import LearnerSettings
+from react_rl.metrics.classification import DEFAULT_METRIC, METRICS
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
@@ -25,6 +26,11 @@ class Validation:
         n_episodes: How many; at least one for each corpus.
         first_seed: Seed of the first episode.
         learner: Settings of the learner; None is the softmax regression as it comes.
+        metric: Dev metric whose curve is judged: the reward's.
+        observed: Dev metrics that strategies look at besides.
+
+    Raises:
+        ReActError: A metric is unknown.
     """
 
     def __init__(
@@ -34,14 +40,22 @@ class Validation:
         n_episodes: int,
         first_seed: int = 1_000_000,
         learner: LearnerSettings | None = None,
+        metric: str = DEFAULT_METRIC,
+        observed: Sequence[str] = (),
     ) -> None:
+        self.metric = metric
         self.corpora = list(corpora)
         self._corpus = [i % len(corpora) for i in range(max(n_episodes, len(corpora)))]
         self._seeds = [first_seed + i // len(corpora) for i in range(len(self._corpus))]
-        self._engine = LabelingEngine(corpora, options, len(self._corpus), ("accuracy",), learner)
+        self._engine = LabelingEngine(
+            corpora, options, len(self._corpus), tuple(dict.fromkeys((metric, *observed))), learner
+        )
 
     def areas(self, strategy: QueryStrategy) -> npt.NDArray[np.float64]:
-        """Area under the dev accuracy curve of each episode, over the whole budget."""
+        """Area under the curve of the dev metric of each episode, over the whole budget.
+
+        Metrics whose low values are good count negatively, as in rewards: a larger area is always better.
+        """
         engine, budget = self._engine, self._engine.options.budget
         names = [self.corpora[c].name for c in self._corpus]
         engine.reset(
@@ -49,11 +63,12 @@ class Validation:
         )
         area = np.zeros(len(self._corpus))
         while not engine.finished.all():
-            before = engine.current["accuracy"]
+            before = engine.current[self.metric]
             with torch.inference_mode():
                 ids = strategy.select(engine.view, engine.options.batch_size)
             round_ = engine.step(ids)
-            area += (before + engine.current["accuracy"]) / 2 * round_.cost / budget
+            area += (before + engine.current[self.metric]) / 2 * round_.cost / budget
             # A strategy that asks for nothing has stopped.
             engine.stop((ids < 0).all(1).cpu().numpy())
-        return area + engine.current["accuracy"] * np.maximum(budget - engine.spent, 0.0) / budget
+        area += engine.current[self.metric] * np.maximum(budget - engine.spent, 0.0) / budget
+        return METRICS[self.metric].sign * area

@@ -125,8 +125,8 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, Pol
     """
     card = read_card(folder)
     try:
-        settings = dict(card.observation)
-        observation = make_observation(str(settings.pop("name", "")))
+        seen = card.observation
+        observation = make_observation(str(seen.get("name", "")), str(seen.get("metric", "")))
         settings = dict(card.action_space)
         action_space = make_action_space(str(settings.pop("name", "")), **settings)
     except (ReActError, TypeError, ValueError) as error:

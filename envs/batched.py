@@ -99,13 +99,14 @@ class BatchedLabeling:
         names = [corpus.name for corpus in corpora]
         if len(set(names)) < len(names):
             raise ReActError(f"Corpora of one environment need different names, got {', '.join(names)}.")
-        metrics = tuple(dict.fromkeys(("accuracy", reward.metric)))
+        metrics = tuple(dict.fromkeys((reward.metric, *observation.metrics)))
         self.engine = LabelingEngine(corpora, options, n_episodes, metrics, learner)
         self.action_space = action_space
         self.observation = observation
         self.reward = Reward(self.engine, reward)
         self.n_episodes = n_episodes
         self._corpus_index = {corpus.name: i for i, corpus in enumerate(corpora)}
+        self._metric = reward.metric
         self._area = np.zeros(n_episodes)
 
     def corpus_index(self, name: str) -> int:
@@ -152,29 +153,29 @@ class BatchedLabeling:
     def _step(self, actions: npt.NDArray[Any]) -> Transition:
         engine = self.engine
         idle = engine.finished
-        accuracy = engine.current["accuracy"]
+        before = engine.current[self._metric]
         with torch.inference_mode():
             ids, stopped = self.action_space.decide(engine.view, actions, engine.options.batch_size)
             ids = ids.clone() if stopped.any() else ids
             ids[torch.from_numpy(stopped).to(ids.device)] = -1
         stopped = stopped & ~idle
         round_ = engine.step(ids)
-        # Trapezoid under the accuracy curve, in shares of the budget.
-        self._area += (accuracy + engine.current["accuracy"]) / 2 * round_.cost / engine.options.budget
+        # Trapezoid under the curve of the reward's metric, in shares of the budget.
+        self._area += (before + engine.current[self._metric]) / 2 * round_.cost / engine.options.budget
         ended = round_.finished | stopped | self.reward.reached()
         rewards = np.where(idle, 0.0, self.reward.of_round(round_.cost, ended & ~idle))
         engine.stop(ended)
         return Transition(rewards, ended, stopped, round_.cost, round_.ids)
 
     def summary(self, episode: int) -> dict[str, Any]:
-        """How an episode stands: corpus, dev accuracy, area under its curve, labels, cost."""
+        """How an episode stands: corpus, the reward's dev metric by name, area under it, labels, cost."""
         engine = self.engine
-        accuracy = float(engine.current["accuracy"][episode])
+        value = float(engine.current[self._metric][episode])
         unspent = max(engine.options.budget - float(engine.spent[episode]), 0.0) / engine.options.budget
         return {
             "corpus": engine.corpus_of(episode).name,
-            "accuracy": accuracy,
-            "area": float(self._area[episode]) + accuracy * unspent,
+            self._metric: value,
+            "area": float(self._area[episode]) + value * unspent,
             "labels": int(engine.labels[episode]),
             "cost": float(engine.spent[episode]),
         }

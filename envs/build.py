@@ -42,7 +42,7 @@ def build_environment(
         corpus: Corpus names, paths or encoded corpora; None is a tiny corpus generated in code, which
             needs no file, no model and no package.
         action_space: Name or object; ``action_settings`` (features, stop, strategies, ...) go to the name.
-        observation: Name or object.
+        observation: Name or object; by its name it shows the reward's metric.
         reward: Settings, a mapping of settings, or the kind alone.
         episode: Options or a mapping of options.
         encoder: Which transformer encodes texts; None is the embedded sentence encoder.
@@ -66,12 +66,12 @@ def build_environment(
         raise ReActError(
             f"Settings {sorted(action_settings)} go with the name of an action space, not an object."
         )
-    if isinstance(observation, str):
-        observation = make_observation(observation)
     if isinstance(reward, str):
         reward = {"kind": reward}
     if not isinstance(reward, RewardSettings):
         reward = validated(RewardSettings, reward, "Reward")
+    if isinstance(observation, str):
+        observation = make_observation(observation, reward.metric)
     if episode is None:
         episode = default
     elif not isinstance(episode, EpisodeOptions):

@@ -15,12 +15,18 @@ from torch import Tensor
 
 from react_rl.acquisition.features import FEATURES
 from react_rl.acquisition.selection import standardise
-from react_rl.errors import unknown
+from react_rl.errors import ReActError, unknown
+from react_rl.metrics.classification import DEFAULT_METRIC, METRICS, metric_named
 from react_rl.simulation.view import PoolView
 
 
 class Observation(Protocol):
     """Turns the view of E episodes into what the policy sees."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Dev metrics that it reads; the engine has to measure them."""
+        ...
 
     @property
     def space(self) -> gymnasium.Space[Any]:
@@ -68,9 +74,23 @@ class ContextObservation:
 
     The last two tell corpora apart on which the embedding carries the label (topics) from those on which
     it does not (acceptability): how often labelled neighbours agree, and how hard the labels are to fit.
+
+    Args:
+        metric: Dev metric that it shows, from chance (0) to a perfect model (1).
+
+    Raises:
+        ReActError: The metric is unknown, or has no value of chance.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metric: str = DEFAULT_METRIC) -> None:
+        self._metric = metric_named(metric)
+        if self._metric.chance is None:
+            able = [name for name, one in METRICS.items() if one.chance is not None]
+            raise ReActError(
+                f"The context observation cannot show {metric!r}, which has no value of chance; "
+                f"use one of {', '.join(able)}."
+            )
+        self.metrics = (metric,)
         self.space = gymnasium.spaces.Box(-5.0, 5.0, (len(CONTEXT),), np.float32)
 
     @torch.inference_mode()
@@ -79,16 +99,18 @@ class ContextObservation:
         progress = view.progress
         remaining = np.maximum(progress.budget - progress.spent, 0.0)
         classes = progress.n_classes.astype(np.float64)
-        chance = 1.0 / classes
+        assert self._metric.chance is not None
+        chance, best, sign = self._metric.chance(classes), self._metric.best, self._metric.sign
+        dev = progress.metric(self.metrics[0])
         host = np.stack(
             [
                 progress.spent / progress.budget,
                 np.log1p(remaining / progress.batch_size) / 4.0,
                 np.log(classes) / 4.0,
                 np.log1p(progress.labels / classes) / 4.0,
-                (progress.metric - chance) / (1.0 - chance),
-                (progress.metric - progress.metric_start) * 2.0,
-                (progress.metric - progress.metric_before) * 10.0,
+                (dev.now - chance) / (best - chance),
+                (dev.now - dev.start) * 2.0 * sign,
+                (dev.now - dev.before) * 10.0 * sign,
             ],
             axis=1,
         )
@@ -138,7 +160,7 @@ class ContextObservation:
 
     def describe(self) -> dict[str, Any]:
         """Settings from which ``make_observation`` builds the same observation."""
-        return {"name": "context", "numbers": len(CONTEXT)}
+        return {"name": "context", "numbers": len(CONTEXT), "metric": self.metrics[0]}
 
 
 def _neighbour_agreement(view: PoolView) -> Tensor:
@@ -165,12 +187,16 @@ def _fit(view: PoolView) -> Tensor:
 OBSERVATIONS: Final = {"context": ContextObservation}
 
 
-def make_observation(name: str = "context") -> Observation:
+def make_observation(name: str = "context", metric: str = DEFAULT_METRIC) -> Observation:
     """Build an observation by name.
 
+    Args:
+        name: Its name.
+        metric: Dev metric that it shows.
+
     Raises:
-        ReActError: Unknown name; the nearest one is given.
+        ReActError: Unknown name or metric; the nearest one is given.
     """
     if name not in OBSERVATIONS:
         raise unknown("observation", name, OBSERVATIONS)
-    return OBSERVATIONS[name]()
+    return OBSERVATIONS[name](metric)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from react_rl.envs.attainable import AttainableValue
 from react_rl.errors import unknown
-from react_rl.metrics.classification import METRICS
+from react_rl.metrics.classification import DEFAULT_METRIC, METRICS
 from react_rl.simulation.engine import LabelingEngine
 
 LEAST_SCALE: Final = 0.05
@@ -36,7 +36,7 @@ class RewardSettings(BaseModel):
 
     kind: Literal["area", "gain", "shaped", "target"] = "area"
     """Form of the reward; see the table in react_rl.envs.rewards."""
-    metric: str = "accuracy"
+    metric: str = DEFAULT_METRIC
     """Dev metric: accuracy, macro_f1 or log_loss (which counts negatively)."""
     scale: Literal["one", "attainable"] = "attainable"
     """Divide by 1, or by what labelling the whole pool would gain: this keeps corpora comparable."""
@@ -64,7 +64,7 @@ class Reward:
             raise unknown("metric", settings.metric, METRICS)
         self.settings = settings
         self._engine = engine
-        self._sign = 1.0 if METRICS[settings.metric].higher_is_better else -1.0
+        self._sign = METRICS[settings.metric].sign
         self._attainable = (
             AttainableValue(engine, settings.metric) if settings.scale == "attainable" else None
         )

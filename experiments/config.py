@@ -150,6 +150,21 @@ class ActionConfig(_Frozen):
         return {k: v for k, v in self.model_dump().items() if v is not None}
 
 
+class ObservationConfig(_Frozen):
+    """What the policy sees."""
+
+    name: Literal["context"] = "context"
+    """Numbers that describe the episode and its pool."""
+    metric: str | None = None
+    """Dev metric among them; None takes the reward's."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ObservationConfig:
+        if self.metric is not None and self.metric not in METRICS:
+            raise ValueError(str(unknown("metric", self.metric, METRICS)).rstrip("."))
+        return self
+
+
 class TrainConfig(_Frozen):
     """Train a policy."""
 
@@ -169,7 +184,7 @@ class TrainConfig(_Frozen):
     """Sizes, budget and annotator of one episode."""
     action_space: ActionConfig = ActionConfig()
     """What the policy decides."""
-    observation: Literal["context"] = "context"
+    observation: ObservationConfig = ObservationConfig()
     """What the policy sees."""
     reward: RewardSettings = RewardSettings()
     """What the policy is paid for."""

@@ -121,12 +121,15 @@ def play(
     Raises:
         ReActError: The episodes do not fit the corpus.
     """
-    engine = LabelingEngine([corpus], options, len(seeds), metrics, learner)
-    rising = METRICS[metrics[0]].higher_is_better
-    rule = make_stopping(stopping, rising) if stopping is not None else None
+    rule = make_stopping(stopping) if stopping is not None else None
+    looked_at = [] if rule is None or stopping is None else [stopping.metric]
+    if isinstance(strategy, LearnedStrategy):
+        looked_at += strategy.observation.metrics
+    measured = tuple(dict.fromkeys((*metrics, *looked_at)))
+    engine = LabelingEngine([corpus], options, len(seeds), measured, learner)
     if isinstance(strategy, LooksAtLabels):
         strategy = strategy.bind(engine)
-    block = _Block(engine, strategy, rule, TestSplit(corpus, test_size), checkpoint)
+    block = _Block(engine, strategy, rule, TestSplit(corpus, test_size), metrics, checkpoint)
     block.begin([episode_streams(seed, corpus.name) for seed in seeds])
     while not engine.finished.all():
         block.play_round()
@@ -143,6 +146,7 @@ class _Block:
         strategy: What chooses.
         rule: What ends episodes early.
         test: Where to measure besides dev.
+        metrics: What to note; the engine may measure more.
         checkpoint: Where to keep all this.
     """
 
@@ -152,12 +156,14 @@ class _Block:
         strategy: QueryStrategy,
         rule: StoppingRule | None,
         test: TestSplit,
+        metrics: Sequence[str],
         checkpoint: Checkpoint | None,
     ) -> None:
         self._engine = engine
         self._strategy = strategy
         self._rule = rule
         self._test = test
+        self._metrics = tuple(metrics)
         self._checkpoint = checkpoint
         self.records: list[dict[str, Any]] = []
         self.selection = 0.0
@@ -175,8 +181,8 @@ class _Block:
             {
                 "cost": [],
                 "labels": [],
-                "dev": {name: [] for name in engine.metrics},
-                "test": {name: [] for name in engine.metrics},
+                "dev": {name: [] for name in self._metrics},
+                "test": {name: [] for name in self._metrics},
                 "initial": engine.draw_of(e).initial.tolist(),
                 "batches": [],
             }
@@ -216,14 +222,14 @@ class _Block:
 
     def _note(self, running: npt.NDArray[np.bool_]) -> None:
         engine = self._engine
-        measured = self._test.measure(engine, engine.metrics)
+        measured = self._test.measure(engine, self._metrics)
         for e in np.flatnonzero(running):
             record = self.records[e]
             if int(e) in engine.learner.failures:
                 record["failed"] = engine.learner.failures[int(e)]
             record["cost"].append(rounded(engine.spent[e]))
             record["labels"].append(int(engine.labels[e]))
-            for name in engine.metrics:
+            for name in self._metrics:
                 record["dev"][name].append(rounded(engine.current[name][e]))
                 record["test"][name].append(rounded(measured[name][e]))
 

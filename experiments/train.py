@@ -16,7 +16,7 @@ from react_rl.agents.start import starting_policy
 from react_rl.agents.training import TrainingProgress, train
 from react_rl.envs.actions import ActionSpace, make_action_space
 from react_rl.envs.batched import BatchedLabeling
-from react_rl.envs.observations import make_observation
+from react_rl.envs.observations import Observation, make_observation
 from react_rl.errors import unknown
 from react_rl.experiments.config import TrainConfig
 from react_rl.experiments.corpora import prepare
@@ -39,6 +39,11 @@ class Trained:
     card: PolicyCard
 
 
+def observation_of(config: TrainConfig) -> Observation:
+    """What the policy sees: unless told otherwise, the metric that it is paid for."""
+    return make_observation(config.observation.name, config.observation.metric or config.reward.metric)
+
+
 def check_training(config: TrainConfig) -> ActionSpace:
     """Check what needs no corpus, and build the action space.
 
@@ -51,7 +56,7 @@ def check_training(config: TrainConfig) -> ActionSpace:
     action = config.action_space.settings()
     action_space = make_action_space(action.pop("name"), **action)
     check_algorithm(config.agent, action_space.space)
-    starting_policy(config.agent, make_observation(config.observation), action_space)
+    starting_policy(config.agent, observation_of(config), action_space)
     return action_space
 
 
@@ -85,12 +90,19 @@ def run_training(
         corpora,
         config.episode,
         action_space,
-        make_observation(config.observation),
+        observation_of(config),
         config.reward,
         min(config.agent.n_envs, config.agent.episodes),
         learner,
     )
-    episodes = Validation(validation, config.episode, config.agent.evaluation_episodes, learner=learner)
+    episodes = Validation(
+        validation,
+        config.episode,
+        config.agent.evaluation_episodes,
+        learner=learner,
+        metric=config.reward.metric,
+        observed=core.observation.metrics,
+    )
     folder = results / config.name
     write_atomically(folder / "train.json", canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
     write_atomically(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from react_rl.acquisition.chunks import WIDE, column_slices
 from react_rl.simulation.geometry import HELD
-from react_rl.simulation.view import PoolView, Progress
+from react_rl.simulation.view import DevMetric, PoolView, Progress
 
 SMALLEST: Final = 1e-37
 """Stands for a probability of 0 where logarithms are taken quickly; times 0 it is 0. Below 1.2e-38 numbers
@@ -202,5 +202,9 @@ def _progress_of(progress: Progress, episodes: npt.NDArray[np.int64]) -> Progres
     values: dict[str, Any] = {f.name: getattr(progress, f.name) for f in fields(progress)}
     cut: dict[str, Any] = {
         name: v[episodes] if isinstance(v, np.ndarray) else v for name, v in values.items()
+    }
+    cut["dev"] = {
+        name: DevMetric(own.now[episodes], own.before[episodes], own.start[episodes])
+        for name, own in progress.dev.items()
     }
     return Progress(**cut)

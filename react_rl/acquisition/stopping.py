@@ -15,6 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from react_rl.metrics.classification import DEFAULT_METRIC, metric_named
 from react_rl.simulation.view import PoolView
 
 _Mask = npt.NDArray[np.bool_]
@@ -69,9 +70,12 @@ class StoppingSettings(BaseModel):
     """Where the rule stops; its unit depends on the rule. None takes the rule's default."""
     window: int | None = Field(default=None, ge=1, le=10**6)
     """Rounds that kappa (default 3) and predicted-gain (default 5) look back."""
+    metric: str = DEFAULT_METRIC
+    """Dev metric that metric-target and predicted-gain look at."""
 
     @model_validator(mode="after")
     def _check(self) -> StoppingSettings:
+        metric_named(self.metric)
         if self.rule in ("budget", "metric-target") and self.threshold is None:
             raise ValueError(f"rule {self.rule} needs a threshold")
         if self.rule == "none" and self.threshold is not None:
@@ -123,14 +127,14 @@ class BudgetReached(_Rule):
 class MetricTarget(_Rule):
     """Stop when the dev metric is at least ``target``, or at most, where low values are good."""
 
-    def __init__(self, target: float, rising: bool = True) -> None:
+    def __init__(self, target: float, metric: str = DEFAULT_METRIC) -> None:
         super().__init__()
         self._target = target
-        self._sign = 1.0 if rising else -1.0
+        self._metric, self._sign = metric, metric_named(metric).sign
 
     def update(self, view: PoolView) -> _Mask:
         """Episodes ``(E,)`` that reached the target."""
-        return _mask(self._sign * view.progress.metric >= self._sign * self._target)
+        return _mask(self._sign * view.progress.metric(self._metric).now >= self._sign * self._target)
 
 
 class KappaAverage(_Rule):
@@ -227,16 +231,17 @@ class PredictedGain(_Rule):
     Source: this project.
     """
 
-    def __init__(self, price: float = 0.0, window: int = 5, rising: bool = True) -> None:
+    def __init__(self, price: float = 0.0, window: int = 5, metric: str = DEFAULT_METRIC) -> None:
         super().__init__()
         self._price = price
-        self._sign = 1.0 if rising else -1.0
+        self._metric, self._sign = metric, metric_named(metric).sign
         self._window = window
 
     def update(self, view: PoolView) -> _Mask:
         """Episodes ``(E,)`` whose recent slope is below the price."""
         spent = self._remember("spent", view.progress.spent, self._window + 1)  # (window + 1, E)
-        metric = self._remember("metric", self._sign * view.progress.metric, self._window + 1)
+        now = self._sign * view.progress.metric(self._metric).now
+        metric = self._remember("metric", now, self._window + 1)
         if len(spent) <= self._window:
             return np.zeros(view.n_episodes, dtype=np.bool_)
         spent = spent - spent.mean(0)
@@ -254,12 +259,11 @@ def _mask(values: npt.NDArray[np.bool_]) -> _Mask:
     return np.asarray(values, dtype=np.bool_)
 
 
-def make_stopping(settings: StoppingSettings, rising: bool = True) -> StoppingRule | None:
+def make_stopping(settings: StoppingSettings) -> StoppingRule | None:
     """Make a fresh rule for the episodes of one engine.
 
     Args:
         settings: Which rule.
-        rising: Whether large values of the dev metric are good.
 
     Returns:
         The rule, None where the settings name none.
@@ -269,10 +273,10 @@ def make_stopping(settings: StoppingSettings, rising: bool = True) -> StoppingRu
     makers: dict[str, Callable[[], StoppingRule | None]] = {
         "none": lambda: None,
         "budget": lambda: BudgetReached(threshold),
-        "metric-target": lambda: MetricTarget(threshold, rising),
+        "metric-target": lambda: MetricTarget(threshold, settings.metric),
         "kappa": lambda: KappaAverage(threshold, window or 3),
         "classification-change": lambda: ClassificationChange(threshold),
         "overall-uncertainty": lambda: OverallUncertainty(threshold),
-        "predicted-gain": lambda: PredictedGain(threshold, window or 5, rising),
+        "predicted-gain": lambda: PredictedGain(threshold, window or 5, settings.metric),
     }
     return makers[settings.rule]()

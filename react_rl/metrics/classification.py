@@ -5,14 +5,18 @@ Logits are ``(E, C, N)`` with the classes on axis 1; curves and statistics over 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError, unknown
+
+Counts = npt.NDArray[np.float64]
 
 PADDING: Final = -1
 """The label of a column that is no row; such columns are left out of every metric."""
@@ -26,11 +30,35 @@ class ClassificationMetric(Protocol):
         ...
 
 
+def _uniform_share(n_classes: Counts) -> Counts:
+    share: Counts = 1.0 / n_classes
+    return share
+
+
+def _uniform_loss(n_classes: Counts) -> Counts:
+    loss: Counts = np.log(n_classes)
+    return loss
+
+
 class Metric(NamedTuple):
-    """A metric and the direction in which it improves."""
+    """A metric, the direction in which it improves, and the ends of its range.
+
+    Args:
+        function: Computes it.
+        higher_is_better: The direction.
+        chance: From numbers of classes to what guessing uniformly gives, None where that says nothing.
+        best: The value of a perfect model.
+    """
 
     function: ClassificationMetric
     higher_is_better: bool
+    chance: Callable[[Counts], Counts] | None
+    best: float
+
+    @property
+    def sign(self) -> float:
+        """1 where large values are good, else -1."""
+        return 1.0 if self.higher_is_better else -1.0
 
 
 def _check(logits: Tensor, labels: Tensor) -> None:
@@ -174,12 +202,15 @@ def calibration_error(confidence: Tensor, correct: Tensor, valid: Tensor, bins: 
     return total / valid.sum(dim=1)
 
 
+DEFAULT_METRIC: Final = "accuracy"
+"""What is observed, rewarded and validated unless something else is asked for."""
+
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
-        "accuracy": Metric(accuracy, higher_is_better=True),
-        "macro_f1": Metric(macro_f1, higher_is_better=True),
-        "log_loss": Metric(log_loss, higher_is_better=False),
-        "expected_calibration_error": Metric(expected_calibration_error, higher_is_better=False),
+        "accuracy": Metric(accuracy, True, _uniform_share, 1.0),
+        "macro_f1": Metric(macro_f1, True, _uniform_share, 1.0),
+        "log_loss": Metric(log_loss, False, _uniform_loss, 0.0),
+        "expected_calibration_error": Metric(expected_calibration_error, False, None, 0.0),
     }
 )
 """Metrics by the name that configs use."""

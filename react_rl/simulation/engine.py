@@ -30,10 +30,11 @@ from react_rl.simulation.oracle import ABSTAINED, Oracle
 from react_rl.simulation.purchases import PENNY, Mask, Round, affordable, check_ids
 from react_rl.simulation.threads import threads_for
 from react_rl.simulation.trials import try_batches
-from react_rl.simulation.view import PoolView, Progress
+from react_rl.simulation.view import DevMetric, PoolView, Progress
 
 _NO_ROW = torch.iinfo(torch.int64).max
-_CHANGING = ("spent", "rounds", "labels", "finished", "_left", "_before", "_start")
+_CHANGING = ("spent", "rounds", "labels", "finished", "_left")
+_DEV = ("_current", "_before", "_start")
 
 
 class LabelingEngine:
@@ -43,7 +44,7 @@ class LabelingEngine:
         corpora: Encoded corpora of one embedding dimension, on one device.
         options: Sizes, budget and annotator of an episode.
         n_episodes: E.
-        metrics: Names of the dev metrics to measure; the first is the one that views report.
+        metrics: Names of the dev metrics to measure; views report them by name.
         learner: Settings of the learner; None is the softmax regression as it comes.
 
     Raises:
@@ -96,8 +97,8 @@ class LabelingEngine:
         self._pool_size = np.zeros(n_episodes, dtype=np.int64)
         self._n_classes = np.zeros(n_episodes, dtype=np.int64)
         self._current: dict[str, npt.NDArray[np.float64]] = {m: np.zeros(n_episodes) for m in self.metrics}
-        self._before = np.zeros(n_episodes)
-        self._start = np.zeros(n_episodes)
+        self._before = {m: np.zeros(n_episodes) for m in self.metrics}
+        self._start = {m: np.zeros(n_episodes) for m in self.metrics}
         self._view: PoolView | None = None
         self._free: Tensor | None = None
 
@@ -144,7 +145,11 @@ class LabelingEngine:
     def state(self) -> dict[str, Tensor]:
         """What rounds change, by name; together with the streams it is all that ``resume`` needs."""
         numbers = {name: torch.from_numpy(getattr(self, name)) for name in _CHANGING}
-        dev = {f"dev/{name}": torch.from_numpy(values) for name, values in self._current.items()}
+        dev = {
+            f"{part}/{name}": torch.from_numpy(values)
+            for part in _DEV
+            for name, values in getattr(self, part).items()
+        }
         learner = {f"learner/{name}": array for name, array in self.learner.state().items()}
         return numbers | dev | learner | {"labelled": self._labelled}
 
@@ -161,7 +166,8 @@ class LabelingEngine:
         self._begin(streams, None, corpora)
         for name in _CHANGING:
             setattr(self, name, state[name].numpy().copy())
-        self._current = {name: state[f"dev/{name}"].numpy().copy() for name in self.metrics}
+        for part in _DEV:
+            setattr(self, part, {name: state[f"{part}/{name}"].numpy().copy() for name in self.metrics})
         self._labelled.copy_(state["labelled"])
         self.learner.load_state(part_of(state, "learner"))
         self._view = self._free = None
@@ -225,8 +231,8 @@ class LabelingEngine:
         self._learn(index, columns, np.ones(columns.shape, dtype=np.bool_))
         self._left[chosen] = self._pool_size[chosen] - self.options.initial_size
         self._measure()
-        first = self._current[self.metrics[0]][chosen]
-        self._before[chosen], self._start[chosen] = first, first
+        for name, values in self._current.items():
+            self._before[name][chosen] = self._start[name][chosen] = values[chosen]
         self.finished[chosen] = self._cannot_buy()[chosen]
         self._end_failed()
 
@@ -252,9 +258,12 @@ class LabelingEngine:
                 spent=self.spent.copy(),
                 labels=self.labels.copy(),
                 rounds=self.rounds.copy(),
-                metric=self._current[self.metrics[0]].copy(),
-                metric_before=self._before.copy(),
-                metric_start=self._start.copy(),
+                dev={
+                    name: DevMetric(
+                        self._current[name].copy(), self._before[name].copy(), self._start[name].copy()
+                    )
+                    for name in self.metrics
+                },
                 pool_size=self._pool_size.copy(),
                 n_classes=self._n_classes.copy(),
             )
@@ -282,7 +291,7 @@ class LabelingEngine:
         columns = torch.searchsorted(self._ids, ids).clamp_(max=self.options.pool_size - 1)
         self._check(ids, columns, numbers, asked)
         wanted, cost = self._affordable(columns, asked)
-        self._before = self._current[self.metrics[0]].copy()
+        self._before = {name: values.copy() for name, values in self._current.items()}
         with self.threads():
             self._learn(self._everyone, columns, wanted)
             self._measure()

@@ -8,7 +8,7 @@ private to one view: what leaves a strategy are row ids of the corpus.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from react_rl.errors import ReActError
 from react_rl.learners.mlp import MlpHead
 from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
 from react_rl.seeding import Streams
@@ -32,6 +33,21 @@ _FEW = 1 << 14
 
 
 @dataclass(frozen=True)
+class DevMetric:
+    """One dev metric of each episode; arrays of length E.
+
+    Args:
+        now: Of the present model.
+        before: One round ago.
+        start: Of the initial labelled set.
+    """
+
+    now: npt.NDArray[np.float64]
+    before: npt.NDArray[np.float64]
+    start: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Progress:
     """Where each episode stands; arrays of length E.
 
@@ -41,9 +57,7 @@ class Progress:
         spent: Cost units spent.
         labels: Labels bought, the initial set included.
         rounds: Rounds played.
-        metric: Dev metric now.
-        metric_before: Dev metric one round ago.
-        metric_start: Dev metric of the initial labelled set.
+        dev: Dev metrics by name, those that the engine measures.
         pool_size: Rows of the pool, the initial labelled set included.
         n_classes: Classes of the episode.
     """
@@ -53,11 +67,22 @@ class Progress:
     spent: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int64]
     rounds: npt.NDArray[np.int64]
-    metric: npt.NDArray[np.float64]
-    metric_before: npt.NDArray[np.float64]
-    metric_start: npt.NDArray[np.float64]
+    dev: Mapping[str, DevMetric]
     pool_size: npt.NDArray[np.int64]
     n_classes: npt.NDArray[np.int64]
+
+    def metric(self, name: str) -> DevMetric:
+        """The dev metric of that name.
+
+        Raises:
+            ReActError: The engine does not measure it.
+        """
+        if name not in self.dev:
+            raise ReActError(
+                f"The dev metric {name!r} is asked for, but only {', '.join(self.dev)} are measured; "
+                f"give the engine metrics=[..., {name!r}]."
+            )
+        return self.dev[name]
 
 
 class PoolView:

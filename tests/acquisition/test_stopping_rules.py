@@ -40,12 +40,16 @@ def view(
         }
     if probabilities is not None:
         parts["entropy"] = torch.from_numpy(entropy(probabilities, axis=1))
-    parts["progress"] = SimpleNamespace(**{k: np.asarray(v) for k, v in progress.items()})
+    known = {k: np.asarray(v) for k, v in progress.items()}
+    now = known.pop("metric", None)
+    parts["progress"] = SimpleNamespace(metric=lambda _: SimpleNamespace(now=now), **known)
     return cast(PoolView, SimpleNamespace(**parts))
 
 
-def decisions(settings: StoppingSettings, views: list[PoolView], rising: bool = True) -> list[list[bool]]:
-    rule = make_stopping(settings, rising)
+def decisions(
+    settings: StoppingSettings, views: list[PoolView], metric: str = "accuracy"
+) -> list[list[bool]]:
+    rule = make_stopping(settings.model_copy(update={"metric": metric}))
     assert rule is not None
     return [rule.update(one).tolist() for one in views]
 
@@ -136,8 +140,8 @@ def test_budget_and_metric_target_stop_at_the_number_given() -> None:
     assert decisions(StoppingSettings(rule="budget", threshold=10), shown) == [[False, True]]
     target = StoppingSettings(rule="metric-target", threshold=0.8)
     assert decisions(target, shown) == [[True, False]]
-    assert decisions(target, shown, rising=False) == [[True, True]]
-    assert decisions(target, [view(spent=[0, 0], metric=[0.81, 0.1])], rising=False) == [[False, True]]
+    assert decisions(target, shown, metric="log_loss") == [[True, True]]
+    assert decisions(target, [view(spent=[0, 0], metric=[0.81, 0.1])], metric="log_loss") == [[False, True]]
 
 
 def test_predicted_gain_is_the_slope_of_the_last_rounds() -> None:
@@ -157,7 +161,7 @@ def test_predicted_gain_is_the_slope_of_the_last_rounds() -> None:
     assert found[5] == [True, False]
     losses = [view(spent=s, metric=-m) for s, m in zip(spent, metric, strict=True)]
     settings = StoppingSettings(rule="predicted-gain", threshold=price, window=3)
-    assert decisions(settings, losses, rising=False) == found
+    assert decisions(settings, losses, metric="log_loss") == found
 
 
 def test_an_episode_that_buys_nothing_has_no_slope() -> None:

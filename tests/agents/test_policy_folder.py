@@ -134,7 +134,8 @@ def test_a_folder_without_a_card_is_no_policy(copy: Path) -> None:
     ("changes", "sentence"),
     [
         ({"algorithm": "REINFORCE"}, "algorithm"),
-        ({"observation": {"name": "context", "numbers": 3}}, "train it again"),
+        ({"observation": {"name": "context", "numbers": 3, "metric": "accuracy"}}, "train it again"),
+        ({"observation": {"name": "context", "numbers": 22, "metric": "acuracy"}}, "Did you mean 'accuracy'"),
         ({"observation": {"name": "contexts"}}, "Did you mean 'context'"),
         ({"action_space": {"name": "weigh-score"}}, "Did you mean 'weigh-scores'"),
         ({"action_space": {"name": "weigh-scores", "features": ["margn"]}}, "Did you mean 'margin'"),

@@ -15,11 +15,13 @@ import torch
 from safetensors.torch import load_file
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from react_rl.acquisition import make_strategy
 from react_rl.agents import AgentSettings, LearnedStrategy, TrainingProgress, Validation, read_card, train
 from react_rl.agents.settings import algorithm_arguments
 from react_rl.envs.build import build_environment
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError
+from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
 
 FITTING = [
@@ -240,3 +242,23 @@ def algorithm_class(name: str) -> Any:
     from react_rl.agents import ALGORITHMS
 
     return ALGORITHMS[name]
+
+
+def test_the_best_policy_is_chosen_by_the_metric_it_is_paid_for() -> None:
+    episode = EpisodeOptions(pool_size=60, dev_size=40, initial_size=6, budget=20, batch_size=4)
+    strategy = make_strategy("margin")
+    by_accuracy = Validation([synthetic_encoded()], episode, 6).areas(strategy)
+    by_loss = Validation([synthetic_encoded()], episode, 6, metric="log_loss").areas(strategy)
+    both = Validation([synthetic_encoded()], episode, 6, observed=("log_loss",)).areas(strategy)
+    assert (by_accuracy > 0).all()
+    assert (by_loss < 0).all()  # a loss counts negatively: larger is better
+    np.testing.assert_array_equal(by_accuracy, both)
+
+
+def test_a_card_names_the_metric_that_the_policy_sees(small_training: Any, tmp_path: Path) -> None:
+    done = small_training(tmp_path, "weigh-scores")
+    assert done.card.observation["metric"] == done.card.reward["metric"] == "accuracy"
+    env = build_environment(reward={"kind": "gain", "metric": "log_loss"})
+    assert env.observation.describe()["metric"] == "log_loss"
+    env.reset([Streams(0)])
+    assert env.summary(0)["log_loss"] == env.engine.current["log_loss"][0]

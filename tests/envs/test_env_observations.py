@@ -11,6 +11,7 @@ import torch
 
 from react_rl.acquisition import make_strategy
 from react_rl.envs import CONTEXT, ContextObservation, make_observation
+from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import Draw, EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 
@@ -207,3 +208,40 @@ def test_it_is_built_by_name_and_describes_itself() -> None:
     described = make_observation("context").describe()
     assert described["name"] == "context"
     assert described["numbers"] == len(CONTEXT) == len(set(CONTEXT))
+
+
+def test_what_is_shown_is_the_metric_asked_for_whatever_else_is_measured() -> None:
+    shown = []
+    for metrics in (("accuracy", "log_loss"), ("log_loss", "accuracy")):
+        engine = LabelingEngine([synthetic_encoded()], OPTIONS, 3, metrics)
+        engine.reset([Streams(k) for k in range(3)])
+        engine.step(make_strategy("margin").select(engine.view, 4))
+        shown.append({m: ContextObservation(m).observe(engine.view) for m in metrics})
+    for metric in ("accuracy", "log_loss"):
+        np.testing.assert_array_equal(shown[0][metric], shown[1][metric])
+    differ = (shown[0]["accuracy"] != shown[0]["log_loss"]).any(0)
+    assert np.flatnonzero(differ).tolist() == [4, 5, 6]
+
+
+def test_a_falling_log_loss_is_shown_as_a_gain_between_chance_and_perfect() -> None:
+    engine = LabelingEngine([synthetic_encoded()], OPTIONS, 4, ("log_loss",))
+    engine.reset([Streams(k) for k in range(4)])
+    start = engine.current["log_loss"].copy()
+    for _ in range(4):
+        engine.step(make_strategy("margin").select(engine.view, 4))
+    level, gained = ContextObservation("log_loss").observe(engine.view)[:, 4:6].T
+    loss = engine.current["log_loss"]
+    np.testing.assert_allclose(level, 1 - loss / np.log(3), rtol=1e-5)
+    np.testing.assert_allclose(gained, 2 * (start - loss), rtol=1e-4, atol=1e-6)
+    assert gained.mean() > 0
+
+
+def test_an_observation_of_a_metric_that_is_not_measured_or_has_no_chance_is_refused() -> None:
+    engine = LabelingEngine([synthetic_encoded()], OPTIONS, 1, ("log_loss",))
+    engine.reset([Streams(0)])
+    with pytest.raises(ReActError, match="only log_loss are measured"):
+        ContextObservation().observe(engine.view)
+    with pytest.raises(ReActError, match="has no value of chance; use one of accuracy, macro_f1, log_loss"):
+        ContextObservation("expected_calibration_error")
+    with pytest.raises(ReActError, match="Did you mean 'log_loss'"):
+        make_observation("context", "logloss")

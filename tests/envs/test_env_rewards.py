@@ -36,7 +36,6 @@ class Played:
     curve: list[float]
     costs: list[float]
     info: dict[str, Any]
-    accuracy: list[float]
 
 
 def play(
@@ -53,14 +52,13 @@ def play(
     )
     env.reset(seed=seed)
     engine, metric = env.core.engine, reward.get("metric", "accuracy")
-    played = Played([], [float(engine.current[metric][0])], [], {}, [float(engine.current["accuracy"][0])])
+    played = Played([], [float(engine.current[metric][0])], [], {})
     terminated, spent = False, 0.0
     while not terminated:
         action = 2 if len(played.rewards) == stop_at else len(played.rewards) % 2
         _, value, terminated, _, played.info = env.step(action)
         played.rewards.append(value)
         played.curve.append(float(engine.current[metric][0]))
-        played.accuracy.append(float(engine.current["accuracy"][0]))
         played.costs.append(float(engine.spent[0]) - spent)
         spent = float(engine.spent[0])
     return played
@@ -168,14 +166,14 @@ def test_stopping_buys_nothing_and_ends_the_episode(kind: str) -> None:
 
 
 @pytest.mark.parametrize("stop_at", [None, 0, 3])
-def test_the_summary_reports_the_trapezoid_under_the_accuracy_curve_over_the_whole_budget(
+def test_the_summary_reports_the_trapezoid_under_the_rewards_metric_over_the_whole_budget(
     stop_at: int | None,
 ) -> None:
     played = play({"kind": "gain", "metric": "log_loss"}, stop_at=stop_at)
     spent = np.concatenate([[0.0], np.cumsum(played.costs)])
-    area = np.trapezoid(played.accuracy, spent) + played.accuracy[-1] * (22 - spent[-1])
+    area = np.trapezoid(played.curve, spent) + played.curve[-1] * (22 - spent[-1])
     assert played.info["area"] == pytest.approx(area / 22)
-    assert played.info["accuracy"] == played.accuracy[-1]
+    assert played.info["log_loss"] == played.curve[-1]
     assert played.info["cost"] == pytest.approx(spent[-1])
 
 

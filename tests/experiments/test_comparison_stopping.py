@@ -70,4 +70,9 @@ def test_a_rule_can_be_named_on_the_command_line(config_file: Callable[..., Path
     path = config_file(stopping={"rule": "kappa", "threshold": 0.95})
     assert load_config(CompareConfig, str(path)).stopping.threshold == 0.95
     changed = load_config(CompareConfig, str(path), ["--stopping.window", "4"])
-    assert changed.stopping.model_dump() == {"rule": "kappa", "threshold": 0.95, "window": 4}
+    assert changed.stopping.model_dump() == {
+        "rule": "kappa",
+        "threshold": 0.95,
+        "window": 4,
+        "metric": "accuracy",
+    }

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from react_rl.acquisition import make_strategy
+from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
 
@@ -192,7 +193,7 @@ def test_random_numbers_are_uniform_and_the_episodes_own() -> None:
 def test_progress_counts_what_was_spent_labelled_and_gained() -> None:
     engine = LabelingEngine([corpus(3)], OPTIONS, 2, metrics=("log_loss", "accuracy"))
     engine.reset([Streams(0), Streams(1)])
-    start = engine.current["log_loss"].copy()
+    start = {name: values.copy() for name, values in engine.current.items()}
     first = engine.step(make_strategy("margin").select(engine.view, 4))
     second = engine.step(make_strategy("margin").select(engine.view, 4))
     progress = engine.view.progress
@@ -200,9 +201,13 @@ def test_progress_counts_what_was_spent_labelled_and_gained() -> None:
     assert progress.spent.tolist() == [8, 8]
     assert progress.labels.tolist() == [16, 16]
     assert progress.rounds.tolist() == [2, 2]
-    np.testing.assert_array_equal(progress.metric, second.metrics["log_loss"])
-    np.testing.assert_array_equal(progress.metric_before, first.metrics["log_loss"])
-    np.testing.assert_array_equal(progress.metric_start, start)
+    for name in ("accuracy", "log_loss"):
+        dev = progress.metric(name)
+        np.testing.assert_array_equal(dev.now, second.metrics[name])
+        np.testing.assert_array_equal(dev.before, first.metrics[name])
+        np.testing.assert_array_equal(dev.start, start[name])
+    with pytest.raises(ReActError, match="'macro_f1' is asked for, but only log_loss, accuracy are measured"):
+        progress.metric("macro_f1")
     assert progress.n_classes.tolist() == [3, 3]
     progress.spent[:] = 99
     assert engine.spent.tolist() == [8, 8]
