@@ -7,12 +7,14 @@ import sys
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.parser import HeaderParser
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -44,8 +46,8 @@ def packages_on_disk() -> set[str]:
 
 
 def expected_files() -> set[str]:
-    """The wheel's files, apart from its metadata: whatever the package folders hold but their notes."""
-    left_out = {".md", ".pyc"}
+    """The wheel's files, apart from its metadata: what the package folders hold but notes and scripts."""
+    left_out = {".md", ".pyc", ".sh"}
     return {
         f"{package.replace('.', '/')}/{path.name}"
         for package in packages_on_disk()
@@ -160,12 +162,20 @@ def test_every_lower_bound_admits_the_version_that_make_installs() -> None:
             assert requirement.specifier.contains(pinned[name]), f"{line} refuses {pinned[name]}"
 
 
+def test_the_citation_names_the_version_and_the_licence_of_the_package() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["version"] == PROJECT["project"]["version"]
+    assert cited["license"] == PROJECT["project"]["license"]
+    assert f"## {cited['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_the_packages_with_their_data_and_nothing_else(built: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(built[1]) as wheel:
         names = {name for name in wheel.namelist() if not name.endswith("/")}
-    metadata = {name for name in names if PurePosixPath(name).parts[0].endswith(".dist-info")}
-    assert names - metadata == expected_files()
+    about = {name for name in names if PurePosixPath(name).parts[0].endswith(".dist-info")}
+    assert any(name.endswith("licenses/LICENSE") for name in about)
+    assert names - about == expected_files()
     assert "react_rl/py.typed" in names
 
 
@@ -193,6 +203,7 @@ def test_the_wheel_says_which_pythons_it_supports_and_brings_the_command(built: 
         commands = wheel.read(metadata.replace("METADATA", "entry_points.txt")).decode("utf-8")
     assert set(headers["Requires-Python"].split(",")) == {">=3.11", "<3.14"}
     assert set(headers.get_all("Provides-Extra") or ()) >= {"samples", "hub", "tensorboard", "dev"}
+    assert headers["License-Expression"] == "Apache-2.0"
     assert "react-rl = react_rl.experiments.cli:main" in commands
 
 
@@ -215,3 +226,67 @@ def test_every_package_of_an_installed_wheel_imports_from_the_wheel(
 @pytest.mark.slow
 def test_an_installed_wheel_knows_its_version(ask_installed: Callable[[str], str]) -> None:
     assert ask_installed("import react_rl; print(react_rl.__version__)") == PROJECT["project"]["version"]
+
+
+@pytest.fixture(scope="module")
+def declared_only(
+    built: tuple[Path, Path], installed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The installed wheel, and links to the packages that it requires without extras: nothing else."""
+    site = tmp_path_factory.mktemp("declared")
+    for entry in installed.iterdir():
+        (site / entry.name).symlink_to(entry)
+    for name in required_without_extras():
+        for file in metadata.distribution(name).files or ():
+            top = file.parts[0]
+            if top not in ("..", "__pycache__") and not (site / top).exists():
+                (site / top).symlink_to(Path(str(metadata.distribution(name).locate_file(top))))
+    return site
+
+
+def required_without_extras() -> set[str]:
+    """Names of the installed packages that a plain installation of ours would bring."""
+    waiting = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        requirement = waiting.pop()
+        name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
+        if (name, extras) in seen:
+            continue
+        try:
+            lines = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:  # of another platform
+            continue
+        seen.add((name, extras))
+        for line in lines:
+            further = Requirement(line)
+            if further.marker is None or any(further.marker.evaluate({"extra": e}) for e in {"", *extras}):
+                waiting.append(further)
+    return {name for name, _ in seen}
+
+
+@pytest.mark.slow
+def test_a_plain_installation_compares_and_plots(
+    declared_only: Path, save_bert: Callable[[Path, Sequence[str]], Path], tmp_path: Path
+) -> None:
+    assert not (declared_only / "sklearn").exists()
+    save_bert(tmp_path / "encoder", ["good", "bad", "film", "plot"])
+    rows = [f"{'good' if i % 2 else 'bad'} {'film' if i % 3 else 'plot'} {i},{i % 2}" for i in range(120)]
+    (tmp_path / "films.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    (tmp_path / "films.yaml").write_text(
+        "{name: films, corpora: [{corpus: films.csv}], strategies: [random, margin], seeds: 2, jobs: 1, "
+        "encoder: {model: encoder, max_length: 24}, device: cpu, "
+        "episode: {pool_size: 40, dev_size: 20, initial_size: 5, budget: 8, batch_size: 4}}",
+        encoding="utf-8",
+    )
+    # -S leaves out the environment's own packages.
+    start = (
+        f"import os, sys; sys.path.insert(0, {str(declared_only)!r}); "
+        f"os.environ['REACT_RL_CACHE'] = {str(tmp_path / 'cache')!r}; "
+        "from react_rl.experiments.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    run("-I", "-S", "-c", start, "compare", "films.yaml", cwd=tmp_path)
+    (tmp_path / "results" / "films" / "areas.png").unlink()
+    run("-I", "-S", "-c", start, "plot", "results/films", cwd=tmp_path)
+    assert (tmp_path / "results" / "films" / "areas.png").is_file()
+    run("-I", "-S", "-c", start, "report", "results/films", cwd=tmp_path)
