@@ -173,7 +173,7 @@ def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: i
         score, free = score.gather(1, rows), free.gather(1, rows)
     picks = []
     for _ in range(n):
-        column = _best(view, _wanted(score, terms), free)
+        column = best_column(view, _wanted(score, terms), free)
         chosen = column.clamp_min(0)
         free = free.scatter(1, chosen[:, None], False)
         if rows is not None:
@@ -226,7 +226,7 @@ def _worth(score: Tensor, weight: Tensor, mean: Tensor, deviation: Tensor) -> Wo
     return worth
 
 
-def _best(view: PoolView, scores: Tensor, free: Tensor) -> Tensor:
+def best_column(view: PoolView, scores: Tensor, free: Tensor) -> Tensor:
     """Column of the largest score among the free rows of each episode ``(E,)``, -1 where none is free."""
     scores = torch.where(free, scores, -torch.inf)
     best, column = scores.max(1)

@@ -8,8 +8,8 @@ classes, noise, and how far the label follows the directions in which the embedd
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal, get_args
 from urllib.parse import parse_qsl
 
@@ -35,7 +35,6 @@ SMALLEST_CLASS: Final = 20
 """And so do classes with fewer rows."""
 
 _MOVES: Final = 6
-_SAMPLE: Final = 1500
 
 
 @dataclass(frozen=True)
@@ -97,116 +96,127 @@ def _seeds(name: str, value: str) -> tuple[int, ...]:
 
 
 def invented_labels(embeddings: Vectors, targets: Labels, seed: int, kind: Kind = "any") -> Labels:
-    """Invent a label for every row.
+    """Invent a label for every row; see ``LabelInventor``, quicker for many tasks of one corpus."""
+    return LabelInventor(embeddings, targets).labels(seed, kind)
+
+
+class LabelInventor:
+    """Invents labels for the rows of one corpus.
 
     - ``linear``: the largest of C random linear scores of whitened principal components. Their weights fall
       as a power of the rank, over 2 to 64 components that begin at the 1st to 20th; each class has an offset,
       each row Gumbel noise.
     - ``clusters``: k-means clusters, one to four for each class, dealt out to classes; up to a quarter of the
-      labels is then drawn anew.
+      labels is then drawn again.
     - ``merged``: the corpus's own classes, joined at random (crossed, where there are fewer than four).
     - ``crossed``: the corpus's own classes, joined at random if many, times the two sides of a random
       direction.
 
-    Source: kinds as in this project's issue on policies; training on generated tasks after Gonsior et al.
-    2022, ImitAL.
+    Source: training acquisition on generated tasks after Gonsior et al. 2022, ImitAL; the kinds are this
+    project's.
 
     Args:
         embeddings: ``(N, D)`` unit-norm vectors.
         targets: ``(N,)`` the corpus's own classes.
-        seed: Decides everything.
-        kind: One of these, or any.
-
-    Returns:
-        ``(N,)`` int64 classes 0 .. C - 1, C >= 2, none below ``SMALLEST_SHARE`` or ``SMALLEST_CLASS``.
 
     Raises:
         ReActError: There are too few rows for two classes.
     """
-    if len(targets) < 4 * SMALLEST_CLASS:
-        raise ReActError(
-            f"Labels cannot be invented for {len(targets)} rows; it takes {4 * SMALLEST_CLASS} at least."
-        )
-    centred = (embeddings - embeddings.mean(0)).astype(np.float64)
-    entropy = entropy_of(seed, "generated labels")
-    for attempt in range(100):
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*entropy, attempt))))
-        how = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-        labels = _without_small(_KINDS[how if kind == "any" else kind](centred, targets, rng))
-        if labels.max() > 0:
-            return labels
-    raise ReActError(f"Labels of kind {kind!r} always leave one class; choose another kind.")
 
+    def __init__(self, embeddings: Vectors, targets: Labels) -> None:
+        if len(targets) < 4 * SMALLEST_CLASS:
+            raise ReActError(
+                f"Labels cannot be invented for {len(targets)} rows; it takes {4 * SMALLEST_CLASS} at least."
+            )
+        self._rows = embeddings - embeddings.mean(0)
+        self._targets = targets
 
-def _linear(rows: npt.NDArray[np.float64], _: Labels, rng: np.random.Generator) -> Labels:
-    components = _whitened(rows, rng)
-    count = components.shape[1]
-    first, many = int(rng.integers(0, 20)), int(rng.integers(2, 65))
-    weight = np.zeros(count)
-    ranks = np.arange(count)[first : first + many] - first
-    weight[first : first + many] = (1.0 + ranks) ** -rng.uniform(0.0, 1.2)
-    n_classes = int(rng.choice([2, 2, 3, 4, 6]))
-    scores = components @ (rng.standard_normal((count, n_classes)) * weight[:, None])
-    scores /= max(scores.std(), 1e-12)
-    scores += rng.standard_normal(n_classes) * 0.3 + rng.gumbel(size=scores.shape) * rng.uniform(0.05, 0.5)
-    largest: Labels = scores.argmax(1)
-    return largest
+    def labels(self, seed: int, kind: Kind = "any") -> Labels:
+        """Labels of one task.
 
+        Args:
+            seed: Decides everything.
+            kind: One of these, or any, which leaves it to the seed.
 
-def _whitened(rows: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Principal components of the rows, each of deviation 1, found on a sample ``(N, R)``."""
-    sample = rows[rng.choice(len(rows), min(_SAMPLE, len(rows)), replace=False)]
-    values, vectors = np.linalg.eigh(sample.T @ sample / len(sample))
-    order = np.argsort(-values)
-    order = order[values[order] > 1e-9 * values.max()]
-    vectors = vectors[:, order]
-    # Which way a component points is the processor's choice; the labels must not depend on it.
-    largest = np.abs(vectors).argmax(0)
-    vectors *= np.sign(vectors[largest, np.arange(vectors.shape[1])])
-    components = rows @ vectors
-    whitened: npt.NDArray[np.float64] = components / np.maximum(components.std(0), 1e-12)
-    return whitened
+        Returns:
+            ``(N,)`` int64 classes 0 .. C - 1, C >= 2, none below ``SMALLEST_SHARE`` or ``SMALLEST_CLASS``.
 
+        Raises:
+            ReActError: The kind always leaves one class.
+        """
+        make = {
+            "linear": self._linear,
+            "clusters": self._clusters,
+            "merged": self._merged,
+            "crossed": self._crossed,
+        }
+        entropy = entropy_of(seed, "generated labels")
+        for attempt in range(100):
+            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*entropy, attempt))))
+            how = str(rng.choice(list(SHARES), p=list(SHARES.values())))
+            labels = _without_small(make[how if kind == "any" else kind](rng))
+            if labels.max() > 0:
+                return labels
+        raise ReActError(f"Labels of kind {kind!r} always leave one class; choose another kind.")
 
-def _clusters(rows: npt.NDArray[np.float64], _: Labels, rng: np.random.Generator) -> Labels:
-    n_classes = int(rng.choice([2, 3, 5, 8, 12]))
-    many = min(n_classes * int(rng.integers(1, 5)), len(rows))
-    centres = rows[rng.choice(len(rows), many, replace=False)]
-    for _move in range(_MOVES):
-        cluster = (rows @ centres.T - 0.5 * (centres**2).sum(1)).argmax(1)
-        members = np.eye(many)[cluster]
-        filled = members.sum(0) > 0
-        centres[filled] = (members.T @ rows)[filled] / members.sum(0)[filled, None]
-    labels = (rng.permutation(many) % n_classes)[cluster]
-    flipped = rng.random(len(rows)) < rng.uniform(0.0, 0.25)
-    return np.where(flipped, rng.integers(0, n_classes, len(rows)), labels)
+    @cached_property
+    def _components(self) -> npt.NDArray[np.float64]:
+        """Principal components of the rows, each of deviation 1 ``(N, R)``."""
+        rows = self._rows.astype(np.float64)
+        values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+        order = np.argsort(-values)
+        order = order[values[order] > 1e-9 * values.max()]
+        vectors = vectors[:, order]
+        # Which way a component points is the processor's choice; the labels must not depend on it.
+        largest = np.abs(vectors).argmax(0)
+        vectors *= np.sign(vectors[largest, np.arange(vectors.shape[1])])
+        components: npt.NDArray[np.float64] = rows @ vectors
+        components /= np.maximum(components.std(0), 1e-12)
+        return components
 
+    def _linear(self, rng: np.random.Generator) -> Labels:
+        first, many = int(rng.integers(0, 20)), int(rng.integers(2, 65))
+        used = self._components[:, first : first + many]
+        if used.shape[1] == 0:
+            used = self._components
+        weight = (1.0 + np.arange(used.shape[1])) ** -rng.uniform(0.0, 1.2)
+        n_classes = int(rng.choice([2, 2, 3, 4, 6]))
+        scores = used @ (rng.standard_normal((used.shape[1], n_classes)) * weight[:, None])
+        scores /= max(scores.std(), 1e-12)
+        scores += rng.standard_normal(n_classes) * 0.3
+        scores += rng.gumbel(size=scores.shape) * rng.uniform(0.05, 0.5)
+        largest: Labels = scores.argmax(1)
+        return largest
 
-def _merged(rows: npt.NDArray[np.float64], targets: Labels, rng: np.random.Generator) -> Labels:
-    n_classes = int(targets.max()) + 1
-    if n_classes < 4:
-        return _crossed(rows, targets, rng)
-    fewer = int(rng.integers(2, min(n_classes, 9)))
-    joined: Labels = (rng.permutation(n_classes) % fewer)[targets]
-    return joined
+    def _clusters(self, rng: np.random.Generator) -> Labels:
+        rows, n_classes = self._rows, int(rng.choice([2, 3, 5, 8, 12]))
+        many = min(n_classes * int(rng.integers(1, 5)), len(rows))
+        centres = rows[rng.choice(len(rows), many, replace=False)]
+        for _ in range(_MOVES):
+            cluster = (rows @ centres.T - 0.5 * (centres**2).sum(1)).argmax(1)
+            members = np.eye(many, dtype=rows.dtype)[cluster]
+            filled = members.sum(0) > 0
+            centres[filled] = (members.T @ rows)[filled] / members.sum(0)[filled, None]
+        labels = (rng.permutation(many) % n_classes)[cluster]
+        flipped = rng.random(len(rows)) < rng.uniform(0.0, 0.25)
+        return np.where(flipped, rng.integers(0, n_classes, len(rows)), labels)
 
+    def _merged(self, rng: np.random.Generator) -> Labels:
+        n_classes = int(self._targets.max()) + 1
+        if n_classes < 4:
+            return self._crossed(rng)
+        fewer = int(rng.integers(2, min(n_classes, 9)))
+        joined: Labels = (rng.permutation(n_classes) % fewer)[self._targets]
+        return joined
 
-def _crossed(rows: npt.NDArray[np.float64], targets: Labels, rng: np.random.Generator) -> Labels:
-    along = rows @ rng.standard_normal(rows.shape[1])
-    side = along > np.quantile(along, rng.uniform(0.3, 0.7))
-    n_classes = int(targets.max()) + 1
-    if n_classes > 4:
-        targets = (rng.permutation(n_classes) % int(rng.integers(2, 4)))[targets]
-    crossed: Labels = targets * 2 + side
-    return crossed
-
-
-_KINDS: Final[dict[str, Callable[[npt.NDArray[np.float64], Labels, np.random.Generator], Labels]]] = {
-    "linear": _linear,
-    "clusters": _clusters,
-    "merged": _merged,
-    "crossed": _crossed,
-}
+    def _crossed(self, rng: np.random.Generator) -> Labels:
+        along = self._rows @ rng.standard_normal(self._rows.shape[1])
+        side = along > np.quantile(along, rng.uniform(0.3, 0.7))
+        targets, n_classes = self._targets, int(self._targets.max()) + 1
+        if n_classes > 4:
+            targets = (rng.permutation(n_classes) % int(rng.integers(2, 4)))[targets]
+        crossed: Labels = targets * 2 + side
+        return crossed
 
 
 def _without_small(labels: Labels) -> Labels:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import torch
 from torch import Tensor
@@ -46,6 +46,13 @@ class SoftmaxSettings:
     tolerance: float = 1e-2
     max_steps: int = 20
     class_weights: Literal["none", "balanced"] = "none"
+
+
+_SLOT_AXES: Final = {
+    **{"_rows": (1,), "_onehot": (2,), "_live": (1,), "_columns": (1,)},
+    **{"_inverse": (1, 2), "_dual": (2,)},
+}
+"""Axes of the slots in the arrays that have them."""
 
 
 class SoftmaxRegression(LabelledRows):
@@ -98,15 +105,24 @@ class SoftmaxRegression(LabelledRows):
         dual = self._dual[:, :, :n]
         return torch.bmm(dual, embeddings), self.settings.bias**2 * dual.sum(2)
 
-    def replicate(self, times: int) -> SoftmaxRegression:
-        """Copy every episode ``times`` times, side by side: scratch learners of E * times episodes."""
+    def replicate(self, times: int, room: int) -> SoftmaxRegression:
+        """Copy every episode ``times`` times, side by side: scratch learners of E * times episodes.
+
+        Args:
+            times: Copies of each episode.
+            room: Rows that each copy is going to buy; more slots than these are not copied.
+        """
         scratch = copy.copy(self)
         n_episodes, n_classes, n_columns = self._shape
         scratch._shape = (n_episodes * times, n_classes, n_columns)
         scratch._everyone = torch.arange(n_episodes * times, device=self.device)
         scratch._used = [used for used in self._used for _ in range(times)]
+        scratch._capacity = capacity = min(self.slots + room, self._capacity)
         for name in self._arrays:
-            setattr(scratch, name, getattr(self, name).repeat_interleave(times, 0))
+            array: Tensor = getattr(self, name)
+            for axis in _SLOT_AXES.get(name, ()):
+                array = array.narrow(axis, 0, capacity)
+            setattr(scratch, name, array.repeat_interleave(times, 0))
         return scratch
 
     def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int] = ()) -> None:

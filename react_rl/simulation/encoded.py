@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from react_rl.data.corpus import Corpus
+from react_rl.data.generated import LabelInventor
 from react_rl.data.synthetic import synthetic_corpus, synthetic_embeddings, synthetic_surprisal
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.copies import first_copies, row_keys
@@ -86,6 +87,11 @@ class EncodedCorpus:
         """Words of each text ``(N,)`` int64, one at least."""
         counts = [max(len(text.split()), 1) for text in self.corpus.texts]
         return torch.tensor(counts, dtype=torch.int64, device=self.device)
+
+    @cached_property
+    def inventor(self) -> LabelInventor:
+        """Invents labels over these embeddings."""
+        return LabelInventor(self.embeddings.cpu().numpy(), self.corpus.targets)
 
     def with_corpus(self, corpus: Corpus) -> EncodedCorpus:
         """The same rows and embeddings under other splits (a half, some of the classes) or labels."""

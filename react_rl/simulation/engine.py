@@ -29,7 +29,7 @@ from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import ABSTAINED, Oracle
 from react_rl.simulation.purchases import PENNY, Mask, Round, affordable, check_ids
 from react_rl.simulation.threads import threads_for
-from react_rl.simulation.trials import try_batches
+from react_rl.simulation.trials import Judge, try_batches
 from react_rl.simulation.view import DevMetric, PoolView, Progress
 
 _NO_ROW = torch.iinfo(torch.int64).max
@@ -323,8 +323,13 @@ class LabelingEngine:
         return scores.masked_fill_(~self._class_mask[:, :, None], INVALID_LOGIT)
 
     @torch.inference_mode()
-    def trial(self, ids: Tensor) -> npt.NDArray[np.float64]:
-        """Dev metric ``(E, K)`` that each of K batches ``(E, K, b)`` would bring; none is bought."""
+    def trial(self, ids: Tensor, judge: Judge | None = None) -> npt.NDArray[np.float64]:
+        """Value ``(E, K)`` of the models that each of K batches ``(E, K, b)`` would bring; none is bought.
+
+        Args:
+            ids: Row ids, -1 for none.
+            judge: What a model is worth; None takes the first dev metric.
+        """
         if not isinstance(self.learner, SoftmaxRegression):
             raise ReActError("Trying batches out needs the linear learner; set learner.kind to softmax.")
         columns = torch.searchsorted(self._ids, ids.flatten(1)).clamp_(max=self.options.pool_size - 1)
@@ -332,13 +337,18 @@ class LabelingEngine:
         answers = torch.where(ids.flatten(1) >= 0, answers, ABSTAINED)
         metric = METRICS[self.metrics[0]].function
 
-        def judge(logits: Tensor, times: int) -> Tensor:
+        def by_metric(logits: Tensor, tried: Tensor) -> Tensor:
+            times = tried.shape[1]
             labels = self._dev_labels.repeat_interleave(times, 0)
             dev = logits[:, :, self.options.pool_size :]
             return metric(dev, labels, self._class_mask.repeat_interleave(times, 0))
 
         return try_batches(
-            self.learner, columns.view(ids.shape), answers.view(ids.shape), self._geometry.rows, judge
+            self.learner,
+            columns.view(ids.shape),
+            answers.view(ids.shape),
+            self._geometry.rows,
+            by_metric if judge is None else judge,
         )
 
     def stop(self, episodes: npt.NDArray[np.bool_]) -> None:

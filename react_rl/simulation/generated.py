@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from react_rl.data.generated import GeneratedName, Kind, invented_labels
+from react_rl.data.generated import GeneratedName, Kind
 from react_rl.simulation.encoded import EncodedCorpus
 
 
@@ -25,7 +25,7 @@ def generated_task(
     Raises:
         ReActError: The corpus is too small.
     """
-    labels = invented_labels(base.embeddings.cpu().numpy(), base.corpus.targets, seed, kind)
+    labels = base.inventor.labels(seed, kind)
     words = tuple(f"invented {number}" for number in range(int(labels.max()) + 1))
     called = name or GeneratedName(base.name, (seed,), kind).name_of(seed, base.name)
     corpus = replace(

@@ -12,8 +12,12 @@ from torch import Tensor
 
 from react_rl.learners.softmax import SoftmaxRegression
 
-_SCRATCH: Final = 1 << 26
-"""Similarities of labelled rows that scratch learners may hold together."""
+Judge = Callable[[Tensor, Tensor], Tensor]
+"""From scores ``(E k, C, W)`` of k copies of each episode, side by side, and the pool columns ``(E, k, b)``
+that each of them has bought beyond the learner, to values ``(E k,)``."""
+
+_SCRATCH: Final = 1 << 22
+"""Similarities of labelled rows that scratch learners hold together (16 MiB): few enough for a cache."""
 
 
 def try_batches(
@@ -21,7 +25,7 @@ def try_batches(
     columns: Tensor,
     answers: Tensor,
     similarity: Callable[[Tensor], Tensor],
-    judge: Callable[[Tensor, int], Tensor],
+    judge: Judge,
 ) -> npt.NDArray[np.float64]:
     """Value ``(E, K)`` of the models that each of K batches would bring; the learners stay as they are.
 
@@ -30,7 +34,7 @@ def try_batches(
         columns: ``(E, K, b)`` pool columns.
         answers: ``(E, K, b)`` class indices, -1 where there is no label.
         similarity: Products of columns ``(E, n)`` with all columns, ``(E, n, W)``.
-        judge: From scores ``(E times, C, W)`` and the number of copies of each episode to values.
+        judge: What a model is worth.
     """
     n_episodes, n_batches, size = columns.shape
     values = []
@@ -41,13 +45,13 @@ def try_batches(
         tried = columns[:, part].flatten(1)
         times = tried.shape[1] // size
         everyone = torch.arange(n_episodes * times, device=columns.device)
-        scratch = learner.replicate(times)
+        scratch = learner.replicate(times, size)
         scratch.update(
             everyone,
             tried.reshape(-1, size),
             answers[:, part].reshape(-1, size),
             similarity(tried).reshape(everyone.numel(), size, -1),
         )
-        found = judge(scratch.logits, times)
+        found = judge(scratch.logits, columns[:, part])
         values.append(found.view(n_episodes, times).to(torch.float64).cpu().numpy())
     return np.concatenate(values, axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from react_rl.acquisition.references import REFERENCES, BossOracle, GreedyOracle
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
+from react_rl.simulation.trials import Judge
 
 Oracle = GreedyOracle | BossOracle
 both = pytest.mark.parametrize("make", [GreedyOracle, lambda: BossOracle(candidates=20)])
@@ -61,7 +63,12 @@ def tried_by(oracle: Oracle, engine: LabelingEngine) -> tuple[torch.Tensor, torc
     """Candidate batches ``(E, K, 4)`` of one round and the batch that was chosen ``(E, 4)``."""
     tried: list[torch.Tensor] = []
     original = engine.trial
-    engine.trial = lambda ids: tried.append(ids) or original(ids)  # type: ignore[method-assign, func-returns-value]
+
+    def noted(ids: torch.Tensor, judge: Judge | None = None) -> npt.NDArray[np.float64]:
+        tried.append(ids)
+        return original(ids, judge)
+
+    engine.trial = noted  # type: ignore[method-assign]
     chosen = oracle.bind(engine).select(engine.view, 4)
     engine.trial = original  # type: ignore[method-assign]
     return tried[0], chosen

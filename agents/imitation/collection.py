@@ -1,0 +1,168 @@
+"""Visiting states and asking the expert: groups of episodes, each on a task of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.selection import take_random
+from react_rl.acquisition.weighted import MIXTURE
+from react_rl.agents.imitation.expert import LookAhead
+from react_rl.agents.imitation.settings import ImitationSettings
+from react_rl.agents.imitation.states import States
+from react_rl.agents.scorer import RowFeatures, ScorerStrategy, row_context
+from react_rl.seeding import Streams, entropy_of
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.generated import generated_task
+from react_rl.simulation.options import EpisodeOptions
+from react_rl.simulation.view import PoolView
+
+AROUND: Final = 0.35
+"""Deviation of the weights of mixed behaviour around those of the mixture."""
+
+WILD: Final = 0.7
+"""Deviation of the weights by which a third of the candidates is chosen, around half of the mixture's."""
+
+AIMLESS: Final = 0.15
+"""Share of episodes of mixed behaviour that pick at random."""
+
+
+def collect(
+    corpora: Sequence[EncodedCorpus],
+    episode: EpisodeOptions,
+    settings: ImitationSettings,
+    group: int,
+    policy: QueryStrategy | None = None,
+) -> States:
+    """Play one group of ``settings.n_envs`` episodes to their end and ask the expert in each round.
+
+    Args:
+        corpora: Training corpora; the tasks of the group are spread evenly over them.
+        episode: Sizes of pool and dev set, and the annotator; the rest is drawn for the group.
+        settings: What is drawn.
+        group: Number of the group; with the seed it decides everything.
+        policy: What visits the states; None is mixed behaviour around the mixture.
+
+    Returns:
+        The states of all episodes and rounds.
+    """
+    entropy = entropy_of(settings.seed, "imitation")
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*entropy, group))))
+    batch = int(rng.choice(settings.batch_sizes))
+    changes = {
+        "initial_size": int(rng.choice(settings.initial_sizes)),
+        "batch_size": batch,
+        "budget": float(batch * rng.choice(settings.rounds)),
+    }
+    options = EpisodeOptions.model_validate(episode.model_dump() | changes)
+    tasks = _tasks(corpora, settings, group, rng)
+    engine = LabelingEngine(tasks, options, len(tasks))
+    seeds = rng.integers(2**62, size=len(tasks)).tolist()
+    engine.reset([Streams(seed) for seed in seeds], None, range(len(tasks)))
+    visitor = policy or _Mixed(settings.features, len(tasks), rng)
+    expert, parts = LookAhead(engine), []
+    with torch.inference_mode(), engine.threads():
+        while not engine.finished.all():
+            ids = visitor.select(engine.view, batch)
+            picked = int(rng.integers(batch)) if rng.random() < settings.inside else 0
+            parts.append(_ask(engine, expert, ids[:, :picked], settings, rng))
+            engine.step(ids)
+    return States.join(parts)
+
+
+def _tasks(
+    corpora: Sequence[EncodedCorpus], settings: ImitationSettings, group: int, rng: np.random.Generator
+) -> list[EncodedCorpus]:
+    """One task for each episode of a group."""
+    tasks = []
+    for place in range(settings.n_envs):
+        number = group * settings.n_envs + place
+        base = corpora[number % len(corpora)]
+        invented = rng.random() < settings.generated
+        tasks.append(generated_task(base, settings.seed * 10_000_000 + number) if invented else base)
+    return tasks
+
+
+def _ask(
+    engine: LabelingEngine,
+    expert: LookAhead,
+    picked: Tensor,
+    settings: ImitationSettings,
+    rng: np.random.Generator,
+) -> States:
+    """Try candidates in every running episode, with the rows ``picked`` ``(E, j)`` in the batch already."""
+    view = engine.view
+    features, context = RowFeatures(view, settings.features), row_context(view)
+    free = view.available.clone()
+    for ids in picked.unbind(1):
+        columns = torch.searchsorted(view.ids, ids.clamp_min(0)[:, None].contiguous())
+        free.scatter_(1, columns, False)
+        features.add(columns[:, 0])
+    columns = _candidates(features.values, free, settings, rng)
+    rows = features.values.gather(1, columns[:, :, None].expand(-1, -1, features.values.shape[2]))
+    before = picked[:, None].expand(-1, columns.shape[1], -1)
+    tried = torch.cat([before, view.ids.gather(1, columns)[:, :, None]], 2)
+    values = torch.from_numpy(expert.values(tried)).float()
+    asked = (free.sum(1) >= columns.shape[1]) & torch.from_numpy(~engine.finished)
+    return States(rows[asked].half(), context[asked].float(), values[asked])
+
+
+def _candidates(
+    values: Tensor, free: Tensor, settings: ImitationSettings, rng: np.random.Generator
+) -> Tensor:
+    """Columns ``(E, K)``: the best by the mixture, the best by random weights, and random ones."""
+    n_episodes, width, n_features = values.shape
+    mixture = _mixture(settings.features)
+    wild = 0.5 * mixture + WILD * torch.from_numpy(rng.standard_normal((n_episodes, n_features))).float()
+    third = settings.candidates // 3
+    wanted = (
+        (values @ mixture, third),
+        (torch.bmm(values, wild[:, :, None])[:, :, 0], third),
+        (torch.from_numpy(rng.random((n_episodes, width))).float(), settings.candidates - 2 * third),
+    )
+    columns: list[Tensor] = []
+    for scores, count in wanted:
+        best = torch.where(free, scores, -torch.inf).topk(min(count, width), dim=1).indices
+        free = free.scatter(1, best, False)
+        columns.append(best)
+    return torch.cat(columns, 1)
+
+
+def _mixture(features: Sequence[str]) -> Tensor:
+    return torch.tensor([MIXTURE.get(name, 0.0) for name in features])
+
+
+class _Weights(nn.Module):
+    """Scores by fixed weights ``(E, F)`` of each episode's own."""
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights)
+
+    def forward(self, rows: Tensor, _: Tensor) -> Tensor:
+        return torch.bmm(rows, self.get_buffer("weights")[:, :, None])[:, :, 0]
+
+
+class _Mixed:
+    """Greedy batches by weights around the mixture's, each episode's own; some episodes pick at random."""
+
+    name = "mixed behaviour"
+
+    def __init__(self, features: Sequence[str], n_episodes: int, rng: np.random.Generator) -> None:
+        noise = torch.from_numpy(rng.standard_normal((n_episodes, len(features)))).float()
+        self._weighted = ScorerStrategy("weighted", _Weights(_mixture(features) + AROUND * noise), features)
+        self._aimless = torch.from_numpy(rng.random(n_episodes) < AIMLESS)
+
+    def score(self, view: PoolView) -> Tensor:
+        """Scores by the weights ``(E, P)``."""
+        return self._weighted.score(view)
+
+    def select(self, view: PoolView, n: int) -> Tensor:
+        """Choose ``n`` rows."""
+        return torch.where(self._aimless[:, None], take_random(view, n), self._weighted.select(view, n))

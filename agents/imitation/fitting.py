@@ -1,0 +1,47 @@
+"""Fitting scorers to what the expert said: least squares on the gains of each state."""
+
+from __future__ import annotations
+
+import torch
+
+from react_rl.agents.imitation.settings import ImitationSettings
+from react_rl.agents.imitation.states import States
+from react_rl.agents.networks import RowScorer, ScorerEnsemble
+
+
+def fit_scorer(states: States, settings: ImitationSettings, seed: int) -> RowScorer:
+    """Fit one network.
+
+    The loss is the mean squared difference between scores and targets, both less their mean over the
+    candidates of a state: what a whole pool is worth is not asked of the network.
+
+    Args:
+        states: What the expert said.
+        settings: Size of the network and of the steps.
+        seed: Decides first weights and the order of the states.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = RowScorer(states.rows.shape[2], states.context.shape[1], settings.hidden)
+    order = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    targets = states.targets
+    steps = settings.epochs * -(-len(states) // settings.minibatch)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 1e-2, steps)
+    for _ in range(settings.epochs):
+        for chosen in torch.split(torch.randperm(len(states), generator=order), settings.minibatch):
+            scores = network(states.rows[chosen].float(), states.context[chosen])
+            loss = (scores - scores.mean(1, keepdim=True) - targets[chosen]).square().mean()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    return network.eval()
+
+
+def fit_ensemble(states: States, settings: ImitationSettings) -> ScorerEnsemble:
+    """Fit ``settings.networks`` networks, from different first weights."""
+    seeds = range(settings.seed, settings.seed + settings.networks)
+    return ScorerEnsemble([fit_scorer(states, settings, seed) for seed in seeds]).eval()

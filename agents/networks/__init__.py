@@ -1,0 +1,5 @@
+"""Networks of policies."""
+
+from react_rl.agents.networks.scorer import RowScorer, ScorerEnsemble
+
+__all__ = ["RowScorer", "ScorerEnsemble"]

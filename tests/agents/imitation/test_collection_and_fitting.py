@@ -1,0 +1,104 @@
+"""States and what the expert said there, and networks that learn it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from react_rl.agents.imitation.collection import collect
+from react_rl.agents.imitation.fitting import fit_ensemble, fit_scorer
+from react_rl.agents.imitation.settings import ImitationSettings
+from react_rl.agents.imitation.states import States
+from react_rl.agents.scorer import ROW_CONTEXT, ROW_FEATURES, ScorerStrategy
+from react_rl.simulation import EncodedCorpus, EpisodeOptions, synthetic_encoded
+
+EPISODE = EpisodeOptions(pool_size=60, dev_size=40)
+SETTINGS = ImitationSettings(
+    n_envs=4,
+    candidates=9,
+    initial_sizes=(6,),
+    batch_sizes=(1, 3),
+    rounds=(3,),
+    networks=2,
+    hidden=8,
+    epochs=3,
+)
+
+
+@cache
+def corpora() -> list[EncodedCorpus]:
+    return [synthetic_encoded(300, size, seed=size) for size in (2, 5)]
+
+
+def same(one: States, other: States) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+
+
+def test_a_group_is_decided_by_seed_and_number() -> None:
+    first = collect(corpora(), EPISODE, SETTINGS, 0)
+    assert first.rows.shape == (12, 9, len(ROW_FEATURES))
+    assert first.context.shape == (12, len(ROW_CONTEXT))
+    assert same(first, collect(corpora(), EPISODE, SETTINGS, 0))
+    assert not same(first, collect(corpora(), EPISODE, SETTINGS, 1))
+    assert not same(first, collect(corpora(), EPISODE, SETTINGS.model_copy(update={"seed": 1}), 0))
+
+
+def test_test_rows_play_no_part() -> None:
+    real = SETTINGS.model_copy(update={"generated": 0.0})
+    changed = []
+    for one in corpora():
+        targets = one.corpus.targets.copy()
+        rows = one.corpus.ids("test")
+        targets[rows] = (targets[rows] + 1) % one.corpus.n_classes
+        changed.append(one.with_corpus(replace(one.corpus, targets=targets)))
+    assert same(collect(corpora(), EPISODE, real, 2), collect(changed, EPISODE, real, 2))
+
+
+def test_invented_labels_take_the_place_of_the_corpuss_own() -> None:
+    real = SETTINGS.model_copy(update={"generated": 0.0})
+    assert not same(collect(corpora(), EPISODE, real, 2), collect(corpora(), EPISODE, SETTINGS, 2))
+
+
+def test_the_policy_visits_the_states_that_it_leads_to() -> None:
+    policy = ScorerStrategy("policy", fit_ensemble(collect(corpora(), EPISODE, SETTINGS, 0), SETTINGS))
+    own = collect(corpora(), EPISODE, SETTINGS, 4, policy)
+    assert same(own, collect(corpora(), EPISODE, SETTINGS, 4, policy))
+    assert not same(own, collect(corpora(), EPISODE, SETTINGS, 4))
+
+
+def test_states_survive_a_file(tmp_path: Path) -> None:
+    states = collect(corpora(), EPISODE, SETTINGS, 0)
+    states.save(tmp_path / "states.safetensors")
+    assert same(States.load(tmp_path / "states.safetensors"), states)
+    assert len(States.join([states, states])) == 2 * len(states)
+
+
+def test_targets_are_centred_scaled_and_cut_off() -> None:
+    values = torch.tensor([[0.5, 0.6, 0.7], [0.2, 0.2, 0.2]])
+    targets = States(torch.zeros(2, 3, 1), torch.zeros(2, 1), values).targets
+    expected = np.array([-1.0, 0.0, 1.0]) / np.sqrt(2 / 3)
+    np.testing.assert_allclose(targets[0].numpy(), expected, atol=1e-5)
+    assert targets[1].abs().max() < 0.01
+
+
+def test_a_network_learns_weights_that_depend_on_the_context() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(3000, 8, 3, generator=generator)
+    context = torch.randn(3000, 2, generator=generator).sign()
+    values = rows[:, :, 0] * context[:, :1] + rows[:, :, 1].abs()
+    states = States(rows.half(), context, values)
+    settings = SETTINGS.model_copy(update={"epochs": 12, "hidden": 16, "minibatch": 64})
+    before = torch.get_rng_state()
+    network = fit_scorer(states, settings, 0)
+    assert torch.equal(torch.get_rng_state(), before)
+    with torch.inference_mode():
+        scores = network(rows, context)
+    scores = scores - scores.mean(1, keepdim=True)
+    correlation = np.corrcoef(scores.flatten().numpy(), states.targets.flatten().numpy())[0, 1]
+    assert correlation > 0.95
+    again = fit_scorer(states, settings, 0)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
