@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from react_rl.acquisition.features import FEATURES, Growth
 from react_rl.acquisition.selection import best_column, moments, to_ids
-from react_rl.envs.observations import CONTEXT, ContextObservation
+from react_rl.envs.context import POOL, PROGRESS, pool_numbers, progress_numbers
 from react_rl.errors import ReActError, unknown
 from react_rl.simulation.view import PoolView
 
@@ -22,8 +22,11 @@ ROW_FEATURES: Final = (
 )
 """Features of a row that a scorer sees unless told otherwise."""
 
-ROW_CONTEXT: Final = tuple(name for name in CONTEXT if not name.startswith("dev metric"))
+ROW_CONTEXT: Final = (*PROGRESS, *POOL)
 """Context that a scorer sees: no number of the dev set is among it."""
+
+CONTEXT_CLIP: Final = 5.0
+"""Numbers of the context end here."""
 
 CLIP: Final = 4.0
 """Standardised features end here."""
@@ -69,8 +72,9 @@ class RowFeatures:
 
 def row_context(view: PoolView, names: Sequence[str] = ROW_CONTEXT) -> Tensor:
     """The numbers that all rows of a pool share ``(E, G)``; nothing of the dev set."""
-    chosen = [CONTEXT.index(name) for name in names]
-    return torch.from_numpy(ContextObservation().observe(view)[:, chosen]).to(view.device)
+    progress = torch.from_numpy(progress_numbers(view)).float().to(view.device)
+    numbers = torch.cat([progress, pool_numbers(view)], 1).nan_to_num().clamp(-CONTEXT_CLIP, CONTEXT_CLIP)
+    return numbers[:, [ROW_CONTEXT.index(name) for name in names]]
 
 
 class ScorerStrategy:
