@@ -299,6 +299,7 @@ def _machine_section(files: RunFiles) -> Section:
             ("Runs", f"{count} of {total}"),
             ("Versions", versions),
             ("Processor", around.get("processor")),
+            ("Arithmetic", around.get("arithmetic")),
             ("GPU", around.get("gpu") or "none used"),
             ("Device", around.get("device")),
             ("System", around.get("platform")),

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import torch
 
+from react_rl.encoders.processor import arithmetic, processor_name
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, write_atomically
 
@@ -131,7 +132,8 @@ def circumstances(device: str) -> dict[str, Any]:
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in packages},
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
+        "arithmetic": arithmetic() if device == "cpu" else None,
         "device": device,
         "gpu": gpu,
         "git_commit": commit,
@@ -155,13 +157,3 @@ def _git_state() -> tuple[str | None, bool | None]:
     except (OSError, subprocess.CalledProcessError):
         return None, None
     return commit, bool(status.strip())
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

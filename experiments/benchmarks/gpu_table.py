@@ -87,7 +87,7 @@ def write_table(folder: Path) -> Path:
         ),
         {},
     )
-    for key in ("gpu", "processor", "cores", "torch"):
+    for key in ("gpu", "processor", "processor_class", "cores", "torch"):
         if key in machine:
             lines.append(f"- {key}: {machine[key]}")
     if rounds:

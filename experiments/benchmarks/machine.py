@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,7 +16,7 @@ from react_rl.encoders.processor import processor_class, processor_name
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return processor, cores, memory in GiB, system and package versions."""
+    """Return processor and its class, cores, memory in GiB, load, system and package versions."""
     return {
         "processor": processor_name(),
         "processor_class": processor_class(),
@@ -28,6 +29,11 @@ def describe_machine() -> dict[str, Any]:
         "numpy": np.__version__,
         "react-rl": _own_version(),
     }
+
+
+def name_processor(machine: Mapping[str, Any]) -> str:
+    """Model and class of the processor, as the head of a table names them; older files have no class."""
+    return ", ".join(machine[key] for key in ("processor", "processor_class") if key in machine)
 
 
 def read_bandwidth(mebibytes: int = 256) -> float:

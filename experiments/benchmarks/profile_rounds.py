@@ -20,7 +20,7 @@ import torch
 from react_rl.acquisition.registry import make_strategy
 from react_rl.errors import ReActError
 from react_rl.experiments.benchmarks.contestants import Scene, streams_of
-from react_rl.experiments.benchmarks.machine import describe_machine, read_bandwidth
+from react_rl.experiments.benchmarks.machine import describe_machine, name_processor, read_bandwidth
 from react_rl.experiments.benchmarks.rounds import QUICK, SCENES, Plan, make_scene
 from react_rl.files import write_atomically
 from react_rl.simulation.engine import LabelingEngine
@@ -106,7 +106,7 @@ def report(scene: Scene, episodes: Sequence[int], repeats: int) -> str:
     options = scene.options
     bandwidth = ", ".join(f"{predict_bandwidth(scene, e):.1f} GB/s at E = {e}" for e in episodes)
     about = (
-        f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}, one thread; "
+        f"{name_processor(machine)}, {machine['cores']} cores, torch {machine['torch']}, one thread; "
         f"load average at the start {machine['load_average']}. "
         f"Corpus {scene.encoded.name}, pool {options.pool_size}, dev {options.dev_size}."
     )

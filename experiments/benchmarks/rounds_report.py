@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from react_rl.experiments.benchmarks.machine import name_processor
 from react_rl.files import canonical_json, write_atomically
 
 OURS: Final = "#0072B2"
@@ -115,7 +116,7 @@ def _csv(lines: Sequence[Line]) -> str:
 def table(lines: Sequence[Line], machine: dict[str, Any], repeats: int, seeds: int) -> str:
     """Return the results as Markdown, one table for each pool size and number of threads."""
     parts = [
-        f"{machine['processor']}, {machine['cores']} cores; torch {machine['torch']}, "
+        f"{name_processor(machine)}, {machine['cores']} cores; torch {machine['torch']}, "
         f"python {machine['python']}; load average at the start {machine['load_average']}."
     ]
     if "peers" in machine:

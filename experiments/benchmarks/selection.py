@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -145,7 +146,7 @@ def run(
                 print(f"{size:,} rows, {contestant}, {strategy}", file=sys.stderr, flush=True)
             limits = plan.limits if size == plan.sizes[0] else replace(plan.limits, repeats=1)
             outcome = run_contestant(command(contestant, strategy, folder, peer_python), limits)
-            content = asdict(outcome) | {"load_average": describe_machine()["load_average"]}
+            content = asdict(outcome) | {"load_average": round(os.getloadavg()[0], 2)}
             write_atomically(_file(folder, contestant, strategy), canonical_json(content))
         for contestant, strategy in pairs:
             found = json.loads(_file(folder, contestant, strategy).read_text())

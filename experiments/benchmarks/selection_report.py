@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any, Final
 
 from react_rl.acquisition import STRATEGIES
+from react_rl.experiments.benchmarks.machine import name_processor
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
 from react_rl.experiments.benchmarks.selection_pool import EXACT_DENSITY, PoolPlan
 from react_rl.experiments.benchmarks.selection_process import Limits, Outcome
@@ -170,7 +171,7 @@ def table(lines: Sequence[Line], machine: dict[str, Any], limits: Limits, pool: 
     """Return the results as Markdown, one table for each pool size."""
     loads = [line.load_average for line in lines]
     head = (
-        f"{machine['processor']}, {machine['cores']} cores, one thread for everybody; torch "
+        f"{name_processor(machine)}, {machine['cores']} cores, one thread for everybody; torch "
         f"{machine['torch']}, python {machine['python']}; load average {min(loads):g} to {max(loads):g}, so "
         "seconds are processor seconds, which other programs stretch less than the clock's."
     )

@@ -38,13 +38,17 @@ _REPEATS: Final = 9
 
 
 def fingerprint() -> str:
-    """Digest of what decides how fast products are: processor, library versions and limits."""
+    """Digest of what decides how fast products are: processor, library versions and limits.
+
+    Whether products are rounded is tried for it: virtual machines of one name differ in what they may use.
+    """
     return digest(
         "processor",
         platform.machine(),
         processor_name(),
         torch.__version__,
         torch.__config__.show(),
+        str(rounds_products()),
         *(f"{name}={os.environ.get(name, '')}" for name in LIMITS),
     )
 
@@ -71,6 +75,16 @@ def processor_class() -> str:
     has = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
     ratio = seconds["exact"] / seconds["bf16"]
     return f"bf16 products {ratio:.1f} times as fast as fp32, {'AMX' if has else 'no AMX'}"
+
+
+def arithmetic() -> str:
+    """What was decided on this machine, and which limits are set; results differ where this differs.
+
+    Returns:
+        Such as ``bf16, rounded products``, or ``fp32, exact products; ONEDNN_MAX_CPU_ISA=AVX2``.
+    """
+    decided = f"{'bf16' if bf16_pays() else 'fp32'}, {'rounded' if rounding_pays() else 'exact'} products"
+    return "; ".join([decided, *(f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ)])
 
 
 @cache

@@ -61,6 +61,26 @@ def test_a_machine_decides_once_whatever_it_measures_later(
     assert json.loads(file.read_text())["bf16"] is True
 
 
+def test_one_name_on_two_kinds_of_processor_makes_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = set()
+    for rounds in (True, False):
+        with monkeypatch.context() as tried:
+            tried.setattr(processor, "rounds_products", lambda rounds=rounds: rounds)
+            found.add(processor.fingerprint())
+    assert len(found) == 2
+
+
+def test_what_was_decided_and_limited_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in processor.LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    with monkeypatch.context() as decided:
+        decided.setattr(processor, "rounding_pays", lambda: False)
+        decided.setattr(processor, "bf16_pays", lambda: True)
+        assert processor.arithmetic() == "bf16, exact products"
+        decided.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+        assert processor.arithmetic() == "bf16, exact products; ONEDNN_MAX_CPU_ISA=AVX2"
+
+
 def test_limits_on_instructions_make_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     before = processor.fingerprint()
     assert processor.fingerprint() == before

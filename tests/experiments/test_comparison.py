@@ -48,6 +48,7 @@ def test_every_run_has_one_file_and_one_of_its_circumstances(
     assert {"versions", "git_commit", "git_dirty", "device", "selection_seconds", "training_seconds"} <= set(
         around
     )
+    assert "products" in around["arithmetic"]
     assert not list(folder.rglob("*.part"))
     assert {path.name for path in folder.iterdir()} == {"runs", "circumstances", "plan.json"}
 

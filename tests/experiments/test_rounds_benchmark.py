@@ -41,6 +41,8 @@ def test_the_json_holds_machine_and_results(folder: Path) -> None:
     content = json.loads((folder / "results.json").read_text())
     assert content["machine"]["cores"] >= 1
     assert content["machine"]["torch"]
+    assert "fp32" in content["machine"]["processor_class"]
+    assert content["machine"]["processor_class"] in (folder / "table.md").read_text()
     assert [line["episodes"] for line in content["results"]] == list(rounds.QUICK.episodes)
     for line in content["results"]:
         assert line["contestant"] == "react-rl"

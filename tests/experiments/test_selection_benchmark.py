@@ -200,6 +200,7 @@ def test_strategies_that_compare_all_pairs_stay_out_of_the_largest_pool() -> Non
         "probcover",
         "maxherding",
         "uncertainty-herding",
+        "variance-reduction",
     }
     assert {contestant for contestant, _ in second} == {OURS}
     assert {s for c, s in first if c != OURS} == set(selection.COUNTERPARTS)
