@@ -18,7 +18,7 @@ from react_rl.documents import parse_json, read_text
 from react_rl.envs.actions import ActionSpace, make_action_space
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.errors import ReActError
-from react_rl.files import canonical_json, write_atomically
+from react_rl.files import canonical_json, write_atomically, written_atomically
 from react_rl.validation import validated
 
 CARD: Final = "card.json"
@@ -87,14 +87,12 @@ def build_policy(
 
 def save_policy(folder: Path, policy: BasePolicy, card: PolicyCard) -> None:
     """Write weights and card; the card comes last, so a folder with a card is whole."""
-    folder.mkdir(parents=True, exist_ok=True)
     if is_policy(folder) and not _same_training(folder, card):
         # Killed between the two files, the folder must not pair these weights with another training's card.
         (folder / CARD).unlink()
     # save_model understands that Stable-Baselines3 lists shared extractors under several names.
-    part = folder / f".{WEIGHTS}.part"
-    safetensors.torch.save_model(policy, str(part))
-    part.replace(folder / WEIGHTS)
+    with written_atomically(folder / WEIGHTS) as part:
+        safetensors.torch.save_model(policy, str(part))
     save_card(folder, card)
 
 
@@ -136,6 +134,7 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, Pol
             f"Policy {folder} expects the observation {card.observation}, this version makes "
             f"{observation.describe()}; train it again."
         )
+    _check_readable(folder / WEIGHTS)
     try:
         policy = build_policy(card.algorithm, card.network, observation.space, action_space.space)
         safetensors.torch.load_model(policy, str(folder / WEIGHTS))
@@ -149,6 +148,14 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, Pol
             f"The weights of policy {folder} cannot be read ({reason}); train it again or copy it anew."
         ) from error
     return policy, observation, action_space, card
+
+
+def _check_readable(path: Path) -> None:
+    # safetensors calls every file that it cannot open missing.
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ReActError(f"The weights {path} cannot be read: {error.strerror}; copy them again.") from error
 
 
 def read_card(folder: Path) -> PolicyCard:

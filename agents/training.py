@@ -6,6 +6,7 @@ import contextlib
 import csv
 import functools
 import importlib.metadata
+import io
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.rewards import RewardSettings
 from react_rl.envs.sb3 import LabelingVecEnv
 from react_rl.errors import ReActError
-from react_rl.files import digest
+from react_rl.files import digest, write_atomically
 
 BASELINES = ("random", "margin", "mixture")
 """Fixed strategies whose validation areas are written beside the policy's."""
@@ -287,8 +288,8 @@ def _versions() -> dict[str, str]:
 
 
 def _write_curve(path: Path, curve: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["episodes", "area", "error"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(curve)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, ["episodes", "area", "error"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(curve)
+    write_atomically(path, buffer.getvalue())

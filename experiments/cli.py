@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Final
 
 from react_rl import __version__
 from react_rl.errors import ReActError
+from react_rl.experiments.output import outlets, unwritable
+from react_rl.files import WriteError
 
 RESULTS: Final = Path("results")
 
@@ -80,7 +81,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (2 for a mistake in the input)."""
+    """Run the command line; returns the exit status (2 for a mistake in the input, or a full disk)."""
+    with outlets() as out:
+        status = _main(arguments)
+        out.flush()
+        lost = unwritable(out)
+        if lost is not None:
+            print(f"react-rl: standard output cannot be written: {lost}.", file=sys.stderr)
+            return status or 2
+        return status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     known, overrides = parser.parse_known_args(arguments)
     if overrides and known.command not in ("train", "compare"):
@@ -96,15 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
-    except BrokenPipeError:
-        # The reader of our output went away (`react-rl list | head`): nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        if error.filename is None:
-            raise
+    except WriteError as error:
         print(
-            f"react-rl: {error.filename}: {error.strerror}; check the path, the permissions and the disk.",
+            f"react-rl: {error.filename} cannot be written: {error.strerror}. What is finished is kept; "
+            "once there is room and permission, the same command goes on.",
+            file=sys.stderr,
+        )
+        return 2
+    except OSError as error:
+        what = "" if error.filename is None else f"{error.filename}: "
+        print(
+            f"react-rl: {what}{error.strerror or error}; check the path, the permissions and the disk.",
             file=sys.stderr,
         )
         return 2
@@ -192,10 +206,10 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
         f"{outcome.played} runs played, {outcome.kept} kept from before, {len(outcome.failures)} failed.",
         highlight=False,
     )
-    if len(outcome.failures) < len(outcome.runs):
-        plot_results(outcome.folder.folder)
     for reason in dict.fromkeys(failure["reason"] for failure in outcome.failures):
         print(f"react-rl: failed runs: {reason}", file=sys.stderr)
+    if len(outcome.failures) < len(outcome.runs):
+        plot_results(outcome.folder.folder)
     return 1 if outcome.failures else 0
 
 

@@ -24,7 +24,8 @@ from react_rl.experiments.full_data import FullData
 from react_rl.experiments.results import SCHEMA, ResultFolder, RunId, circumstances
 from react_rl.experiments.strategies import identity, label, resolve, surprised
 from react_rl.experiments.workers import Death, Workers, usable_processors
-from react_rl.files import canonical_json, digest
+from react_rl.files import WriteError, canonical_json, digest
+from react_rl.pulse import pulse
 from react_rl.simulation.checkpoint import Checkpoint
 from react_rl.simulation.encoded import EncodedCorpus
 
@@ -140,7 +141,25 @@ def run_comparison(
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
+        WriteError: A result cannot be written; what was finished before is kept.
     """
+    with pulse(__name__, f"Comparison {config.name}: preparing the corpora") as say:
+
+        def count(done: int, total: int) -> None:
+            say(f"Comparison {config.name}: {done} of {total} runs are finished")
+            if report is not None:
+                report(done, total)
+
+        return _run(config, results, count, progress, tell)
+
+
+def _run(
+    config: CompareConfig,
+    results: Path,
+    report: Callable[[int, int], None],
+    progress: bool,
+    tell: Callable[[str], None] | None,
+) -> Outcome:
     check_strategies(config)
     surprisal = surprised(config.strategies)
     corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode, surprisal)
@@ -153,8 +172,7 @@ def run_comparison(
     kept = sum(folder.finished(run) for run in runs)
     folder.write_plan(config.model_dump(mode="json"), runs)
     done = kept
-    if report is not None:
-        report(done, len(runs))
+    report(done, len(runs))
     full = FullData(config, folder, runs)
     by_name = {corpus.name: corpus for corpus in corpora}
     failures = full.measure(by_name, BLOCK, tell)
@@ -168,8 +186,7 @@ def run_comparison(
                 if not folder.finished(run)
             ]
         done += written
-        if report is not None:
-            report(done, len(runs))
+        report(done, len(runs))
     folder.write_failures(failures)
     with suppress(OSError):  # absent, or holding checkpoints of blocks that are not finished
         folder.progress.rmdir()
@@ -272,6 +289,8 @@ def _play_block(
                 checkpoint,
                 after_round if checkpoint is not None else None,
             )
+    except WriteError:
+        raise  # nothing that is played from here on could be kept
     except Exception as error:  # a failed block is reported with its reason and must not end the others
         return 0, f"{type(error).__name__}: {error}"
     written = 0

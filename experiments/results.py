@@ -7,20 +7,23 @@ machine and measured seconds live in the circumstances.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from react_rl.documents import parse_json, read_text
 from react_rl.encoders.processor import arithmetic, processor_name
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, write_atomically
+from react_rl.metrics.classification import METRICS
+from react_rl.validation import validated
 
 SCHEMA: Final = 1
 """Version of the run files; part of every run's key."""
@@ -47,6 +50,76 @@ class RunId:
 def slug(name: str) -> str:
     """A name as part of a file name."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "x"
+
+
+_Ids = Annotated[list[int], Field(min_length=1)]
+
+
+class _Read(BaseModel):
+    """What must be in a file for the rest to rely on it; whatever else is in it stays."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False)
+
+
+class _Identity(_Read):
+    corpus: str
+    strategy: str
+    seed: int = Field(ge=0)
+    key: str = Field(min_length=10)
+
+
+class _Run(_Identity):
+    """A run file."""
+
+    cost: Annotated[list[float], Field(min_length=1)]
+    labels: list[int]
+    dev: dict[str, list[float]]
+    test: dict[str, list[float]]
+    initial: _Ids
+    batches: list[list[int]]
+    full: dict[str, float] = {}
+    features: list[str] = []
+    weights: list[list[float]] = []
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> _Run:
+        columns = {"labels": self.labels}
+        columns |= {f"{split}.{n}": v for split in ("dev", "test") for n, v in getattr(self, split).items()}
+        for name, column in columns.items():
+            if len(column) != len(self.cost):
+                raise ValueError(f"{name} has {len(column)} values where cost has {len(self.cost)}")
+        if self.cost != sorted(self.cost):
+            raise ValueError("its cost falls")
+        if self.features and any(len(row) != len(self.features) for row in self.weights):
+            raise ValueError(f"a row of its weights does not have {len(self.features)} values")
+        return self
+
+
+class _Episode(_Read):
+    budget: float = Field(gt=0)
+
+
+class _Config(_Read):
+    """What tables and figures need of the config of a comparison."""
+
+    metrics: Annotated[list[str], Field(min_length=1)]
+    episode: _Episode
+    reference: str
+    strategies: list[str] = []
+
+    @model_validator(mode="after")
+    def _check_metrics(self) -> _Config:
+        for metric in self.metrics:
+            if metric not in METRICS:
+                raise ValueError(f"there is no metric {metric!r}")
+        return self
+
+
+class _Plan(_Read):
+    """A plan file."""
+
+    config: _Config
+    runs: Annotated[list[_Identity], Field(min_length=1)]
 
 
 class ResultFolder:
@@ -91,28 +164,31 @@ class ResultFolder:
             raise ReActError(
                 f"{self.folder} holds no comparison (no {PLAN}); name a folder that `react-rl compare` wrote."
             )
-        try:
-            plan = json.loads(path.read_text(encoding="utf-8"))
-            return plan["config"], [RunId(**run) for run in plan["runs"]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ReActError(f"{path} is damaged ({error}); run the comparison again.") from error
+        advice = "run the comparison again"
+        plan = parse_json(read_text(path, str(path), advice), str(path), advice)
+        validated(_Plan, plan, f"{path} is damaged; {advice}")
+        names = [field.name for field in fields(RunId)]
+        return plan["config"], [RunId(**{name: run[name] for name in names}) for run in plan["runs"]]
 
-    def read_run(self, run: RunId) -> dict[str, Any]:
+    def read_run(self, run: RunId, metric: str | None = None) -> dict[str, Any]:
         """Read one run.
+
+        Args:
+            run: Which.
+            metric: A metric that it must have measured.
 
         Raises:
             ReActError: The file is damaged.
         """
         path = self.runs / run.file
-        try:
-            result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if result["key"] != run.key:
-                raise ValueError("its key is another run's")
-            return result
-        except (ValueError, KeyError, TypeError) as error:
-            raise ReActError(
-                f"Run file {path} is damaged ({error}); delete it and run the comparison again."
-            ) from error
+        what, advice = f"Run file {path}", "delete it and run the comparison again"
+        result = parse_json(read_text(path, what, advice), what, advice)
+        read = validated(_Run, result, f"{what} is damaged; {advice}")
+        if (read.corpus, read.strategy, read.seed, read.key) != (run.corpus, run.strategy, run.seed, run.key):
+            raise ReActError(f"{what} is damaged; {advice}: it holds another run.")
+        if metric is not None and not (metric in read.dev and metric in read.test):
+            raise ReActError(f"{what} is damaged; {advice}: it does not hold the metric {metric!r}.")
+        return dict(result)
 
     def write_failures(self, failures: list[dict[str, str]]) -> None:
         """List failed runs with their reasons; remove the list when there are none."""

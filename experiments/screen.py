@@ -21,18 +21,9 @@ from rich.progress import (
 from react_rl.agents.training import TrainingProgress
 from react_rl.experiments.summary import ALL_CORPORA, Results, console_table
 
-
-class _Console(Console):
-    """Leaves a reader that went away to the command, where rich would end with status 1."""
-
-    def on_broken_pipe(self) -> None:
-        """Pass the error on."""
-        raise BrokenPipeError
-
-
 # Progress goes to stderr, so that what a command says can be piped.
 # A pipe has no width of its own; tables need about 100 columns.
-console = _Console(soft_wrap=True, width=None if sys.stdout.isatty() else 110)
+console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 110)
 aside = Console(stderr=True)
 
 
@@ -45,6 +36,7 @@ def _bar() -> Progress:
         TimeRemainingColumn(),
         console=aside,
         transient=True,
+        disable=not aside.is_terminal,  # the log says now and then how far the work is
     )
 
 

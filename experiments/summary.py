@@ -89,11 +89,12 @@ def read_results(folder: Path) -> Results:
     config, runs = store.read_plan()
     metric = config["metrics"][0]
     finished = [run for run in runs if store.finished(run)]
+    curves = pd.DataFrame()
     if finished:
-        curves = pd.DataFrame([row for run in finished for row in _rows(store.read_run(run), metric)])
+        curves = pd.DataFrame([row for run in finished for row in _rows(store.read_run(run, metric), metric)])
     elif (folder / CURVES).is_file():
         curves = _read_curves(folder / CURVES)
-    else:
+    if curves.empty:
         raise ReActError(f"{folder} holds no finished run; run `react-rl compare` first.")
     played = curves[["corpus", "strategy", "seed"]].drop_duplicates()
     present = set(played["strategy"])
@@ -116,6 +117,10 @@ def _read_curves(path: Path) -> pd.DataFrame:
         missing = [c for c in ("corpus", "strategy", "seed", *_NUMBERS) if c not in curves.columns]
         if missing:
             raise ValueError(f"it has no column {missing[0]!r}")
+        for column in ("seed", *_NUMBERS):
+            curves[column] = pd.to_numeric(curves[column])
+            if not np.isfinite(curves[column]).all():
+                raise ValueError(f"a value of column {column!r} is not finite")
     except (ValueError, OSError) as error:
         raise ReActError(f"{path} is damaged ({error}); run the comparison again.") from error
     return curves

@@ -23,6 +23,7 @@ from react_rl.experiments.corpora import prepare
 from react_rl.experiments.results import circumstances
 from react_rl.files import canonical_json, write_atomically
 from react_rl.metrics.classification import METRICS
+from react_rl.pulse import pulse
 from react_rl.simulation.encoded import EncodedCorpus
 
 
@@ -76,7 +77,22 @@ def run_training(
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
+        WriteError: A file of the training cannot be written; the best policy so far is kept.
     """
+    with pulse(__name__, f"Training {config.name}: preparing the corpora") as say:
+
+        def tell(state: TrainingProgress) -> None:
+            areas = f"validation area {state.validation:.4f}, best {state.best:.4f}"
+            say(f"Training {config.name}: {state.episodes} of {state.total} episodes, {areas}")
+            if report is not None:
+                report(state)
+
+        return _run(config, results, tell, progress)
+
+
+def _run(
+    config: TrainConfig, results: Path, report: Callable[[TrainingProgress], None], progress: bool
+) -> Trained:
     action_space = check_training(config)
     surprisal = needs_surprisal(config.action_space.strategies or ())
     corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode, surprisal)

@@ -29,6 +29,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any, Final, Generic, TypeVar
 
+from react_rl.files import WriteError
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -77,6 +79,9 @@ class Workers(Generic[Task, Result]):
         shared: Values by name that every task may look up; their arrays are shared, not copied.
         jobs: Most workers at a time.
         modules: Imported in every worker before anything else, such as a user's own strategies.
+
+    Raises:
+        WriteError: There is no room for the shared values where temporary files go.
     """
 
     def __init__(
@@ -87,7 +92,11 @@ class Workers(Generic[Task, Result]):
         modules: Sequence[str] = (),
     ) -> None:
         self._jobs = jobs
-        self._file, places = _write_shared(shared)
+        try:
+            self._file, places = _write_shared(shared)
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            raise WriteError(error.errno, error.strerror, f"a file in {folder} (TMPDIR)") from error
         self._job = pickle.dumps((list(modules), pickle.dumps(function), places))
         self._idle: list[_Worker] = []
         self._all: list[_Worker] = []

@@ -5,18 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
+
+class WriteError(OSError):
+    """A file could not be written; what was under its name before is still there.
+
+    ``filename`` is the file that was meant, ``strerror`` the reason.
+    """
+
 
 @contextmanager
 def written_atomically(path: Path) -> Iterator[Path]:
-    """Yield an empty file beside ``path``; once written it is renamed into place, so no half file is seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    """Yield an empty file beside ``path``; once written it is renamed into place, so no half file is seen.
+
+    Raises:
+        WriteError: The folder cannot be written to, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror, str(path)) from error
     os.close(handle)
     part = Path(name)
     try:
@@ -28,13 +45,23 @@ def written_atomically(path: Path) -> Iterator[Path]:
         os.umask(umask)
         os.chmod(part, 0o666 & ~umask)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, name):
+            raise WriteError(error.errno, error.strerror, str(path)) from error
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if isinstance(error, SafetensorError) and number:  # what it makes of an error of the system
+            code = int(number[1])
+            raise WriteError(code, os.strerror(code), str(path)) from error
         raise
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write ``content`` beside ``path`` and rename it into place, so that no half file is ever seen."""
+    """Write ``content`` beside ``path`` and rename it into place, so that no half file is ever seen.
+
+    Raises:
+        WriteError: The folder cannot be written to, or the disk is full.
+    """
     with written_atomically(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 

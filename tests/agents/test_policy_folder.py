@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -217,3 +218,28 @@ def selection(strategy: LearnedStrategy) -> torch.Tensor:
         engine.step(rounds[-1])
         engine.stop((rounds[-1] < 0).all(1).numpy())
     return torch.stack(rounds)
+
+
+def test_the_weights_have_the_mode_of_other_files(trained: Any, tmp_path: Path) -> None:
+    policy, _, _, card = load_policy(trained.policy)
+    before = os.umask(0o022)
+    try:
+        save_policy(tmp_path / "policy", policy, card)
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "policy").iterdir()} == {0o644}
+    assert len(list((tmp_path / "policy").iterdir())) == 2
+
+
+def test_weights_that_may_not_be_read_are_not_called_missing(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Path.open
+
+    def forbidden(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self.name == "policy.safetensors":
+            raise PermissionError(13, "Permission denied", str(self))
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    assert "policy.safetensors cannot be read: Permission denied" in refused(copy)

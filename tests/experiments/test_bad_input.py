@@ -243,7 +243,7 @@ def test_a_damaged_policy_is_refused_and_no_run_is_lost(
     (policy / "policy.safetensors").write_bytes(whole)
     card = (policy / "card.json").read_text()
     (policy / "card.json").write_text(card[:-20])
-    assert "card.json is damaged" in refusal("compare", config)
+    assert "card.json is no valid JSON" in refusal("compare", config)
     (policy / "card.json").write_text(card.replace('"format": 1', '"format": 2'))
     assert "has format 2; this version reads format 1" in refusal("compare", config)
     (policy / "card.json").write_text(card)

@@ -220,21 +220,21 @@ def test_names_that_look_like_numbers_or_nothing_survive_the_curves_file(
 def test_a_damaged_run_file_is_named(compared: Path) -> None:
     damaged = sorted((compared / "runs").iterdir())[3]
     damaged.write_bytes(damaged.read_bytes()[:50])
-    with pytest.raises(ReActError, match=rf"Run file .*{damaged.name} is damaged .*; delete it and run"):
+    with pytest.raises(ReActError, match=rf"Run file .*{damaged.name} is no valid JSON .*; delete it"):
         read_results(compared)
 
 
 def test_a_run_file_of_another_run_is_refused(compared: Path) -> None:
     one, other = sorted((compared / "runs").iterdir())[:2]
     one.write_bytes(other.read_bytes())
-    with pytest.raises(ReActError, match="its key is another run's"):
+    with pytest.raises(ReActError, match=r"is damaged; .* it holds another run"):
         read_results(compared)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"config": {}, "runs": [{}]}', "\u0000"])
 def test_a_damaged_plan_is_refused(compared: Path, text: str) -> None:
     (compared / "plan.json").write_text(text)
-    with pytest.raises(ReActError, match=r"plan\.json is damaged"):
+    with pytest.raises(ReActError, match=r"plan\.json is (damaged|no valid JSON)"):
         read_results(compared)
 
 
