@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,8 +34,15 @@ class About:
     source: str
 
 
-def about(name: str) -> About:
-    """Describe the contestant called ``name``; what is neither strategy nor reference is a trained policy."""
+def about(name: str, policies: Collection[str] = ()) -> About:
+    """Describe a contestant.
+
+    Args:
+        name: Its name in tables.
+        policies: Names of the trained policies among the contestants.
+    """
+    if name in policies:
+        return About("learned", "-", "trained policy", "-")
     if is_strategy(name):
         entry = entry_of(name)
         return About(entry.family, entry.cost, entry.summary, entry.source)
@@ -49,4 +57,4 @@ def about(name: str) -> About:
             summary,
             cited.group(1) if cited else "-",
         )
-    return About("learned", "-", "trained policy", "-")
+    return About("own", "-", "strategy from outside the package", "-")

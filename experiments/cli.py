@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("config", help="a YAML file, or the name of a packaged config")
         command.add_argument("--results", type=Path, default=RESULTS, help="folder for results")
         command.add_argument("--dry-run", action="store_true", help="say what would run, and stop")
+        command.add_argument(
+            "--overwrite", action="store_true", help="replace another study that has the same name"
+        )
 
     plot = commands.add_parser("plot", help="draw tables and figures of a comparison")
     plot.add_argument("folder", type=Path, help="results/NAME")
@@ -169,7 +172,7 @@ def _train(known: argparse.Namespace, overrides: list[str]) -> int:
         )
         return 0
     with training_progress() as report:
-        trained = run_training(config, known.results, report)
+        trained = run_training(config, known.results, report, overwrite=known.overwrite)
     card = trained.card
     console.print(f"Policy: {trained.folder}", highlight=False)
     best = max(point["area"] for point in card.validation)
@@ -201,9 +204,11 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
         )
         return 0
     with run_progress() as report:
-        outcome = run_comparison(config, known.results, report, tell=report.tell)
+        outcome = run_comparison(config, known.results, report, tell=report.tell, overwrite=known.overwrite)
+    kept = ", ".join(f"{strategy} {count}" for strategy, count in outcome.kept_of.items())
     console.print(
-        f"{outcome.played} runs played, {outcome.kept} kept from before, {len(outcome.failures)} failed.",
+        f"{outcome.played} runs played, {outcome.kept} kept from before{f' ({kept})' if kept else ''}, "
+        f"{len(outcome.failures)} failed.",
         highlight=False,
     )
     for reason in dict.fromkeys(failure["reason"] for failure in outcome.failures):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,14 +15,24 @@ from typing import Any, Final
 import torch
 
 from react_rl import __version__
+from react_rl.acquisition.references import REFERENCES
+from react_rl.acquisition.registry import is_strategy
 from react_rl.encoders.transformer import TextEncoder, resolve_device
 from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.config import CompareConfig
 from react_rl.experiments.corpora import prepare
 from react_rl.experiments.episodes import one_thread, play
 from react_rl.experiments.full_data import FullData
-from react_rl.experiments.results import SCHEMA, ResultFolder, RunId, circumstances
-from react_rl.experiments.strategies import identity, label, resolve, surprised
+from react_rl.experiments.results import PLAN, SCHEMA, ResultFolder, RunId, circumstances
+from react_rl.experiments.sameness import comparison_differences, read_mapping, refuse_another
+from react_rl.experiments.strategies import (
+    identity,
+    label,
+    only_here,
+    policies_of,
+    resolve,
+    surprised,
+)
 from react_rl.experiments.workers import Death, Workers, usable_processors
 from react_rl.files import WriteError, canonical_json, digest
 from react_rl.pulse import pulse
@@ -31,7 +41,7 @@ from react_rl.simulation.encoded import EncodedCorpus
 
 BLOCK: Final = 32
 """Seeds that are played in lockstep. Blocks begin at multiples of this, whatever is already finished, so
-that a comparison which was stopped computes the same numbers in the same company."""
+that a comparison which was stopped computes the same numbers in the same batch."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class Outcome:
         played: Runs played now.
         kept: Runs that were finished before.
         failures: Failed runs with their reasons.
+        kept_of: Runs kept from before, by strategy.
     """
 
     folder: ResultFolder
@@ -60,6 +71,7 @@ class Outcome:
     played: int
     kept: int
     failures: list[dict[str, str]]
+    kept_of: dict[str, int]
 
 
 def check_strategies(config: CompareConfig) -> None:
@@ -74,13 +86,36 @@ def check_strategies(config: CompareConfig) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ReActError(
-            f"Two strategies are called {twice[0]!r}; train one of the policies under another name."
+            f"Two strategies are called {twice[0]!r}; train one of the policies under another --name."
+        )
+    taken = [name for name in policies_of(config.strategies) if is_strategy(name) or name in REFERENCES]
+    if taken:
+        raise ReActError(
+            f"A policy is called {taken[0]!r}, as a query strategy is; train it under another --name."
+        )
+    alone = only_here(config.strategies)
+    if alone and (config.jobs or 1) > 1:
+        raise ReActError(
+            f"Strategy {alone[0]!r} is known in this process only, not in {config.jobs} workers: name it as "
+            "module:Name, or set jobs to 1."
         )
     if config.reference not in names:
         raise ReActError(
             f"The reference strategy {config.reference!r} is not compared."
             f"{suggestion(config.reference, names)} Compared: {', '.join(names)}."
         )
+
+
+def check_same(config: CompareConfig, folder: ResultFolder) -> None:
+    """Refuse to replace another comparison; one with more strategies, seeds or corpora is the same.
+
+    Raises:
+        ReActError: The folder holds another comparison; what differs is named.
+    """
+    old = read_mapping(folder.folder / PLAN)
+    if old is not None:
+        found = comparison_differences(old.get("config") or {}, config.model_dump(mode="json"))
+        refuse_another(folder.folder, "comparison", found)
 
 
 def plan(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[RunId]:
@@ -129,6 +164,7 @@ def run_comparison(
     report: Callable[[int, int], None] | None = None,
     progress: bool = True,
     tell: Callable[[str], None] | None = None,
+    overwrite: bool = False,
 ) -> Outcome:
     """Run what is missing of a comparison.
 
@@ -138,6 +174,7 @@ def run_comparison(
         report: Called with finished and all runs, first before anything is played.
         progress: Show the encoder's progress.
         tell: Told after each round of fine-tuning what is going on, where one process plays everything.
+        overwrite: Replace another comparison that is in ``results/NAME``.
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
@@ -150,7 +187,7 @@ def run_comparison(
             if report is not None:
                 report(done, total)
 
-        return _run(config, results, count, progress, tell)
+        return _run(config, results, count, progress, tell, overwrite)
 
 
 def _run(
@@ -159,18 +196,22 @@ def _run(
     report: Callable[[int, int], None],
     progress: bool,
     tell: Callable[[str], None] | None,
+    overwrite: bool,
 ) -> Outcome:
     check_strategies(config)
+    folder = ResultFolder(results / config.name)
+    if not overwrite:
+        check_same(config, folder)
     surprisal = surprised(config.strategies)
     corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode, surprisal)
     for corpus in corpora:
         if corpus.corpus.ids("test").size == 0:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
     runs = plan(config, corpora)
-    folder = ResultFolder(results / config.name)
     todo = blocks(runs, folder.finished)
-    kept = sum(folder.finished(run) for run in runs)
-    folder.write_plan(config.model_dump(mode="json"), runs)
+    kept_of = Counter(run.strategy for run in runs if folder.finished(run))
+    kept = kept_of.total()
+    folder.write_plan(config.model_dump(mode="json"), runs, policies_of(config.strategies))
     done = kept
     report(done, len(runs))
     full = FullData(config, folder, runs)
@@ -190,7 +231,7 @@ def _run(
     folder.write_failures(failures)
     with suppress(OSError):  # absent, or holding checkpoints of blocks that are not finished
         folder.progress.rmdir()
-    return Outcome(folder, runs, done - kept, kept, failures)
+    return Outcome(folder, runs, done - kept, kept, failures, dict(kept_of))
 
 
 @dataclass(frozen=True)
@@ -218,6 +259,8 @@ def _play_all(
 ) -> Iterator[tuple[Block, int, str | None]]:
     devices = devices_of(config.device)
     jobs = config.jobs or (usable_processors() if devices == ["cpu"] else len(devices))
+    if only_here(config.strategies):
+        jobs = 1
     jobs = max(min(jobs, len(todo)), 1)
 
     def task(block: Block, device: str) -> _Task:

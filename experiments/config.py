@@ -24,6 +24,7 @@ from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.mlp_training import MlpSettings
 from react_rl.learners.softmax import SoftmaxSettings
 from react_rl.metrics.classification import METRICS
+from react_rl.own_code import look_in
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.validation import check_key, explain, validated
 
@@ -174,8 +175,8 @@ class TrainConfig(_Frozen):
     """Corpora that training episodes are drawn from."""
     validation: tuple[CorpusConfig, ...] = ()
     """Corpora that choose the best policy; empty means fresh episodes of the training corpora."""
-    strategy: str = "learned"
-    """Name of the learned strategy in tables and figures."""
+    strategy: str | None = None
+    """Name of the learned strategy in tables and figures; None takes the training's name."""
     encoder: EncoderConfig = EncoderConfig()
     """Frozen encoder."""
     learner: LearnerConfig = LearnerConfig()
@@ -262,6 +263,8 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
         ReActError: The file is missing or no YAML mapping, or a key or value is wrong.
         SystemExit: Help was asked for.
     """
+    if Path(source).parent.is_dir():
+        look_in(Path(source).parent)  # one's own modules may be beside the config
     config = validated(kind, _read_yaml(source), f"Config {source}")
     if not overrides:
         return config

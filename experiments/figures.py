@@ -50,7 +50,7 @@ def area_figure(results: Results, table: pd.DataFrame) -> Figure:
     names = [c for c in [*results.corpora, ALL_CORPORA] if (table["corpus"] == c).any()]
     height = 0.28 * len(results.strategies) + 1.0
     figure, axes = grid_of(len(names), 3.9, height)
-    looks = looks_of(results.strategies)
+    looks = looks_of(results.strategies, results.policies)
     for ax, corpus in zip(axes, names, strict=True):
         rows = table[table["corpus"] == corpus]
         rows = rows.sort_values("area", ascending=results.higher_is_better).reset_index(drop=True)

@@ -19,41 +19,40 @@ from react_rl.experiments.figures_looks import (
     MOST_IN_COLOUR,
     OTHERS,
     STYLE,
-    looks_of,
+    Looks,
     name_line,
 )
 from react_rl.experiments.report_numbers import Aggregates
-from react_rl.experiments.summary import ALL_CORPORA
+from react_rl.experiments.summary import ALL_CORPORA, Results
 
 Floats = npt.NDArray[np.float64]
 
 _DASH_ARRAYS: Final = {"-": "none", "--": "6 3", "-.": "7 3 1.5 3", ":": "1.5 2.5"}
 
 
-def highlighted(table: pd.DataFrame, strategies: Sequence[str], reference: str, sign: float) -> list[str]:
+def highlighted(table: pd.DataFrame, results: Results) -> list[str]:
     """Strategies that figures draw in colour: all if they are few, else reference, policies and the best.
 
     Args:
         table: The summary.
-        strategies: All strategies in order.
-        reference: The reference.
-        sign: 1 where a larger area is better, else -1.
+        results: The comparison.
     """
+    strategies = results.strategies
     if len(strategies) <= MOST_IN_COLOUR:
         return list(strategies)
     group = ALL_CORPORA if (table["corpus"] == ALL_CORPORA).any() else table["corpus"].iloc[0]
-    best = (sign * table[table["corpus"] == group].set_index("strategy")["area"]).sort_values(ascending=False)
-    learned = [s for s, look in looks_of(strategies).items() if look["color"] == "#000000"]
-    wanted = [reference, *learned[: MOST_IN_COLOUR - 2], *best.index]
+    areas = table[table["corpus"] == group].set_index("strategy")["area"]
+    best = areas.sort_values(ascending=not results.higher_is_better)
+    learned = [s for s in strategies if s in results.policies]
+    wanted = [results.reference, *learned[: MOST_IN_COLOUR - 2], *best.index]
     chosen = set(list(dict.fromkeys(wanted))[:MOST_IN_COLOUR])
     return [s for s in strategies if s in chosen]
 
 
-def key_of(strategies: Sequence[str], shown: Sequence[str]) -> list[tuple[str, str, str, float]]:
+def key_of(looks: Looks, shown: Sequence[str]) -> list[tuple[str, str, str, float]]:
     """Legend entries: name, colour, SVG dash pattern, width."""
-    looks = looks_of(strategies)
     entries = key_entries({s: looks[s] for s in shown})
-    return entries if len(shown) == len(strategies) else [*entries, (OTHERS, GREY, "none", 1.0)]
+    return entries if len(shown) == len(looks) else [*entries, (OTHERS, GREY, "none", 1.0)]
 
 
 def key_entries(looks: Mapping[str, Mapping[str, object]]) -> list[tuple[str, str, str, float]]:
@@ -89,7 +88,7 @@ def _ordered(strategies: Iterable[str], shown: Sequence[str]) -> list[str]:
 def curve_panel(
     curves: pd.DataFrame,
     corpus: str,
-    strategies: Sequence[str],
+    looks: Looks,
     shown: Sequence[str],
     metric: str,
     full: float | None = None,
@@ -99,16 +98,15 @@ def curve_panel(
     Args:
         curves: From ``mean_curves``.
         corpus: Which part of it.
-        strategies: All strategies in order.
+        looks: Lines of all strategies, in their order.
         shown: Those in colour.
         metric: Name of the metric.
         full: Metric with all labels, if it is known.
     """
     with matplotlib.rc_context(STYLE):
         figure, ax = _panel()
-        looks = looks_of(strategies)
         here = curves[curves["corpus"] == corpus]
-        for strategy in _ordered(strategies, shown):
+        for strategy in _ordered(looks, shown):
             own = here[here["strategy"] == strategy]
             if own.empty:
                 continue
@@ -127,11 +125,10 @@ def curve_panel(
         return figure
 
 
-def profile_panel(aggregates: Aggregates, strategies: Sequence[str], shown: Sequence[str]) -> Figure:
+def profile_panel(aggregates: Aggregates, looks: Looks, shown: Sequence[str]) -> Figure:
     """Performance profiles: share of runs that removed more than a share of the reference's error."""
     with matplotlib.rc_context(STYLE):
         figure, ax = _panel(6.2, 3.6)
-        looks = looks_of(strategies)
         for strategy in _ordered(aggregates.profiles, shown):
             profile = aggregates.profiles[strategy]
             look = looks[strategy] if strategy in shown else None
@@ -149,11 +146,10 @@ def profile_panel(aggregates: Aggregates, strategies: Sequence[str], shown: Sequ
         return figure
 
 
-def improvement_panel(aggregates: Aggregates, strategies: Sequence[str], reference: str) -> Figure:
+def improvement_panel(aggregates: Aggregates, looks: Looks, reference: str) -> Figure:
     """Interquartile mean and probability of improvement over the reference, with intervals, best on top."""
     with matplotlib.rc_context(STYLE):
         table = aggregates.table.sort_values("iqm", ignore_index=True)
-        looks = looks_of(strategies)
         figure = Figure(figsize=(7.4, 0.26 * len(table) + 1.0), layout="constrained")
         axes = [figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)]
         for ax, name in zip(axes, ("iqm", "improvement"), strict=True):
@@ -176,13 +172,12 @@ def improvement_panel(aggregates: Aggregates, strategies: Sequence[str], referen
 
 
 def balance_panel(
-    balance: pd.DataFrame, corpus: str, strategies: Sequence[str], shown: Sequence[str], pool: float
+    balance: pd.DataFrame, corpus: str, looks: Looks, shown: Sequence[str], pool: float
 ) -> Figure:
     """Evenness of the classes in the labelled set over the labels; ``pool`` is that of the train rows."""
     with matplotlib.rc_context(STYLE):
         figure, ax = _panel()
-        looks = looks_of(strategies)
-        for strategy in _ordered(strategies, shown):
+        for strategy in _ordered(looks, shown):
             own = balance[balance["strategy"] == strategy].sort_values("labels")
             if not own.empty:
                 _line(ax, own["labels"], own["evenness"], looks[strategy] if strategy in shown else None)
@@ -216,14 +211,13 @@ def weights_panel(
 
 
 def overlap_panel(
-    overlap: pd.DataFrame, corpus: str, strategies: Sequence[str], shown: Sequence[str], reference: str
+    overlap: pd.DataFrame, corpus: str, looks: Looks, shown: Sequence[str], reference: str
 ) -> Figure:
     """Jaccard index of each strategy's purchases with the reference's, by round."""
     with matplotlib.rc_context(STYLE):
         figure, ax = _panel()
-        looks = looks_of(strategies)
         here = overlap[(overlap["corpus"] == corpus) & (overlap["other"] == reference)]
-        for strategy in _ordered(strategies, shown):
+        for strategy in _ordered(looks, shown):
             own = here[here["strategy"] == strategy]
             if not own.empty:
                 _line(ax, own["round"], own["jaccard"], looks[strategy] if strategy in shown else None)

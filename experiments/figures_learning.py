@@ -12,8 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 
-from react_rl.acquisition.references import REFERENCES
-from react_rl.acquisition.registry import is_strategy
 from react_rl.experiments.about import REFERENCE, about
 from react_rl.experiments.figures_looks import (
     GREY,
@@ -50,8 +48,8 @@ def leaders(table: pd.DataFrame, results: Results) -> list[str]:
     group = ALL_CORPORA if (table["corpus"] == ALL_CORPORA).any() else table["corpus"].iloc[0]
     rows = table[table["corpus"] == group].sort_values("area", ascending=not results.higher_is_better)
     ordered = [str(s) for s in rows["strategy"]]
-    families = {about(s).family: s for s in reversed(ordered)}
-    policies = [s for s in ordered if not is_strategy(s) and s not in REFERENCES][:_MOST_POLICIES]
+    families = {about(s, results.policies).family: s for s in reversed(ordered)}
+    policies = [s for s in ordered if s in results.policies][:_MOST_POLICIES]
     best = [s for s in ordered if s in families.values() and s not in policies]
     chosen = [results.reference, *policies, *best][:MOST_IN_COLOUR]
     return [s for s in results.strategies if s in chosen]
@@ -67,7 +65,8 @@ def learning_curves(results: Results, shown: Sequence[str] | None = None) -> Fig
     shown = results.strategies if shown is None else shown
     few = len(shown) == len(results.strategies)
     figure, axes = grid_of(len(results.corpora), 4.4 if few else 4.9, 3.2)
-    looks = looks_of(shown)
+    every = looks_of(results.strategies, results.policies)
+    looks = {s: every[s] for s in shown}
     grid = np.linspace(0.0, results.budget, _GRID_POINTS)
     full = results.full
     for ax, corpus in zip(axes, results.corpora, strict=True):
@@ -110,13 +109,14 @@ def family_curves(results: Results) -> Figure | None:
     gains = _gains(results, grid)
     families: dict[str, list[str]] = {}
     for strategy in gains:
-        families.setdefault(about(strategy).family.replace(REFERENCE, "look at labels"), []).append(strategy)
+        family = about(strategy, results.policies).family.replace(REFERENCE, "look at labels")
+        families.setdefault(family, []).append(strategy)
     if not families:
         return None
     figure, axes = grid_of(len(families), 4.9, 3.2)
     ends = [float(extreme) for band in gains.values() for extreme in (band[1].min(), band[2].max())]
     for ax, (family, members) in zip(axes, families.items(), strict=True):
-        looks = looks_of(members)
+        looks = looks_of(members, results.policies)
         for strategy in sorted(gains, key=lambda s: s in members):
             _draw(ax, strategy, grid, gains[strategy], looks.get(strategy))
         ax.axhline(0.0, color="#444444", linewidth=0.8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from matplotlib.axes import Axes
@@ -33,10 +33,20 @@ _LEARNED: Final = "#000000"
 METRIC_NAMES: Final = {"accuracy": "accuracy", "macro_f1": "macro F1", "log_loss": "log-loss (nats)"}
 
 
-def looks_of(strategies: Sequence[str]) -> dict[str, dict[str, object]]:
-    """Line colour, style and width of each strategy, the same in every figure; policies are black."""
+Looks = Mapping[str, Mapping[str, object]]
+"""Colour, dashes and width of lines by the name of what they stand for."""
+
+
+def looks_of(strategies: Sequence[str], policies: Collection[str]) -> dict[str, dict[str, object]]:
+    """Line colour, style and width of each strategy, the same in every figure; policies are black.
+
+    Args:
+        strategies: Names.
+        policies: Those among them that are trained policies.
+    """
     looks: dict[str, dict[str, object]] = {}
-    fixed = [s for s in STRATEGIES if s in strategies]
+    known = [s for s in STRATEGIES if s in strategies and s not in policies]
+    fixed = [*known, *(s for s in strategies if s not in known and s not in policies)]
     for i, strategy in enumerate(fixed):
         looks[strategy] = {
             "color": COLOURS[i % len(COLOURS)],
@@ -44,7 +54,7 @@ def looks_of(strategies: Sequence[str]) -> dict[str, dict[str, object]]:
             "linestyle": DASHES[(i + i // len(COLOURS)) % len(DASHES)],
             "linewidth": 1.3,
         }
-    for i, strategy in enumerate(s for s in strategies if s not in looks):
+    for i, strategy in enumerate(s for s in strategies if s in policies):
         looks[strategy] = {
             "color": _LEARNED,
             "linestyle": DASHES[i % len(DASHES)],

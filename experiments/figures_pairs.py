@@ -16,7 +16,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from react_rl.experiments.figures_looks import STYLE, looks_of
+from react_rl.experiments.figures_looks import STYLE, Looks
 from react_rl.experiments.report_diagnostics import PoolMap, Purchases
 from react_rl.experiments.report_numbers import pareto_front
 from react_rl.metrics import NemenyiResult
@@ -117,12 +117,19 @@ def critical_difference_figure(result: NemenyiResult, names: Sequence[str]) -> F
 
 
 def pareto_figure(
-    table: pd.DataFrame, cost: str, value: str, sign: float, labels: tuple[str, str], logarithmic: bool
+    table: pd.DataFrame,
+    looks: Looks,
+    cost: str,
+    value: str,
+    sign: float,
+    labels: tuple[str, str],
+    logarithmic: bool,
 ) -> Figure:
     """Cost against performance of each strategy; a line joins those that none beats in both.
 
     Args:
         table: From ``cost_performance``.
+        looks: Lines of the strategies.
         cost: Column on the x axis, lower is better.
         value: Column on the y axis.
         sign: 1 where a larger value is better, else -1.
@@ -134,7 +141,6 @@ def pareto_figure(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 3.9), layout="constrained")
         ax = figure.add_subplot()
-        looks = looks_of(table["strategy"].tolist())
         front = pareto_front(x, sign * y)
         ax.plot(x[front], y[front], color="#777777", linewidth=1.0, zorder=1)
         if logarithmic:

@@ -10,8 +10,6 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
-from react_rl.acquisition.references import REFERENCES
-from react_rl.acquisition.registry import is_strategy
 from react_rl.errors import ReActError
 from react_rl.experiments.about import REFERENCE, about
 from react_rl.experiments.config import APART, CompareConfig
@@ -93,7 +91,7 @@ def gather(folder: Path) -> Material:
         curves=mean_curves(results),
         scores=aligned_scores(results, runs),
         files=read_run_files(store),
-        shown=highlighted(table, results.strategies, results.reference, sign),
+        shown=highlighted(table, results),
         sign=sign,
     )
 
@@ -189,7 +187,7 @@ def _setup_section(material: Material) -> Section:
             "strategies have.",
             "note",
         )
-    said = [(s, about(s)) for s in results.strategies]
+    said = [(s, about(s, results.policies)) for s in results.strategies]
     described = pd.DataFrame(
         [(s, words.family, words.summary, words.source) for s, words in said],
         columns=["strategy", "family", "summary", "source"],
@@ -321,7 +319,8 @@ def _reproduce_section(material: Material) -> Section:
     config = yaml.safe_dump(material.plan, sort_keys=False, allow_unicode=True, width=100)
     parent, folder = material.folder.parent, material.folder
     commands = f"react-rl compare {name}.yaml --results {parent}\nreact-rl report {folder}\n"
-    policies = [s for s in material.plan["strategies"] if not is_strategy(s) and s not in REFERENCES]
+    trained = set(material.results.policies.values())
+    policies = [name for name in material.plan["strategies"] if name in trained]
     body = paragraph(f"Save the config below as {name}.yaml, then:") + code(commands)
     if policies:
         body += paragraph(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from react_rl.experiments.config import CompareConfig
 from react_rl.experiments.figures_curves import key_of
-from react_rl.experiments.figures_looks import METRIC_NAMES
+from react_rl.experiments.figures_looks import METRIC_NAMES, Looks, looks_of
 from react_rl.experiments.report_diagnostics import RunFiles
 from react_rl.experiments.report_numbers import Scores
 from react_rl.experiments.report_page import legend
@@ -50,9 +50,15 @@ class Material:
     sign: float
 
     @property
+    def looks(self) -> Looks:
+        """Lines of all strategies, in their order."""
+        looks = looks_of(self.results.strategies, self.results.policies)
+        return {strategy: looks[strategy] for strategy in self.results.strategies}
+
+    @property
     def key(self) -> str:
         """The legend of all line figures."""
-        return legend(key_of(self.results.strategies, self.shown))
+        return legend(key_of(self.looks, self.shown))
 
     @property
     def metric(self) -> str:

@@ -56,7 +56,7 @@ def curves_section(material: Material) -> Section:
         said = f"Mean test {material.metric} against cost spent. {_best_at_end(own, material.sign)}"
         if full is not None:
             said += f" With all labels: {full:.3f}."
-        figure = curve_panel(curves, corpus, results.strategies, material.shown, results.metric, full)
+        figure = curve_panel(curves, corpus, material.looks, material.shown, results.metric, full)
         pictures.append(Picture(figure, f"Learning curves on {corpus.strip('()')}", said))
         links.append(
             csv_link("curves-mean" if corpus == ALL_CORPORA else f"curves-{i}", own, corpus.strip("()"))
@@ -85,7 +85,7 @@ def aggregate_section(material: Material) -> Section:
         found = aggregate(material.scores)
     except ReActError as error:
         return Section("aggregate", heading, note(str(error)))
-    reference, names = material.results.reference, material.results.strategies
+    reference, looks = material.results.reference, material.looks
     size = f"{len(material.scores.seeds)} seeds on {len(material.scores.corpora)} corpora"
     rows = found.table.sort_values("iqm", ascending=False)
     said = "; ".join(
@@ -93,14 +93,14 @@ def aggregate_section(material: Material) -> Section:
         + ("" if pd.isna(r["improvement"]) else f", probability of improvement {r['improvement']:.2f}")
         for r in rows.to_dict("records")
     )
-    forest = Picture(improvement_panel(found, names, reference), f"Improvement over {reference}", said)
+    forest = Picture(improvement_panel(found, looks, reference), f"Improvement over {reference}", said)
     above = {
         s: float(p.estimate[np.searchsorted(found.thresholds, 0.0) - 1]) for s, p in found.profiles.items()
     }
     said = "Share of runs at or above the reference's mean area: " + ", ".join(
         f"{s} {share:.2f}" for s, share in above.items()
     )
-    profile = Picture(profile_panel(found, names, material.shown), "Performance profiles", said)
+    profile = Picture(profile_panel(found, looks, material.shown), "Performance profiles", said)
     profiles = pd.concat(
         pd.DataFrame(
             {"strategy": s, "threshold": found.thresholds, "share": p.estimate, "low": p.low, "high": p.high}
@@ -242,7 +242,9 @@ def cost_section(material: Material) -> Section:
         said = f"{axis[0]}, {axis[1]}: " + "; ".join(
             f"{r['strategy']} {r[cost]:.3g}, {r[value]:.3f}" for r in table.to_dict("records")
         )
-        pictures.append(Picture(pareto_figure(table, cost, value, sign, axis, logarithmic), title, said))
+        pictures.append(
+            Picture(pareto_figure(table, material.looks, cost, value, sign, axis, logarithmic), title, said)
+        )
     columns = [
         Column("strategy", "Strategy", False),
         Column("area", "Area"),

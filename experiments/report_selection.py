@@ -76,7 +76,7 @@ def _overlap_part(material: Material) -> str:
                 continue
             last = own[own["round"] == own["round"].max()]
             said = f"At the end: {_listed(last, 'jaccard')}."
-            figure = overlap_panel(frame, corpus, results.strategies, material.shown, reference)
+            figure = overlap_panel(frame, corpus, material.looks, material.shown, reference)
             pictures.append(Picture(figure, f"Overlap with {reference} on {corpus}", said))
             links.append(csv_link(f"overlap-{i}", own, corpus))
         caption = f"The same with {reference}, by round: everything bought so far."
@@ -143,7 +143,7 @@ def _balance_part(material: Material, played: Sequence[Played], reasons: Sequenc
         even = float(class_balance(one.corpus, [train])["evenness"].iloc[0])
         last = balance.loc[balance.groupby("strategy", sort=False)["labels"].idxmax()]
         said = f"Train rows: {even:.3f}. At the end: {_listed(last, 'evenness')}."
-        figure = balance_panel(balance, name, material.results.strategies, material.shown, even)
+        figure = balance_panel(balance, name, material.looks, material.shown, even)
         pictures.append(Picture(figure, f"Class balance on {name}", said))
         links.append(csv_link(f"class-balance-{i}", balance, name))
     body = ""

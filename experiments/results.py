@@ -120,6 +120,7 @@ class _Plan(_Read):
 
     config: _Config
     runs: Annotated[list[_Identity], Field(min_length=1)]
+    policies: dict[str, str] = {}
 
 
 class ResultFolder:
@@ -148,9 +149,12 @@ class ResultFolder:
         """Add to the file of a finished run; its circumstances stay as they are."""
         write_atomically(self.runs / run.file, canonical_json(self.read_run(run) | dict(more)) + "\n")
 
-    def write_plan(self, config: Mapping[str, Any], runs: list[RunId]) -> None:
-        """Write the resolved config and the list of runs that belong to it."""
-        plan = {"schema": SCHEMA, "config": config, "runs": [asdict(run) for run in runs]}
+    def write_plan(
+        self, config: Mapping[str, Any], runs: list[RunId], policies: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the resolved config, its runs, and the folders of its policies by name."""
+        listed = [asdict(run) for run in runs]
+        plan = {"schema": SCHEMA, "config": config, "runs": listed, "policies": dict(policies or {})}
         write_atomically(self.folder / PLAN, canonical_json(plan, indent=1) + "\n")
 
     def read_plan(self) -> tuple[dict[str, Any], list[RunId]]:
@@ -159,6 +163,19 @@ class ResultFolder:
         Raises:
             ReActError: There is none, or it is damaged.
         """
+        plan, _ = self._plan()
+        names = [field.name for field in fields(RunId)]
+        return plan["config"], [RunId(**{name: run[name] for name in names}) for run in plan["runs"]]
+
+    def policies(self) -> dict[str, str]:
+        """Folder of each trained policy of the plan by its name.
+
+        Raises:
+            ReActError: There is no plan, or it is damaged.
+        """
+        return self._plan()[1].policies
+
+    def _plan(self) -> tuple[dict[str, Any], _Plan]:
         path = self.folder / PLAN
         if not path.is_file():
             raise ReActError(
@@ -166,9 +183,7 @@ class ResultFolder:
             )
         advice = "run the comparison again"
         plan = parse_json(read_text(path, str(path), advice), str(path), advice)
-        validated(_Plan, plan, f"{path} is damaged; {advice}")
-        names = [field.name for field in fields(RunId)]
-        return plan["config"], [RunId(**{name: run[name] for name in names}) for run in plan["runs"]]
+        return plan, validated(_Plan, plan, f"{path} is damaged; {advice}")
 
     def read_run(self, run: RunId, metric: str | None = None) -> dict[str, Any]:
         """Read one run.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +48,7 @@ class Results:
         reference: Strategy that differences are taken to.
         strategies: Names in the order of the config.
         missing: Runs of the plan without a file.
+        policies: Folder of each trained policy, by its name; nothing else is called or drawn as one.
     """
 
     curves: pd.DataFrame
@@ -55,6 +57,7 @@ class Results:
     reference: str
     strategies: tuple[str, ...]
     missing: int
+    policies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def higher_is_better(self) -> bool:
@@ -106,6 +109,7 @@ def read_results(folder: Path) -> Results:
         config["reference"],
         order,
         len(runs) - len(played),
+        store.policies(),
     )
 
 

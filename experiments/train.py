@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -21,10 +22,14 @@ from react_rl.errors import unknown
 from react_rl.experiments.config import TrainConfig
 from react_rl.experiments.corpora import prepare
 from react_rl.experiments.results import circumstances
+from react_rl.experiments.sameness import read_mapping, refuse_another, training_differences
 from react_rl.files import canonical_json, write_atomically
 from react_rl.metrics.classification import METRICS
 from react_rl.pulse import pulse
 from react_rl.simulation.encoded import EncodedCorpus
+
+TRAINING: Final = "train.json"
+"""The config of a training, beside its policy."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ def run_training(
     results: Path,
     report: Callable[[TrainingProgress], None] | None = None,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> Trained:
     """Train as the config says; the policy goes to ``results/NAME/policy``.
 
@@ -74,6 +80,7 @@ def run_training(
         results: Folder that holds the folders of all experiments.
         report: Called after each rollout and each evaluation.
         progress: Show the encoder's progress.
+        overwrite: Replace another training that is in ``results/NAME``.
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
@@ -87,13 +94,21 @@ def run_training(
             if report is not None:
                 report(state)
 
-        return _run(config, results, tell, progress)
+        return _run(config, results, tell, progress, overwrite)
 
 
 def _run(
-    config: TrainConfig, results: Path, report: Callable[[TrainingProgress], None], progress: bool
+    config: TrainConfig,
+    results: Path,
+    report: Callable[[TrainingProgress], None],
+    progress: bool,
+    overwrite: bool,
 ) -> Trained:
     action_space = check_training(config)
+    folder = results / config.name
+    old = None if overwrite else read_mapping(folder / TRAINING)
+    if old is not None:
+        refuse_another(folder, "training", training_differences(old, config.model_dump(mode="json")))
     surprisal = needs_surprisal(config.action_space.strategies or ())
     corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode, surprisal)
     validation: list[EncodedCorpus] = corpora
@@ -119,8 +134,7 @@ def _run(
         metric=config.reward.metric,
         observed=core.observation.metrics,
     )
-    folder = results / config.name
-    write_atomically(folder / "train.json", canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
+    write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
     write_atomically(
         folder / "train-circumstances.json",
         canonical_json(circumstances(str(core.engine.device)), indent=1) + "\n",
@@ -128,7 +142,9 @@ def _run(
     before = torch.get_num_threads()
     torch.set_num_threads(config.threads)
     try:
-        card = train(core, episodes, config.agent, config.reward, folder, config.strategy, report)
+        card = train(
+            core, episodes, config.agent, config.reward, folder, config.strategy or config.name, report
+        )
     finally:
         torch.set_num_threads(before)
     return Trained(folder / "policy", card)

@@ -24,6 +24,7 @@ from react_rl.acquisition.subsampling import CANDIDATES, SUBSAMPLE, Subsampled, 
 from react_rl.acquisition.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
 from react_rl.acquisition.weighted import WeightedFeatures
 from react_rl.errors import unknown
+from react_rl.own_code import is_own, make_own
 
 
 @dataclass(frozen=True)
@@ -328,16 +329,25 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
 }
 
 
+_PACKAGED: Final = dict(STRATEGIES)
+
+
 def is_strategy(name: str) -> bool:
-    """Whether ``name`` is in the list, or begins as those of subsampled strategies and of features do."""
-    return name in STRATEGIES or name.startswith((SUBSAMPLE, FEATURE))
+    """Whether ``name`` is in the list, begins as those of subsampling and features, or is ``module:Name``."""
+    return name in STRATEGIES or name.startswith((SUBSAMPLE, FEATURE)) or is_own(name)
+
+
+def is_packaged(name: str) -> bool:
+    """Whether a strategy comes with the package, and nobody has put another in its place."""
+    base = parse_subsample(name)[0] if name.startswith(SUBSAMPLE) else name
+    return base.startswith(FEATURE) or (base in _PACKAGED and STRATEGIES.get(base) is _PACKAGED[base])
 
 
 def entry_of(name: str) -> StrategyEntry:
     """What the list says of ``name``.
 
     ``subsample:NAME`` and ``subsample:SIZE:NAME`` follow from the strategy NAME; ``feature:NAME`` takes the
-    rows where one acquisition feature is largest.
+    rows where one acquisition feature is largest; ``module:Name`` is imported.
 
     Raises:
         ReActError: There is no such strategy; the nearest name is given.
@@ -346,6 +356,9 @@ def entry_of(name: str) -> StrategyEntry:
         return STRATEGIES[name]
     if name.startswith(FEATURE):
         return _entry_of_feature(name)
+    if is_own(name) and not name.startswith(SUBSAMPLE):
+        own: QueryStrategy = make_own(name, "Strategy", ("name", "score", "select"))
+        return StrategyEntry(lambda: own, "own", f"{type(own).__name__} of {name.split(':')[0]}", "-")
     if not name.startswith(SUBSAMPLE):
         raise unknown("strategy", name, STRATEGIES)
     base, size = parse_subsample(name)

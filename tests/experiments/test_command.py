@@ -181,7 +181,7 @@ def test_compare_prints_the_table_and_where_the_figures_lie(config_file: Build, 
         assert (folder / f"{name}.png").is_file()
         assert (folder / f"{name}.svg").is_file()
     assert main(["compare", str(config_file())]) == 0
-    assert "0 runs played, 4 kept from before, 0 failed." in capsys.readouterr().out
+    assert "0 runs played, 4 kept from before (random 2, margin 2), 0 failed." in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("made_corpora")
@@ -217,11 +217,11 @@ def test_a_trained_policy_is_listed_and_compared_like_any_other_strategy(
 
 
 @pytest.mark.usefixtures("made_corpora")
-def test_a_policy_that_was_trained_anew_is_played_anew(
+def test_a_policy_that_was_trained_again_is_played_again(
     train_file: Build, config_file: Build, capsys: Shown
 ) -> None:
     for seed in (0, 1):
-        assert main(["train", str(train_file(name="mine")), "--agent.seed", str(seed)]) == 0
+        assert main(["train", str(train_file(name="mine")), "--agent.seed", str(seed), "--overwrite"]) == 0
         capsys.readouterr()
         assert main(["compare", str(config_file(strategies=["random", "results/mine/policy"]))]) == 0
         kept = 2 * seed

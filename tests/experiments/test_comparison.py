@@ -201,7 +201,7 @@ def test_what_changes_a_result_changes_the_name_of_its_file(
 ) -> None:
     run_comparison(comparison(), tmp_path)
     old = run_files(tmp_path / "small")
-    outcome = run_comparison(comparison(**change), tmp_path)
+    outcome = run_comparison(comparison(**change), tmp_path, overwrite=True)
     assert outcome.played == len(old)
     assert len(run_files(tmp_path / "small")) == 2 * len(old)
     assert run_files(tmp_path / "small").items() >= old.items()

@@ -93,7 +93,9 @@ def test_rounds_of_another_config_are_not_taken_up(
         run_comparison(finetuned(strategies=["random"]), tmp_path / "changed", tell=StopAfter(2))
     for results in ("changed", "fresh"):
         told = StopAfter()
-        run_comparison(finetuned(strategies=["random"], learner=faster), tmp_path / results, tell=told)
+        run_comparison(
+            finetuned(strategies=["random"], learner=faster), tmp_path / results, tell=told, overwrite=True
+        )
         assert len(told.lines) == 3
     assert run_files(tmp_path / "changed" / "small") == run_files(tmp_path / "fresh" / "small")
     # What was kept of the first config is still there for it.
@@ -195,7 +197,7 @@ def test_a_policy_of_the_frozen_encoder_is_compared_and_trained_further_by_flags
         for key, value in learner["finetune"].items()
         for part in (f"--learner.finetune.{key.replace('_', '-')}", str(value))
     ]
-    assert main(["train", str(train_file(name="cheap"))]) == 0
+    assert main(["train", str(train_file(name="cheap", strategy="learned"))]) == 0
     policy = tmp_path / "results" / "cheap" / "policy"
     further = train_file(name="further", strategy="further")
     assert main(["train", str(further), "--agent.start", str(policy), "--agent.episodes", "4", *flags]) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from react_rl.errors import ReActError
 from react_rl.experiments.figures_curves import highlighted, key_of
-from react_rl.experiments.figures_looks import MOST_IN_COLOUR
+from react_rl.experiments.figures_looks import MOST_IN_COLOUR, looks_of
 from react_rl.experiments.report_numbers import (
     Scores,
     aggregate,
@@ -199,9 +201,12 @@ def test_only_some_of_many_strategies_are_in_colour_the_reference_and_policies_a
     names = [*fixed[:1], "my-policy", *fixed[1:]]
     level = {name: 0.9 - 0.01 * i for i, name in enumerate(reversed(names))}
     results = results_of({("a", s, k): (level[s],) * 3 for s in names for k in range(2)})
+    results = replace(results, policies={"my-policy": "results/my-policy/policy"})
     table = summarise(results)
-    shown = highlighted(table, results.strategies, "random", 1.0)
+    shown = highlighted(table, results)
     assert len(shown) == MOST_IN_COLOUR
     assert set(shown) == {"random", "my-policy", *(f"s{i:02d}" for i in range(12, 20))}
-    assert [entry[0] for entry in key_of(results.strategies, shown)][-1] == "further strategies"
-    assert highlighted(table, results.strategies[:4], "random", 1.0) == list(results.strategies[:4])
+    assert [entry[0] for entry in key_of(looks_of(results.strategies, ()), shown)][-1] == "further strategies"
+    assert highlighted(table, replace(results, strategies=results.strategies[:4])) == list(
+        results.strategies[:4]
+    )

@@ -1,0 +1,109 @@
+"""Whether a folder of results holds the same study as a config: nothing is replaced unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from react_rl.documents import parse_json, read_text
+from react_rl.errors import ReActError
+from react_rl.files import canonical_json
+
+GROWS: Final = ("strategies", "seeds", "first_seed", "corpora", "reference", "full", "device", "jobs")
+"""Keys of a comparison that may change: runs are added, and what is finished stays as it is."""
+
+WHERE: Final = ("device", "threads")
+"""Keys of a training that do not decide what is learned."""
+
+_MOST: Final = 3
+_MISSING: Final = object()
+
+
+def differences(old: Any, new: Any, place: str = "") -> list[str]:
+    """Say which values differ between two mappings of plain values: ``episode.budget was 20, is 12``.
+
+    Args:
+        old: The one that was.
+        new: The one that is.
+        place: Key under which they are, for messages.
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found = []
+        for key in sorted({*old, *new}):
+            inner = f"{place}.{key}" if place else str(key)
+            found += differences(old.get(key, _MISSING), new.get(key, _MISSING), inner)
+        return found
+    if old == new:
+        return []
+    return [f"{place} was {_shown(old)}, is {_shown(new)}"]
+
+
+def _shown(value: Any) -> str:
+    if value is _MISSING:
+        return "not there"
+    text = canonical_json(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def comparison_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What makes a comparison another one: all but its strategies, seeds and further corpora.
+
+    Args:
+        old: Config of the plan in the folder.
+        new: Config that is to run.
+    """
+    found = differences({k: v for k, v in old.items() if k not in GROWS}, _without(new, GROWS))
+    known = {_name_of(corpus): corpus for corpus in old.get("corpora", ())}
+    for corpus in new.get("corpora", ()):
+        name = _name_of(corpus)
+        if name in known:
+            found += differences(known[name], corpus, f"corpora[{name}]")
+    return found
+
+
+def training_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What makes a training another one."""
+    return differences(_without(old, WHERE), _without(new, WHERE))
+
+
+def _without(values: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in keys}
+
+
+def _name_of(corpus: Any) -> str:
+    return str((corpus.get("name") or corpus.get("corpus")) if isinstance(corpus, Mapping) else corpus)
+
+
+def refuse_another(folder: Path, what: str, found: list[str]) -> None:
+    """Refuse to replace another study.
+
+    Args:
+        folder: Where it is.
+        what: comparison or training.
+        found: What differs.
+
+    Raises:
+        ReActError: Something differs.
+    """
+    if found:
+        more = f", and {len(found) - _MOST} more" if len(found) > _MOST else ""
+        raise ReActError(
+            f"{folder} holds another {what}: {'; '.join(found[:_MOST])}{more}. "
+            "Choose another name with --name, or replace it with --overwrite."
+        )
+
+
+def read_mapping(path: Path) -> dict[str, Any] | None:
+    """The JSON mapping in a file; None where there is no such file.
+
+    Raises:
+        ReActError: It holds something else.
+    """
+    if not path.is_file():
+        return None
+    advice = "remove it, or use --overwrite"
+    found = parse_json(read_text(path, str(path), advice), str(path), advice)
+    if not isinstance(found, dict):
+        raise ReActError(f"{path} holds no mapping; {advice}.")
+    return found
