@@ -54,4 +54,5 @@ def test_tables_are_written_from_what_little_there_is(small: None, tmp_path: Pat
     tables.main(["--work", str(tmp_path), "--out", str(tmp_path / "out")])
     page = (tmp_path / "out" / "table.md").read_text()
     assert "| top layer |" in page
+    assert "as fast as fp32" in page  # the class of the processor
     assert "(not measured)" in page

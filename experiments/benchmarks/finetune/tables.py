@@ -20,7 +20,7 @@ import numpy as np
 
 from react_rl.experiments.benchmarks.finetune.labels_figure import draw_labels
 from react_rl.experiments.benchmarks.finetune.runs import Run
-from react_rl.experiments.benchmarks.machine import describe_machine
+from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
 from react_rl.files import canonical_json, write_atomically
 from react_rl.metrics.statistics import Interval, bootstrap_mean, paired_difference
 
@@ -237,8 +237,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for rate, value in values.items()
     ]
     together = [row for file in sorted(work.glob("together-*.json")) for row in json.loads(file.read_text())]
+    machine = describe_machine()
     page = [
-        "# Fine-tuning: what was measured\n",
+        "# Fine-tuning: what was measured\n", f"{name_processor(machine)}, torch {machine['torch']}.\n",
         "## The same training\n", markdown(contests), "\n".join(against_peers(runs)) + "\n",
         "## Learning rates, tried on other corpora\n", markdown(rates),
         "## Accuracy against labels\n", markdown(measured),
@@ -253,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("restarts", restarts), ("rates", rates), ("candidates", candidates),
     ):  # fmt: skip
         write_atomically(out / f"{name}.csv", _csv(rows))
-    write_atomically(out / "machine.json", canonical_json(describe_machine(), indent=1) + "\n")
+    write_atomically(out / "machine.json", canonical_json(machine, indent=1) + "\n")
     if cells:
         draw_labels(cells, out / "labels")
     print("\n".join(page))
