@@ -1,26 +1,41 @@
-"""Stopping and resuming a training: weights, optimiser, random states and the episodes still to come.
+"""Stopping and resuming a training: networks, optimisers, replay buffer, random states, episodes under way.
 
-A checkpoint is taken between two rollouts, when the policy has just been measured. Where every episode has
-just begun (fixed costs, no stop action), a resumed training is the undisturbed one to the last bit;
-elsewhere the episodes under way are begun anew. Safetensors and JSON, nothing is unpickled.
+A checkpoint is taken between two rollouts, when the policy has just been measured. A resumed training is the
+undisturbed one to the last bit. One file of safetensors with JSON in its header; nothing is unpickled.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import functools
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import safetensors.torch
 import torch
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from torch import Tensor
 
+from react_rl.agents.logs import TrainingLog
 from react_rl.envs.sb3 import LabelingVecEnv
-from react_rl.files import canonical_json, digest, write_atomically
+from react_rl.errors import ReActError
+from react_rl.learners.labelled import part_of
+from react_rl.simulation.checkpoint import Checkpoint, Notes
 
-STATE: Final = "state.json"
+FILE: Final = "checkpoint.safetensors"
+_NUMBERS: Final = (
+    "num_timesteps",
+    "exploration_rate",
+    "_n_updates",
+    "_n_calls",
+    "_episode_num",
+    "_current_progress_remaining",
+)
+"""What algorithms count; each has some of them."""
 
 
 @dataclass(frozen=True)
@@ -42,77 +57,177 @@ class Point:
     chosen_at: int
 
 
-def save_checkpoint(
-    folder: Path, key: str, model: OnPolicyAlgorithm, environment: LabelingVecEnv, point: Point
-) -> None:
-    """Write a checkpoint; the state file comes last and names the tensors that belong to it."""
-    tensors = {f"policy/{name}": value for name, value in model.policy.state_dict().items()}
-    # Stable-Baselines3 lists a shared extractor under several names; safetensors wants own memory for each.
-    tensors = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    for index, state in model.policy.optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            tensors[f"optimizer/{index}/{name}"] = torch.as_tensor(value).detach().clone().contiguous()
-    tensors["random/torch"] = torch.get_rng_state()
-    content = safetensors.torch.save(tensors)
-    name = f"{digest(content)[:16]}.safetensors"
-    write_atomically(folder / name, content)
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
-    state = {
-        "key": key,
-        "tensors": name,
-        "steps": model.num_timesteps,
-        "updates": model._n_updates,
-        "drawn": environment.drawn,
-        "numpy": [str(kind), [int(k) for k in keys], int(position), int(has_gauss), float(cached)],
-        "finished": point.finished,
-        "due": point.due,
-        "curve": point.curve,
-        "best": point.best,
-        "chosen_at": point.chosen_at,
-    }
-    write_atomically(folder / STATE, canonical_json(state) + "\n")
-    for other in folder.glob("*.safetensors"):
-        if other.name != name:
-            other.unlink(missing_ok=True)
+@dataclass(frozen=True)
+class Resumed:
+    """What a training goes on from.
 
-
-def restore_checkpoint(
-    folder: Path, key: str, model: OnPolicyAlgorithm, environment: LabelingVecEnv
-) -> Point | None:
-    """Put a model and its environment where the checkpoint of the same training left them; mutates both.
-
-    Returns:
-        Where the training stood, or None if there is no usable checkpoint of this training.
+    Args:
+        point: Where it stood.
+        log: State of its logs.
+        seconds: Seconds that it had taken.
     """
-    try:
-        state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        if state["key"] != key:
+
+    point: Point
+    log: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingCheckpoint:
+    """The checkpoint of one training.
+
+    Args:
+        folder: The training's folder.
+        key: Stands for all that determines the training; a checkpoint with another key is as good as none.
+        model: The algorithm.
+        environment: Its environment.
+    """
+
+    folder: Path
+    key: str
+    model: BaseAlgorithm
+    environment: LabelingVecEnv
+
+    def save(self, point: Point, log: TrainingLog) -> None:
+        """Write where the training stands; the file before is replaced at once or not at all.
+
+        Raises:
+            WriteError: There is no room for it.
+        """
+        model, environment = self.model, self.environment
+        kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
+        generator = model.action_space.np_random.bit_generator.state
+        values: dict[str, Any] = {
+            "point": asdict(point),
+            "log": log.state(),
+            "seconds": (time.time_ns() - model.start_time) / 1e9,
+            "numbers": {name: getattr(model, name) for name in _NUMBERS if hasattr(model, name)},
+            "episodes": [{"r": info["r"], "l": info["l"]} for info in model.ep_info_buffer or ()],
+            "numpy": [str(kind), [int(k) for k in keys], int(position), int(has_gauss), float(cached)],
+            "actions": generator,
+            "environment": environment.notes(),
+        }
+        arrays = dict(_tensors_of(model))
+        arrays |= {f"environment/{name}": array for name, array in environment.state().items()}
+        arrays |= dict(_flat("observations", model._last_obs))
+        arrays |= dict(_flat("starts", model._last_episode_starts))
+        arrays["random"] = torch.get_rng_state()
+        if isinstance(model, OffPolicyAlgorithm):
+            buffer = model.replay_buffer
+            assert buffer is not None, "the algorithm has been set up"
+            values["buffer"] = {"position": buffer.pos, "full": buffer.full}
+            arrays |= dict(_buffer_of(model))
+        self._file.save(environment.core.engine, Notes(values, arrays))
+
+    def restore(self) -> Resumed | None:
+        """Put model, environment and the global random states where the checkpoint left them. Mutates.
+
+        Returns:
+            Where the training stood, or None if there is no usable checkpoint of this training; then nothing
+            was changed.
+
+        Raises:
+            ReActError: Somebody changed the file while it was read.
+        """
+        model, environment = self.model, self.environment
+        values = self._file.values()
+        if values is None:
             return None
-        tensors = safetensors.torch.load_file(folder / state["tensors"])
-        point = Point(state["finished"], state["due"], state["curve"], state["best"], state["chosen_at"])
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
-        return None
-    weights = {n.removeprefix("policy/"): v for n, v in tensors.items() if n.startswith("policy/")}
-    model.policy.load_state_dict(weights)
-    optimizer = model.policy.optimizer.state_dict()
-    optimizer["state"] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer/"):
-            _, index, field = name.split("/")
-            optimizer["state"].setdefault(int(index), {})[field] = value
-    model.policy.optimizer.load_state_dict(optimizer)
-    model.num_timesteps, model._n_updates = state["steps"], state["updates"]
-    environment.resume(state["drawn"])
-    torch.set_rng_state(tensors["random/torch"])
-    kind, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))  # noqa: NPY002
-    return point
+        streams = environment.resume(values["environment"])
+        notes = self._file.restore(environment.core.engine, streams)
+        if notes is None:
+            raise ReActError(f"{self._file.path} changed while it was read; start the training again.")
+        environment.load_state(values["environment"], part_of(notes.arrays, "environment"))
+        _load_tensors(model, notes.arrays)
+        for name, number in values["numbers"].items():
+            setattr(model, name, number)
+        model.ep_info_buffer = deque(values["episodes"], maxlen=model._stats_window_size)
+        model.ep_success_buffer = deque(maxlen=model._stats_window_size)
+        model._last_obs = _unflat("observations", notes.arrays)
+        model._last_episode_starts = _unflat("starts", notes.arrays)
+        if isinstance(model, OffPolicyAlgorithm):
+            assert model.replay_buffer is not None, "the algorithm has been set up"
+            for name, array in _buffer_of(model, whole=True):
+                kept = notes.arrays[name]
+                array[: kept.shape[0]] = kept
+            model.replay_buffer.pos = values["buffer"]["position"]
+            model.replay_buffer.full = values["buffer"]["full"]
+        model.action_space.np_random.bit_generator.state = values["actions"]
+        torch.set_rng_state(notes.arrays["random"])
+        kind, keys, position, has_gauss, cached = values["numpy"]
+        state = (kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached)
+        np.random.set_state(state)  # noqa: NPY002
+        return Resumed(Point(**values["point"]), values["log"], values["seconds"])
+
+    def remove(self) -> None:
+        """Delete the checkpoint of a finished training."""
+        self._file.remove()
+
+    @property
+    def _file(self) -> Checkpoint:
+        return Checkpoint(self.folder / FILE, self.key)
 
 
-def clear_checkpoint(folder: Path) -> None:
-    """Remove the checkpoint of a finished training."""
-    (folder / STATE).unlink(missing_ok=True)
-    for tensors in folder.glob("*.safetensors"):
-        tensors.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+def _part(model: BaseAlgorithm, name: str) -> Any:
+    """What a name such as ``actor.optimizer`` stands for."""
+    return functools.reduce(getattr, name.split("."), model)
+
+
+def _tensors_of(model: BaseAlgorithm) -> Iterator[tuple[str, Tensor]]:
+    """What the algorithm itself would save, by name: networks, targets, optimisers, learned coefficients."""
+    parts, variables = model._get_torch_save_params()
+    for name in parts:
+        part = _part(model, name)
+        if isinstance(part, torch.optim.Optimizer):
+            for index, state in part.state_dict()["state"].items():
+                for field, value in state.items():
+                    yield f"{name}/{index}/{field}", torch.as_tensor(value).detach().clone()
+        else:
+            # Extractors that networks share have several names; safetensors wants own memory for each.
+            for field, value in part.state_dict().items():
+                yield f"{name}/{field}", value.detach().clone()
+    for name in variables:
+        yield name, _part(model, name).detach().clone()
+
+
+def _load_tensors(model: BaseAlgorithm, arrays: Mapping[str, Tensor]) -> None:
+    parts, variables = model._get_torch_save_params()
+    for name in parts:
+        part, kept = _part(model, name), part_of(arrays, name)
+        if isinstance(part, torch.optim.Optimizer):
+            state = part.state_dict()
+            state["state"] = {}
+            for field, value in kept.items():
+                index, entry = field.split("/")
+                state["state"].setdefault(int(index), {})[entry] = value
+            part.load_state_dict(state)
+        else:
+            part.load_state_dict(kept)
+    for name in variables:
+        _part(model, name).data.copy_(arrays[name])
+
+
+def _buffer_of(model: OffPolicyAlgorithm, whole: bool = False) -> Iterator[tuple[str, Tensor]]:
+    """Arrays of the replay buffer by name, as far as they are filled or whole; views, no copies."""
+    buffer = model.replay_buffer
+    assert buffer is not None, "the algorithm has been set up"
+    size = buffer.buffer_size if whole else buffer.size()
+    for name, value in vars(buffer).items():
+        for key, array in _flat(f"buffer/{name}", value):
+            if array.ndim and array.shape[0] == buffer.buffer_size:
+                yield key, array[:size]
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
+    """An array, or a mapping of arrays, by name; nothing for anything else."""
+    if isinstance(value, np.ndarray):
+        yield name, torch.from_numpy(value)
+    elif isinstance(value, Mapping):
+        for key, array in value.items():
+            yield from _flat(f"{name}/{key}", array)
+
+
+def _unflat(name: str, arrays: Mapping[str, Tensor]) -> Any:
+    if name in arrays:
+        return arrays[name].numpy().copy()
+    return {key: array.numpy().copy() for key, array in part_of(arrays, name).items()}

@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from react_rl.acquisition.registry import make_strategy
-from react_rl.agents.checkpoint import Point, clear_checkpoint, restore_checkpoint, save_checkpoint
+from react_rl.agents.checkpoint import Point, Resumed, TrainingCheckpoint
 from react_rl.agents.evaluation import Validation
 from react_rl.agents.folder import WEIGHTS, PolicyCard, is_policy, read_card, save_card, save_policy
 from react_rl.agents.learned import LearnedStrategy
+from react_rl.agents.logs import TrainingLog
 from react_rl.agents.settings import (
     ALGORITHMS,
     AgentSettings,
@@ -82,14 +82,16 @@ class _KeepBest(BaseCallback):
         strategy: LearnedStrategy,
         settings: AgentSettings,
         save: Callable[[list[dict[str, float]], int], None],
+        note: Callable[[list[dict[str, float]]], None],
         report: Callable[[TrainingProgress], None] | None,
-        keep: Callable[[Point], None] | None,
+        keep: Callable[[Point], None],
     ) -> None:
         super().__init__()
         self._validation = validation
         self._strategy = strategy
         self._settings = settings
         self._save = save
+        self._note = note
         self._report = report
         self._keep = keep
         self._every = max(settings.episodes // settings.evaluations, 1)
@@ -97,21 +99,26 @@ class _KeepBest(BaseCallback):
         self._next = 0
         self._over = False
         self._chosen_at = 0
+        self._seconds = 0.0
         self.curve: list[dict[str, float]] = []
         self.best = -math.inf
 
-    def resume(self, point: Point) -> None:
+    def resume(self, resumed: Resumed) -> None:
         """Go on from a checkpoint. Mutates."""
+        point, self._seconds = resumed.point, resumed.seconds
         self._finished, self._next = point.finished, point.due
         self.curve, self.best, self._chosen_at = list(point.curve), point.best, point.chosen_at
+
+    def _on_training_start(self) -> None:
+        # Speed is that of the whole training, as if it had never been stopped.
+        self.model.start_time -= int(self._seconds * 1e9)
+        self.model._num_timesteps_at_start = 0
 
     def _on_rollout_start(self) -> None:
         if self._finished >= self._next:
             self.measure()
             self._next = self._finished + self._every
-            if self._keep is not None:
-                point = Point(self._finished, self._next, self.curve, self.best, self._chosen_at)
-                self._keep(point)
+            self._keep(Point(self._finished, self._next, self.curve, self.best, self._chosen_at))
         # A rollout that is cut short is never learned from, so training ends between two of them.
         self._over = self._finished >= self._settings.episodes
 
@@ -140,6 +147,7 @@ class _KeepBest(BaseCallback):
                 "error": round(error, 6),
             }
         )
+        self._note(self.curve)
         self.logger.record("validation/area", self.curve[-1]["area"])
         self.logger.record("validation/episodes", self._finished)
         if self.curve[-1]["area"] > self.best:
@@ -171,8 +179,8 @@ def train(
     """Train a policy and write the best one by validation to ``folder/policy``.
 
     Logs go to ``folder/logs`` (CSV, and TensorBoard where it is installed); ``folder/validation.csv``
-    holds the validation curve. An interrupted training leaves the best policy so far, and PPO and A2C go
-    on from the last evaluation when the same training is started again.
+    holds the validation curve. An interrupted training leaves the best policy so far and goes on, logs
+    included, from the last evaluation when the same training is started again.
 
     Args:
         core: Training episodes, ``settings.n_envs`` side by side.
@@ -188,6 +196,7 @@ def train(
 
     Raises:
         ReActError: The algorithm cannot act in the action space, or the policy to start from does not fit.
+        WriteError: A file cannot be written; the best policy so far is kept.
     """
     space = core.action_space.space
     check_fit(settings, space)
@@ -211,7 +220,6 @@ def train(
         )
         if start is not None:
             model.policy.load_state_dict(start.state_dict())
-        model.set_logger(configure(str(folder / "logs"), _log_formats()))
         strategy = LearnedStrategy(name, model.policy, core.observation, core.action_space)
         cards: list[PolicyCard] = []
 
@@ -235,28 +243,25 @@ def train(
             save_policy(folder / "policy", model.policy, card)
             cards[:] = [card]
 
-        keep, place, point = None, folder / "checkpoint", None
-        if isinstance(model, OnPolicyAlgorithm):
-            parts = (settings, options, reward, core.action_space.describe(), core.observation.describe())
-            world = (core.engine.learner_settings, trained_on, validated_on, _versions())
-            begun = b"" if settings.start is None else (settings.start / WEIGHTS).read_bytes()
-            key = digest(*map(str, (*parts, *world)), begun)
-            keep = functools.partial(save_checkpoint, place, key, model, environment)
-            if is_policy(folder / "policy"):
-                point = restore_checkpoint(place, key, model, environment)
-        callback = _KeepBest(validation, strategy, settings, save, report, keep)
-        if point is not None:
-            callback.resume(point)
+        parts = (settings, options, reward, core.action_space.describe(), core.observation.describe())
+        world = (core.engine.learner_settings, trained_on, validated_on, _versions())
+        begun = b"" if settings.start is None else (settings.start / WEIGHTS).read_bytes()
+        key = digest(*map(str, (*parts, *world)), begun)
+        checkpoint = TrainingCheckpoint(folder, key, model, environment)
+        resumed = checkpoint.restore() if is_policy(folder / "policy") else None
+        log = TrainingLog(folder / "logs", None if resumed is None else resumed.log)
+        model.set_logger(log)
+        note = functools.partial(_write_curve, folder / "validation.csv")
+        keep = functools.partial(checkpoint.save, log=log)
+        callback = _KeepBest(validation, strategy, settings, save, note, report, keep)
+        if resumed is not None:
+            callback.resume(resumed)
             cards.append(read_card(folder / "policy"))
-        try:
-            _learn(model, callback, settings.episodes * rounds * 2)
-        finally:
-            if callback.curve:
-                _write_curve(folder / "validation.csv", callback.curve)
+        _learn(model, callback, settings.episodes * rounds * 2)
     card = cards[0].model_copy(update={"validation": callback.curve})
     # The card of the kept weights shows the whole curve, also the part after them.
     save_card(folder / "policy", card)
-    clear_checkpoint(place)
+    checkpoint.remove()
     return card
 
 
@@ -271,15 +276,9 @@ def _rounds(core: BatchedLabeling) -> int:
 def _learn(model: BaseAlgorithm, callback: _KeepBest, steps: int) -> None:
     # Episodes can be shorter than planned, so steps are only an upper bound; the callback counts episodes.
     on_policy = isinstance(model, OnPolicyAlgorithm)
-    model.learn(steps, callback, log_interval=1 if on_policy else 100, reset_num_timesteps=False)
-
-
-def _log_formats() -> list[str]:
-    try:
-        importlib.metadata.version("tensorboard")
-    except importlib.metadata.PackageNotFoundError:
-        return ["csv"]
-    return ["csv", "tensorboard"]
+    # They are those of the whole training: schedules depend on the share that has been taken.
+    left = steps - model.num_timesteps
+    model.learn(left, callback, log_interval=1 if on_policy else 100, reset_num_timesteps=False)
 
 
 def _versions() -> dict[str, str]:

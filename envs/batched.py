@@ -6,13 +6,14 @@ Stable-Baselines3 VecEnv are faces of this class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from react_rl.envs.actions import ActionSpace
 from react_rl.envs.observations import Observation
@@ -166,6 +167,15 @@ class BatchedLabeling:
         rewards = np.where(idle, 0.0, self.reward.of_round(round_.cost, ended & ~idle))
         engine.stop(ended)
         return Transition(rewards, ended, stopped, round_.cost, round_.ids)
+
+    def state(self) -> dict[str, Tensor]:
+        """What steps have changed beside the engine, by name."""
+        return {"area": torch.from_numpy(self._area)} | self.reward.state()
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put the episodes where ``state`` was taken; the engine is in place already. Mutates."""
+        self._area = state["area"].numpy().copy()
+        self.reward.load_state(state)
 
     def summary(self, episode: int) -> dict[str, Any]:
         """How an episode stands: corpus, the reward's dev metric by name, area under it, labels, cost."""

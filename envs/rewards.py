@@ -12,11 +12,14 @@ With gamma = 1 the gains telescope, so `gain` gives no credit for early gains: u
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from react_rl.envs.attainable import AttainableValue
 from react_rl.errors import unknown
@@ -25,6 +28,8 @@ from react_rl.simulation.engine import LabelingEngine
 
 LEAST_SCALE: Final = 0.05
 """Smallest attainable gain that rewards are divided by, so that a hopeless episode is not amplified."""
+
+_CHANGING: Final = ("_start", "_before", "_scale")
 
 Array = npt.NDArray[np.float64]
 
@@ -85,6 +90,15 @@ class Reward:
             for episode in episodes:
                 full = self._sign * self._attainable.of(int(episode))
                 self._scale[episode] = max(full - value[episode], LEAST_SCALE)
+
+    def state(self) -> dict[str, Tensor]:
+        """What episodes began with and were last worth, by name."""
+        return {name: torch.from_numpy(getattr(self, name)) for name in _CHANGING}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to where ``state`` was taken. Mutates."""
+        for name in _CHANGING:
+            setattr(self, name, state[name].numpy().copy())
 
     def reached(self) -> npt.NDArray[np.bool_]:
         """Episodes that the target reward ends ``(E,)``."""

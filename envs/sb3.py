@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
+from torch import Tensor
 
+from react_rl.acquisition.bandit import courses_of, restore_courses
 from react_rl.envs.batched import BatchedLabeling, EpisodeSource
 from react_rl.envs.build import build_environment
 from react_rl.envs.vector import episode_sources
+from react_rl.seeding import Streams
 
 
 class LabelingVecEnv(VecEnv):
@@ -54,20 +58,39 @@ class LabelingVecEnv(VecEnv):
         self.reset_infos = [self.core.summary(i) for i in range(self.num_envs)]
         return observations.copy()
 
-    @property
-    def drawn(self) -> list[int]:
-        """Episodes that each environment has drawn so far."""
-        return [source.drawn for source in self._sources or ()]
+    def notes(self) -> dict[str, Any]:
+        """What identifies the episodes under way, for JSON; see ``resume``."""
+        return {
+            "drawn": [source.drawn for source in self._sources or ()],
+            "bandits": [courses_of(streams) for streams in self.core.engine.streams],
+        }
 
-    def resume(self, drawn: Sequence[int]) -> None:
-        """Make the next reset begin the last of ``drawn`` episodes of each environment again. Mutates.
+    def state(self) -> dict[str, Tensor]:
+        """What steps have changed beside the engine, by name."""
+        own = {"returns": torch.from_numpy(self._returns), "lengths": torch.from_numpy(self._lengths)}
+        return own | self.core.state()
 
-        Call it after ``seed``, with the numbers that ``drawn`` gave in the training that was stopped.
+    def resume(self, notes: Mapping[str, Any]) -> list[Streams]:
+        """Go back to the sequence of episodes that ``notes`` was taken from. Mutates.
+
+        Call it after ``seed``; put the engine in place with the streams, then call ``load_state``.
+
+        Returns:
+            Fresh streams of the episodes that were under way.
         """
         self._sources = episode_sources([int(s) for s in self._seeds if s is not None], self.num_envs)
-        for source, count in zip(self._sources, drawn, strict=True):
+        for source, count in zip(self._sources, notes["drawn"], strict=True):
             source.skip(count - 1)
         self._reset_seeds()
+        return [source.next() for source in self._sources]
+
+    def load_state(self, notes: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+        """Put the episodes where ``notes`` and ``state`` were taken; the engine is in place. Mutates."""
+        for streams, told in zip(self.core.engine.streams, notes["bandits"], strict=True):
+            restore_courses(streams, told)
+        self._returns, self._lengths = state["returns"].numpy().copy(), state["lengths"].numpy().copy()
+        self.core.load_state(state)
+        self.reset_infos = [self.core.summary(i) for i in range(self.num_envs)]
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """Take the actions of the next round."""

@@ -82,19 +82,31 @@ class Checkpoint:
         Returns:
             The caller's notes, or None if there is no usable file; then nothing was changed.
         """
-        try:
-            with safetensors.safe_open(self.path, "pt") as file:
-                header = json.loads((file.metadata() or {})[_HEADER])
-                if header["key"] != self._full_key:
-                    return None
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, ValueError, KeyError, safetensors.SafetensorError):
+        found = self._read(arrays=True)
+        if found is None:
             return None
+        header, arrays = found
         engine.resume(streams, corpora, part_of(arrays, "engine"))
         for one, state in zip(streams, header["streams"], strict=True):
             one.load_state(state)
         engine.learner.failures.update({int(episode): reason for episode, reason in header["failures"]})
         return Notes(header["values"], part_of(arrays, "notes"))
+
+    def values(self) -> dict[str, Any] | None:
+        """The caller's values alone, without any array, or None if there is no usable file."""
+        found = self._read(arrays=False)
+        return None if found is None else dict(found[0]["values"])
+
+    def _read(self, arrays: bool) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        try:
+            with safetensors.safe_open(self.path, "pt") as file:
+                header = json.loads((file.metadata() or {})[_HEADER])
+                if header["key"] != self._full_key:
+                    return None
+                names = file.keys() if arrays else []
+                return header, {name: file.get_tensor(name) for name in names}
+        except (OSError, ValueError, KeyError, safetensors.SafetensorError):
+            return None
 
     def remove(self) -> None:
         """Delete the file, if there is one, and what a killed process had begun to write of it."""

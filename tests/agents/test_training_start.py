@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 import torch
 
 from react_rl.agents import AgentSettings, Validation, load_policy, train
@@ -178,8 +179,8 @@ def test_a_stopped_training_is_not_resumed_from_another_start(
             raise Interrupted
 
     def checkpoint_key() -> str:
-        state = json.loads((tmp_path / "stopped" / "checkpoint" / "state.json").read_text())
-        return str(state["key"])
+        with safetensors.safe_open(tmp_path / "stopped" / "checkpoint.safetensors", "pt") as file:
+            return str(json.loads(file.metadata()["state"])["key"])
 
     keys = []
     link = tmp_path / "start"
