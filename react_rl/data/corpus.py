@@ -50,6 +50,7 @@ class Corpus:
             None when it is known for none.
         source: Where the corpus came from: a package, a file name or a hub name.
         notes: What was changed while reading, one sentence each.
+        tokens: For tagging, the tokens of each text; None for other tasks.
 
     Raises:
         ReActError: If a field is wrong.
@@ -65,6 +66,7 @@ class Corpus:
     confidence: npt.NDArray[np.float64] | None = None
     source: str = ""
     notes: tuple[str, ...] = ()
+    tokens: tuple[tuple[str, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "texts", tuple(self.texts))
@@ -102,7 +104,7 @@ class Corpus:
         The name, the source and the notes do not count.
         """
         if self.targets.dtype == object:
-            targets: bytes | str = canonical_json(self.targets.tolist())
+            targets: bytes | str = canonical_json([_plain(target) for target in self.targets])
         else:
             targets = self.targets.astype("<i8").tobytes()
         confidence = b"" if self.confidence is None else self.confidence.astype("<f8").tobytes()
@@ -114,6 +116,8 @@ class Corpus:
             self.cost.astype("<f8").tobytes(),
             confidence,
             *self.texts,
+            # Texts alone do not say where a token ends that holds a blank.
+            *(() if self.tokens is None else (canonical_json(self.tokens),)),
         )
 
     def restrict(self, keep: npt.NDArray[np.bool_]) -> Corpus:
@@ -164,6 +168,10 @@ class Corpus:
                     f" leave none for the {which} half."
                 )
         return replace(self.restrict(keep), name=f"{self.name}[{which} half]")
+
+
+def _plain(target: Any) -> Any:
+    return target.tolist() if isinstance(target, np.ndarray) else target
 
 
 def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -220,6 +228,8 @@ def check_corpus(corpus: Corpus) -> None:
             )
     if corpus.task == "classification":
         _check_classes(corpus)
+    elif corpus.task == "tagging" and corpus.tokens is not None:
+        _check_tags(corpus)
     elif len(corpus.targets) != corpus.n_rows:
         raise ReActError(
             f"Corpus {corpus.name!r} has {corpus.n_rows} texts and {len(corpus.targets)} targets."
@@ -270,3 +280,20 @@ def _check_classes(corpus: Corpus) -> None:
     if len(used) < 2:
         seen = f"one class only ({names[used[0]]!r})" if len(used) else "no rows"
         raise ReActError(f"Corpus {corpus.name!r} has {seen} in use; at least two classes are needed.")
+
+
+def _check_tags(corpus: Corpus) -> None:
+    tokens = corpus.tokens or ()
+    if len(tokens) != corpus.n_rows or len(corpus.targets) != corpus.n_rows:
+        raise ReActError(
+            f"Corpus {corpus.name!r} has {corpus.n_rows} texts, {len(tokens)} lists of tokens and "
+            f"{len(corpus.targets)} of tags."
+        )
+    for row, (words, tags) in enumerate(zip(tokens, corpus.targets.tolist(), strict=True)):
+        if len(words) != len(tags) or not words:
+            raise ReActError(
+                f"Corpus {corpus.name!r} has {len(words)} tokens and {len(tags)} tags in row id {row}."
+            )
+        if min(tags) < 0 or max(tags) >= len(corpus.label_names):
+            most = len(corpus.label_names) - 1
+            raise ReActError(f"Corpus {corpus.name!r} has a tag outside 0 to {most} in row id {row}.")

@@ -63,7 +63,7 @@ def read_corpus(
     wanted = {column for column in (text, label, splits, cost, confidence) if column is not None}
     parts: list[tuple[int | None, Table]]
     if path.is_dir():
-        files = _split_files(path)
+        files = split_files(path)
         if splits is not None and any(code is not None for code, _ in files):
             raise ReActError(
                 f"The files in {path.name} already say which split a row is in: leave out splits={splits!r}."
@@ -103,14 +103,27 @@ def missing_path(path: Path) -> ReActError:
     return ReActError(f"There is no file {str(path)!r}, nor the folder {str(beside)!r} it should be in.")
 
 
-def _split_files(folder: Path) -> list[tuple[int, Path]]:
-    """Return the files of ``folder`` that are named after a split, in the order train, dev, test."""
+def split_files(folder: Path, endings: tuple[str, ...] = ()) -> list[tuple[int, Path]]:
+    """Find the files of a folder that are named after a split, in the order train, dev, test.
+
+    Args:
+        folder: The folder.
+        endings: File endings to look at besides those of tables, such as ``.conll``.
+
+    Returns:
+        Split code and path of each.
+
+    Raises:
+        ReActError: There is no train file, or two files are for one split.
+    """
     found: dict[int, list[Path]] = {}
     others = []
     for file in sorted(folder.iterdir()):
         stem, format_ = stem_and_format(file)
-        if not file.is_file() or format_ is None:
+        ending = Path(stem).suffix.casefold()
+        if not file.is_file() or (format_ is None and ending not in endings):
             continue
+        stem = stem if format_ else Path(stem).stem
         stem = _SHARD.sub("", stem)
         if is_split(stem):
             found.setdefault(split_code(stem), []).append(file)
@@ -208,7 +221,7 @@ def corpus_from_tables(
     notes = list(notes)
     rows = np.arange(len(texts))
     if max_rows is not None:
-        rows = _drawn_rows(len(texts), max_rows, seed)
+        rows = drawn_rows(len(texts), max_rows, seed)
         if len(rows) < len(texts):
             notes.append(f"{len(rows)} of {len(texts)} rows drawn with seed {seed}")
             texts = [texts[row] for row in rows.tolist()]
@@ -292,7 +305,12 @@ def _refuse_missing(tables: _Tables, role: str, column: str, missing: Sequence[b
         )
 
 
-def _drawn_rows(n_rows: int, max_rows: int, seed: int) -> npt.NDArray[np.int64]:
+def drawn_rows(n_rows: int, max_rows: int, seed: int) -> npt.NDArray[np.int64]:
+    """Draw the rows ``(max_rows,)`` that are kept, ascending; all where there are no more.
+
+    Raises:
+        ReActError: ``max_rows`` is below 1.
+    """
     if max_rows < 1:
         raise ReActError(f"max_rows is {max_rows}; it must be 1 or above, or left out.")
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy_of(seed, "max_rows"))))

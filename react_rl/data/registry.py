@@ -14,6 +14,7 @@ from react_rl.data.corpus import Corpus, Task
 from react_rl.data.generated import is_generated
 from react_rl.data.hub import is_saved_dataset, load_hub
 from react_rl.data.readers import missing_path, read_corpus
+from react_rl.data.sentences import holds_sentences, read_tagged
 from react_rl.data.synthetic import synthetic_corpus
 from react_rl.data.tables import stem_and_format
 from react_rl.errors import ReActError, suggestion, unknown
@@ -99,8 +100,9 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
     Args:
         name_or_path: A name in ``CORPORA``; ``hub:owner/name``; or a path. A name goes before a path of the
             same spelling: write ``./bbc_news`` for the folder.
-        options: Options of the reader: those of ``read_corpus`` for a path, of ``load_hub`` for the hub and
-            for folders that ``datasets`` saved, of the entry's function for a name.
+        options: Options of the reader: those of ``read_corpus`` for a path (of ``read_tagged`` where it holds
+            tagged sentences, which is seen from its columns or said by ``task``), of ``load_hub`` for the hub
+            and for folders that ``datasets`` saved, of the entry's function for a name.
 
     Raises:
         ReActError: If the name, the path or an option is unknown, or the data are wrong.
@@ -122,13 +124,21 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
     if path.is_dir() and is_saved_dataset(path):
         return _call(load_hub, options, path)
     if word and path.exists():
-        return _call(read_corpus, options, path)
+        return _call(read_tagged if _is_tagged(path, options) else read_corpus, options, path)
     if isinstance(name_or_path, Path) or _looks_like_path(word):
         raise missing_path(path)
     raise ReActError(
         f"Unknown corpus {word!r}.{suggestion(word, CORPORA)} Known: {', '.join(sorted(CORPORA))};"
         " or name a file, a folder, or hub:owner/name."
     )
+
+
+def _is_tagged(path: Path, options: dict[str, Any]) -> bool:
+    """Whether a path holds tagged sentences: as ``task`` says, else by its columns. Takes the task out."""
+    task = options.pop("task", None)
+    if task not in (None, "classification", "tagging"):
+        raise unknown("task", str(task), ("classification", "tagging"))
+    return task == "tagging" or (task is None and holds_sentences(path))
 
 
 def _looks_like_path(word: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import sys
 import zlib
 from collections.abc import Collection, Iterator
@@ -29,6 +30,9 @@ SUFFIXES: Final = {
     ".pq": "parquet",
 }
 """File endings and the formats they stand for; each but Parquet may be followed by ``.gz``."""
+
+_HEAD: Final = 1 << 20
+"""Bytes in which the first object of a file must end to be looked at."""
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -100,6 +104,23 @@ def read_table(
             )
     if format not in formats:
         raise unknown("format", format, formats)
+    content = file_content(path)
+    if format == "parquet":
+        table = _parquet(path.name, content, wanted)
+    else:
+        text = decoded(path.name, content, encoding)
+        table = _json(path.name, text, wanted) if format == "jsonl" else _csv(path.name, text, wanted, format)
+    if table.n_rows == 0:
+        raise ReActError(f"{path.name} has no rows.")
+    return table
+
+
+def file_content(path: Path) -> bytes:
+    """Read a file, unpacked where it is gzipped.
+
+    Raises:
+        ReActError: It cannot be read, is a damaged gzip file, or is empty.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -113,17 +134,36 @@ def read_table(
             ) from None
     if not content.strip():
         raise ReActError(f"{path.name} is empty.")
-    if format == "parquet":
-        table = _parquet(path.name, content, wanted)
-    else:
-        text = _decoded(path.name, content, encoding)
-        table = _json(path.name, text, wanted) if format == "jsonl" else _csv(path.name, text, wanted, format)
-    if table.n_rows == 0:
-        raise ReActError(f"{path.name} has no rows.")
-    return table
+    return content
 
 
-def _decoded(where: str, content: bytes, encoding: str) -> str:
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == _GZIP_MAGIC
+
+
+def first_keys(path: Path) -> set[str]:
+    """Keys of the first object of a JSON-lines or JSON file; none where it cannot be read."""
+    try:
+        with gzip.open(path) if _is_gzip(path) else path.open("rb") as file:
+            head = file.read(_HEAD).decode("utf-8", "ignore").lstrip("\ufeff[ \r\n\t")
+        found, _ = json.JSONDecoder().raw_decode(head)
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError):
+        return set()
+    return set(found) if isinstance(found, dict) else set()
+
+
+def decoded(where: str, content: bytes, encoding: str) -> str:
+    """Decode a text file.
+
+    Args:
+        where: Its name, for messages.
+        content: Its bytes; UTF-8 may begin with a byte order mark.
+        encoding: Its encoding.
+
+    Raises:
+        ReActError: The encoding is unknown, or the content is in another one.
+    """
     utf8 = encoding.casefold().replace("_", "-") in ("utf-8", "utf8")
     try:
         return content.decode("utf-8-sig" if utf8 else encoding)

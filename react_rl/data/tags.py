@@ -35,6 +35,14 @@ class Converted:
     repaired: int
 
 
+Place = Callable[[int, int], str]
+"""Says where a token stands, from the positions of sentence and token."""
+
+
+def _place(row: int, token: int) -> str:
+    return f"token {token + 1} of sentence {row + 1}"
+
+
 def split_tag(tag: str, place: str) -> tuple[str, str]:
     """Prefix (B, I, E, S; "" for O) and type of a tag.
 
@@ -52,12 +60,15 @@ def split_tag(tag: str, place: str) -> tuple[str, str]:
     return _PREFIXES[prefix], kind
 
 
-def scheme_of(sentences: Sequence[Sequence[str]]) -> Scheme:
+def scheme_of(sentences: Sequence[Sequence[str]], place: Place = _place) -> Scheme:
     """Say which scheme sentences are written in: the strictest one that all of them obey.
 
     Files that obey none count as ``iob2`` (or ``bioes`` where an E or S is seen), to be repaired.
     """
-    split = [[split_tag(tag, "a sentence") for tag in tags] for tags in sentences]
+    split = [
+        [split_tag(tag, place(row, token)) for token, tag in enumerate(tags)]
+        for row, tags in enumerate(sentences)
+    ]
     if any(prefix in ("E", "S") for tags in split for prefix, _ in tags):
         return "bioes"
     lone = needless = False
@@ -75,7 +86,7 @@ def scheme_of(sentences: Sequence[Sequence[str]]) -> Scheme:
 def to_iob2(
     sentences: Sequence[Sequence[str]],
     scheme: Scheme | None = None,
-    place: Callable[[int, int], str] = lambda row, token: f"token {token + 1} of sentence {row + 1}",
+    place: Place = _place,
     repair: bool = True,
 ) -> Converted:
     """Convert sentences to IOB2.
@@ -90,7 +101,7 @@ def to_iob2(
         ReActError: A tag has no known form or, without ``repair``, breaks the scheme.
     """
     if scheme is None:
-        scheme = scheme_of(sentences)
+        scheme = scheme_of(sentences, place)
     if scheme not in SCHEMES:
         raise unknown("tag scheme", scheme, SCHEMES)
     converted, repaired = [], 0
