@@ -8,10 +8,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from react_rl.acquisition.features import FEATURES, Growth
+from react_rl.acquisition.features import Growth, feature_named
 from react_rl.acquisition.selection import best_column, moments, to_ids
 from react_rl.envs.context import POOL, PROGRESS, pool_numbers, progress_numbers
-from react_rl.errors import ReActError, unknown
+from react_rl.errors import ReActError
 from react_rl.simulation.view import PoolView
 
 ROW_FEATURES: Final = (
@@ -47,9 +47,10 @@ class RowFeatures:
 
     def __init__(self, view: PoolView, features: Sequence[str]) -> None:
         self.growth = Growth(view)
-        raw = [FEATURES[name].of(self.growth) for name in features]
+        known = [feature_named(name) for name in features]
+        raw = [feature.of(self.growth) for feature in known]
         self._scale = [moments(view, column) for column in raw]
-        self._moving = [(f, FEATURES[name].of) for f, name in enumerate(features) if FEATURES[name].moves]
+        self._moving = [(f, feature.of) for f, feature in enumerate(known) if feature.moves]
         columns = [self._standard(f, column) for f, column in enumerate(raw)]
         self.values = torch.stack(columns, 2)
         """Standardised features ``(E, R, F)``."""
@@ -101,8 +102,7 @@ class ScorerStrategy:
         context: Sequence[str] = ROW_CONTEXT,
     ) -> None:
         for feature in features:
-            if feature not in FEATURES:
-                raise unknown("feature", feature, FEATURES)
+            feature_named(feature)
         for number in context:
             if number not in ROW_CONTEXT:
                 raise ReActError(f"A scorer knows no number {number!r} of the context; see ROW_CONTEXT.")

@@ -10,7 +10,7 @@ from react_rl.envs.observations import (
     Observation,
     make_observation,
 )
-from react_rl.envs.rewards import Reward, RewardSettings
+from react_rl.envs.rewards import REWARDS, PlayedRound, Reward, RewardForm, RewardSettings
 from react_rl.envs.sb3 import LabelingVecEnv
 from react_rl.envs.single import LabelingEnv
 from react_rl.envs.vector import LabelingVectorEnv
@@ -19,6 +19,7 @@ __all__ = [
     "ACTION_SPACES",
     "CONTEXT",
     "OBSERVATIONS",
+    "REWARDS",
     "ActionSpace",
     "BatchedLabeling",
     "ChooseStrategy",
@@ -27,7 +28,9 @@ __all__ = [
     "LabelingVecEnv",
     "LabelingVectorEnv",
     "Observation",
+    "PlayedRound",
     "Reward",
+    "RewardForm",
     "RewardSettings",
     "Transition",
     "WeighScores",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.features import FEATURES
+from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.registry import make_strategy
 from react_rl.acquisition.selection import take_weighted, weighted_score
 from react_rl.errors import ReActError, unknown
@@ -74,8 +74,7 @@ class WeighScores:
         reach: float = 1.0,
     ) -> None:
         for feature in features:
-            if feature not in FEATURES:
-                raise unknown("feature", feature, FEATURES)
+            feature_named(feature)
         if len(set(features)) != len(features) or not features:
             raise ReActError(f"Features {list(features)} must be at least one, each named once.")
         for feature in center or {}:

@@ -8,7 +8,8 @@ from typing import Any
 from react_rl.data.generated import is_generated, parse_generated
 from react_rl.data.registry import load_corpus
 from react_rl.encoders.cache import ArrayCache
-from react_rl.encoders.transformer import EncoderSettings, TextEncoder
+from react_rl.encoders.named import make_encoder
+from react_rl.encoders.transformer import EncoderSettings
 from react_rl.envs.actions import ActionSpace, make_action_space
 from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.observations import Observation, make_observation
@@ -85,7 +86,7 @@ def _encoded(
     """Load and encode the corpora that are given by name; where none is, no encoder is needed."""
     if all(isinstance(one, EncodedCorpus) for one in given):
         return [one for one in given if isinstance(one, EncodedCorpus)]
-    texts, cache = TextEncoder(settings), ArrayCache()
+    texts, cache = make_encoder(settings), ArrayCache()
     corpora: list[EncodedCorpus] = []
     for one in given:
         if isinstance(one, EncodedCorpus):

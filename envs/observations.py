@@ -5,6 +5,7 @@ No row ids, no pool positions, no label that was not bought.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import gymnasium
@@ -15,6 +16,7 @@ import torch
 from react_rl.envs.context import POOL, PROGRESS, pool_numbers, progress_numbers
 from react_rl.errors import ReActError, unknown
 from react_rl.metrics.classification import DEFAULT_METRIC, METRICS, metric_named
+from react_rl.own_code import OBSERVATION, announced, is_outside, make_outside
 from react_rl.simulation.view import PoolView
 
 
@@ -101,19 +103,32 @@ class ContextObservation:
         return {"name": "context", "numbers": len(CONTEXT), "metric": self.metrics[0]}
 
 
-OBSERVATIONS: Final = {"context": ContextObservation}
+OBSERVATIONS: Final[dict[str, Callable[[str], Observation]]] = {"context": ContextObservation}
+"""The observations by name; each is called with the name of the dev metric that it shows."""
 
 
 def make_observation(name: str = "context", metric: str = DEFAULT_METRIC) -> Observation:
     """Build an observation by name.
 
     Args:
-        name: Its name.
+        name: Its name: a registered one, one that a package announces, or ``module:Name``, a class that is
+            called with the metric.
         metric: Dev metric that it shows.
 
     Raises:
         ReActError: Unknown name or metric; the nearest one is given.
     """
-    if name not in OBSERVATIONS:
-        raise unknown("observation", name, OBSERVATIONS)
-    return OBSERVATIONS[name](metric)
+    if name in OBSERVATIONS:
+        return OBSERVATIONS[name](metric)
+    if not is_outside(name, OBSERVATION):
+        raise unknown("observation", name, [*OBSERVATIONS, *announced(OBSERVATION.group), "module:Name"])
+    made: Observation = make_outside(
+        name, OBSERVATION, ("observe", "describe"), ("metrics", "space"), (metric,)
+    )
+    said = made.describe()
+    if said.get("name") != name or said.get("metric") != metric:
+        raise ReActError(
+            f"Observation {name!r} describes itself as {said}; describe() must return its 'name', {name!r}, "
+            f"and 'metric', {metric!r}, from which a policy's card makes it again."
+        )
+    return made

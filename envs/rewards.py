@@ -8,22 +8,25 @@
 | target | -cost / budget until V reaches the target        | minus the share of the budget it took |
 
 With gamma = 1 the gains telescope, so `gain` gives no credit for early gains: use `area`, or gamma < 1.
+Adding one is a function of a ``PlayedRound`` and a line in ``REWARDS``; one's own is named ``module:Name``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 
 from react_rl.envs.attainable import AttainableValue
-from react_rl.errors import unknown
+from react_rl.errors import ReActError, unknown
 from react_rl.metrics.classification import DEFAULT_METRIC, METRICS
+from react_rl.own_code import REWARD, announced, is_outside, load_outside
 from react_rl.simulation.engine import LabelingEngine
 
 LEAST_SCALE: Final = 0.05
@@ -39,8 +42,9 @@ class RewardSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    kind: Literal["area", "gain", "shaped", "target"] = "area"
-    """Form of the reward; see the table in react_rl.envs.rewards."""
+    kind: str = "area"
+    """Form of the reward: area, gain, shaped, target (see the table in react_rl.envs.rewards), or one's own,
+    module:Name."""
     metric: str = DEFAULT_METRIC
     """Dev metric: accuracy, macro_f1 or log_loss (which counts negatively)."""
     scale: Literal["one", "attainable"] = "attainable"
@@ -52,6 +56,112 @@ class RewardSettings(BaseModel):
     target: float = Field(default=0.9, ge=-1000, le=1000)
     """Dev metric at which an episode with the target reward ends."""
 
+    @field_validator("kind")
+    @classmethod
+    def _check_kind(cls, value: str) -> str:
+        if value not in REWARDS and not is_outside(value, REWARD):
+            options = [*REWARDS, *announced(REWARD.group), "module:Name"]
+            raise ValueError(str(unknown("reward", value, options)).rstrip("."))
+        return value
+
+
+@dataclass(frozen=True)
+class PlayedRound:
+    """What a reward is computed from; arrays of length E, and V is larger where the learner is better.
+
+    Args:
+        value: V after the round.
+        before: V before it.
+        start: V when the episode began.
+        scale: What differences of V are divided by.
+        cost: Cost units charged in the round.
+        unspent: Cost units that an episode which ends with the round leaves; 0 for the others.
+        budget: Cost units that an episode may spend.
+        ended: Episodes that are over after the round.
+        settings: The reward's settings.
+    """
+
+    value: Array
+    before: Array
+    start: Array
+    scale: Array
+    cost: Array
+    unspent: Array
+    budget: float
+    ended: npt.NDArray[np.bool_]
+    settings: RewardSettings
+
+
+@dataclass(frozen=True)
+class RewardForm:
+    """A form of the reward.
+
+    Args:
+        of: From a played round to the reward of each episode ``(E,)``, without the cost's weight.
+        summary: One line for people.
+        total: What the rewards of an episode sum to.
+        ends_at_target: Whether an episode ends when V reaches ``settings.target``.
+    """
+
+    of: Callable[[PlayedRound], Array]
+    summary: str
+    total: str
+    ends_at_target: bool = False
+
+
+def _area(played: PlayedRound) -> Array:
+    # The last value holds to the end of the budget, so an early stop is judged over the same budget.
+    return (played.value - played.start) / played.scale * (played.cost + played.unspent) / played.budget
+
+
+def _gain(played: PlayedRound) -> Array:
+    return (played.value - played.before) / played.scale
+
+
+def _shaped(played: PlayedRound) -> Array:
+    return (played.settings.gamma * played.value - played.before) / played.scale
+
+
+def _target(played: PlayedRound) -> Array:
+    return -played.cost / played.budget
+
+
+REWARDS: Final[dict[str, RewardForm]] = {
+    "area": RewardForm(
+        _area, "(V' - V_start) / scale x share of the budget", "area under the curve above its start"
+    ),
+    "gain": RewardForm(_gain, "(V' - V) / scale", "final minus initial V"),
+    "shaped": RewardForm(_shaped, "(gamma V' - V) / scale", "potential shaping"),
+    "target": RewardForm(
+        _target,
+        "-cost / budget until the target",
+        "minus the share of the budget that it took",
+        ends_at_target=True,
+    ),
+}
+"""The forms by name."""
+
+
+def reward_form(kind: str) -> RewardForm:
+    """The form called ``kind``: a registered one, one that a package announces, or ``module:Name``.
+
+    Raises:
+        ReActError: There is no such form, or what is named is neither a ``RewardForm`` nor a function.
+    """
+    if kind in REWARDS:
+        return REWARDS[kind]
+    if not is_outside(kind, REWARD):
+        raise unknown("reward", kind, [*REWARDS, *announced(REWARD.group), "module:Name"])
+    found = load_outside(kind, REWARD)
+    if isinstance(found, RewardForm):
+        return found
+    if isinstance(found, type) or not callable(found):
+        raise ReActError(
+            f"Reward {kind!r} is of type {type(found).__name__}; it must be a function of a PlayedRound that "
+            "returns a reward for each episode, or a RewardForm."
+        )
+    return RewardForm(found, "own", "-")
+
 
 class Reward:
     """Computes the rewards of E episodes of one engine.
@@ -61,13 +171,14 @@ class Reward:
         settings: Form, metric, scale and cost weight.
 
     Raises:
-        ReActError: The metric is unknown.
+        ReActError: The metric or the form is unknown.
     """
 
     def __init__(self, engine: LabelingEngine, settings: RewardSettings) -> None:
         if settings.metric not in METRICS:
             raise unknown("metric", settings.metric, METRICS)
         self.settings = settings
+        self._form = reward_form(settings.kind)
         self._engine = engine
         self._sign = METRICS[settings.metric].sign
         self._attainable = (
@@ -101,8 +212,8 @@ class Reward:
             setattr(self, name, state[name].numpy().copy())
 
     def reached(self) -> npt.NDArray[np.bool_]:
-        """Episodes that the target reward ends ``(E,)``."""
-        if self.settings.kind != "target":
+        """Episodes that a reward with a target ends ``(E,)``."""
+        if not self._form.ends_at_target:
             return np.zeros(self._engine.n_episodes, dtype=np.bool_)
         reached: npt.NDArray[np.bool_] = self._engine.current[self.settings.metric] * self._sign >= (
             self.settings.target * self._sign
@@ -120,15 +231,24 @@ class Reward:
         Returns:
             ``(E,)`` float64.
         """
-        settings, budget, value = self.settings, self._engine.options.budget, self.value()
-        if settings.kind == "gain":
-            reward = (value - self._before) / self._scale
-        elif settings.kind == "shaped":
-            reward = (settings.gamma * value - self._before) / self._scale
-        elif settings.kind == "area":
-            unspent = np.where(ended, np.maximum(budget - self._engine.spent, 0.0), 0.0)
-            reward = (value - self._start) / self._scale * (cost + unspent) / budget
-        else:
-            reward = -cost / budget
+        engine, value = self._engine, self.value()
+        budget = float(engine.options.budget)
+        played = PlayedRound(
+            value,
+            self._before,
+            self._start,
+            self._scale,
+            cost,
+            np.where(ended, np.maximum(budget - engine.spent, 0.0), 0.0),
+            budget,
+            ended,
+            self.settings,
+        )
+        reward = np.asarray(self._form.of(played))
+        if reward.shape != cost.shape or not np.isfinite(reward).all():
+            raise ReActError(
+                f"Reward {self.settings.kind!r} gave {reward!r:.80} for {cost.size} episodes; it must give "
+                "one finite number for each."
+            )
         self._before = value.copy()
-        return reward - settings.cost_weight * cost
+        return reward - self.settings.cost_weight * cost

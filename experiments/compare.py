@@ -17,7 +17,8 @@ import torch
 from react_rl import __version__
 from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import is_strategy
-from react_rl.encoders.transformer import TextEncoder, resolve_device
+from react_rl.encoders.named import make_encoder
+from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.config import CompareConfig
 from react_rl.experiments.corpora import prepare
@@ -35,6 +36,7 @@ from react_rl.experiments.strategies import (
 )
 from react_rl.experiments.workers import Death, Workers, usable_processors
 from react_rl.files import WriteError, canonical_json, digest
+from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.checkpoint import Checkpoint
 from react_rl.simulation.encoded import EncodedCorpus
@@ -80,6 +82,7 @@ def check_strategies(config: CompareConfig) -> None:
     Raises:
         ReActError: A strategy does not exist, two share a name, or the reference is not among them.
     """
+    import_modules(config.modules)
     for strategy in config.strategies:
         resolve(strategy)
     names = [label(strategy) for strategy in config.strategies]
@@ -93,11 +96,11 @@ def check_strategies(config: CompareConfig) -> None:
         raise ReActError(
             f"A policy is called {taken[0]!r}, as a query strategy is; train it under another --name."
         )
-    alone = only_here(config.strategies)
+    alone = only_here(config.strategies, config.modules)
     if alone and (config.jobs or 1) > 1:
         raise ReActError(
             f"Strategy {alone[0]!r} is known in this process only, not in {config.jobs} workers: name it as "
-            "module:Name, or set jobs to 1."
+            "module:Name, list the module that registers it under 'modules', or set jobs to 1."
         )
     if config.reference not in names:
         raise ReActError(
@@ -120,7 +123,7 @@ def check_same(config: CompareConfig, folder: ResultFolder) -> None:
 
 def plan(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[RunId]:
     """List the runs of a comparison, each with the key of everything that determines its result."""
-    encoder = TextEncoder(config.encoder.settings(config.device)).fingerprint()
+    encoder = make_encoder(config.encoder.settings(config.device)).fingerprint()
     shared = canonical_json(
         {
             "schema": SCHEMA,
@@ -259,7 +262,7 @@ def _play_all(
 ) -> Iterator[tuple[Block, int, str | None]]:
     devices = devices_of(config.device)
     jobs = config.jobs or (usable_processors() if devices == ["cpu"] else len(devices))
-    if only_here(config.strategies):
+    if only_here(config.strategies, config.modules):
         jobs = 1
     jobs = max(min(jobs, len(todo)), 1)
 
@@ -274,7 +277,7 @@ def _play_all(
             yield block, *_play_block(here, partial(corpora.__getitem__, block.corpus), tell)
         return
     shared = {name: corpora[name].arrays() for name in dict.fromkeys(block.corpus for block in todo)}
-    with Workers(_play_shared, shared, jobs) as workers:
+    with Workers(_play_shared, shared, jobs, config.modules) as workers:
         for wave in waves(todo, devices, jobs):
             for played, result in workers.run(task(block, device) for block, device in wave):
                 yield played.block, *((0, result.reason) if isinstance(result, Death) else result)

@@ -39,8 +39,8 @@ class CorpusConfig(_Frozen):
     """One corpus, and which of its rows take part."""
 
     corpus: str
-    """Built-in name, a file (CSV, TSV, JSONL, Parquet; .gz), a folder, hub:owner/name, or one of these under
-    invented labels: generated:NAME?seed=0 (seed=0-9 for ten tasks)."""
+    """Built-in name, a file (CSV, TSV, JSONL, Parquet; .gz), a folder, hub:owner/name, one's own function,
+    module:Name, or one of these under invented labels: generated:NAME?seed=0 (seed=0-9 for ten tasks)."""
     name: str | None = None
     """Name in tables and figures; the default is the corpus's own."""
     text: str = "text"
@@ -65,7 +65,7 @@ class EncoderConfig(_Frozen):
     """How texts become vectors."""
 
     model: str = "minilm"
-    """minilm (embedded), a local folder, or a hub name."""
+    """minilm (embedded), a local folder, a hub name, or one's own function, module:Name."""
     pooling: Literal["mean", "cls", "max"] = "mean"
     """How token vectors become one."""
     max_length: int = Field(default=256, ge=2, le=10**6)
@@ -154,8 +154,8 @@ class ActionConfig(_Frozen):
 class ObservationConfig(_Frozen):
     """What the policy sees."""
 
-    name: Literal["context"] = "context"
-    """Numbers that describe the episode and its pool."""
+    name: str = "context"
+    """context: numbers that describe the episode and its pool; or one's own, module:Name."""
     metric: str | None = None
     """Dev metric among them; None takes the reward's."""
 
@@ -205,7 +205,9 @@ class CompareConfig(_Frozen):
     corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
     """Corpora to compare on."""
     strategies: tuple[str, ...] = ("random", "margin", "entropy", "k-center", "typicality", "mixture")
-    """Names of query strategies, or folders of trained policies."""
+    """Names of query strategies, one's own (module:Name), or folders of trained policies."""
+    modules: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$")], ...] = ()
+    """Modules to import first, in every process: those that register parts, or that policies use."""
     seeds: int = Field(default=32, ge=1, le=10**5)
     """Episodes of each strategy on each corpus; seed k is the same draw for all strategies."""
     first_seed: int = Field(default=0, ge=0, le=2**32 - 1)

@@ -12,9 +12,11 @@ from react_rl.data.corpus import Corpus
 from react_rl.data.costs import apply_cost
 from react_rl.data.generated import is_generated, parse_generated
 from react_rl.data.imbalance import imbalanced
-from react_rl.data.registry import CORPORA, HUB_PREFIX, load_corpus
+from react_rl.data.registry import CORPORA, HUB_PREFIX, is_named, load_corpus
 from react_rl.encoders.cache import ArrayCache
-from react_rl.encoders.transformer import TextEncoder, resolve_device
+from react_rl.encoders.embedding import Encoder
+from react_rl.encoders.named import checkpoint_of, make_encoder
+from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import ReActError
 from react_rl.experiments.config import CorpusConfig, EncoderConfig
 from react_rl.simulation.draw import check_fit
@@ -25,7 +27,7 @@ from react_rl.simulation.options import EpisodeOptions
 COLUMN = "column:"
 
 
-def load(config: CorpusConfig, encoder: TextEncoder | None = None) -> Corpus:
+def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
     """Load one corpus as its config says.
 
     Args:
@@ -40,7 +42,7 @@ def load(config: CorpusConfig, encoder: TextEncoder | None = None) -> Corpus:
         options["n_rows"] = min(config.max_rows, CORPORA["synthetic"].rows)
     elif config.max_rows is not None:
         options["max_rows"] = config.max_rows
-    if config.corpus not in CORPORA:
+    if not is_named(config.corpus):
         options |= {"text": config.text, "label": config.label}
         if config.splits is not None:
             if config.corpus.startswith(HUB_PREFIX):
@@ -59,7 +61,9 @@ def load(config: CorpusConfig, encoder: TextEncoder | None = None) -> Corpus:
     if config.cost == "tokens":
         if encoder is None:
             raise ReActError("The cost model 'tokens' needs an encoder, whose tokenizer counts them.")
-        corpus = apply_cost(corpus, "tokens", tokenizer=encoder.tokenizer)
+        corpus = apply_cost(
+            corpus, "tokens", tokenizer=checkpoint_of(encoder, "The cost model 'tokens'").tokenizer
+        )
     elif config.cost != "uniform" and not config.cost.startswith(COLUMN):
         corpus = apply_cost(corpus, config.cost)
     if config.half is not None:
@@ -92,7 +96,7 @@ def prepare(
             not fit.
     """
     place: torch.device = resolve_device(device)
-    texts, cache = TextEncoder(encoder.settings(device)), ArrayCache()
+    texts, cache = make_encoder(encoder.settings(device)), ArrayCache()
     plain = [_base(config) for config in configs]
     corpora = {config: load(config, texts) for config in dict.fromkeys(plain)}
     names = [

@@ -18,8 +18,9 @@ import torch
 
 from react_rl.data.corpus import Corpus
 from react_rl.encoders.cache import ArrayCache
-from react_rl.encoders.embedding import encode_corpus
-from react_rl.encoders.transformer import EncoderSettings, TextEncoder
+from react_rl.encoders.embedding import Encoder, encode_corpus
+from react_rl.encoders.named import make_encoder
+from react_rl.encoders.transformer import EncoderSettings
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
 from react_rl.experiments.config import CompareConfig
@@ -231,7 +232,7 @@ def pool_map(corpus: Corpus, config: CompareConfig, draw: Draw, seed: int) -> Po
     Raises:
         ReActError: The embeddings are not in the cache, or the encoder cannot be had.
     """
-    encoder = _CachedOnly(TextEncoder(config.encoder.settings(config.device)))
+    encoder = _CachedOnly(make_encoder(config.encoder.settings(config.device)))
     embeddings = encode_corpus(corpus, encoder, ArrayCache(), progress=False)
     rows = embeddings[draw.pool].astype(np.float64)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
@@ -253,7 +254,7 @@ def pool_map(corpus: Corpus, config: CompareConfig, draw: Draw, seed: int) -> Po
 class _CachedOnly:
     """An encoder that finds what is in the cache and refuses to compute."""
 
-    def __init__(self, encoder: TextEncoder) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
 
     @property

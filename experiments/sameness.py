@@ -10,7 +10,10 @@ from react_rl.documents import parse_json, read_text
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json
 
-GROWS: Final = ("strategies", "seeds", "first_seed", "corpora", "reference", "full", "device", "jobs")
+GROWS: Final = (
+    *("strategies", "seeds", "first_seed", "corpora", "reference"),
+    *("modules", "full", "device", "jobs"),
+)
 """Keys of a comparison that may change: runs are added, and what is finished stays as it is."""
 
 WHERE: Final = ("device", "threads")

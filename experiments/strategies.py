@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-import sys
-from collections.abc import Iterable
-from contextlib import suppress
+import itertools
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.features import code_of_feature, is_packaged_feature
+from react_rl.acquisition.origin import added_by, is_packaged, part_behind
 from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import (
     STRATEGIES,
-    is_packaged,
     is_strategy,
     make_strategy,
     needs_surprisal,
 )
-from react_rl.agents.folder import CARD, WEIGHTS, is_policy, read_card
+from react_rl.acquisition.subsampling import SUBSAMPLE
+from react_rl.acquisition.weighted import FEATURE
+from react_rl.agents.folder import CARD, WEIGHTS, PolicyCard, is_policy, named_by, read_card
 from react_rl.agents.learned import LearnedStrategy
+from react_rl.envs.observations import OBSERVATIONS
 from react_rl.errors import ReActError, unknown
 from react_rl.files import digest
-from react_rl.own_code import is_own
+from react_rl.own_code import OBSERVATION, STRATEGY, announced, load_outside, source_of
 
 
 def resolve(name: str) -> QueryStrategy:
@@ -40,12 +41,12 @@ def resolve(name: str) -> QueryStrategy:
         return LearnedStrategy.load(folder)
     if "/" in name or folder.exists():
         raise ReActError(f"{name} is no policy folder (no {CARD} in it); train one with `react-rl train`.")
-    raise unknown("strategy", name, [*STRATEGIES, *REFERENCES])
+    raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group), *REFERENCES])
 
 
 def label(name: str) -> str:
     """Name of the strategy in tables and figures, without loading weights."""
-    if is_own(name) and name not in STRATEGIES and not name.startswith("subsample:"):
+    if is_strategy(name) and not name.startswith(SUBSAMPLE) and name not in STRATEGIES:
         return make_strategy(name).name
     return name if _is_known(name) or not is_policy(Path(name)) else read_card(Path(name)).name
 
@@ -65,30 +66,39 @@ def identity(name: str) -> str:
     if name in REFERENCES or (is_strategy(name) and is_packaged(name)):
         return name
     if is_strategy(name):
-        return digest(name, *source_of(make_strategy(name)))
+        return digest(name, *source_of(part_behind(name)))
     folder = Path(name)
-    return digest((folder / WEIGHTS).read_bytes(), read_card(folder).model_dump_json())
+    card = read_card(folder)
+    own = [source_of(part) for part in outside_parts(card)]
+    return digest((folder / WEIGHTS).read_bytes(), card.model_dump_json(), *itertools.chain(*own))
 
 
-def source_of(strategy: object) -> tuple[str, ...]:
-    """Texts that change when the code or the settings of an object do: its class, its module, its values."""
-    kind = type(strategy)
-    path = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    module = ""
-    if path is not None and not kind.__module__.startswith("react_rl."):
-        with suppress(OSError, UnicodeDecodeError):
-            module = Path(path).read_text(encoding="utf-8")
-    try:
-        own = inspect.getsource(kind)
-    except (OSError, TypeError):
-        own = ""  # made at a prompt
-    values = re.sub(r" at 0x[0-9a-f]+", "", repr(strategy))
-    return (f"{kind.__module__}.{kind.__qualname__}", own, module, values)
+def outside_parts(card: PolicyCard) -> list[object]:
+    """What a policy uses that does not come with this package."""
+    named = named_by(card)
+    parts = [part_behind(name) for name in named.strategies if not is_packaged(name)]
+    parts += [code_of_feature(name) for name in named.features if not is_packaged_feature(name)]
+    if named.observation not in OBSERVATIONS:
+        parts.append(load_outside(named.observation, OBSERVATION))
+    return parts
 
 
-def only_here(names: Iterable[str]) -> list[str]:
-    """Strategies that this process alone knows, because a program registered them: workers do not."""
-    return [name for name in names if name in STRATEGIES and not is_packaged(name)]
+def only_here(names: Iterable[str], modules: Collection[str] = ()) -> list[str]:
+    """Strategies that this process alone knows, because a program registered them: workers do not.
+
+    Args:
+        names: Names in a config.
+        modules: Modules that workers import, and which may register strategies.
+    """
+    alone = []
+    for name in names:
+        contained = [name]
+        if not _is_known(name) and is_policy(Path(name)):
+            named = named_by(read_card(Path(name)))
+            contained = [*named.strategies, *(f"{FEATURE}{feature}" for feature in named.features)]
+        added = [added_by(part) for part in contained if is_strategy(part)]
+        alone += [name] if any(module not in (None, *modules) for module in added) else []
+    return alone
 
 
 def surprised(names: Iterable[str]) -> bool:
@@ -98,7 +108,7 @@ def surprised(names: Iterable[str]) -> bool:
         ReActError: The card of a policy is damaged.
     """
     cards = [read_card(Path(name)) for name in names if not _is_known(name) and is_policy(Path(name))]
-    chosen = [strategy for card in cards for strategy in card.action_space.get("strategies", ())]
+    chosen = [strategy for card in cards for strategy in named_by(card).strategies]
     return needs_surprisal([*names, *chosen])
 
 

@@ -18,6 +18,7 @@ from react_rl.agents.training import TrainingProgress, train
 from react_rl.envs.actions import ActionSpace, make_action_space
 from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.observations import Observation, make_observation
+from react_rl.envs.rewards import reward_form
 from react_rl.errors import unknown
 from react_rl.experiments.config import TrainConfig
 from react_rl.experiments.corpora import prepare
@@ -59,6 +60,7 @@ def check_training(config: TrainConfig) -> ActionSpace:
     """
     if config.reward.metric not in METRICS:
         raise unknown("metric", config.reward.metric, METRICS)
+    reward_form(config.reward.kind)
     action = config.action_space.settings()
     action_space = make_action_space(action.pop("name"), **action)
     check_algorithm(config.agent, action_space.space)

@@ -1,10 +1,20 @@
-"""Parts from a user's own module, named ``module:Name`` wherever a name is expected."""
+"""Parts from outside the package: ``module:Name`` of a user's own module, and names that packages announce.
+
+The registries hold what comes with this package; this is where they look for a name that they do not have.
+Packages announce parts as entry points in the groups below.
+"""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +23,46 @@ from react_rl.errors import ReActError, suggestion
 _NAME: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 
 
+@dataclass(frozen=True)
+class PartKind:
+    """A kind of part that can come from outside.
+
+    Args:
+        what: Its word in messages.
+        group: Group of entry points in which packages announce such parts.
+    """
+
+    what: str
+    group: str
+
+
+STRATEGY: Final = PartKind("strategy", "react_rl.strategies")
+FEATURE: Final = PartKind("feature", "react_rl.features")
+REWARD: Final = PartKind("reward", "react_rl.rewards")
+OBSERVATION: Final = PartKind("observation", "react_rl.observations")
+CORPUS: Final = PartKind("corpus", "react_rl.corpora")
+ENCODER: Final = PartKind("encoder", "react_rl.encoders")
+
+
 def is_own(name: str) -> bool:
     """Whether ``name`` has the form ``module:Name``."""
     return _NAME.fullmatch(name) is not None
+
+
+def module_of(name: str) -> str:
+    """The module of ``module:Name``."""
+    return name.split(":")[0]
+
+
+def is_outside(name: str, kind: PartKind) -> bool:
+    """Whether ``name`` has the form ``module:Name``, or an installed package announces it."""
+    return is_own(name) or name in announced(kind.group)
+
+
+@cache
+def announced(group: str) -> Mapping[str, metadata.EntryPoint]:
+    """What installed packages announce in a group of entry points, by name."""
+    return {point.name: point for point in metadata.entry_points(group=group)}
 
 
 def look_in(folder: Path) -> None:
@@ -25,61 +72,123 @@ def look_in(folder: Path) -> None:
         sys.path.insert(0, place)
 
 
-def load_own(name: str, what: str) -> Any:
-    """Import what ``module:Name`` names; modules in the current folder are found.
+def import_modules(names: Iterable[str]) -> None:
+    """Import modules by name; those in the current folder are found.
+
+    Raises:
+        ReActError: One cannot be imported.
+    """
+    for name in names:
+        _import(name, f"Module {name!r}")
+
+
+def load_outside(name: str, kind: PartKind) -> Any:
+    """Import what ``name`` stands for: ``module:Name``, or a part that an installed package announces.
 
     Args:
-        name: The name.
-        what: What it should be, for messages: a strategy, ...
+        name: The name; modules in the current folder are found.
+        kind: What it should be.
 
     Returns:
-        The object; a class or function is not called.
+        The object as it is in its module; a class or function is not called.
 
     Raises:
         ReActError: The module cannot be imported, or has no such name.
     """
+    what = f"{kind.what.capitalize()} {name!r}"
     matched = _NAME.fullmatch(name)
     if matched is None:
-        raise ReActError(f"{what} {name!r} does not have the form module:Name.")
+        point = announced(kind.group)[name]
+        try:
+            return point.load()
+        # A package may raise whatever it likes while it is imported.
+        except Exception as error:
+            raise ReActError(
+                f"{what}, which an installed package announces as {point.value!r}, cannot be loaded "
+                f"({type(error).__name__}: {error}); repair or remove that package."
+            ) from error
     module_name, attribute = matched.groups()
-    look_in(Path())
-    try:
-        module = importlib.import_module(module_name)
-    # A module may raise whatever it likes while it is imported.
-    except Exception as error:
-        raise ReActError(
-            f"{what} {name!r}: the module {module_name!r} cannot be imported "
-            f"({type(error).__name__}: {error}); it must be installed, or be beside the config or in the "
-            "current folder."
-        ) from error
+    module = _import(module_name, what)
     if not hasattr(module, attribute):
         names = [one for one in vars(module) if not one.startswith("_")]
         raise ReActError(
-            f"{what} {name!r}: the module {module_name!r} has no {attribute!r}.{suggestion(attribute, names)}"
+            f"{what}: the module {module_name!r} has no {attribute!r}.{suggestion(attribute, names)}"
         )
     return getattr(module, attribute)
 
 
-def make_own(name: str, what: str, parts: tuple[str, ...]) -> Any:
-    """Import what ``module:Name`` names, make it if it is a class or function, and check it.
+def _import(module: str, what: str) -> Any:
+    look_in(Path())
+    try:
+        return importlib.import_module(module)
+    # A module may raise whatever it likes while it is imported.
+    except Exception as error:
+        raise ReActError(
+            f"{what}: the module {module!r} cannot be imported ({type(error).__name__}: {error}); it must be "
+            "installed, or be beside the config or in the current folder."
+        ) from error
+
+
+def make_outside(
+    name: str,
+    kind: PartKind,
+    methods: tuple[str, ...],
+    values: tuple[str, ...] = (),
+    arguments: tuple[Any, ...] = (),
+) -> Any:
+    """Import what ``name`` stands for, make it if it is a class, and check it.
 
     Args:
-        name: The name.
-        what: What it should be, for messages.
-        parts: Attributes that it must have.
+        name: ``module:Name``, or a name that a package announces.
+        kind: What it should be.
+        methods: What it must have; seen before a class is called, so that nothing else ever is.
+        values: What it must have once it is made.
+        arguments: What a class is called with.
 
     Raises:
-        ReActError: It cannot be made, or lacks a part.
+        ReActError: It cannot be imported, lacks a method, or cannot be made.
     """
-    found = load_own(name, what)
-    if isinstance(found, type) or (callable(found) and not all(hasattr(found, part) for part in parts)):
-        try:
-            found = found()
-        except Exception as error:
-            raise ReActError(
-                f"{what} {name!r} cannot be made without arguments ({type(error).__name__}: {error})."
-            ) from error
-    missing = [part for part in parts if not hasattr(found, part)]
+    found = load_outside(name, kind)
+    what = f"{kind.what.capitalize()} {name!r}"
+    missing = [method for method in methods if not callable(getattr(found, method, None))]
     if missing:
-        raise ReActError(f"{what} {name!r} lacks {', '.join(missing)}; it needs {', '.join(parts)}.")
+        raise ReActError(
+            f"{what} has no {missing[0]!r}; it must be a class or an object with "
+            f"{', '.join([*methods, *values])}."
+        )
+    if isinstance(found, type):
+        found = _called(found, arguments, what)
+    missing = [value for value in values if not hasattr(found, value)]
+    if missing:
+        raise ReActError(f"{what} has no {missing[0]!r}; it needs {', '.join([*methods, *values])}.")
     return found
+
+
+def _called(kind: type, arguments: tuple[Any, ...], what: str) -> Any:
+    try:
+        return kind(*arguments)
+    # A class may raise whatever it likes.
+    except Exception as error:
+        given = "without arguments" if not arguments else f"from {', '.join(map(repr, arguments))}"
+        raise ReActError(
+            f"{what} cannot be made {given} ({type(error).__name__}: {error}); give its arguments defaults."
+        ) from error
+
+
+def source_of(part: object) -> tuple[str, ...]:
+    """Texts that change when the code or the settings of a part do: its source, its module, its values.
+
+    Args:
+        part: A function, a class or an object; of what comes with this package the module is left out.
+    """
+    kind = part if isinstance(part, type) or inspect.isroutine(part) else type(part)
+    module = getattr(kind, "__module__", "")
+    path = getattr(sys.modules.get(module), "__file__", None)
+    text = own = ""
+    if path is not None and module.split(".")[0] != "react_rl":
+        with suppress(OSError, UnicodeDecodeError):
+            text = Path(path).read_text(encoding="utf-8")
+    with suppress(OSError, TypeError):  # made at a prompt
+        own = inspect.getsource(kind)
+    values = re.sub(r" at 0x[0-9a-f]+", "", repr(part))
+    return (f"{module}.{getattr(kind, '__qualname__', '')}", own, text, values)

@@ -52,7 +52,9 @@ def test_no_module_imports_a_floor_above_it(folder: str) -> None:
     assert not found
 
 
-@pytest.mark.parametrize("module", ["documents.py", "errors.py", "escaping.py", "files.py", "seeding.py"])
+@pytest.mark.parametrize(
+    "module", ["documents.py", "errors.py", "escaping.py", "files.py", "own_code.py", "seeding.py"]
+)
 def test_the_ground_imports_no_floor_at_all(module: str) -> None:
     floors = tuple(f"react_rl.{floor}" for floor in CORE + TOP)
     assert not breaches((ROOT / "react_rl" / module).read_text(encoding="utf-8"), floors)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from react_rl.acquisition.features import FEATURES
+from react_rl.acquisition.features import feature_named
 from react_rl.agents.scorer import ROW_FEATURES
-from react_rl.errors import unknown
+from react_rl.errors import ReActError
 
 
 class ImitationSettings(BaseModel):
@@ -56,8 +56,10 @@ class ImitationSettings(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> ImitationSettings:
         for feature in self.features:
-            if feature not in FEATURES:
-                raise ValueError(str(unknown("feature", feature, FEATURES)).rstrip("."))
+            try:
+                feature_named(feature)
+            except ReActError as error:
+                raise ValueError(str(error).rstrip(".")) from error
         if len(set(self.features)) != len(self.features) or not self.features:
             raise ValueError("features must be at least one, each named once")
         return self

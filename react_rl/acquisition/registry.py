@@ -16,15 +16,15 @@ from react_rl.acquisition.cost import PerCost
 from react_rl.acquisition.coverage import MaxHerding, ProbCover, UncertaintyHerding
 from react_rl.acquisition.discriminative import DiscriminativeSampling
 from react_rl.acquisition.diversity import KMeansSampling, TypiClust
-from react_rl.acquisition.features import FEATURES
+from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.gradient import Badge, ExpectedGradientLength
 from react_rl.acquisition.hybrid import ContrastiveLearning, InformationDensity
 from react_rl.acquisition.stochastic import StochasticBatch
 from react_rl.acquisition.subsampling import CANDIDATES, SUBSAMPLE, Subsampled, parse_subsample
 from react_rl.acquisition.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
-from react_rl.acquisition.weighted import WeightedFeatures
+from react_rl.acquisition.weighted import FEATURE, WeightedFeatures
 from react_rl.errors import unknown
-from react_rl.own_code import is_own, make_own
+from react_rl.own_code import STRATEGY, announced, is_outside, load_outside, make_outside
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,6 @@ class StrategyEntry:
     draws: bool = False
     surprisal: bool = False
 
-
-FEATURE: Final = "feature:"
-"""What the names of strategies of one feature begin with."""
 
 _DROPOUT: Final = "O(M P C D)"
 _BOOTSTRAP: Final = "O(M (P C D + L^3))"
@@ -329,25 +326,20 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
 }
 
 
-_PACKAGED: Final = dict(STRATEGIES)
+PACKAGED: Final = dict(STRATEGIES)
+"""Those that come with the package, whatever a program does to the list."""
 
 
 def is_strategy(name: str) -> bool:
-    """Whether ``name`` is in the list, begins as those of subsampling and features, or is ``module:Name``."""
-    return name in STRATEGIES or name.startswith((SUBSAMPLE, FEATURE)) or is_own(name)
-
-
-def is_packaged(name: str) -> bool:
-    """Whether a strategy comes with the package, and nobody has put another in its place."""
-    base = parse_subsample(name)[0] if name.startswith(SUBSAMPLE) else name
-    return base.startswith(FEATURE) or (base in _PACKAGED and STRATEGIES.get(base) is _PACKAGED[base])
+    """Whether ``name`` is listed, begins as those of subsampling and features, or comes from outside."""
+    return name in STRATEGIES or name.startswith((SUBSAMPLE, FEATURE)) or is_outside(name, STRATEGY)
 
 
 def entry_of(name: str) -> StrategyEntry:
     """What the list says of ``name``.
 
     ``subsample:NAME`` and ``subsample:SIZE:NAME`` follow from the strategy NAME; ``feature:NAME`` takes the
-    rows where one acquisition feature is largest; ``module:Name`` is imported.
+    rows where one acquisition feature is largest; ``module:Name`` and what a package announces is imported.
 
     Raises:
         ReActError: There is no such strategy; the nearest name is given.
@@ -356,11 +348,10 @@ def entry_of(name: str) -> StrategyEntry:
         return STRATEGIES[name]
     if name.startswith(FEATURE):
         return _entry_of_feature(name)
-    if is_own(name) and not name.startswith(SUBSAMPLE):
-        own: QueryStrategy = make_own(name, "Strategy", ("name", "score", "select"))
-        return StrategyEntry(lambda: own, "own", f"{type(own).__name__} of {name.split(':')[0]}", "-")
     if not name.startswith(SUBSAMPLE):
-        raise unknown("strategy", name, STRATEGIES)
+        if not is_outside(name, STRATEGY):
+            raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group)])
+        return _entry_from_outside(name)
     base, size = parse_subsample(name)
     entry = entry_of(base)
     return replace(
@@ -372,12 +363,20 @@ def entry_of(name: str) -> StrategyEntry:
     )
 
 
+def _entry_from_outside(name: str) -> StrategyEntry:
+    """A strategy of a user's own module or of an installed package: an entry, a class or an object."""
+    found = load_outside(name, STRATEGY)
+    if isinstance(found, StrategyEntry):
+        return found
+    own: QueryStrategy = make_outside(name, STRATEGY, ("score", "select"), ("name",))
+    summary = (type(own).__doc__ or type(own).__name__).strip().splitlines()[0].rstrip(".")
+    return StrategyEntry(lambda: own, "own", summary, "-")
+
+
 def _entry_of_feature(name: str) -> StrategyEntry:
     """A strategy of one acquisition feature."""
     feature = name.removeprefix(FEATURE)
-    if feature not in FEATURES:
-        raise unknown("feature", feature, FEATURES)
-    column = FEATURES[feature]
+    column = feature_named(feature)
     return StrategyEntry(
         lambda: WeightedFeatures(name, {feature: 1.0}),
         "single feature",

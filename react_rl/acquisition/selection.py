@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.chunks import WIDE
-from react_rl.acquisition.features import FEATURES, NOVELTY, Growth
+from react_rl.acquisition.features import NOVELTY, Growth, feature_named
 from react_rl.acquisition.features.landmarks import ALL
 from react_rl.acquisition.frontier import Frontier, Worth
 from react_rl.simulation.view import PoolView
@@ -133,7 +133,7 @@ def weighted_score(view: PoolView, features: Sequence[str], weights: Tensor) -> 
     """Sum of standardised features ``(E, P)``, each weighted by its column of ``weights`` ``(E, F)``."""
     total = torch.zeros(view.ids.shape, device=view.device)
     for f, name in enumerate(features):
-        total += weights[:, f, None] * standardise(view, FEATURES[name](view))
+        total += weights[:, f, None] * standardise(view, feature_named(name)(view))
     return total
 
 
@@ -146,20 +146,21 @@ def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: i
 
     Args:
         view: The pools.
-        features: Names from ``FEATURES``, F of them.
+        features: Names of features, F of them.
         weights: ``(E, F)`` float32.
         n: Rows wanted.
 
     Returns:
         ``(E, n)`` row ids, -1 where a pool holds fewer available rows.
     """
-    moving = [f for f, name in enumerate(features) if FEATURES[name].moves]
+    known = [feature_named(name) for name in features]
+    moving = [f for f, feature in enumerate(known) if feature.moves]
     fixed = [f for f in range(len(features)) if f not in moving]
     score = weighted_score(view, [features[f] for f in fixed], weights[:, fixed])
     if not moving:
         return take_top(view, score, n)
     growth = Growth(view)
-    terms = [_Moving(growth, FEATURES[features[f]].of, weights[:, f, None]) for f in moving]
+    terms = [_Moving(growth, known[f].of, weights[:, f, None]) for f in moving]
     novel = len(moving) == 1 and features[moving[0]] == NOVELTY
     if view.width >= WIDE and novel and bool((terms[0].weight >= 0).all()):
         scale = (terms[0].mean, terms[0].deviation)

@@ -13,10 +13,13 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.features import FEATURES
+from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.selection import take_weighted, weighted_score
-from react_rl.errors import ReActError, unknown
+from react_rl.errors import ReActError
 from react_rl.simulation.view import PoolView
+
+FEATURE: Final = "feature:"
+"""How the name of a strategy of one feature begins: ``feature:margin``."""
 
 MIXTURE: Final = {"margin": 0.7, "density": 1.0, "novelty": 1.0, "balance": 0.5}
 """Weights tuned once on twenty corpora (48 paired seeds, 10 initial labels and 16 rounds of 5)."""
@@ -44,8 +47,7 @@ class WeightedFeatures:
 
     def __post_init__(self) -> None:
         for feature in self.weights:
-            if feature not in FEATURES:
-                raise unknown("feature", feature, FEATURES)
+            feature_named(feature)
         if not any(self.weights.values()):
             raise ReActError(f"Strategy {self.name!r} needs at least one feature with a weight other than 0.")
 

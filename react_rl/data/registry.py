@@ -18,6 +18,7 @@ from react_rl.data.sentences import holds_sentences, read_tagged
 from react_rl.data.synthetic import synthetic_corpus
 from react_rl.data.tables import stem_and_format
 from react_rl.errors import ReActError, suggestion, unknown
+from react_rl.own_code import CORPUS, is_outside, load_outside
 
 HUB_PREFIX: Final = "hub:"
 
@@ -98,11 +99,12 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
     """Load a corpus by name, from a file or folder, or from the Hugging Face hub.
 
     Args:
-        name_or_path: A name in ``CORPORA``; ``hub:owner/name``; or a path. A name goes before a path of the
+        name_or_path: A name in ``CORPORA``; one that an installed package announces; ``module:Name``, a
+            function that returns a corpus; ``hub:owner/name``; or a path. A name goes before a path of the
             same spelling: write ``./bbc_news`` for the folder.
         options: Options of the reader: those of ``read_corpus`` for a path (of ``read_tagged`` where it holds
             tagged sentences, which is seen from its columns or said by ``task``), of ``load_hub`` for the hub
-            and for folders that ``datasets`` saved, of the entry's function for a name.
+            and for folders that ``datasets`` saved, of the function for a name.
 
     Raises:
         ReActError: If the name, the path or an option is unknown, or the data are wrong.
@@ -120,6 +122,8 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
             )
         if word in CORPORA:
             return _call(CORPORA[word].load, options)
+        if is_outside(word, CORPUS):
+            return _outside(word, options)
     path = Path(word).expanduser()
     if path.is_dir() and is_saved_dataset(path):
         return _call(load_hub, options, path)
@@ -139,6 +143,31 @@ def _is_tagged(path: Path, options: dict[str, Any]) -> bool:
     if task not in (None, "classification", "tagging"):
         raise unknown("task", str(task), ("classification", "tagging"))
     return task == "tagging" or (task is None and holds_sentences(path))
+
+
+def is_named(word: str) -> bool:
+    """Whether ``word`` names a corpus that a function builds: no file, no folder, no dataset of the hub."""
+    apart = word.startswith(HUB_PREFIX) or is_generated(word)
+    return word in CORPORA or (not apart and is_outside(word, CORPUS))
+
+
+def _outside(word: str, options: dict[str, Any]) -> Corpus:
+    found = load_outside(word, CORPUS)
+    if isinstance(found, BuiltIn):
+        found = found.load
+    if isinstance(found, Corpus) and not options:
+        return found
+    if isinstance(found, type) or not callable(found):
+        raise ReActError(
+            f"Corpus {word!r} is of type {type(found).__name__}; it must be a function that returns a corpus "
+            "and has the options as keyword arguments."
+        )
+    made = _call(found, options)
+    if not isinstance(made, Corpus):
+        raise ReActError(
+            f"Corpus {word!r} gave {type(made).__name__}; it must return a react_rl.data.Corpus."
+        )
+    return made
 
 
 def _looks_like_path(word: str) -> bool:

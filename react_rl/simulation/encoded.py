@@ -20,10 +20,10 @@ from react_rl.data.generated import LabelInventor
 from react_rl.data.synthetic import synthetic_corpus, synthetic_embeddings, synthetic_surprisal
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.copies import first_copies, row_keys
-from react_rl.encoders.embedding import encode_corpus
+from react_rl.encoders.embedding import Encoder, encode_corpus
+from react_rl.encoders.named import checkpoint_of
 from react_rl.encoders.neighbours import nearest_neighbours
 from react_rl.encoders.surprisal import surprisal_vectors
-from react_rl.encoders.transformer import TextEncoder
 from react_rl.errors import ReActError
 from react_rl.files import digest
 
@@ -218,7 +218,7 @@ def check_dimensions(corpora: Sequence[EncodedCorpus]) -> None:
 
 def encode(
     corpus: Corpus,
-    encoder: TextEncoder,
+    encoder: Encoder,
     cache: ArrayCache | None = None,
     device: str | torch.device = "cpu",
     progress: bool = True,
@@ -238,7 +238,10 @@ def encode(
         ReActError: The encoder cannot be had, or has no masked-LM head for the surprisal.
     """
     # First what may turn out to be impossible.
-    surprise = surprisal_vectors(corpus, encoder, cache, progress=progress) if surprisal else None
+    surprise = None
+    if surprisal:
+        model = checkpoint_of(encoder, "A surprisal")
+        surprise = surprisal_vectors(corpus, model, cache, progress=progress)
     embeddings = encode_corpus(corpus, encoder, cache, progress=progress)
     return EncodedCorpus.build(
         corpus, embeddings, cache=cache, device=device, progress=progress, surprisal=surprise

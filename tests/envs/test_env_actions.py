@@ -193,7 +193,7 @@ def test_encoded_corpora_need_no_text_encoder(monkeypatch: pytest.MonkeyPatch) -
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("an encoder was made")
 
-    monkeypatch.setattr("react_rl.envs.build.TextEncoder", refuse)
+    monkeypatch.setattr("react_rl.envs.build.make_encoder", refuse)
     monkeypatch.setattr("react_rl.envs.build.ArrayCache", refuse)
     one, other = corpora()
     named = other.with_corpus(replace(other.corpus, name="another"))

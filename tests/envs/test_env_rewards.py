@@ -218,7 +218,7 @@ def test_a_reset_forgets_the_rewards_memory_of_the_last_episode() -> None:
     ("settings", "sentence"),
     [
         ({"kind": "gain", "metric": "acuracy"}, "Unknown metric 'acuracy'. Did you mean 'accuracy'"),
-        ({"kind": "gian"}, "kind is 'gian'.*'gain'"),
+        ({"kind": "gian"}, "Unknown reward 'gian'. Did you mean 'gain'"),
         ({"kind": "gain", "cost_wieght": 1.0}, "cost_wieght.*Did you mean 'cost_weight'"),
     ],
 )

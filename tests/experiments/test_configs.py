@@ -110,7 +110,7 @@ def test_a_mistake_in_a_comparison_is_one_sentence_before_any_model_is_loaded(
         ({"agent": {"algorithm": "PPPO"}}, "agent.algorithm is 'PPPO'"),
         ({"agent": {"algorithm": "DQN"}}, "DQN cannot act in the space"),
         ({"reward": {"metric": "acuracy"}}, "Did you mean 'accuracy'?"),
-        ({"reward": {"kind": "areas"}}, "reward.kind is 'areas'"),
+        ({"reward": {"kind": "areas"}}, "reward.kind: Unknown reward 'areas'. Did you mean 'area'?"),
         ({"action_space": {"name": "choose-strategy", "features": ["margin"]}}, "features"),
         ({"action_space": {"features": ["margn"]}}, "Did you mean 'margin'?"),
         ({"action_space": {"center": {"margn": 1}}}, "Did you mean 'margin'?"),

@@ -138,7 +138,7 @@ def test_a_strategy_from_ones_own_module_runs_in_workers_too(
     [
         ("no_such_module:Mine", "the module 'no_such_module' cannot be imported .*beside the config"),
         ("own_bad:Mime", "has no 'Mime'. Did you mean 'Mine'"),
-        ("own_bad:BROKEN", "lacks name, score, select"),
+        ("own_bad:BROKEN", "has no 'score'; it must be a class or an object with score, select, name"),
     ],
 )
 def test_a_name_that_leads_to_no_strategy_is_one_sentence(

@@ -59,6 +59,7 @@ def test_references_say_that_they_look_at_labels(lines: list[str]) -> None:
     assert about("greedy-oracle").source == "Werner et al. 2024"
 
 
-def test_what_is_neither_strategy_nor_reference_is_a_trained_policy() -> None:
-    assert about("results/mine/policy").family == "learned"
+def test_only_what_a_plan_lists_as_a_policy_is_described_as_one() -> None:
+    assert about("mine", ["mine"]).family == "learned"
+    assert about("mine", ["other"]).family == about("no_such_module:Mine").family == "own"
     assert about("margin").source == "Scheffer et al. 2001"

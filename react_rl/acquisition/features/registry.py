@@ -1,7 +1,8 @@
 """The list of acquisition features: named columns with a number for each row, larger where more wanted.
 
 Mixtures, the weigh-scores action space and row scorers standardise and weigh these; ``feature:NAME`` is a
-strategy that takes the rows where one is largest. Adding one is a function and a line in ``FEATURES``.
+strategy that takes the rows where one is largest. Adding one is a function and a line in ``FEATURES``; one's
+own is named ``module:Name``. All who read a feature ask ``feature_named``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from react_rl.acquisition.features import kernel, rows
 from react_rl.acquisition.features.growth import Growth
+from react_rl.errors import ReActError, unknown
+from react_rl.own_code import FEATURE, announced, is_outside, load_outside
 from react_rl.simulation.view import PoolView
 
 NOVELTY: Final = "novelty"
@@ -210,3 +213,61 @@ FEATURES: Final[dict[str, Feature]] = {
     "brevity": _of_view(rows.brevity, "minus the log of the words of the text", "texts"),
 }
 """The features by name."""
+
+_PACKAGED: Final = dict(FEATURES)
+
+
+def is_packaged_feature(name: str) -> bool:
+    """Whether a feature comes with the package, and nobody has put another in its place."""
+    return name in _PACKAGED and FEATURES.get(name) is _PACKAGED[name]
+
+
+def code_of_feature(name: str) -> object:
+    """The function behind a feature.
+
+    Raises:
+        ReActError: There is no such feature.
+    """
+    if name in FEATURES or not is_outside(name, FEATURE):
+        return feature_named(name).of
+    found = load_outside(name, FEATURE)
+    return found.of if isinstance(found, Feature) else found
+
+
+def feature_named(name: str, what: str = "feature") -> Feature:
+    """The feature called ``name``: a registered one, one that a package announces, or ``module:Name``.
+
+    What is named outside the package is a ``Feature``, or a function from a view to numbers ``(E, P)``.
+
+    Args:
+        name: The name.
+        what: What to call it in messages.
+
+    Raises:
+        ReActError: There is no such feature, or what is named is none.
+    """
+    if name in FEATURES:
+        return FEATURES[name]
+    if not is_outside(name, FEATURE):
+        raise unknown(what, name, [*FEATURES, *announced(FEATURE.group)])
+    found = load_outside(name, FEATURE)
+    if isinstance(found, Feature):
+        return found
+    if isinstance(found, type) or not callable(found):
+        raise ReActError(
+            f"Feature {name!r} is of type {type(found).__name__}; it must be a function from a view to "
+            "numbers (E, P), or a Feature."
+        )
+
+    def checked(view: PoolView) -> Tensor:
+        values: Tensor = found(view)
+        if not isinstance(values, Tensor) or values.shape != view.ids.shape:
+            shape = tuple(getattr(values, "shape", ()))
+            raise ReActError(
+                f"Feature {name!r} gave {type(values).__name__} of shape {shape}; it must give a tensor of "
+                f"shape {tuple(view.ids.shape)}, a number for each row."
+            )
+        return values
+
+    summary = (found.__doc__ or "own").strip().splitlines()[0].rstrip(".")
+    return _of_view(checked, summary, " ".join(NEEDS))
