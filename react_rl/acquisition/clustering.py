@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.centroids import BLOCK, TINY, means_of, nearest_centroids, refill, sizes_of
 from react_rl.acquisition.chunks import WIDE
 from react_rl.acquisition.nearest import MovingCentres
 from react_rl.acquisition.screening import rounded_products
@@ -23,15 +24,6 @@ SAME: Final = 1e-6
 
 LEAST: Final = 1e-9
 """Squared distance that rows which are no copies have at least, however it is rounded."""
-
-_TINY: Final = 1e-20
-"""Keeps a division by a sum of weights finite."""
-
-_BLOCK: Final = 1 << 25
-"""Distances of rows to centroids held at once, over all episodes of a chunk."""
-
-_CACHED: Final = 1 << 19
-"""The same for a wide pool: few enough to stay in a core's own cache from one operation to the next."""
 
 _LEARNED: Final = 64
 """Rows for each cluster from which the centroids of a wide pool are learned first."""
@@ -102,7 +94,7 @@ def k_means(
     widest = max(int(counts.max()), 1)
     distances = rows.shape[1] * widest
     wide = rows.shape[1] >= WIDE
-    chunk = 1 if wide or distances >= _WIDE else max(1, _BLOCK // distances)
+    chunk = 1 if wide or distances >= _WIDE else max(1, BLOCK // distances)
     parts = []
     for start in range(0, view.n_episodes, chunk):
         episodes = range(start, min(start + chunk, view.n_episodes))
@@ -168,22 +160,24 @@ def _from_sample(
     unused = torch.arange(widest, device=counts.device) >= clusters
     with rounded_products(table.rows.device):
         for _ in range(min(_LAST_MOVES, max_iterations)):
-            assignment, distance = _nearest(table.embeddings, table.rows, table.first, centres, unused[None])
-            centres, sizes = _means(table.embeddings, assignment, centres, table.weights, None)
+            assignment, distance = nearest_centroids(
+                table.embeddings, table.rows, table.first, centres, unused[None]
+            )
+            centres, sizes = means_of(table.embeddings, assignment, centres, table.weights, None)
             empty = (sizes == 0) & ~unused
             if empty.any():
-                centres = _refill(
+                centres = refill(
                     table.embeddings, table.rows, table.first, assignment, distance, centres, empty
                 )
-    assignment, distance = _nearest(table.embeddings, table.rows, table.first, centres, unused[None])
-    return Clusters(assignment, distance, centres, _sizes(assignment, widest))
+    assignment, distance = nearest_centroids(table.embeddings, table.rows, table.first, centres, unused[None])
+    return Clusters(assignment, distance, centres, sizes_of(assignment, widest))
 
 
 def _even(weights: Tensor, rows: Tensor) -> Tensor:
     """Weights of mean 1 over the rows that take part, 0 for the others."""
     # Weights count against each other, so an episode's sum is free; this keeps it away from 0.
     weight = weights * rows
-    return weight / weight.sum(1, keepdim=True).clamp_min(_TINY) * rows.sum(1, keepdim=True)
+    return weight / weight.sum(1, keepdim=True).clamp_min(TINY) * rows.sum(1, keepdim=True)
 
 
 _FIELDS = ("assignment", "distance", "centres", "sizes")
@@ -265,114 +259,22 @@ def lloyd(
         moving = MovingCentres(embeddings[0], rows[0], unused[0])
     for _ in range(max_iterations):
         if moving is None:
-            assignment, touched = _nearest(embeddings, rows, first, centres, unused)[0], None
+            assignment, touched = nearest_centroids(embeddings, rows, first, centres, unused)[0], None
         else:
             assignment, touched = (found[None] for found in moving.assign(centres[0]))
-        moved, sizes = _means(embeddings, assignment, centres, None if weights is None else weight, touched)
+        moved, sizes = means_of(embeddings, assignment, centres, None if weights is None else weight, touched)
         empty = (sizes == 0) & ~unused
         if empty.any():
-            assignment, distance = _nearest(embeddings, rows, first, centres, unused)
-            moved = _refill(embeddings, rows, first, assignment, distance, moved, empty)
+            assignment, distance = nearest_centroids(embeddings, rows, first, centres, unused)
+            moved = refill(embeddings, rows, first, assignment, distance, moved, empty)
         shift = (moved - centres).square().sum((1, 2))
         # An episode that rests stands still, so that its result does not depend on its neighbours.
         centres = torch.where(running[:, None, None], moved, centres)
         running = running & (shift > tolerance * variance)
         if not running.any():
             break
-    assignment, distance = _nearest(embeddings, rows, first, centres, unused)
-    return Clusters(assignment, distance, centres, _sizes(assignment, centres.shape[1]))
-
-
-def _nearest(
-    embeddings: Tensor, rows: Tensor, first: Tensor, centres: Tensor, unused: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Nearest centroid of each row ``(E, R)``, -1 outside ``rows``, and its squared distance ``(E, R)``."""
-    length = centres.square().sum(2).masked_fill(unused, torch.inf)
-    best = torch.empty(rows.shape, device=rows.device)
-    nearest = torch.empty(rows.shape, dtype=torch.int64, device=rows.device)
-    alone = rows.shape[0] == 1 and rows.shape[1] >= WIDE
-    step = max(1, (_CACHED if alone else _BLOCK) // max(length.numel(), 1))
-    for start in range(0, rows.shape[1], step):
-        part = slice(start, start + step)
-        if alone:
-            table = torch.addmm(length, embeddings[0, part], centres[0].T, alpha=-2.0)[None]
-        else:
-            table = torch.baddbmm(
-                length[:, None, :], embeddings[:, part], centres.transpose(1, 2), alpha=-2.0
-            )
-        best[:, part], nearest[:, part] = table.min(2)
-    # Copies go where the first of them goes.
-    nearest, best = nearest.gather(1, first), best.gather(1, first)
-    return torch.where(rows, nearest, -1), (best + 1.0).clamp_min(0.0)
-
-
-def _sizes(assignment: Tensor, n_clusters: int) -> Tensor:
-    n_episodes = assignment.shape[0]
-    # Rows outside are counted in a column of their own, which is dropped.
-    first = torch.arange(n_episodes, device=assignment.device)[:, None] * (n_clusters + 1)
-    bags = torch.where(assignment >= 0, assignment, n_clusters) + first
-    counts = torch.bincount(bags.flatten(), minlength=n_episodes * (n_clusters + 1))
-    return counts.view(n_episodes, n_clusters + 1)[:, :n_clusters]
-
-
-def _means(
-    embeddings: Tensor, assignment: Tensor, centres: Tensor, weights: Tensor | None, touched: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Mean of the rows of each cluster ``(E, K, D)``, empty ones where they were, and sizes ``(E, K)``.
-
-    Clusters that are not ``touched`` ``(E, K)`` bool stay where they are; None touches all.
-    """
-    n_episodes, n_clusters, dimension = centres.shape
-    sizes = _sizes(assignment, n_clusters)
-    moving = sizes > 0 if touched is None else (sizes > 0) & touched
-    counted = torch.where(moving, sizes, 0)
-    first = torch.arange(n_episodes, device=assignment.device)[:, None] * n_clusters
-    taking = (assignment >= 0) & moving.gather(1, assignment.clamp_min(0))
-    bags = torch.where(taking, assignment + first, n_episodes * n_clusters)
-    # Rows in the order of their clusters: sums over runs are the same in every run, on a GPU too.
-    order = bags.flatten().argsort(stable=True)[: int(counted.sum())]
-    starts = counted.flatten().cumsum(0) - counted.flatten()
-    table = embeddings.reshape(-1, dimension)
-    if weights is None:
-        sums = torch.nn.functional.embedding_bag(order, table, starts, mode="sum")
-        total = sizes.clamp_min(1)
-    else:
-        share = weights.reshape(-1, 1)
-        sums = torch.nn.functional.embedding_bag(
-            order, table, starts, mode="sum", per_sample_weights=share[order, 0]
-        )
-        total = torch.nn.functional.embedding_bag(order, share, starts, mode="sum")
-        total = total.view(sizes.shape).clamp_min(_TINY)
-    means = sums.view(n_episodes, n_clusters, dimension) / total[:, :, None]
-    return torch.where(moving[:, :, None], means, centres), sizes
-
-
-def _refill(
-    embeddings: Tensor,
-    rows: Tensor,
-    first: Tensor,
-    assignment: Tensor,
-    distance: Tensor,
-    centres: Tensor,
-    empty: Tensor,
-) -> Tensor:
-    """Put empty clusters ``(E, K)`` on the rows farthest from their centroids, one of each group of copies.
-
-    A cluster that holds nothing but copies of one row keeps them.
-    """
-    centres = centres.clone()
-    width, n_clusters = rows.shape[1], centres.shape[1]
-    cluster = torch.where(assignment >= 0, assignment, n_clusters)
-    lowest = first.new_full((len(rows), n_clusters + 1), width).scatter_reduce_(1, cluster, first, "amin")
-    highest = first.new_full((len(rows), n_clusters + 1), -1).scatter_reduce_(1, cluster, first, "amax")
-    places = torch.arange(width, device=rows.device)
-    mixed = (lowest != highest).gather(1, cluster) & rows & (first == places)
-    for episode in torch.nonzero(empty.any(1))[:, 0].tolist():
-        clusters = torch.nonzero(empty[episode])[:, 0]
-        far = torch.where(mixed[episode], distance[episode], -1.0).topk(min(clusters.numel(), width))
-        columns = far.indices[far.values >= 0.0]
-        centres[episode, clusters[: columns.numel()]] = embeddings[episode, columns]
-    return centres
+    assignment, distance = nearest_centroids(embeddings, rows, first, centres, unused)
+    return Clusters(assignment, distance, centres, sizes_of(assignment, centres.shape[1]))
 
 
 def nearest_members(clusters: Clusters, luck: Tensor, n: int) -> Tensor:

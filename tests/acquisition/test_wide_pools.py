@@ -150,7 +150,7 @@ def test_a_table_in_pieces_is_the_table(monkeypatch: pytest.MonkeyPatch) -> None
     made = engine(1)
     plain = k_means(made.view, made.view.available, torch.tensor([10]))
     made.reset([Streams(0)])
-    monkeypatch.setattr("react_rl.acquisition.clustering._BLOCK", 10 * 37)
+    monkeypatch.setattr("react_rl.acquisition.centroids.BLOCK", 10 * 37)
     pieces = k_means(made.view, made.view.available, torch.tensor([10]))
     assert torch.equal(plain.assignment, pieces.assignment)
 
