@@ -21,6 +21,7 @@ examples:
   react-rl compare my.yaml --seeds 8                any key of the config can be overridden
   react-rl train demo-train --agent.episodes 2000   a packaged config by name
   react-rl plot results/demo                        draw tables and figures again
+  react-rl plot results/demo --width 3.3 --format pdf   figures for a column of a paper
   react-rl report results/demo                      write results/demo/report.html
 """
 
@@ -60,8 +61,18 @@ def _parser() -> argparse.ArgumentParser:
             "--overwrite", action="store_true", help="replace another study that has the same name"
         )
 
-    plot = commands.add_parser("plot", help="draw tables and figures of a comparison")
+    plot = commands.add_parser(
+        "plot",
+        help="draw tables and figures of a comparison",
+        description="Draw tables and figures of a comparison again. With options, figures alone, into "
+        "results/NAME/figures: tables and figures of the whole comparison stay as they are.",
+    )
     plot.add_argument("folder", type=Path, help="results/NAME")
+    plot.add_argument("--width", type=float, help="width in inches, as 3.3 for one column of a paper")
+    plot.add_argument("--format", nargs="+", choices=("png", "svg", "pdf"), help="default: png svg")
+    plot.add_argument("--strategies", nargs="+", metavar="NAME", help="these alone, in this order")
+    plot.add_argument("--metric", help="a metric of the comparison (default: its first)")
+    plot.add_argument("--output", type=Path, help="folder for the figures (default: results/NAME/figures)")
 
     report = commands.add_parser(
         "report",
@@ -138,10 +149,7 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
     if known.command == "compare":
         return _compare(known, overrides)
     if known.command == "plot":
-        from react_rl.experiments.plot import plot_results
-
-        plot_results(known.folder)
-        return 0
+        return _plot(known)
     if known.command == "report":
         return _report(known)
     if known.command == "list":
@@ -153,6 +161,18 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
     from react_rl.experiments.listings import show_cache
 
     show_cache(clear=known.clear)
+    return 0
+
+
+def _plot(known: argparse.Namespace) -> int:
+    from react_rl.experiments.plot import plot_for_paper, plot_results
+
+    options = (known.width, known.format, known.strategies, known.metric, known.output)
+    if all(option is None for option in options):
+        plot_results(known.folder)
+        return 0
+    width, formats, strategies, metric, output = options
+    plot_for_paper(known.folder, width, formats or (), strategies or (), metric, output)
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,15 +19,15 @@ from react_rl.experiments.figures_looks import (
     MOST_IN_COLOUR,
     OTHERS,
     STYLE,
+    KeyLine,
     Looks,
+    key_lines,
     name_line,
 )
 from react_rl.experiments.report_numbers import Aggregates
 from react_rl.experiments.summary import ALL_CORPORA, Results
 
 Floats = npt.NDArray[np.float64]
-
-_DASH_ARRAYS: Final = {"-": "none", "--": "6 3", "-.": "7 3 1.5 3", ":": "1.5 2.5"}
 
 
 def highlighted(table: pd.DataFrame, results: Results) -> list[str]:
@@ -49,23 +49,10 @@ def highlighted(table: pd.DataFrame, results: Results) -> list[str]:
     return [s for s in strategies if s in chosen]
 
 
-def key_of(looks: Looks, shown: Sequence[str]) -> list[tuple[str, str, str, float]]:
-    """Legend entries: name, colour, SVG dash pattern, width."""
-    entries = key_entries({s: looks[s] for s in shown})
-    return entries if len(shown) == len(looks) else [*entries, (OTHERS, GREY, "none", 1.0)]
-
-
-def key_entries(looks: Mapping[str, Mapping[str, object]]) -> list[tuple[str, str, str, float]]:
-    """Legend entries of lines by name: name, colour, SVG dash pattern, width."""
-    return [
-        (
-            name,
-            str(look["color"]),
-            _DASH_ARRAYS[str(look["linestyle"])],
-            float(str(look.get("linewidth", 1.5))),
-        )
-        for name, look in looks.items()
-    ]
+def key_of(looks: Looks, shown: Sequence[str]) -> list[KeyLine]:
+    """Legend entries of the strategies in colour, and one for the others."""
+    entries = key_lines({s: looks[s] for s in shown})
+    return entries if len(shown) == len(looks) else [*entries, KeyLine(OTHERS, GREY)]
 
 
 def _panel(width: float = 4.3, height: float = 3.1) -> tuple[Figure, Axes]:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
@@ -18,10 +19,10 @@ from react_rl.experiments.figures_looks import (
     METRIC_NAMES,
     MOST_IN_COLOUR,
     OTHERS,
-    grid_of,
     looks_of,
     name_line,
 )
+from react_rl.experiments.figures_page import SCREEN, Page, shortened
 from react_rl.experiments.report_numbers import cost_grid, curves_on
 from react_rl.experiments.summary import ALL_CORPORA, Results
 from react_rl.metrics.curves import interpolate_curves
@@ -34,6 +35,9 @@ _RESAMPLES: Final = 2000
 _MOST_POLICIES: Final = 3
 _LINE: Final = 0.058
 """Height of a name beside a panel, as a share of the panel."""
+_LONGEST: Final = 110.0
+"""Points of the longest name beside a panel; the legend has it in full."""
+COST: Final = "cost spent (cost units)"
 
 
 def leaders(table: pd.DataFrame, results: Results) -> list[str]:
@@ -55,16 +59,18 @@ def leaders(table: pd.DataFrame, results: Results) -> list[str]:
     return [s for s in results.strategies if s in chosen]
 
 
-def learning_curves(results: Results, shown: Sequence[str] | None = None) -> Figure:
+def learning_curves(results: Results, shown: Sequence[str] | None = None, page: Page = SCREEN) -> Figure:
     """Test metric against cost: mean over seeds with a 95 % bootstrap band, one panel for each corpus.
 
     Args:
         results: The comparison.
-        shown: Contestants in colour, with their names beside the panels; the others are grey. None shows all.
+        shown: Contestants in colour, with their names beside the panels where there is room; the others are
+            grey. None shows all.
+        page: Where the figure will stand.
     """
     shown = results.strategies if shown is None else shown
     few = len(shown) == len(results.strategies)
-    figure, axes = grid_of(len(results.corpora), 4.4 if few else 4.9, 3.2)
+    figure, axes = page.panels(len(results.corpora), 4.4 if few else 4.9, 3.2)
     every = looks_of(results.strategies, results.policies)
     looks = {s: every[s] for s in shown}
     grid = np.linspace(0.0, results.budget, _GRID_POINTS)
@@ -79,26 +85,29 @@ def learning_curves(results: Results, shown: Sequence[str] | None = None) -> Fig
         if corpus in full:
             name_line(ax, full[corpus], "all labels")
         ax.set_title(corpus)
-        ax.set_xlabel("cost spent (cost units) after the initial labels")
-        ax.set_ylabel(f"test {METRIC_NAMES.get(results.metric, results.metric)}")
         ax.set_xlim(0.0, results.budget)
-        if not few:
+        if not few and page.width is None:
             _name_ends(ax, results.budget, {s: ends[s] for s in shown if s in ends}, looks)
-    _legend(figure, axes[0], results.strategies if few else [*shown, OTHERS])
+    page.label(axes, COST, f"test {METRIC_NAMES.get(results.metric, results.metric)}")
     seeds = results.curves.groupby(["corpus", "strategy"])["seed"].nunique()
     said = "" if few else f". In colour: {results.reference} and the best of each family"
     said += ". Dashed level: the learner with all labels of the pool" if full else ""
-    figure.suptitle(
-        f"Mean over {_counts(seeds)} seeds; bands: 95 % bootstrap interval of the mean{said}", fontsize=9
+    page.headline(
+        figure, f"Mean over {_counts(seeds)} seeds; bands: 95 % bootstrap interval of the mean{said}"
     )
+    page.finish(figure, *_key(axes, results.strategies if few else [*shown, OTHERS]))
     return figure
 
 
-def family_curves(results: Results) -> Figure | None:
+def family_curves(results: Results, page: Page = SCREEN) -> Figure | None:
     """Gain over the reference against cost, mean over corpora, one panel for each family of contestants.
 
     All others are grey lines in each panel. Seed k on all corpora is one replicate, and the reference's curve
     with the same seed is taken off before the mean and its interval.
+
+    Args:
+        results: The comparison.
+        page: Where the figure will stand.
 
     Returns:
         The figure, or None where contestants are few enough for one panel or the reference is missing.
@@ -113,27 +122,32 @@ def family_curves(results: Results) -> Figure | None:
         families.setdefault(family, []).append(strategy)
     if not families:
         return None
-    figure, axes = grid_of(len(families), 4.9, 3.2)
+    every = looks_of(results.strategies, results.policies)
+    figure, axes = page.panels(len(families), 4.9, 3.2)
     ends = [float(extreme) for band in gains.values() for extreme in (band[1].min(), band[2].max())]
     for ax, (family, members) in zip(axes, families.items(), strict=True):
-        looks = looks_of(members, results.policies)
+        looks = {s: every[s] for s in members}
         for strategy in sorted(gains, key=lambda s: s in members):
             _draw(ax, strategy, grid, gains[strategy], looks.get(strategy))
         ax.axhline(0.0, color="#444444", linewidth=0.8)
         ax.set_title(family)
-        ax.set_xlabel("cost spent (cost units) after the initial labels")
-        metric = METRIC_NAMES.get(results.metric, results.metric)
-        ax.set_ylabel(f"test {metric} minus that of {results.reference}")
         ax.set_xlim(0.0, results.budget)
         ax.set_ylim(min(ends) - 0.002, max(ends) + 0.002)
-        _name_ends(ax, float(grid[-1]), {s: float(gains[s][0][-1]) for s in members}, looks)
+        if page.width is None:
+            _name_ends(ax, float(grid[-1]), {s: float(gains[s][0][-1]) for s in members}, looks)
+    metric = METRIC_NAMES.get(results.metric, results.metric)
+    page.label(axes, COST, f"test {metric} minus that of {results.reference}")
     corpora = len(results.corpora)
     where = f"mean of {corpora} corpora" if corpora > 1 else results.corpora[0]
-    figure.suptitle(
+    page.headline(
+        figure,
         f"Paired gain over {results.reference}, {where}; bands: 95 % bootstrap interval over seeds; "
         "grey: the other families",
-        fontsize=9,
     )
+    if page.width is None:
+        page.finish(figure)
+    else:
+        page.finish(figure, *_key(axes, [s for members in families.values() for s in members]))
     return figure
 
 
@@ -193,7 +207,7 @@ def _name_ends(
     for name, place in zip(names, places, strict=True):
         colour = str(looks[name]["color"])
         ax.annotate(
-            name,
+            shortened(name, _LONGEST, 7.5),
             (end, heights[name]),
             (1.035, place),
             textcoords="axes fraction",
@@ -211,13 +225,14 @@ def _name_ends(
         )
 
 
-def _legend(figure: Figure, ax: Axes, names: Sequence[str]) -> None:
-    """One legend below all panels, in the order of ``names``."""
-    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    there = [name for name in names if name in handles]
-    figure.legend(
-        [handles[name] for name in there], there, loc="outside lower center", ncols=min(len(there), 5)
-    )
+def _key(axes: Sequence[Axes], names: Sequence[str]) -> tuple[list[Artist], list[str]]:
+    """Lines and names of the legend, in the order of ``names``."""
+    lines: dict[str, Artist] = {}
+    for ax in axes:
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            lines.setdefault(name, handle)
+    there = [name for name in names if name in lines]
+    return [lines[name] for name in there], there
 
 
 def _counts(seeds: pd.Series[int]) -> str:

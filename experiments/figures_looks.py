@@ -1,12 +1,16 @@
-"""What all figures share: style, colours and dashes of strategies, names of metrics, a grid of panels."""
+"""What all figures share: style, names of metrics, and who is drawn how: colours, dashes and markers."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
+import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
+from matplotlib.transforms import Affine2D
 
 from react_rl.acquisition.registry import STRATEGIES
 
@@ -19,14 +23,25 @@ STYLE: Final[dict[Any, Any]] = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "svg.hashsalt": "react-rl",
+    # Text stays text in every format, and a name with a dollar sign is no formula.
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
     "figure.dpi": 160,
 }
 
-# Okabe & Ito's palette, which colour-blind readers can tell apart; line styles repeat the distinction.
-COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#7F5F00")
-DASHES: Final = ("-", "--", "-.", ":")
+# Okabe & Ito's palette, which colour-blind readers can distinguish.
+_COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#7F5F00")
+_DASHES: Final[tuple[tuple[float, ...], ...]] = (
+    (), (3.7, 1.6), (6.4, 1.6, 1.0, 1.6), (1.0, 1.65), (6.4, 1.6, 1.0, 1.6, 1.0, 1.6)
+)  # fmt: skip
+"""Lengths of line and gap in line widths; none of a solid line."""
+_MARKERS: Final = "os^DvPX<>"
+# 5 and 9 have no common divisor: 45 lines have 45 pairs of dashes and marker, whatever their colours.
 MOST_IN_COLOUR: Final = 10
-"""Strategies that can be told apart in one panel; further ones are grey."""
+"""Strategies that a reader can follow in one panel; further ones are grey."""
 GREY: Final = "#C8CCD0"
 OTHERS: Final = "further strategies"
 _LEARNED: Final = "#000000"
@@ -34,11 +49,25 @@ METRIC_NAMES: Final = {"accuracy": "accuracy", "macro_f1": "macro F1", "log_loss
 
 
 Looks = Mapping[str, Mapping[str, object]]
-"""Colour, dashes and width of lines by the name of what they stand for."""
+"""Colour, dashes, marker and width of lines by the name of what they stand for."""
+
+
+def line_look(place: int) -> dict[str, object]:
+    """Colour, dashes and marker of the line at a place, as arguments of ``Axes.plot``."""
+    dashes = _DASHES[place % len(_DASHES)]
+    return {
+        "color": _COLOURS[place % len(_COLOURS)],
+        "linestyle": (0, dashes) if dashes else "-",
+        "linewidth": 1.3,
+        "marker": _MARKERS[place % len(_MARKERS)],
+        "markersize": 3.5,
+        # A marker now and then along a curve, at other places on each.
+        "markevery": (0.04 + 0.023 * (place % len(_MARKERS)), 0.21),
+    }
 
 
 def looks_of(strategies: Sequence[str], policies: Collection[str]) -> dict[str, dict[str, object]]:
-    """Line colour, style and width of each strategy, the same in every figure; policies are black.
+    """Colour, dashes, marker and width of each strategy, the same in every figure; policies are black.
 
     Args:
         strategies: Names.
@@ -48,20 +77,47 @@ def looks_of(strategies: Sequence[str], policies: Collection[str]) -> dict[str, 
     known = [s for s in STRATEGIES if s in strategies and s not in policies]
     fixed = [*known, *(s for s in strategies if s not in known and s not in policies)]
     for i, strategy in enumerate(fixed):
-        looks[strategy] = {
-            "color": COLOURS[i % len(COLOURS)],
-            # One further after each turn of the palette, so that no two of 32 strategies look alike.
-            "linestyle": DASHES[(i + i // len(COLOURS)) % len(DASHES)],
-            "linewidth": 1.3,
-        }
+        looks[strategy] = line_look(i)
     for i, strategy in enumerate(s for s in strategies if s in policies):
-        looks[strategy] = {
-            "color": _LEARNED,
-            "linestyle": DASHES[i % len(DASHES)],
-            "linewidth": 2.2,
-            "zorder": 5,
-        }
+        looks[strategy] = line_look(i) | {"color": _LEARNED, "linewidth": 2.2, "zorder": 5}
     return looks
+
+
+@dataclass(frozen=True)
+class KeyLine:
+    """A line of a legend in SVG's words.
+
+    Args:
+        name: What the line stands for.
+        colour: Colour.
+        dashes: Dash pattern.
+        width: Width.
+        marker: Corners of the marker at (17, 4); empty without one.
+    """
+
+    name: str
+    colour: str
+    dashes: str = "none"
+    width: float = 1.0
+    marker: str = ""
+
+
+def key_lines(looks: Looks) -> list[KeyLine]:
+    """Legend entries of lines by name."""
+    lines = []
+    for name, look in looks.items():
+        width, dashes = float(str(look["linewidth"])), cast(Any, look["linestyle"])
+        pattern = " ".join(f"{d * width:.3g}" for d in dashes[1]) if isinstance(dashes, tuple) else "none"
+        lines.append(KeyLine(name, str(look["color"]), pattern, width, _corners(str(look["marker"]))))
+    return lines
+
+
+def _corners(marker: str) -> str:
+    """Outline of a marker, 6 units wide, as points of an SVG polygon."""
+    style = MarkerStyle(marker)
+    outline = style.get_path().transformed(style.get_transform()).transformed(Affine2D().scale(6.0, -6.0))
+    (points,) = np.array(outline.to_polygons(), float)
+    return " ".join(f"{x + 17:.2f},{y + 4:.2f}" for x, y in points)
 
 
 def name_line(ax: Axes, height: float, name: str) -> None:
@@ -75,16 +131,7 @@ def name_line(ax: Axes, height: float, name: str) -> None:
         "offset points",
         ha="left",
         va="top",
-        fontsize=8,
+        fontsize=max(7.0, 0.84 * float(matplotlib.rcParams["font.size"])),
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
         zorder=6,
     )
-
-
-def grid_of(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of ``n`` panels, three abreast; width and height of a panel in inches."""
-    columns = min(n, 3)
-    rows = -(-n // columns)
-    figure = Figure(figsize=(width * columns, height * rows + 0.5), layout="constrained")
-    axes = [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
-    return figure, axes

@@ -18,18 +18,12 @@ import pandas as pd
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from react_rl.experiments.figures_looks import STYLE
+from react_rl.experiments.figures_looks import STYLE, KeyLine
 from react_rl.experiments.report_look import CSS, SCRIPT
 
 _DIGITS: Final = 6
 _FEW: Final = 4
 """Drawings of one figure that fit a printed page two abreast."""
-# Text stays text, so that it can be selected, searched and scaled; the fonts are those that a browser has.
-_SVG_STYLE: Final[dict[Any, Any]] = STYLE | {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-}
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
@@ -80,7 +74,7 @@ class Column:
 
 def inline_svg(picture: Picture, anchor: str) -> str:
     """Turn a drawing into an SVG element with a text alternative; all ids begin with ``anchor``."""
-    with matplotlib.rc_context(_SVG_STYLE):
+    with matplotlib.rc_context(STYLE):
         FigureCanvasSVG(picture.figure)
         buffer = io.StringIO()
         picture.figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -198,13 +192,14 @@ def choice(anchor: str, words: str, options: Sequence[tuple[str, str]]) -> str:
     )
 
 
-def legend(entries: Sequence[tuple[str, str, str, float]]) -> str:
-    """Explain lines: name, colour, dash pattern in SVG's words, width."""
+def legend(entries: Sequence[KeyLine]) -> str:
+    """Explain lines by a piece of each."""
     items = "".join(
         '<li><svg viewBox="0 0 34 8" aria-hidden="true"><line x1="1" x2="33" y1="4" y2="4" '
-        f'stroke="{colour}" '
-        f'stroke-width="{width:g}" stroke-dasharray="{dash}"/></svg>{escape(name)}</li>'
-        for name, colour, dash, width in entries
+        f'stroke="{line.colour}" stroke-width="{line.width:g}" stroke-dasharray="{line.dashes}"/>'
+        + (f'<polygon points="{line.marker}" fill="{line.colour}"/>' if line.marker else "")
+        + f"</svg>{escape(line.name)}</li>"
+        for line in entries
     )
     return f'<ul class="legend">{items}</ul>'
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from react_rl.experiments.figures import weighing, weight_looks
-from react_rl.experiments.figures_curves import key_entries, weights_panel
+from react_rl.experiments.figures_curves import weights_panel
+from react_rl.experiments.figures_looks import key_lines
 from react_rl.experiments.report_material import Material
 from react_rl.experiments.report_page import Picture, Section, csv_link, figure_block, legend
 
@@ -33,6 +34,6 @@ def policy_section(material: Material) -> Section | None:
         "over seeds, bands of one standard deviation between seeds. Flat lines with narrow bands belong to "
         "a policy that decides alike whatever it sees."
     )
-    key = legend(key_entries(looks))
+    key = legend(key_lines(looks))
     body = figure_block("weights", pictures, caption, links, key, before_links="CSV:")
     return Section("policy", "What the policy weighs", body)

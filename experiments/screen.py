@@ -86,7 +86,7 @@ def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
 
 
 def show_results(table: pd.DataFrame, results: Results, figures: list[Path], folder: Path) -> None:
-    """Print the tables and say where the figures lie."""
+    """Print the tables and say where the figures are."""
     names = [*results.corpora, ALL_CORPORA]
     for corpus in names:
         if (table["corpus"] == corpus).any():

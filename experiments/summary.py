@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from react_rl.data.corpus import ALL_CORPORA as ALL_CORPORA
-from react_rl.errors import ReActError
+from react_rl.errors import ReActError, unknown
 from react_rl.experiments.results import ResultFolder
 from react_rl.files import write_atomically
 from react_rl.metrics.classification import METRICS
@@ -82,16 +82,28 @@ class Results:
         return found
 
 
-def read_results(folder: Path) -> Results:
+def read_results(folder: Path, metric: str | None = None) -> Results:
     """Read the runs of a comparison, or the curves that were kept of them.
 
+    Args:
+        folder: The comparison.
+        metric: One of its metrics; None means the first, the only one of which curves are kept.
+
     Raises:
-        ReActError: The folder is no comparison, has no finished run, or holds a damaged file.
+        ReActError: The folder is no comparison, has no finished run, holds a damaged file, or does not know
+            the metric.
     """
     store = ResultFolder(folder)
     config, runs = store.read_plan()
-    metric = config["metrics"][0]
+    metric = metric or config["metrics"][0]
+    if metric not in config["metrics"]:
+        raise unknown("metric of this comparison", metric, config["metrics"])
     finished = [run for run in runs if store.finished(run)]
+    if not finished and metric != config["metrics"][0]:
+        raise ReActError(
+            f"{folder} holds no run files, and its {CURVES} knows {config['metrics'][0]} only; run "
+            f"`react-rl compare` again for {metric}."
+        )
     curves = pd.DataFrame()
     if finished:
         curves = pd.DataFrame([row for run in finished for row in _rows(store.read_run(run, metric), metric)])

@@ -206,7 +206,8 @@ def test_only_some_of_many_strategies_are_in_colour_the_reference_and_policies_a
     shown = highlighted(table, results)
     assert len(shown) == MOST_IN_COLOUR
     assert set(shown) == {"random", "my-policy", *(f"s{i:02d}" for i in range(12, 20))}
-    assert [entry[0] for entry in key_of(looks_of(results.strategies, ()), shown)][-1] == "further strategies"
+    key = key_of(looks_of(results.strategies, results.policies), shown)
+    assert [entry.name for entry in key] == [*shown, "further strategies"]
     assert highlighted(table, replace(results, strategies=results.strategies[:4])) == list(
         results.strategies[:4]
     )

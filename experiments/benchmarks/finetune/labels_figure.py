@@ -10,10 +10,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from react_rl.experiments.figures_looks import COLOURS, DASHES
+from react_rl.experiments.figures_looks import line_look
 from react_rl.metrics.statistics import bootstrap_mean
-
-_MARKERS = "osD^vP*X"
 
 
 def draw_labels(cells: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -38,11 +36,14 @@ def draw_labels(cells: Sequence[Mapping[str, Any]], path: Path) -> None:
             )
             # Set side by side, so that intervals at one number of labels do not hide each other.
             shift = 1.0 + 0.025 * (k - (len(methods) - 1) / 2)
+            look = line_look(k) | {"markevery": 1, "linewidth": 1.2, "capsize": 2}
             axis.errorbar(
-                [int(c["labels"]) * shift for c in mine], middle, yerr=spread.T, label=method,
-                color=COLOURS[k % len(COLOURS)], linestyle=DASHES[k % len(DASHES)],
-                marker=_MARKERS[k % len(_MARKERS)], markersize=4, linewidth=1.2, capsize=2,
-            )  # fmt: skip
+                [int(c["labels"]) * shift for c in mine],
+                middle,
+                yerr=spread.T,
+                label=method,
+                **look,
+            )
         ticks = sorted({int(c["labels"]) for c in cells})
         axis.set_xscale("log")
         axis.set_xticks(ticks, [str(t) for t in ticks])
