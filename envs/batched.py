@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,10 @@ class EpisodeSource:
         return Streams(self._sequence.spawn(1)[0])
 
 
+RESET_OPTIONS: Final = ("corpus", "episode")
+"""What ``reset`` of a face takes as options: the name of the corpus, and a comparison's episode."""
+
+
 class BatchedLabeling:
     """E labelling episodes with observations, actions and rewards.
 
@@ -119,6 +123,30 @@ class BatchedLabeling:
         if name not in self._corpus_index:
             raise unknown("corpus of this environment", name, self._corpus_index)
         return self._corpus_index[name]
+
+    def next_episode(
+        self, source: EpisodeSource, options: Mapping[str, Any] | None = None
+    ) -> tuple[Streams, int | None]:
+        """Streams and corpus (None: drawn) of the episode that comes next. Mutates the source.
+
+        Args:
+            source: Where episodes come from, unless the options name one.
+            options: ``corpus``, a name, and ``episode``, the number of a comparison's episode.
+
+        Raises:
+            ReActError: An option is unknown or of no use.
+        """
+        options = options or {}
+        for key in options:
+            if key not in RESET_OPTIONS:
+                raise unknown("reset option", key, RESET_OPTIONS)
+        name, episode = options.get("corpus"), options.get("episode")
+        corpus = None if name is None else self.corpus_index(name)
+        if episode is None:
+            return source.next(), corpus
+        if isinstance(episode, bool) or not isinstance(episode, int | np.integer) or episode < 0:
+            raise ReActError(f"Reset option 'episode' is {episode!r}; it must be a whole number, at least 0.")
+        return episode_streams(int(episode), self.engine.corpora[corpus or 0].name), corpus or 0
 
     def reset(
         self,
@@ -177,15 +205,28 @@ class BatchedLabeling:
         self._area = state["area"].numpy().copy()
         self.reward.load_state(state)
 
+    def standing(self, transition: Transition | None = None) -> dict[str, npt.NDArray[Any]]:
+        """How all episodes stand; fresh arrays of length E.
+
+        They are the corpus, the reward's dev metric by its name, the area under it, labels and cost; with the
+        transition that led there, also the row ids ``(E, b)`` that were bought (-1 for none), and whether the
+        action stopped the episode.
+        """
+        engine = self.engine
+        value = engine.current[self._metric]
+        budget = engine.options.budget
+        names = [engine.corpus_of(episode).name for episode in range(self.n_episodes)]
+        found: dict[str, npt.NDArray[Any]] = {
+            "corpus": np.array(names, dtype=object),
+            self._metric: value.copy(),
+            "area": self._area + value * (np.maximum(budget - engine.spent, 0.0) / budget),
+            "labels": engine.labels.copy(),
+            "cost": engine.spent.copy(),
+        }
+        if transition is not None:
+            found |= {"ids": transition.ids.copy(), "stopped": transition.stopped.copy()}
+        return found
+
     def summary(self, episode: int) -> dict[str, Any]:
         """How an episode stands: corpus, the reward's dev metric by name, area under it, labels, cost."""
-        engine = self.engine
-        value = float(engine.current[self._metric][episode])
-        unspent = max(engine.options.budget - float(engine.spent[episode]), 0.0) / engine.options.budget
-        return {
-            "corpus": engine.corpus_of(episode).name,
-            self._metric: value,
-            "area": float(self._area[episode]) + value * unspent,
-            "labels": int(engine.labels[episode]),
-            "cost": float(engine.spent[episode]),
-        }
+        return {key: values[episode : episode + 1].tolist()[0] for key, values in self.standing().items()}

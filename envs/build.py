@@ -2,65 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
 
-from react_rl.data.generated import is_generated, parse_generated
-from react_rl.data.registry import load_corpus
+import pandas as pd
+import torch
+
+from react_rl.data.config import CorpusConfig
+from react_rl.data.corpus import Corpus
+from react_rl.data.readers import corpus_from_frame
+from react_rl.data.registry import is_named
 from react_rl.encoders.cache import ArrayCache
+from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import EncoderSettings
-from react_rl.envs.actions import ActionSpace, make_action_space
+from react_rl.envs.actions import ACTION_SPACES, ActionSpace, make_action_space
 from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import RewardSettings
-from react_rl.errors import ReActError
+from react_rl.errors import ReActError, suggestion
 from react_rl.learners.build import LearnerSettings
+from react_rl.simulation.corpora import encode_all
 from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
-from react_rl.simulation.generated import generated_tasks
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.validation import validated
 
-SYNTHETIC_EPISODE = EpisodeOptions(pool_size=200, dev_size=100, initial_size=6, budget=40, batch_size=4)
+SYNTHETIC_EPISODE: Final = EpisodeOptions(
+    pool_size=200, dev_size=100, initial_size=6, budget=40, batch_size=4
+)
 """Episode of the corpus that is generated in code: small enough for a test of an agent's code."""
+
+CorpusLike = str | Path | Mapping[str, Any] | CorpusConfig | pd.DataFrame | Corpus | EncodedCorpus
+"""A name or path, a config (or its keys), a data frame with texts and labels, or a loaded corpus."""
 
 
 def build_environment(
-    corpus: str | EncodedCorpus | Sequence[str | EncodedCorpus] | None = None,
+    corpus: CorpusLike | Sequence[CorpusLike] | None = None,
     action_space: str | ActionSpace = "weigh-scores",
     observation: str | Observation = "context",
     reward: RewardSettings | Mapping[str, Any] | str = "area",
     episode: EpisodeOptions | Mapping[str, Any] | None = None,
-    encoder: EncoderSettings | None = None,
+    encoder: EncoderSettings | EncoderConfig | Mapping[str, Any] | str | None = None,
     learner: LearnerSettings | None = None,
     n_episodes: int = 1,
     device: str = "cpu",
+    text: str | None = None,
+    label: str | None = None,
     **action_settings: Any,
 ) -> BatchedLabeling:
     """Build a batched environment.
 
     Args:
-        corpus: Corpus names, paths or encoded corpora; None is a tiny corpus generated in code, which
-            needs no file, no model and no package.
+        corpus: One of ``CorpusLike``, or several; None is a tiny corpus generated in code, which needs no
+            file, no model and no package.
         action_space: Name or object; ``action_settings`` (features, stop, strategies, ...) go to the name.
         observation: Name or object; by its name it shows the reward's metric.
         reward: Settings, a mapping of settings, or the kind alone.
         episode: Options or a mapping of options.
-        encoder: Which transformer encodes texts; None is the embedded sentence encoder.
+        encoder: Which transformer encodes texts: its name, its settings or a mapping of them; None is the
+            embedded sentence encoder.
         learner: Settings of the learner; None is the softmax regression as it comes.
         n_episodes: Episodes that run side by side.
         device: Where embeddings and episodes live.
+        text: Column of the texts in files and data frames; None is ``text``.
+        label: Column of the labels in files and data frames; None is ``label``.
         **action_settings: Settings of the action space.
 
     Raises:
         ReActError: Something named does not exist or does not fit; the message says what to do.
     """
-    given = [] if corpus is None else [corpus] if isinstance(corpus, str | EncodedCorpus) else list(corpus)
+    given = [] if corpus is None else _listed(corpus)
+    columns = {key: name for key, name in (("text", text), ("label", label)) if name is not None}
     default = EpisodeOptions() if given else SYNTHETIC_EPISODE
-    if not given:
-        corpora = [synthetic_encoded(device=device)]
-    else:
-        corpora = _encoded(given, encoder or EncoderSettings(), device)
     if isinstance(action_space, str):
         action_space = make_action_space(action_space, **action_settings)
     elif action_settings:
@@ -76,24 +91,103 @@ def build_environment(
     if episode is None:
         episode = default
     elif not isinstance(episode, EpisodeOptions):
+        if not isinstance(episode, Mapping):
+            raise ReActError(f"Episode options: give a mapping, not {type(episode).__name__}.")
         episode = validated(EpisodeOptions, {**default.model_dump(), **episode}, "Episode options")
+    settings = _encoder_settings(encoder)
+    if not given:
+        if columns:
+            raise ReActError(f"{_spelt(columns)} goes with a corpus of your own; name it in 'corpus'.")
+        corpora = [synthetic_encoded(device=device)]
+    else:
+        corpora = [one for item in given for one in _encoded(item, columns, settings, device)]
     return BatchedLabeling(corpora, episode, action_space, observation, reward, n_episodes, learner)
 
 
+def build_face(face: type, n_episodes: int, size: str | None, settings: Mapping[str, Any]) -> BatchedLabeling:
+    """Build the core of a face; an unknown parameter is refused in the words of that face.
+
+    Args:
+        face: The face that was called.
+        n_episodes: Episodes that run side by side.
+        size: What the face calls their number; None where it is always one.
+        settings: What it was called with, for ``build_environment``.
+
+    Raises:
+        ReActError: A parameter is unknown, or something named does not exist or does not fit.
+    """
+    if isinstance(n_episodes, bool) or not isinstance(n_episodes, int) or n_episodes < 1:
+        raise ReActError(f"{size} is {n_episodes!r}; it must be a number of episodes, at least 1.")
+    space = settings.get("action_space", "weigh-scores")
+    shared = [name for name in inspect.signature(build_environment).parameters if name != "action_settings"]
+    own = [name for name in inspect.signature(face).parameters if name not in ("settings", "core")]
+    known = [name for name in dict.fromkeys((*own, *shared)) if name != "n_episodes" or size == name]
+    if isinstance(space, str) and space in ACTION_SPACES:
+        known += list(inspect.signature(ACTION_SPACES[space]).parameters)
+    for name in settings:
+        if name not in known:
+            raise ReActError(
+                f"{face.__name__} has no parameter {name!r}.{suggestion(name, known)} "
+                f"It has: {', '.join(known)}."
+            )
+    return build_environment(n_episodes=n_episodes, **settings)
+
+
+def _listed(corpus: CorpusLike | Sequence[CorpusLike]) -> list[CorpusLike]:
+    single = (str, Path, Mapping, CorpusConfig, pd.DataFrame, Corpus, EncodedCorpus)
+    if isinstance(corpus, single):
+        return [corpus]
+    items = list(corpus) if isinstance(corpus, Iterable) else [corpus]
+    if not items:
+        raise ReActError("'corpus' is an empty list; give at least one, or leave it out.")
+    for item in items:
+        if not isinstance(item, single):
+            raise ReActError(
+                f"'corpus' is {type(item).__name__}; give a name, a path, a mapping as in a config, a "
+                "Corpus, an EncodedCorpus, a data frame, or a list of these."
+            )
+    return items
+
+
+def _encoder_settings(
+    encoder: EncoderSettings | EncoderConfig | Mapping[str, Any] | str | None,
+) -> EncoderSettings:
+    if encoder is None:
+        return EncoderSettings()
+    if isinstance(encoder, EncoderSettings):
+        return encoder
+    if isinstance(encoder, str):
+        return EncoderSettings(model=encoder)
+    if not isinstance(encoder, EncoderConfig):
+        encoder = validated(EncoderConfig, encoder, "Encoder")
+    return encoder.settings("auto")
+
+
 def _encoded(
-    given: Sequence[str | EncodedCorpus], settings: EncoderSettings, device: str
+    given: CorpusLike, columns: Mapping[str, str], settings: EncoderSettings, device: str
 ) -> list[EncodedCorpus]:
-    """Load and encode the corpora that are given by name; where none is, no encoder is needed."""
-    if all(isinstance(one, EncodedCorpus) for one in given):
-        return [one for one in given if isinstance(one, EncodedCorpus)]
-    texts, cache = make_encoder(settings), ArrayCache()
-    corpora: list[EncodedCorpus] = []
-    for one in given:
-        if isinstance(one, EncodedCorpus):
-            corpora.append(one)
-        elif is_generated(one):
-            name = parse_generated(one)
-            corpora += generated_tasks(encode(load_corpus(name.base), texts, cache, device), name)
-        else:
-            corpora.append(encode(load_corpus(one), texts, cache, device))
-    return corpora
+    """The encoded corpora that one item stands for; the encoder loads its model only where it is needed."""
+    if isinstance(given, EncodedCorpus | Corpus):
+        if columns:
+            raise ReActError(
+                f"{_spelt(columns)} goes with a file or a data frame; {given.name!r} is loaded already."
+            )
+        if isinstance(given, EncodedCorpus):
+            return [given]
+        return [encode(given, make_encoder(settings), ArrayCache(), device)]
+    if isinstance(given, pd.DataFrame):
+        corpus = corpus_from_frame(
+            given, text=columns.get("text", "text"), label=columns.get("label", "label")
+        )
+        return [encode(corpus, make_encoder(settings), ArrayCache(), device)]
+    if isinstance(given, str | Path):
+        given = CorpusConfig(corpus=str(given))
+    elif isinstance(given, Mapping):
+        given = validated(CorpusConfig, given, "Corpus")
+    if columns and is_named(given.corpus):
+        raise ReActError(f"{_spelt(columns)} goes with a file or a data frame, not with {given.corpus!r}.")
+    return encode_all([given.model_copy(update=dict(columns))], make_encoder(settings), torch.device(device))
+
+
+def _spelt(columns: Mapping[str, str]) -> str:
+    return " and ".join(f"{key}={name!r}" for key, name in columns.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,25 +14,41 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from torch import Tensor
 
 from react_rl.acquisition.bandit import courses_of, restore_courses
-from react_rl.envs.batched import BatchedLabeling, EpisodeSource
-from react_rl.envs.build import build_environment
-from react_rl.envs.vector import episode_sources
+from react_rl.envs.batched import BatchedLabeling, EpisodeSource, Transition
+from react_rl.envs.build import build_face
+from react_rl.envs.vector import episode_sources, step_limit
+from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 
 
 class LabelingVecEnv(VecEnv):
     """E labelling episodes in lockstep, as Stable-Baselines3 wants them.
 
-    The info of a step that ends an episode holds ``episode`` (return, length), the summary of the
-    episode, and ``terminal_observation``.
+    Infos are those of ``LabelingEnv``, with ``TimeLimit.truncated``; a step that ends an episode adds
+    ``episode`` (return, length) and ``terminal_observation``.
 
     Args:
         core: A batch of E; None builds it from ``settings`` (see ``build_environment``).
-        **settings: ``n_episodes``, corpus, action space, observation, reward, episode and so on.
+        n_episodes: E.
+        max_episode_steps: Steps after which an episode that its budget did not end is truncated; None for no
+            such limit.
+        **settings: Corpus, action space, observation, reward, episode and so on.
+
+    Raises:
+        ReActError: A parameter is unknown or of no use.
     """
 
-    def __init__(self, core: BatchedLabeling | None = None, **settings: Any) -> None:
-        self.core = core if core is not None else build_environment(**settings)
+    def __init__(
+        self,
+        core: BatchedLabeling | None = None,
+        n_episodes: int = 1,
+        max_episode_steps: int | None = None,
+        **settings: Any,
+    ) -> None:
+        if core is None:
+            core = build_face(LabelingVecEnv, n_episodes, "n_episodes", settings)
+        self.core = core
+        self._limit = step_limit(max_episode_steps)
         self.render_mode: str | None = None
         n = self.core.n_episodes
         super().__init__(n, self.core.observation.space, self.core.action_space.space)
@@ -47,14 +64,16 @@ class LabelingVecEnv(VecEnv):
         return self._seeds
 
     def reset(self) -> VecEnvObs:
-        """Draw E new episodes."""
+        """Draw E new episodes, with the options that ``set_options`` gave."""
         if self._sources is None or any(seed is not None for seed in self._seeds):
             given = self._seeds if all(seed is not None for seed in self._seeds) else None
             self._sources = episode_sources(given, self.num_envs)
+        pairs = zip(self._sources, self._options, strict=True)
+        begun = [self.core.next_episode(source, options) for source, options in pairs]
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:] = 0.0, 0
-        observations = self.core.reset([source.next() for source in self._sources])
+        observations = self.core.reset([streams for streams, _ in begun], corpora=[c for _, c in begun])
         self.reset_infos = [self.core.summary(i) for i in range(self.num_envs)]
         return observations.copy()
 
@@ -97,29 +116,41 @@ class LabelingVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Play the round; episodes that end start anew at once."""
-        assert self._actions is not None, "call step_async before step_wait"
-        assert self._sources is not None, "call reset before step"
+        """Play the round; episodes that end are followed by the next at once.
+
+        Raises:
+            ReActError: ``reset`` or ``step_async`` was not called.
+        """
+        if self._sources is None or self._actions is None:
+            raise ReActError("No episodes were begun; call reset before step.")
         transition = self.core.step(self._actions)
+        self._actions = None
         observations = self.core.observe()
-        ended = transition.ended
         self._returns += transition.rewards
         self._lengths += 1
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        truncated = self._lengths >= self._limit
+        ended = transition.ended | truncated
+        infos = self._infos(transition, truncated & ~transition.ended)
         places = np.flatnonzero(ended)
         for place in places:
-            summary = self.core.summary(int(place))
-            infos[place] = summary | {
-                "episode": {"r": float(self._returns[place]), "l": int(self._lengths[place])},
-                "terminal_observation": observations[place].copy(),
-                "TimeLimit.truncated": False,
-            }
+            infos[place]["episode"] = {"r": float(self._returns[place]), "l": int(self._lengths[place])}
+            infos[place]["terminal_observation"] = observations[place].copy()
         if places.size:
             self._returns[places], self._lengths[places] = 0.0, 0
             observations = self.core.reset([self._sources[p].next() for p in places], places.tolist())
+            now = self.core.standing()
             for place in places:
-                self.reset_infos[place] = self.core.summary(int(place))
+                own = {key: values[place : place + 1].tolist()[0] for key, values in now.items()}
+                self.reset_infos[place] = own
         return observations.copy(), transition.rewards.astype(np.float32), ended.copy(), infos
+
+    def _infos(self, transition: Transition, truncated: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
+        """The infos of a step, one mapping for each environment."""
+        standing = self.core.standing(transition)
+        ids = standing.pop("ids")
+        names = (*standing, "TimeLimit.truncated", "ids")
+        columns = [values.tolist() for values in (*standing.values(), truncated)]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, ids, strict=True)]
 
     def close(self) -> None:
         """Nothing to release."""
@@ -130,15 +161,27 @@ class LabelingVecEnv(VecEnv):
         return [value] * len(self._wanted(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set an attribute of the core, which all environments share."""
+        """Set an attribute of the core, which all environments share.
+
+        Raises:
+            ReActError: Only some of them are asked for.
+        """
+        if len(set(self._wanted(indices))) < self.num_envs:
+            raise ReActError(f"All environments share {attr_name!r}; set it without indices.")
         setattr(self.core, attr_name, value)
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Call a method of the core once and repeat its answer."""
-        answer = getattr(self.core, method_name)(*method_args, **method_kwargs)
-        return [answer] * len(self._wanted(indices))
+        """Call a method of the core for each environment asked about.
+
+        A method whose first parameter is ``episode``, such as ``summary``, is called with the number of each
+        environment before the arguments.
+        """
+        method, wanted = getattr(self.core, method_name), self._wanted(indices)
+        if next(iter(inspect.signature(method).parameters), None) == "episode":
+            return [method(place, *method_args, **method_kwargs) for place in wanted]
+        return [method(*method_args, **method_kwargs) for _ in wanted]
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
         """No wrapper can be between this class and the core."""

@@ -8,8 +8,9 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from react_rl.envs.batched import BatchedLabeling, EpisodeSource, episode_streams
-from react_rl.envs.build import build_environment
+from react_rl.envs.batched import BatchedLabeling, EpisodeSource
+from react_rl.envs.build import build_face
+from react_rl.errors import ReActError
 
 
 class LabelingEnv(gymnasium.Env[npt.NDArray[np.float32], Any]):
@@ -35,11 +36,12 @@ class LabelingEnv(gymnasium.Env[npt.NDArray[np.float32], Any]):
     def __init__(
         self, core: BatchedLabeling | None = None, render_mode: None = None, **settings: Any
     ) -> None:
-        self.core = core if core is not None else build_environment(n_episodes=1, **settings)
+        self.core = core if core is not None else build_face(LabelingEnv, 1, None, settings)
         self.render_mode = render_mode
         self.observation_space = self.core.observation.space
         self.action_space = self.core.action_space.space
         self._source: EpisodeSource | None = None
+        self._over = True
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -48,20 +50,21 @@ class LabelingEnv(gymnasium.Env[npt.NDArray[np.float32], Any]):
         super().reset(seed=seed)
         if seed is not None or self._source is None:
             self._source = EpisodeSource(seed if seed is not None else int(self.np_random.integers(2**62)))
-        options = options or {}
-        name = options.get("corpus")
-        corpus = None if name is None else self.core.corpus_index(name)
-        if "episode" in options:
-            corpus = corpus or 0
-            streams = episode_streams(int(options["episode"]), self.core.engine.corpora[corpus].name)
-        else:
-            streams = self._source.next()
+        streams, corpus = self.core.next_episode(self._source, options)
         observation = self.core.reset([streams], corpora=[corpus])
+        self._over = False
         return observation[0].copy(), self.core.summary(0)
 
     def step(self, action: Any) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Query a batch, buy its labels, refit, measure."""
+        """Query a batch, buy its labels, refit, measure.
+
+        Raises:
+            ReActError: The episode is over, or none was begun.
+        """
+        if self._over:
+            raise ReActError("The episode is over, or none was begun; call reset before step.")
         transition = self.core.step(np.asarray(action)[None])
+        self._over = bool(transition.ended[0])
         info = self.core.summary(0) | {
             "ids": transition.ids[0].copy(),
             "stopped": bool(transition.stopped[0]),

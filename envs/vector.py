@@ -1,8 +1,12 @@
-"""The Gymnasium vector environment over the batched core; episodes restart in the step that ends them."""
+"""The Gymnasium vector environment over the batched core; episodes restart in the step that ends them.
+
+Infos are those of Gymnasium's ``SyncVectorEnv`` with ``AutoresetMode.SAME_STEP``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +15,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from react_rl.envs.batched import BatchedLabeling, EpisodeSource
-from react_rl.envs.build import build_environment
+from react_rl.envs.build import build_face
+from react_rl.errors import ReActError
 
 
 def episode_sources(seed: int | Sequence[int | None] | None, n: int) -> list[EpisodeSource]:
@@ -26,14 +31,47 @@ def episode_sources(seed: int | Sequence[int | None] | None, n: int) -> list[Epi
     return [EpisodeSource(one) for one in seed]
 
 
+def step_limit(steps: int | None) -> float:
+    """Steps after which an episode is truncated; infinity where there is no limit.
+
+    Raises:
+        ReActError: It is no number above 0.
+    """
+    if steps is None:
+        return math.inf
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise ReActError(f"max_episode_steps is {steps!r}; it must be a whole number of at least 1, or None.")
+    return int(steps)
+
+
+def masked(columns: Mapping[str, npt.NDArray[Any]], mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Infos as Gymnasium's vector environments give them: arrays, each with a mask of who has the entry.
+
+    Args:
+        columns: Arrays with the episode axis first.
+        mask: Episodes that have these entries ``(E,)``; others get zeros (None among objects).
+    """
+    infos: dict[str, Any] = {}
+    if mask.any():
+        for key, values in columns.items():
+            infos[key] = np.full(values.shape, None if values.dtype == object else 0, values.dtype)
+            infos[key][mask] = values[mask]
+            infos[f"_{key}"] = mask.copy()
+    return infos
+
+
 class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[Any]]):
     """E labelling episodes in lockstep.
 
     Args:
         num_envs: E.
         core: A batch of E; None builds it from ``settings`` (see ``build_environment``).
-        max_episode_steps: Not needed: the budget ends episodes. Accepted because ``make_vec`` passes it.
+        max_episode_steps: Steps after which an episode that its budget did not end is truncated; None for no
+            such limit.
         **settings: Corpus, action space, observation, reward, episode and so on.
+
+    Raises:
+        ReActError: A parameter is unknown or of no use.
     """
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 (the base class declares it so)
@@ -45,12 +83,16 @@ class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt
         max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
-        self.core = core if core is not None else build_environment(n_episodes=num_envs, **settings)
+        self.core = (
+            core if core is not None else build_face(LabelingVectorEnv, num_envs, "num_envs", settings)
+        )
         self.num_envs = self.core.n_episodes
         self.single_observation_space = self.core.observation.space
         self.single_action_space = self.core.action_space.space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._limit = step_limit(max_episode_steps)
+        self._lengths = np.zeros(self.num_envs, dtype=np.int64)
         self._sources: list[EpisodeSource] | None = None
 
     def reset(
@@ -59,14 +101,13 @@ class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        """Draw E new episodes and return their first observations."""
+        """Draw E new episodes and return their first observations; options are for all of them."""
         if seed is not None or self._sources is None:
             self._sources = episode_sources(seed, self.num_envs)
-        name = (options or {}).get("corpus")
-        corpus = None if name is None else self.core.corpus_index(name)
-        streams = [source.next() for source in self._sources]
-        observations = self.core.reset(streams, corpora=[corpus] * self.num_envs)
-        return observations.copy(), self._collect([self.core.summary(i) for i in range(self.num_envs)])
+        begun = [self.core.next_episode(source, options) for source in self._sources]
+        observations = self.core.reset([streams for streams, _ in begun], corpora=[c for _, c in begun])
+        self._lengths[:] = 0
+        return observations.copy(), masked(self.core.standing(), np.ones(self.num_envs, dtype=np.bool_))
 
     def step(
         self, actions: npt.NDArray[Any]
@@ -77,32 +118,29 @@ class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt
         npt.NDArray[Any],
         dict[str, Any],
     ]:
-        """Play one round of every episode; those that end start anew at once."""
-        assert self._sources is not None, "call reset before step"
+        """Play one round of every episode; those that end are followed by the next at once.
+
+        Raises:
+            ReActError: ``reset`` was not called.
+        """
+        if self._sources is None:
+            raise ReActError("No episodes were begun; call reset before step.")
         transition = self.core.step(np.asarray(actions))
         observations = self.core.observe()
-        ended = transition.ended
-        infos = self._collect([self.core.summary(i) for i in range(self.num_envs)])
-        if ended.any():
-            final = np.empty(self.num_envs, dtype=object)
-            places = np.flatnonzero(ended)
+        self._lengths += 1
+        truncated = self._lengths >= self._limit
+        over = transition.ended | truncated
+        standing = self.core.standing(transition)
+        infos = masked(standing, ~over)
+        if over.any():
+            final = np.full(self.num_envs, None, dtype=object)
+            places = np.flatnonzero(over)
             for place in places:
                 final[place] = observations[place].copy()
-            infos = {
-                "final_obs": final,
-                "_final_obs": ended.copy(),
-                "final_info": {k: v for k, v in infos.items() if not k.startswith("_")},
-                "_final_info": ended.copy(),
-            }
+            infos |= {"final_obs": final, "_final_obs": over.copy()}
+            infos |= {"final_info": masked(standing, over), "_final_info": over.copy()}
             streams = [self._sources[place].next() for place in places]
             observations = self.core.reset(streams, places.tolist())
-            infos |= self._collect([self.core.summary(i) for i in range(self.num_envs)])
-        truncated = np.zeros(self.num_envs, dtype=np.bool_)
-        return observations.copy(), transition.rewards.copy(), ended.copy(), truncated, infos
-
-    def _collect(self, summaries: list[dict[str, Any]]) -> dict[str, Any]:
-        infos: dict[str, Any] = {}
-        for key in summaries[0]:
-            infos[key] = np.array([summary[key] for summary in summaries])
-            infos[f"_{key}"] = np.ones(self.num_envs, dtype=np.bool_)
-        return infos
+            self._lengths[places] = 0
+            infos |= masked(self.core.standing(), np.ones(self.num_envs, dtype=np.bool_))
+        return observations.copy(), transition.rewards.copy(), transition.ended.copy(), truncated, infos

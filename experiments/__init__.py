@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from react_rl.data.config import CorpusConfig
     from react_rl.experiments.compare import run_comparison
-    from react_rl.experiments.config import CompareConfig, CorpusConfig, TrainConfig, load_config
+    from react_rl.experiments.config import CompareConfig, TrainConfig, load_config
     from react_rl.experiments.figures import draw_all
     from react_rl.experiments.summary import read_results, summarise
     from react_rl.experiments.train import run_training

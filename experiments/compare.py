@@ -21,7 +21,6 @@ from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.config import CompareConfig
-from react_rl.experiments.corpora import prepare
 from react_rl.experiments.episodes import one_thread, play
 from react_rl.experiments.full_data import FullData
 from react_rl.experiments.results import PLAN, SCHEMA, ResultFolder, RunId, circumstances
@@ -39,6 +38,7 @@ from react_rl.files import WriteError, canonical_json, digest
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.checkpoint import Checkpoint
+from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
 
 BLOCK: Final = 32
@@ -123,30 +123,35 @@ def check_same(config: CompareConfig, folder: ResultFolder) -> None:
 
 def plan(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[RunId]:
     """List the runs of a comparison, each with the key of everything that determines its result."""
-    encoder = make_encoder(config.encoder.settings(config.device)).fingerprint()
-    shared = canonical_json(
-        {
-            "schema": SCHEMA,
-            "version": __version__,
-            "encoder": encoder,
-            "learner": config.learner.identity(),
-            "episode": config.episode.model_dump(mode="json"),
-            "metrics": list(config.metrics),
-            "test_size": config.test_size,
-            "device": resolve_device(config.device).type,
-            # What is played without a rule does not depend on how rules are described.
-            **({} if config.stopping.rule == "none" else {"stopping": config.stopping.model_dump()}),
-        }
-    )
+    shared = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "learner": config.learner.identity(),
+        "episode": config.episode.model_dump(mode="json"),
+        "metrics": list(config.metrics),
+        "test_size": config.test_size,
+        "device": resolve_device(config.device).type,
+        # What is played without a rule does not depend on how rules are described.
+        **({} if config.stopping.rule == "none" else {"stopping": config.stopping.model_dump()}),
+    }
+    vectors = [_origin(corpus, config) for corpus in corpora]
+    worlds = [canonical_json(shared | {"encoder": origin}) for origin in vectors]
     names = [label(strategy) for strategy in config.strategies]
     contents = [corpus.corpus.digest() for corpus in corpora]
     identities = [identity(strategy) for strategy in config.strategies]
     return [
-        RunId(corpus.name, name, seed, digest(shared, content, corpus.name, who, str(seed)))
-        for corpus, content in zip(corpora, contents, strict=True)
+        RunId(corpus.name, name, seed, digest(world, content, corpus.name, who, str(seed)))
+        for corpus, content, world in zip(corpora, contents, worlds, strict=True)
         for name, who in zip(names, identities, strict=True)
         for seed in range(config.first_seed, config.first_seed + config.seeds)
     ]
+
+
+def _origin(corpus: EncodedCorpus, config: CompareConfig) -> dict[str, str]:
+    """Where the vectors of a corpus come from: a file, or an encoder."""
+    if corpus.given is not None:
+        return {"embeddings": corpus.given}
+    return make_encoder(config.encoder.settings(config.device)).fingerprint()
 
 
 def blocks(runs: Sequence[RunId], finished: Callable[[RunId], bool]) -> list[Block]:

@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from react_rl.acquisition.stopping import StoppingSettings
 from react_rl.agents.settings import AgentSettings
+from react_rl.data.config import CorpusConfig
 from react_rl.documents import parse_yaml, read_text
-from react_rl.encoders.transformer import EncoderSettings
+from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
 from react_rl.learners.build import LearnerSettings
@@ -33,51 +34,6 @@ CONFIGS = "react_rl.experiments.configs"
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class CorpusConfig(_Frozen):
-    """One corpus, and which of its rows take part."""
-
-    corpus: str
-    """Built-in name, a file (CSV, TSV, JSONL, Parquet; .gz), a folder, hub:owner/name, one's own function,
-    module:Name, or one of these under invented labels: generated:NAME?seed=0 (seed=0-9 for ten tasks)."""
-    name: str | None = None
-    """Name in tables and figures; the default is the corpus's own."""
-    text: str = "text"
-    """Column of the texts (files and hub)."""
-    label: str = "label"
-    """Column of the labels (files and hub)."""
-    splits: str | None = None
-    """Column that names the split of each row (files)."""
-    confidence: str | None = None
-    """Column of the annotators' agreement, 0 to 1, for episode.label_noise crowd (files)."""
-    cost: str = "uniform"
-    """Cost of a label: uniform, words, tokens, or column:NAME."""
-    half: Literal["first", "second"] | None = None
-    """Use only one half of the rows, so that the other half can tell how a policy generalises."""
-    max_rows: int | None = Field(default=None, ge=10, le=10**9)
-    """Keep this many rows, drawn by seed 0."""
-    imbalance: float | None = Field(default=None, ge=1, le=1e6)
-    """Thin the classes until the largest has this many times the rows of the smallest; 1 makes them equal."""
-
-
-class EncoderConfig(_Frozen):
-    """How texts become vectors."""
-
-    model: str = "minilm"
-    """minilm (embedded), a local folder, a hub name, or one's own function, module:Name."""
-    pooling: Literal["mean", "cls", "max"] = "mean"
-    """How token vectors become one."""
-    max_length: int = Field(default=256, ge=2, le=10**6)
-    """Tokens kept of each text."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Arithmetic of the forward pass."""
-    prefix: str = ""
-    """Put before each text, e.g. 'query: ' for E5 models."""
-
-    def settings(self, device: str) -> EncoderSettings:
-        """Settings of the encoder on ``device``."""
-        return EncoderSettings(**self.model_dump(), device=device)
 
 
 APART: Final = ("mlp", "finetune")

@@ -20,12 +20,13 @@ from react_rl.data.corpus import Corpus
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.embedding import Encoder, encode_corpus
 from react_rl.encoders.named import make_encoder
+from react_rl.encoders.precomputed import read_embeddings
 from react_rl.encoders.transformer import EncoderSettings
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
 from react_rl.experiments.config import CompareConfig
-from react_rl.experiments.corpora import load
 from react_rl.experiments.results import ResultFolder, RunId
+from react_rl.simulation.corpora import load
 from react_rl.simulation.draw import Draw, draw_episode
 from react_rl.simulation.encoded import EncodedCorpus
 
@@ -232,8 +233,7 @@ def pool_map(corpus: Corpus, config: CompareConfig, draw: Draw, seed: int) -> Po
     Raises:
         ReActError: The embeddings are not in the cache, or the encoder cannot be had.
     """
-    encoder = _CachedOnly(make_encoder(config.encoder.settings(config.device)))
-    embeddings = encode_corpus(corpus, encoder, ArrayCache(), progress=False)
+    embeddings = _embeddings(corpus, config)
     rows = embeddings[draw.pool].astype(np.float64)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     left, singular, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
@@ -249,6 +249,18 @@ def pool_map(corpus: Corpus, config: CompareConfig, draw: Draw, seed: int) -> Po
         float(power[:2].sum() / max(power.sum(), 1e-12)),
         [corpus.label_names[target] for target in corpus.targets[draw.pool]],
     )
+
+
+def _embeddings(corpus: Corpus, config: CompareConfig) -> npt.NDArray[np.float32]:
+    """The embeddings of a corpus of the plan: from the file that gives them, or from the cache."""
+    for one in config.corpora:
+        if (
+            one.embeddings is not None
+            and load(one.model_copy(update={"cost": "uniform"})).name == corpus.name
+        ):
+            return read_embeddings(one.embeddings, corpus.n_rows, corpus.name)
+    encoder = _CachedOnly(make_encoder(config.encoder.settings(config.device)))
+    return encode_corpus(corpus, encoder, ArrayCache(), progress=False)
 
 
 class _CachedOnly:

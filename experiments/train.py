@@ -21,12 +21,12 @@ from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import reward_form
 from react_rl.errors import unknown
 from react_rl.experiments.config import TrainConfig
-from react_rl.experiments.corpora import prepare
 from react_rl.experiments.results import circumstances
 from react_rl.experiments.sameness import read_mapping, refuse_another, training_differences
 from react_rl.files import canonical_json, write_atomically
 from react_rl.metrics.classification import METRICS
 from react_rl.pulse import pulse
+from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
 
 TRAINING: Final = "train.json"

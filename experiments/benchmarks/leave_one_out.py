@@ -16,13 +16,14 @@ import pandas as pd
 import torch
 
 from react_rl.acquisition.registry import make_strategy
+from react_rl.data.config import CorpusConfig
+from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
-from react_rl.experiments.config import CorpusConfig, EncoderConfig
-from react_rl.experiments.corpora import prepare
 from react_rl.experiments.episodes import TestSplit
 from react_rl.files import write_atomically
 from react_rl.learners.calibration import leave_one_out_accuracy
+from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions

@@ -1,10 +1,11 @@
 """Corpora: reading them, splitting them, pricing their rows."""
 
+from react_rl.data.config import CorpusConfig
 from react_rl.data.corpus import DEV, SPLITS, TEST, TRAIN, UNUSED, Corpus, Task
 from react_rl.data.costs import COSTS, CostModel, apply_cost
 from react_rl.data.hub import load_hub
 from react_rl.data.imbalance import imbalanced
-from react_rl.data.readers import read_corpus
+from react_rl.data.readers import corpus_from_frame, read_corpus
 from react_rl.data.registry import CORPORA, BuiltIn, CorpusInfo, describe_corpora, load_corpus
 from react_rl.data.splits import DEFAULT_SHARES, draw_splits
 from react_rl.data.synthetic import synthetic_corpus, synthetic_embeddings
@@ -20,10 +21,12 @@ __all__ = [
     "UNUSED",
     "BuiltIn",
     "Corpus",
+    "CorpusConfig",
     "CorpusInfo",
     "CostModel",
     "Task",
     "apply_cost",
+    "corpus_from_frame",
     "describe_corpora",
     "draw_splits",
     "imbalanced",

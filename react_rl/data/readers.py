@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from react_rl.data.corpus import SPLITS, TRAIN, UNUSED, Corpus
 from react_rl.data.labels import classes_of, is_missing
@@ -81,6 +82,55 @@ def read_corpus(
         parts,
         name=name or stem,
         source=path.resolve().name,
+        text=text,
+        label=label,
+        splits=splits,
+        cost=cost,
+        confidence=confidence,
+        max_rows=max_rows,
+        shares=shares,
+        seed=seed,
+    )
+
+
+def corpus_from_frame(
+    frame: pd.DataFrame,
+    *,
+    text: str = "text",
+    label: str = "label",
+    name: str = "frame",
+    splits: str | None = None,
+    cost: str | None = None,
+    confidence: str | None = None,
+    max_rows: int | None = None,
+    shares: Shares = DEFAULT_SHARES,
+    seed: int = 0,
+) -> Corpus:
+    """Make a classification corpus of a pandas data frame; row id i is its line i.
+
+    Args:
+        frame: The data frame; its index does not matter.
+        text: Column of the texts.
+        label: Column of the labels.
+        name: Name of the corpus.
+        splits: Column that names the split of each row.
+        cost: Column of the cost of each row, in cost units.
+        confidence: Column of the annotators' agreement, 0 to 1.
+        max_rows: Keep this many rows, drawn by ``seed``.
+        shares: Shares of train, dev and test, for splits that are not given.
+        seed: Decides the splits and the rows that are kept.
+
+    Raises:
+        ReActError: If a column, a label, a text or a number is missing or wrong.
+    """
+    names = tuple(map(str, frame.columns))
+    if len(set(names)) < len(names):
+        raise ReActError(f"The data frame has two columns of one name among {', '.join(names)}.")
+    columns = {key: frame.iloc[:, place].tolist() for place, key in enumerate(names)}
+    return corpus_from_tables(
+        [(None, Table("the data frame", names, columns, len(frame)))],
+        name=name,
+        source="data frame",
         text=text,
         label=label,
         splits=splits,

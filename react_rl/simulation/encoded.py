@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from react_rl.encoders.copies import first_copies, row_keys
 from react_rl.encoders.embedding import Encoder, encode_corpus
 from react_rl.encoders.named import checkpoint_of
 from react_rl.encoders.neighbours import nearest_neighbours
+from react_rl.encoders.precomputed import read_embeddings
 from react_rl.encoders.surprisal import surprisal_vectors
 from react_rl.errors import ReActError
 from react_rl.files import digest
@@ -46,6 +48,7 @@ class EncodedCorpus:
         cost: ``(N,)`` float64 cost units.
         surprisal: ``(N, S)`` float32 unit-norm surprisal vectors of a masked language model; None where
             nothing asked for them.
+        given: Digest of embeddings that a file gave; None where an encoder did.
     """
 
     corpus: Corpus
@@ -54,6 +57,12 @@ class EncodedCorpus:
     targets: Tensor
     cost: Tensor
     surprisal: Tensor | None = None
+    given: str | None = None
+
+    def __repr__(self) -> str:
+        """One line: the name, sizes and the device."""
+        rows, dimensions = self.embeddings.shape
+        return f"EncodedCorpus({self.name!r}, {rows} rows, {dimensions} dimensions, {self.device})"
 
     @property
     def name(self) -> str:
@@ -112,6 +121,7 @@ class EncodedCorpus:
             "embeddings": self.embeddings.cpu().numpy(),
             "density": self.density.cpu().numpy(),
             "surprisal": surprisal,
+            "given": self.given,
         }
 
     @classmethod
@@ -125,7 +135,25 @@ class EncodedCorpus:
             torch.from_numpy(corpus.targets.copy()).to(device),
             torch.from_numpy(corpus.cost.copy()).to(device),
             None if surprisal is None else torch.from_numpy(surprisal).to(device),
+            arrays["given"],
         )
+
+    @classmethod
+    def of_file(
+        cls,
+        corpus: Corpus,
+        path: str | Path,
+        cache: ArrayCache | None = None,
+        device: str | torch.device = "cpu",
+    ) -> EncodedCorpus:
+        """Build it from embeddings that were computed elsewhere (see ``read_embeddings``).
+
+        Raises:
+            ReActError: The file cannot be read or does not fit the corpus.
+        """
+        embeddings = read_embeddings(path, corpus.n_rows, corpus.name)
+        built = cls.build(corpus, embeddings, cache=cache, device=device)
+        return replace(built, given=digest("given", str(embeddings.shape), embeddings.tobytes()))
 
     @classmethod
     def build(

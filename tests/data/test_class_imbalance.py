@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from react_rl.data import DEV, SPLITS, TEST, TRAIN, UNUSED, Corpus, imbalanced, synthetic_corpus
+from react_rl.data.config import CorpusConfig
 from react_rl.errors import ReActError
-from react_rl.experiments.config import CorpusConfig
-from react_rl.experiments.corpora import load
+from react_rl.simulation.corpora import load
 
 
 def corpus_of(sizes: Mapping[int, tuple[int, ...]]) -> Corpus:

@@ -16,7 +16,7 @@ def test_the_snippets_run(
     monkeypatch.chdir(tmp_path)
     page = Path(react_rl.encoders.__file__).with_name("README.md").read_text()
     snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(snippets) == 4
+    assert len(snippets) == 5
     names: dict[str, object] = {}
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), names)

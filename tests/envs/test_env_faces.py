@@ -96,12 +96,19 @@ def test_the_three_faces_give_the_same_numbers_step_by_step(space: str) -> None:
                 np.testing.assert_allclose(infos["final_obs"][e], own, atol=1e-4)
                 np.testing.assert_array_equal(their_infos[e]["terminal_observation"], infos["final_obs"][e])
                 assert their_infos[e]["episode"]["r"] == pytest.approx(returns[e], abs=1e-3)
-                for key in ("corpus", "labels", "cost"):
+                for key in ("corpus", "labels", "cost", "stopped"):
                     assert infos["final_info"][key][e] == their_infos[e][key] == info[key]
+                for ids in (infos["final_info"]["ids"][e], their_infos[e]["ids"]):
+                    np.testing.assert_array_equal(ids, info["ids"])
                 assert their_infos[e]["accuracy"] == pytest.approx(info["accuracy"], abs=0.04)
                 assert their_infos[e]["area"] == pytest.approx(info["area"], abs=0.04)
                 returns[e] = 0.0
                 own, _ = env.reset()
+            else:
+                for key in ("corpus", "labels", "cost", "stopped"):
+                    assert infos[key][e] == their_infos[e][key] == info[key]
+                for ids in (infos["ids"][e], their_infos[e]["ids"]):
+                    np.testing.assert_array_equal(ids, info["ids"])
             np.testing.assert_allclose(observed[e], own, atol=1e-4)
     assert ends >= 2 * n, "several episodes were played by each"
 
@@ -229,7 +236,8 @@ def test_the_vector_environment_restarts_in_the_step_that_ends_an_episode() -> N
     assert infos["_final_obs"].tolist() == [False, True]
     assert infos["final_obs"][0] is None
     assert infos["labels"].tolist() == [9, 5]
-    assert infos["final_info"]["labels"].tolist() == [9, 5]
+    assert infos["final_info"]["labels"].tolist() == [0, 5]
+    assert infos["final_info"]["_labels"].tolist() == [False, True]
     _, _, ended, _, infos = env.step(np.array([0, 0]))
     assert "final_obs" not in infos
     assert infos["labels"].tolist() == [13, 9]
@@ -276,3 +284,119 @@ def test_gymnasium_makes_it_by_its_id_in_a_fresh_process(first: str) -> None:
         [sys.executable, "-W", "error::UserWarning", "-c", script], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def same(one: Any, other: Any) -> None:
+    """Compare infos of vector environments, masks, types and nested infos included."""
+    assert sorted(one) == sorted(other)
+    for key, value in one.items():
+        if isinstance(value, dict):
+            same(value, other[key])
+        elif key == "final_obs":
+            for mine, theirs in zip(value, other[key], strict=True):
+                assert (mine is None) == (theirs is None)
+                if mine is not None:
+                    np.testing.assert_allclose(mine, theirs, atol=1e-4)
+        else:
+            assert value.dtype == other[key].dtype, key
+            if value.dtype.kind == "f":
+                np.testing.assert_allclose(value, other[key], atol=0.04)
+            else:
+                np.testing.assert_array_equal(value, other[key], key)
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+@every_space
+def test_infos_are_those_of_gymnasiums_own_vector_environment(space: str, limit: int | None) -> None:
+    def single() -> gymnasium.Env[Any, Any]:
+        env: gymnasium.Env[Any, Any] = LabelingEnv(**settings(space))
+        return env if limit is None else gymnasium.wrappers.TimeLimit(env, limit)
+
+    mode = gymnasium.vector.AutoresetMode.SAME_STEP
+    theirs = gymnasium.vector.SyncVectorEnv([single] * 3, autoreset_mode=mode)
+    ours = LabelingVectorEnv(3, max_episode_steps=limit, **settings(space))
+    first, other = ours.reset(seed=[4, 5, 6]), theirs.reset(seed=[4, 5, 6])
+    np.testing.assert_allclose(first[0], other[0], atol=1e-4)
+    same(first[1], other[1])
+    for actions in actions_of(space, 3, 12):
+        step, their_step = ours.step(actions), theirs.step(actions)
+        for mine, his in zip(step[:2], their_step[:2], strict=True):
+            np.testing.assert_allclose(mine, his, atol=1e-4)
+        assert step[2].tolist() == their_step[2].tolist()
+        assert step[3].tolist() == their_step[3].tolist()
+        same(step[4], their_step[4])
+
+
+@every_space
+def test_a_step_limit_truncates_in_every_face_alike(space: str) -> None:
+    env_id = "react_rl:ReActRL/Labeling-v0"
+    single = gymnasium.make(env_id, max_episode_steps=2, **settings(space))
+    vector = gymnasium.make_vec(env_id, num_envs=2, max_episode_steps=2, **settings(space))
+    baselines = LabelingVecEnv(n_episodes=2, max_episode_steps=2, **settings(space))
+    spread = baselines.seed(7)
+    single.reset(seed=spread[0])
+    vector.reset(seed=7)
+    baselines.reset()
+    cuts = []
+    for actions in actions_of(space, 2, 8):
+        _, _, ended, cut, _ = single.step(actions[0])
+        _, _, vector_ended, vector_cut, _ = vector.step(actions)
+        _, _, done, infos = baselines.step(actions)
+        assert (ended, cut) == (vector_ended[0], vector_cut[0])
+        assert done[0] == (ended or cut)
+        assert infos[0]["TimeLimit.truncated"] == (cut and not ended)
+        cuts.append(cut)
+        if ended or cut:
+            single.reset()
+    assert sum(cuts) >= 3
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.5, True, "3"])
+def test_a_step_limit_must_be_a_number_of_steps(steps: Any) -> None:
+    for face in (LabelingVectorEnv, LabelingVecEnv):
+        with pytest.raises(ReActError, match=r"max_episode_steps is .*at least 1"):
+            face(max_episode_steps=steps, **settings())
+
+
+def test_a_step_after_the_end_or_before_the_beginning_is_refused() -> None:
+    env = LabelingEnv(**settings())
+    action = np.zeros(5, dtype=np.float32)
+    with pytest.raises(ReActError, match="call reset before step"):
+        env.step(action)
+    env.reset(seed=0)
+    while not env.step(action)[2]:
+        pass
+    with pytest.raises(ReActError, match=r"over.*call reset"):
+        env.step(action)
+    env.reset()
+    env.step(action)
+    for face in (LabelingVectorEnv, LabelingVecEnv):
+        with pytest.raises(ReActError, match="call reset before step"):
+            face(**settings()).step(action[None])
+
+
+def test_the_vec_env_calls_methods_of_an_episode_for_each_environment() -> None:
+    env = LabelingVecEnv(n_episodes=3, **settings())
+    env.reset()
+    env.step(np.zeros((3, 5), dtype=np.float32))
+    assert env.env_method("summary") == [env.core.summary(e) for e in range(3)]
+    assert env.env_method("summary", indices=[2, 0]) == [env.core.summary(2), env.core.summary(0)]
+    with pytest.raises(ReActError, match="share 'n_episodes'"):
+        env.set_attr("n_episodes", 4, indices=[1])
+
+
+def test_reset_options_reach_every_face_and_unknown_ones_are_refused() -> None:
+    options = {"corpus": "classes-4", "episode": 12}
+    first, _ = LabelingEnv(**settings()).reset(seed=0, options=options)
+    vector, infos = LabelingVectorEnv(2, **settings()).reset(options=options)
+    baselines = LabelingVecEnv(n_episodes=2, **settings())
+    baselines.set_options([options, {"corpus": "classes-2"}])
+    theirs = np.asarray(baselines.reset())
+    assert infos["corpus"].tolist() == ["classes-4"] * 2
+    assert [info["corpus"] for info in baselines.reset_infos] == ["classes-4", "classes-2"]
+    for observed in (*vector, theirs[0]):
+        np.testing.assert_allclose(observed, first, atol=1e-4)
+    with pytest.raises(ReActError, match=r"'episod'. Did you mean 'episode'"):
+        LabelingEnv(**settings()).reset(options={"episod": 3})
+    with pytest.raises(ReActError, match="'episode' is -1"):
+        LabelingVectorEnv(2, **settings()).reset(options={"episode": -1})

@@ -13,7 +13,7 @@ import pytest
 from react_rl.data.corpus import SPLITS
 from react_rl.experiments import CompareConfig, TrainConfig, demo, load_config
 from react_rl.experiments.cli import main
-from react_rl.experiments.corpora import load
+from react_rl.simulation.corpora import load
 
 SMALL = ["--corpora.0.max-rows", "200", "--corpora.1.max-rows", "200", "--encoder.max-length", "32"]
 EPISODE = ["--episode.pool-size", "50", "--episode.dev-size", "15", "--episode.budget", "15"]

@@ -10,14 +10,14 @@ import pytest
 
 from react_rl.data.corpus import Corpus
 from react_rl.data.synthetic import synthetic_embeddings
+from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.transformer import TextEncoder
 from react_rl.envs import LabelingEnv
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, CorpusConfig
 from react_rl.experiments.compare import run_comparison
-from react_rl.experiments.config import EncoderConfig
-from react_rl.experiments.corpora import prepare
 from react_rl.simulation import EncodedCorpus
+from react_rl.simulation.corpora import prepare
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +29,7 @@ def made_vectors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         encoded.append(corpus.name)
         return EncodedCorpus.build(corpus, synthetic_embeddings(corpus))
 
-    monkeypatch.setattr("react_rl.experiments.corpora.encode", encode)
-    monkeypatch.setattr("react_rl.envs.build.encode", encode)
+    monkeypatch.setattr("react_rl.simulation.corpora.encode", encode)
     monkeypatch.setattr(TextEncoder, "fingerprint", lambda _: {"weights": "made in code"})
     return encoded
 

@@ -8,17 +8,18 @@ from typing import Any
 
 import torch
 
+from react_rl.data.config import CorpusConfig
 from react_rl.data.corpus import Corpus
 from react_rl.data.costs import apply_cost
 from react_rl.data.generated import is_generated, parse_generated
 from react_rl.data.imbalance import imbalanced
 from react_rl.data.registry import CORPORA, HUB_PREFIX, is_named, load_corpus
 from react_rl.encoders.cache import ArrayCache
+from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.embedding import Encoder
 from react_rl.encoders.named import checkpoint_of, make_encoder
 from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import ReActError
-from react_rl.experiments.config import CorpusConfig, EncoderConfig
 from react_rl.simulation.draw import check_fit
 from react_rl.simulation.encoded import EncodedCorpus, encode
 from react_rl.simulation.generated import generated_task
@@ -95,10 +96,30 @@ def prepare(
         ReActError: A corpus or the encoder cannot be had, two corpora share a name, or the episodes do
             not fit.
     """
-    place: torch.device = resolve_device(device)
-    texts, cache = make_encoder(encoder.settings(device)), ArrayCache()
+    return encode_all(
+        configs,
+        make_encoder(encoder.settings(device)),
+        resolve_device(device),
+        progress=progress,
+        episode=episode,
+        surprisal=surprisal,
+    )
+
+
+def encode_all(
+    configs: Sequence[CorpusConfig],
+    encoder: Encoder,
+    device: torch.device,
+    progress: bool = True,
+    episode: EpisodeOptions | None = None,
+    surprisal: bool = False,
+) -> list[EncodedCorpus]:
+    """Load and encode corpora with a given encoder, which loads its model only where it is needed.
+
+    Arguments and errors are those of ``prepare``.
+    """
     plain = [_base(config) for config in configs]
-    corpora = {config: load(config, texts) for config in dict.fromkeys(plain)}
+    corpora = {config: load(config, encoder) for config in dict.fromkeys(plain)}
     names = [
         name
         for config, base in zip(configs, plain, strict=True)
@@ -110,11 +131,32 @@ def prepare(
     if episode is not None:
         for corpus in corpora.values():
             check_fit(corpus, episode)
+    cache = ArrayCache()
     encoded = {
-        config: encode(corpus, texts, cache, place, progress=progress, surprisal=surprisal)
+        config: _vectors(config, corpus, encoder, cache, device, progress, surprisal)
         for config, corpus in corpora.items()
     }
     return [one for config, base in zip(configs, plain, strict=True) for one in _tasks(config, encoded[base])]
+
+
+def _vectors(
+    config: CorpusConfig,
+    corpus: Corpus,
+    encoder: Encoder,
+    cache: ArrayCache,
+    device: torch.device,
+    progress: bool,
+    surprisal: bool,
+) -> EncodedCorpus:
+    """A corpus with the embeddings of its file, or else of the encoder."""
+    if config.embeddings is None:
+        return encode(corpus, encoder, cache, device, progress=progress, surprisal=surprisal)
+    if surprisal:
+        raise ReActError(
+            f"Corpus {corpus.name!r} has embeddings from {config.embeddings}, and no encoder gives it the "
+            "surprisal that 'alps' needs; leave out one of the two."
+        )
+    return EncodedCorpus.of_file(corpus, config.embeddings, cache, device)
 
 
 def _base(config: CorpusConfig) -> CorpusConfig:

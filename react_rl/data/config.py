@@ -1,0 +1,47 @@
+"""The corpus as a config, an environment or a command names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+
+class CorpusConfig(BaseModel):
+    """One corpus, and which of its rows take part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    corpus: str
+    """Built-in name, a file (CSV, TSV, JSONL, Parquet; .gz), a folder, hub:owner/name, one's own function,
+    module:Name, or one of these under invented labels: generated:NAME?seed=0 (seed=0-9 for ten tasks)."""
+    name: str | None = None
+    """Name in tables and figures; the default is the corpus's own."""
+    text: str = "text"
+    """Column of the texts (files and hub)."""
+    label: str = "label"
+    """Column of the labels (files and hub)."""
+    splits: str | None = None
+    """Column that names the split of each row (files)."""
+    confidence: str | None = None
+    """Column of the annotators' agreement, 0 to 1, for episode.label_noise crowd (files)."""
+    cost: str = "uniform"
+    """Cost of a label: uniform, words, tokens, or column:NAME."""
+    half: Literal["first", "second"] | None = None
+    """Use only one half of the rows, so that the other half can tell how a policy generalises."""
+    max_rows: int | None = Field(default=None, ge=10, le=10**9)
+    """Keep this many rows, drawn by seed 0."""
+    imbalance: float | None = Field(default=None, ge=1, le=1e6)
+    """Thin the classes until the largest has this many times the rows of the smallest; 1 makes them equal."""
+    embeddings: Path | None = None
+    """Vectors that stand in for an encoder's: a .npy or .safetensors file, one line for each row of the
+    corpus in the order of its file."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_embeddings(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Plans of comparisons whose corpora are encoded read as if there were no such key.
+        values: dict[str, Any] = handler(self)
+        if self.embeddings is None:
+            values.pop("embeddings", None)
+        return values
