@@ -34,7 +34,7 @@ from react_rl.experiments.strategies import (
     surprised,
 )
 from react_rl.experiments.workers import Death, Workers, usable_processors
-from react_rl.files import WriteError, canonical_json, digest
+from react_rl.files import WriteError, canonical_json, digest, remove_abandoned
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.checkpoint import Checkpoint
@@ -208,6 +208,7 @@ def _run(
 ) -> Outcome:
     check_strategies(config)
     folder = ResultFolder(results / config.name)
+    remove_abandoned(folder.folder)
     if not overwrite:
         check_same(config, folder)
     surprisal = surprised(config.strategies)
@@ -237,6 +238,11 @@ def _run(
         done += written
         report(done, len(runs))
     folder.write_failures(failures)
+    if folder.progress.is_dir():
+        # Killed after its last run was written, a block has left its checkpoint.
+        for block in blocks(runs, lambda _: False):
+            if all(folder.finished(run) for run in block.runs):
+                _checkpoint(block, folder).remove()
     with suppress(OSError):  # absent, or holding checkpoints of blocks that are not finished
         folder.progress.rmdir()
     return Outcome(folder, runs, done - kept, kept, failures, dict(kept_of))

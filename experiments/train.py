@@ -23,7 +23,7 @@ from react_rl.errors import unknown
 from react_rl.experiments.config import TrainConfig
 from react_rl.experiments.results import circumstances
 from react_rl.experiments.sameness import read_mapping, refuse_another, training_differences
-from react_rl.files import canonical_json, write_atomically
+from react_rl.files import canonical_json, remove_abandoned, write_atomically
 from react_rl.metrics.classification import METRICS
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import prepare
@@ -108,6 +108,7 @@ def _run(
 ) -> Trained:
     action_space = check_training(config)
     folder = results / config.name
+    remove_abandoned(folder)
     old = None if overwrite else read_mapping(folder / TRAINING)
     if old is not None:
         refuse_another(folder, "training", training_differences(old, config.model_dump(mode="json")))

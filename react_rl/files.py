@@ -7,12 +7,16 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from safetensors import SafetensorError
+
+ABANDONED_AFTER: Final = 3600.0
+"""Seconds after which nobody is taken to be writing a file any more."""
 
 
 class WriteError(OSError):
@@ -64,6 +68,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """
     with written_atomically(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes had begun to write in ``folder`` and below, once it is an hour old."""
+    for part in folder.rglob(".*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > ABANDONED_AFTER:
+                part.unlink(missing_ok=True)
 
 
 def canonical_json(value: Any, indent: int | None = None) -> str:

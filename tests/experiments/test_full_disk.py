@@ -14,7 +14,7 @@ import pytest
 from react_rl.experiments import run_comparison
 from react_rl.experiments.cli import main
 from react_rl.experiments.workers import Workers
-from react_rl.files import WriteError, write_atomically, written_atomically
+from react_rl.files import WriteError, remove_abandoned, write_atomically, written_atomically
 
 resource = pytest.importorskip("resource", reason="limits of a process are those of Unix")
 
@@ -111,6 +111,17 @@ def test_a_comparison_whose_disk_fills_up_goes_on_when_there_is_room(
     assert "1 runs played, 3 kept from before" in capsys.readouterr().out
     run_comparison(comparison(seeds=2), tmp_path / "alone")
     assert run_files(Path("results/small")) == run_files(tmp_path / "alone" / "small")
+
+
+def test_what_killed_processes_left_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    old, new, other = (tmp_path / "runs" / name for name in (".a.json.x.part", ".b.json.y.part", "c.json"))
+    old.parent.mkdir()
+    for file in (old, new, other):
+        file.touch()
+    for file in (old, other):
+        os.utime(file, (0, 0))
+    remove_abandoned(tmp_path)
+    assert {file.name for file in old.parent.iterdir()} == {new.name, other.name}
 
 
 @pytest.mark.usefixtures("made_corpora")
