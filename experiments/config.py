@@ -131,6 +131,8 @@ class TrainConfig(_Frozen):
     """Corpora that training episodes are drawn from."""
     validation: tuple[CorpusConfig, ...] = ()
     """Corpora that choose the best policy; empty means fresh episodes of the training corpora."""
+    modules: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$")], ...] = ()
+    """Modules to import first, such as those that register parts."""
     strategy: str | None = None
     """Name of the learned strategy in tables and figures; None takes the training's name."""
     encoder: EncoderConfig = EncoderConfig()

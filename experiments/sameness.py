@@ -16,7 +16,7 @@ GROWS: Final = (
 )
 """Keys of a comparison that may change: runs are added, and what is finished stays as it is."""
 
-WHERE: Final = ("device", "threads")
+WHERE: Final = ("device", "modules", "threads")
 """Keys of a training that do not decide what is learned."""
 
 _MOST: Final = 3

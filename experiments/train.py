@@ -25,6 +25,7 @@ from react_rl.experiments.results import circumstances
 from react_rl.experiments.sameness import read_mapping, refuse_another, training_differences
 from react_rl.files import canonical_json, remove_abandoned, write_atomically
 from react_rl.metrics.classification import METRICS
+from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
@@ -58,6 +59,7 @@ def check_training(config: TrainConfig) -> ActionSpace:
         ReActError: A metric, a feature or a strategy is unknown, the algorithm does not fit the space, or
             the policy to start from does not fit.
     """
+    import_modules(config.modules)
     if config.reward.metric not in METRICS:
         raise unknown("metric", config.reward.metric, METRICS)
     reward_form(config.reward.kind)
