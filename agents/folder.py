@@ -15,7 +15,7 @@ import safetensors.torch
 from pydantic import BaseModel, ConfigDict, field_validator
 from stable_baselines3.common.policies import BasePolicy
 
-from react_rl.agents.settings import ALGORITHMS, Algorithm
+from react_rl.agents.settings import ALGORITHMS, Algorithm, network_arguments
 from react_rl.documents import parse_json, read_text
 from react_rl.envs.actions import ActionSpace, make_action_space
 from react_rl.envs.observations import Observation, make_observation
@@ -90,7 +90,8 @@ def build_policy(
 ) -> BasePolicy:
     """Make a policy with fresh weights."""
     policy_class = ALGORITHMS[algorithm].policy_aliases["MlpPolicy"]
-    policy: BasePolicy = policy_class(observation_space, action_space, lambda _: 0.0, **network)
+    arguments = network_arguments(algorithm, network, imports=False)
+    policy: BasePolicy = policy_class(observation_space, action_space, lambda _: 0.0, **arguments)
     policy.set_training_mode(False)
     return policy
 

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import gymnasium
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from react_rl.agents.extra import POLICY, check_extra, made, plain
 from react_rl.errors import ReActError
 
 Algorithm = Literal["PPO", "A2C", "DQN", "SAC"]
 
 ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"PPO": PPO, "A2C": A2C, "DQN": DQN, "SAC": SAC}
+
+EXTRA_NAMES: Final = frozenset(
+    name for algorithm in ALGORITHMS.values() for name in inspect.signature(algorithm).parameters
+)
+"""Names of all arguments of all algorithms."""
 
 _SPACES: Final[dict[str, tuple[type[gymnasium.Space[Any]], ...]]] = {
     "PPO": (gymnasium.spaces.Box, gymnasium.spaces.Discrete),
@@ -61,22 +75,49 @@ class AgentSettings(BaseModel):
     """Seed of the policy's weights, its exploration and the training episodes."""
     start: Path | None = None
     """Folder of a policy whose weights training begins from; None begins from fresh ones."""
+    extra: dict[str, Any] = {}
+    """Further arguments of the algorithm in Stable-Baselines3, such as {clip_range: 0.1, policy_kwargs:
+    {activation_fn: 'torch.nn:ReLU'}}; on the command line --agent.extra.clip_range 0.1."""
+
+    @field_validator("extra")
+    @classmethod
+    def _check_extra(cls, value: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = plain(value)
+        if not isinstance(found.get(POLICY, {}), dict):
+            raise ValueError(f"{POLICY} must hold keys and values")
+        return found
 
     @model_serializer(mode="wrap")
-    def _without_empty_start(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Cards and configs of trainings from fresh weights read as if there were no such setting.
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Cards and configs of trainings without these settings read as if there were none.
         values: dict[str, Any] = handler(self)
-        if self.start is None:
-            values.pop("start", None)
+        for name in ("start", "extra"):
+            if not getattr(self, name):
+                values.pop(name, None)
         return values
 
 
-def check_fit(settings: AgentSettings, space: gymnasium.Space[Any]) -> None:
-    """Check that the algorithm can act in ``space``.
+def network_arguments(algorithm: str, plain_arguments: dict[str, Any], imports: bool) -> dict[str, Any]:
+    """What ``policy_arguments`` gave, as the network's constructor takes it: classes for their names.
+
+    Args:
+        algorithm: Name of the algorithm.
+        plain_arguments: The arguments, as a card keeps them.
+        imports: Whether modules may be imported; for a card that came from elsewhere they must not.
 
     Raises:
-        ReActError: It cannot; the algorithms that can are named.
+        ReActError: A class cannot be had.
     """
+    return made(ALGORITHMS[algorithm].policy_aliases["MlpPolicy"], plain_arguments, imports)
+
+
+def check_fit(settings: AgentSettings, space: gymnasium.Space[Any]) -> None:
+    """Check that the algorithm can act in ``space`` and takes the extra arguments.
+
+    Raises:
+        ReActError: It cannot (the algorithms that can are named), or does not take an argument.
+    """
+    check_extra(settings.algorithm, ALGORITHMS[settings.algorithm], settings.extra)
     if not isinstance(space, _SPACES[settings.algorithm]):
         able = [name for name, spaces in _SPACES.items() if isinstance(space, spaces)]
         raise ReActError(
@@ -89,11 +130,18 @@ def policy_arguments(settings: AgentSettings, space: gymnasium.Space[Any]) -> di
     arguments: dict[str, Any] = {"net_arch": list(settings.layers)}
     if settings.algorithm in ("PPO", "A2C") and isinstance(space, gymnasium.spaces.Box):
         arguments["log_std_init"] = settings.log_std
-    return arguments
+    network: dict[str, Any] = settings.extra.get(POLICY, {})
+    return arguments | network
 
 
 def algorithm_arguments(settings: AgentSettings, rounds: int) -> dict[str, Any]:
-    """Arguments of the algorithm for episodes of ``rounds`` rounds."""
+    """Arguments of the algorithm for episodes of ``rounds`` rounds, those of its network apart."""
+    extra = {key: value for key, value in settings.extra.items() if key != POLICY}
+    further = made(ALGORITHMS[settings.algorithm], extra, imports=True)
+    return _own_arguments(settings, rounds) | further
+
+
+def _own_arguments(settings: AgentSettings, rounds: int) -> dict[str, Any]:
     shared: dict[str, Any] = {
         "learning_rate": settings.learning_rate,
         "gamma": settings.gamma,

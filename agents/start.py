@@ -7,6 +7,7 @@ from typing import Any
 
 from stable_baselines3.common.policies import BasePolicy
 
+from react_rl.agents.extra import POLICY
 from react_rl.agents.folder import load_policy
 from react_rl.agents.settings import ALGORITHMS, AgentSettings
 from react_rl.envs.actions import ActionSpace
@@ -37,6 +38,15 @@ def starting_policy(
     _check_equal(settings.start, "action_space", space.describe(), action_space.describe())
     layers = {"layers": list(card.network.get("net_arch", ()))}
     _check_equal(settings.start, "agent", layers, {"layers": list(settings.layers)})
+    theirs = {key: value for key, value in card.network.items() if key not in ("net_arch", "log_std_init")}
+    ours = settings.extra.get(POLICY, {})
+    keys = dict.fromkeys((*theirs, *ours))
+    _check_equal(
+        settings.start,
+        f"agent.extra.{POLICY}",
+        {key: theirs.get(key) for key in keys},
+        {key: ours.get(key) for key in keys},
+    )
     if _policy_class(card.algorithm) is not _policy_class(settings.algorithm):
         fitting = [name for name in ALGORITHMS if _policy_class(name) is _policy_class(card.algorithm)]
         raise ReActError(

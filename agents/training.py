@@ -31,6 +31,7 @@ from react_rl.agents.settings import (
     AgentSettings,
     algorithm_arguments,
     check_fit,
+    network_arguments,
     policy_arguments,
 )
 from react_rl.agents.start import starting_policy
@@ -215,9 +216,7 @@ def train(
     with preserved_random_state():
         environment = LabelingVecEnv(core)
         environment.seed(settings.seed)
-        model = ALGORITHMS[settings.algorithm](
-            "MlpPolicy", environment, policy_kwargs=dict(network), **algorithm_arguments(settings, rounds)
-        )
+        model = _algorithm(settings, environment, network, rounds)
         if start is not None:
             model.policy.load_state_dict(start.state_dict())
         strategy = LearnedStrategy(name, model.policy, core.observation, core.action_space)
@@ -263,6 +262,22 @@ def train(
     save_card(folder / "policy", card)
     checkpoint.remove()
     return card
+
+
+def _algorithm(
+    settings: AgentSettings, environment: LabelingVecEnv, network: dict[str, Any], rounds: int
+) -> BaseAlgorithm:
+    """The algorithm with fresh weights."""
+    arguments = algorithm_arguments(settings, rounds)
+    arguments["policy_kwargs"] = network_arguments(settings.algorithm, network, imports=True)
+    try:
+        return ALGORITHMS[settings.algorithm]("MlpPolicy", environment, **arguments)
+    except (TypeError, ValueError, AssertionError) as error:
+        if not settings.extra:
+            raise
+        raise ReActError(
+            f"{settings.algorithm} refuses agent.extra {settings.extra}: {error or type(error).__name__}."
+        ) from error
 
 
 def _rounds(core: BatchedLabeling) -> int:

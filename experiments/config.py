@@ -14,7 +14,7 @@ import tyro
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from react_rl.acquisition.stopping import StoppingSettings
-from react_rl.agents.settings import AgentSettings
+from react_rl.agents.settings import EXTRA_NAMES, AgentSettings
 from react_rl.data.config import CorpusConfig
 from react_rl.documents import parse_yaml, read_text
 from react_rl.encoders.config import EncoderConfig
@@ -35,6 +35,8 @@ CONFIGS = "react_rl.experiments.configs"
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+
+_EXTRA: Final = "--agent.extra."
 
 APART: Final = ("mlp", "finetune")
 """Kinds of learners whose settings stand in a field of their own, named like the kind."""
@@ -225,13 +227,17 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
     """
     if Path(source).parent.is_dir():
         look_in(Path(source).parent)  # one's own modules may be beside the config
-    config = validated(kind, _read_yaml(source), f"Config {source}")
+    values = _read_yaml(source)
+    overrides = _take_extra(values, overrides)
+    config = validated(kind, values, f"Config {source}")
     if not overrides:
         return config
     for argument in overrides:
         if argument.startswith("--") and argument not in ("--help", "--helpfull"):
             key = argument.removeprefix("--").split("=")[0].replace("-", "_")
             *sections, last = key.split(".")
+            if sections == ["agent"] and last in EXTRA_NAMES and last not in AgentSettings.model_fields:
+                raise ReActError(f"Override {argument}: write {_EXTRA}{last}, as Stable-Baselines3 calls it.")
             # Switches come in pairs: --action-space.stop and --action-space.no-stop.
             check_key(kind, ".".join([*sections, last.removeprefix("no_")]), f"Override {argument}")
     said = io.StringIO()
@@ -244,6 +250,36 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
         if stopped.code in (0, None):
             raise
         raise ReActError(f"Override of config {source}: {_complaint(said.getvalue())}") from None
+
+
+def _take_extra(values: Any, overrides: Sequence[str]) -> list[str]:
+    """Put ``--agent.extra.KEY VALUE`` into the values of a config, and return the other overrides. Mutates.
+
+    What an algorithm takes is known to its own signature only, so no parser has these keys.
+
+    Raises:
+        ReActError: A value is missing or cannot be read.
+    """
+    rest: list[str] = []
+    waiting = iter(overrides)
+    for argument in waiting:
+        if not argument.startswith(_EXTRA):
+            rest.append(argument)
+            continue
+        key, equals, text = argument.removeprefix(_EXTRA).partition("=")
+        if not equals:
+            text = next(waiting, "")
+        if not key or not text:
+            raise ReActError(f"Override {argument} needs a key and a value: {_EXTRA}clip_range 0.1.")
+        if isinstance(values, dict) and isinstance(values.setdefault("agent", {}), dict):
+            *parents, last = key.split(".")
+            place = values["agent"]
+            for parent in ("extra", *parents):
+                place = place.setdefault(parent, {})
+                if not isinstance(place, dict):
+                    raise ReActError(f"Override {argument}: {parent!r} holds no keys.")
+            place[last] = parse_yaml(text, f"Override {argument}")
+    return rest
 
 
 def _complaint(box: str) -> str:

@@ -1,0 +1,186 @@
+"""Arguments of a Stable-Baselines3 algorithm that have no key of their own here, and what they may be.
+
+Classes are written ``module:Name`` (``torch.nn:ReLU``), so that configs and policy cards stay plain text.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final, get_args, get_origin
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from react_rl.errors import ReActError, suggestion
+
+POLICY: Final = "policy_kwargs"
+"""Argument that holds those of the policy's network."""
+
+OURS: Final = {
+    "learning_rate": "agent.learning_rate",
+    "gamma": "agent.gamma",
+    "seed": "agent.seed",
+    "verbose": "-v",
+    "tensorboard_log": "logs, which go to the folder of the training",
+    "device": "the processor, where small networks are quickest",
+    "policy": "the network for this observation",
+    "env": "the environment",
+    "_init_setup_model": "the training",
+}
+"""Arguments of every algorithm that are set elsewhere, and where."""
+
+_ON_POLICY: Final = {
+    "n_steps": "agent.episodes_per_update",
+    "gae_lambda": "agent.gae_lambda",
+    "ent_coef": "agent.entropy_weight",
+    "batch_size": "agent.minibatches",
+    "n_epochs": "agent.epochs",
+}
+_NETWORK: Final = {
+    "net_arch": "agent.layers",
+    "observation_space": "the observation",
+    "action_space": "the action space",
+    "lr_schedule": "agent.learning_rate",
+}
+
+
+def set_elsewhere(name: str) -> dict[str, str]:
+    """Arguments of the algorithm called ``name`` that are set elsewhere, and where."""
+    return OURS | (_ON_POLICY if name in ("PPO", "A2C") else {})
+
+
+def network_elsewhere(name: str) -> dict[str, str]:
+    """Arguments of the network of the algorithm called ``name`` that are set elsewhere, and where."""
+    return _NETWORK | ({"log_std_init": "agent.log_std"} if name in ("PPO", "A2C") else {})
+
+
+def plain(value: Any) -> Any:
+    """The same value as text, numbers, lists and mappings: a class becomes ``module:Name``.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if isinstance(value, type):
+        return f"{value.__module__}:{value.__qualname__}"
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(
+        f"{value!r:.80} is {type(value).__name__}; give a number, a text, a list, a mapping or a class"
+    )
+
+
+def check_extra(name: str, algorithm: type[BaseAlgorithm], extra: Mapping[str, Any]) -> None:
+    """Check arguments against the signatures of an algorithm and its network, and what is set here.
+
+    Args:
+        name: Name of the algorithm.
+        algorithm: Its class.
+        extra: The arguments, plain.
+
+    Raises:
+        ReActError: One is unknown (the nearest is named), set elsewhere, or of the wrong type.
+    """
+    _check(name, "agent.extra", algorithm, extra, set_elsewhere(name))
+    network = extra.get(POLICY)
+    if network:
+        policy = algorithm.policy_aliases["MlpPolicy"]
+        _check(f"The network of {name}", f"agent.extra.{POLICY}", policy, network, network_elsewhere(name))
+
+
+def made(callable_: Callable[..., Any], arguments: Mapping[str, Any], imports: bool) -> dict[str, Any]:
+    """The arguments as a constructor takes them: classes for their names, tuples where it wants them.
+
+    Args:
+        callable_: The constructor.
+        arguments: Plain arguments, checked.
+        imports: Whether modules may be imported; names in files that came from elsewhere must not do that.
+
+    Raises:
+        ReActError: A class cannot be had.
+    """
+    hints = _hints(callable_)
+    return {key: _object(value, hints.get(key), key, imports) for key, value in arguments.items()}
+
+
+def _check(
+    who: str, where: str, made_by: type, given: Mapping[str, Any], elsewhere: Mapping[str, str]
+) -> None:
+    hints = _hints(made_by)
+    known = [key for key in hints if key not in elsewhere]
+    for key, value in given.items():
+        if key in elsewhere and (key in hints or key in OURS):
+            raise ReActError(f"{where}.{key} is set by {elsewhere[key]}; leave it out of {where}.")
+        if key not in hints:
+            raise ReActError(
+                f"{who} has no argument {key!r} ({where}).{suggestion(key, known)} "
+                f"It has: {', '.join(known)}."
+            )
+        _check_type(f"{where}.{key}", _object(value, hints[key], key, True), hints[key])
+
+
+def _check_type(where: str, value: Any, hint: Any) -> None:
+    if hint is None:
+        return
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:
+        adapter = TypeAdapter(hint)
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ReActError(f"{where} is {value!r:.80}: {reason[0].lower()}{reason[1:]}.") from None
+
+
+def _hints(made_by: Any) -> dict[str, Any]:
+    """Names of the arguments of a constructor with their types; None where there is no type."""
+    parameters = inspect.signature(made_by).parameters
+    return {
+        name: None
+        if one.annotation is inspect.Parameter.empty or isinstance(one.annotation, str)
+        else one.annotation
+        for name, one in parameters.items()
+    }
+
+
+def _base(hint: Any) -> type | None:
+    """The class that a class given for ``hint`` must be derived from; None where no class is wanted."""
+    for one in (hint, *get_args(hint)):
+        if get_origin(one) is type:
+            base = get_args(one)[0]
+            return base if isinstance(base, type) else object
+    return None
+
+
+def _object(value: Any, hint: Any, key: str, imports: bool) -> Any:
+    base = _base(hint)
+    if base is not None and isinstance(value, str):
+        return _class(value, base, key, imports)
+    if isinstance(value, list) and any(get_origin(one) is tuple for one in (hint, *get_args(hint))):
+        return tuple(value)
+    return value
+
+
+def _class(name: str, base: type, key: str, imports: bool) -> type:
+    module_name, _, attribute = name.partition(":")
+    module = sys.modules.get(module_name)
+    if module is None and imports and attribute:
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:
+            raise ReActError(f"{key} {name!r} cannot be imported: {error}.") from None
+    found = getattr(module, attribute, None) if attribute else None
+    if not isinstance(found, type) or not issubclass(found, base):
+        near = suggestion(attribute, dir(module)) if module is not None and attribute else ""
+        raise ReActError(
+            f"{key} is {name!r}; it must be a {base.__name__} written module:Name, such as "
+            f"{'torch.optim:AdamW' if 'optim' in key else 'torch.nn:ReLU'}.{near}"
+        )
+    return found
