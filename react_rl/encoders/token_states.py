@@ -1,0 +1,212 @@
+"""Frozen hidden states of the words of tokenised sentences: the first piece of a word stands for it.
+
+Sentences that are longer than the model reads are cut into overlapping windows; nothing is dropped. Each
+word's state comes from the window in which it is farthest from an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from react_rl.encoders.batches import TokenTable, batches
+from react_rl.encoders.cache import ArrayCache
+from react_rl.encoders.progress import progress_bar
+from react_rl.encoders.transformer import TextEncoder
+from react_rl.errors import ReActError
+from react_rl.files import canonical_json, digest
+
+_CHUNK: Final = 2048
+"""Sentences per call of the tokenizer."""
+
+_OVERLAP: Final = 4
+"""Neighbouring windows share a window's length divided by this."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenStates:
+    """States of all words of N sentences, one behind the other.
+
+    Args:
+        states: ``(T, D)`` float16, unit norm.
+        starts: ``(N + 1,)`` int64: the words of sentence i are ``starts[i]`` to ``starts[i + 1] - 1``.
+        windowed: Sentences that were cut into windows.
+    """
+
+    states: npt.NDArray[np.float16]
+    starts: npt.NDArray[np.int64]
+    windowed: int
+
+    def of(self, row: int) -> npt.NDArray[np.float16]:
+        """States of one sentence ``(n, D)``."""
+        return self.states[self.starts[row] : self.starts[row + 1]]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Pieces of a part of a sentence, marks of the model around them.
+
+    Args:
+        pieces: Token ids as bytes of int32.
+        words: Words of the sentence that take their state from here.
+        places: Place of the first piece of each.
+        sentence: Which sentence.
+    """
+
+    pieces: bytes
+    words: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
+    sentence: int
+
+
+def windows_of(heads: npt.NDArray[np.int64], n_pieces: int, room: int) -> list[tuple[int, int, int, int]]:
+    """Cut the pieces of a sentence into windows at word borders.
+
+    Args:
+        heads: ``(n,)`` place of the first piece of each word, ascending, the first at 0.
+        n_pieces: Pieces of the sentence.
+        room: Most pieces of a window; a word of more is cut.
+
+    Returns:
+        First and last (exclusive) piece of each window, and the first and last (exclusive) word that takes
+        its state from it. Every word is in exactly one of these ranges.
+    """
+    if n_pieces <= room:
+        return [(0, n_pieces, 0, heads.size)]
+    ends = np.append(heads[1:], n_pieces)
+    spans, first = [], 0
+    while True:
+        begin = int(heads[first])
+        fitting = int(np.searchsorted(ends, begin + room, side="right"))
+        last = max(fitting, first + 1)  # exclusive; a word that alone is too long is cut
+        spans.append((first, last))
+        if last >= heads.size:
+            break
+        back = int(np.searchsorted(heads, int(heads[last]) - room // _OVERLAP, side="left"))
+        first = min(max(back, first + 1), last)
+        if int(ends[last]) > int(heads[first]) + room:
+            first = last  # the next word would not fit behind what is shared
+    # The border between two windows is the middle of what they share.
+    borders = [0, *((own[1] + other[0] + 1) // 2 for own, other in pairwise(spans)), heads.size]
+    return [
+        (int(heads[first]), min(int(ends[last - 1]), int(heads[first]) + room), low, high)
+        for (first, last), (low, high) in zip(spans, pairwise(borders), strict=True)
+    ]
+
+
+def _windows(sentences: Sequence[Sequence[str]], encoder: TextEncoder) -> Iterator[_Window]:
+    tokenizer, room = encoder.tokenizer, encoder.settings.max_length
+    if not tokenizer.is_fast:
+        raise ReActError(
+            f"The tokenizer of {encoder.settings.model!r} does not say which word a piece belongs to; "
+            "choose a model with a fast tokenizer (a tokenizer.json)."
+        )
+    unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.pad_token_id
+    before, behind = _marks(tokenizer)
+    room -= len(before) + len(behind)
+    for start in range(0, len(sentences), _CHUNK):
+        chunk = [list(words) for words in sentences[start : start + _CHUNK]]
+        encoded = tokenizer(chunk, is_split_into_words=True, add_special_tokens=False, truncation=False)
+        for offset, words in enumerate(chunk):
+            ids, heads = _with_every_word(
+                encoded["input_ids"][offset], encoded.word_ids(offset), len(words), unknown
+            )
+            for low, high, first, last in windows_of(heads, len(ids), room):
+                yield _Window(
+                    np.asarray([*before, *ids[low:high], *behind], np.int32).tobytes(),
+                    np.arange(first, last),
+                    heads[first:last] - low + len(before),
+                    start + offset,
+                )
+
+
+def _marks(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Special tokens in front of a text and behind it."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return list(whole[:start]), list(whole[start + len(bare) :])
+    return [], []
+
+
+def _with_every_word(
+    ids: Sequence[int], owners: Sequence[int | None], n_words: int, unknown: int
+) -> tuple[list[int], npt.NDArray[np.int64]]:
+    """Pieces and the place of each word's first; words that the tokenizer dropped get the unknown piece."""
+    pieces: list[int] = []
+    heads = np.zeros(n_words, np.int64)
+    at = 0
+    for word in range(n_words):
+        heads[word] = len(pieces)
+        begun = at
+        while at < len(ids) and owners[at] == word:
+            pieces.append(int(ids[at]))
+            at += 1
+        if at == begun:
+            pieces.append(unknown)
+    return pieces, heads
+
+
+def encode_tokens(
+    name: str,
+    sentences: Sequence[Sequence[str]],
+    encoder: TextEncoder,
+    cache: ArrayCache | None = None,
+    progress: bool = True,
+) -> TokenStates:
+    """Return the state of every word of every sentence, from the cache if it is there.
+
+    Args:
+        name: Name of the corpus, for messages.
+        sentences: N sentences of at least one word each.
+        encoder: A frozen transformer; its pooling and normalisation do not matter.
+        cache: Where to look and store; None for neither.
+        progress: Show a bar on a terminal when the work lasts.
+
+    Raises:
+        ReActError: The model cannot be had, or its tokenizer does not know words.
+    """
+
+    def compute() -> dict[str, npt.NDArray[Any]]:
+        states, windowed = _compute(sentences, encoder, progress)
+        return {"states": states, "windowed": np.array([windowed])}
+
+    if cache is None:
+        found = compute()
+    else:
+        content = canonical_json([list(words) for words in sentences])
+        key = digest("token states", canonical_json(encoder.fingerprint()), content)
+        meta = {"kind": "token states", "corpus": name, "model": encoder.settings.model}
+        found = cache.cached(key, compute, meta)
+    starts = np.concatenate([[0], np.cumsum([len(words) for words in sentences])]).astype(np.int64)
+    return TokenStates(found["states"], starts, int(found["windowed"][0]))
+
+
+def _compute(
+    sentences: Sequence[Sequence[str]], encoder: TextEncoder, progress: bool
+) -> tuple[npt.NDArray[np.float16], int]:
+    windows = list(_windows(sentences, encoder))
+    starts = np.concatenate([[0], np.cumsum([len(words) for words in sentences])]).astype(np.int64)
+    distinct = sorted({window.pieces for window in windows}, key=lambda key: (-len(key), key))
+    place = {pieces: row for row, pieces in enumerate(distinct)}
+    takers: list[list[_Window]] = [[] for _ in distinct]
+    for window in windows:
+        takers[place[window.pieces]].append(window)
+    table = TokenTable(tuple(distinct), np.arange(len(distinct)))
+    states = np.zeros((int(starts[-1]), encoder.dimension), np.float16)
+    with progress_bar("Encoding words", int(table.lengths.sum()), progress) as advance:
+        for batch, hidden in encoder.hidden_states(batches(table, encoder.batch_tokens, encoder.padding)):
+            unit = torch.nn.functional.normalize(hidden.float(), dim=2).half().cpu().numpy()
+            for line, row in enumerate(batch.rows.tolist()):
+                for window in takers[row]:
+                    states[starts[window.sentence] + window.words] = unit[line, window.places]
+            advance(int(batch.mask.sum()))
+    cut = {own.sentence for own, other in pairwise(windows) if own.sentence == other.sentence}
+    return states, len(cut)
