@@ -23,7 +23,7 @@ from torch import Tensor
 from react_rl.agents.logs import TrainingLog
 from react_rl.envs.sb3 import LabelingVecEnv
 from react_rl.errors import ReActError
-from react_rl.learners.labelled import part_of
+from react_rl.learners.protocol import part_of
 from react_rl.simulation.checkpoint import Checkpoint, Notes
 
 FILE: Final = "checkpoint.safetensors"

@@ -10,7 +10,7 @@ import torch
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.envs.batched import episode_streams
-from react_rl.learners.build import LearnerSettings
+from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.classification import DEFAULT_METRIC, METRICS
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine

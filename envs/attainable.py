@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.registry import entry_of
 from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
@@ -55,7 +55,7 @@ class AttainableValue:
         engine = LabelingEngine([encoded], whole, 1, (self._metric,), self._engine.learner_settings)
         values = []
         # Fine-tuning on a whole pool takes long, and its scale needs no great precision.
-        draws = 1 if isinstance(self._engine.learner_settings, FineTuneSettings) else _DRAWS
+        draws = _DRAWS if entry_of(self._engine.learner_settings).cheap else 1
         for k in range(draws):
             engine.reset([Streams(entropy_of(k, "attainable", corpus.name))])
             values.append(float(engine.current[self._metric][0]))

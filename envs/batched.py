@@ -19,7 +19,7 @@ from react_rl.envs.actions import ActionSpace
 from react_rl.envs.observations import Observation
 from react_rl.envs.rewards import Reward, RewardSettings
 from react_rl.errors import ReActError, unknown
-from react_rl.learners.build import LearnerSettings
+from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine

@@ -23,7 +23,7 @@ from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, suggestion
-from react_rl.learners.build import LearnerSettings
+from react_rl.learners.registry import LearnerSettings
 from react_rl.simulation.corpora import encode_all
 from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
 from react_rl.simulation.options import EpisodeOptions

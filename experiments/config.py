@@ -20,9 +20,9 @@ from react_rl.documents import parse_yaml, read_text
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
-from react_rl.learners.build import LearnerSettings
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.mlp_training import MlpSettings
+from react_rl.learners.registry import LearnerSettings
 from react_rl.learners.softmax import SoftmaxSettings
 from react_rl.metrics.classification import METRICS
 from react_rl.own_code import look_in

@@ -20,7 +20,7 @@ from react_rl.acquisition.stopping import StoppingRule, StoppingSettings, make_s
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
-from react_rl.learners.build import LearnerSettings
+from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.classification import METRICS
 from react_rl.seeding import Streams
 from react_rl.simulation.checkpoint import Checkpoint, Notes

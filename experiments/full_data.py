@@ -17,9 +17,8 @@ from react_rl.envs.batched import episode_streams
 from react_rl.experiments.config import CompareConfig
 from react_rl.experiments.episodes import TestSplit, one_thread, rounded
 from react_rl.experiments.results import ResultFolder, RunId
-from react_rl.learners.build import LearnerSettings
-from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.protocol import INVALID_LOGIT
+from react_rl.learners.registry import LearnerSettings, entry_of
 from react_rl.learners.softmax import SoftmaxSettings
 from react_rl.learners.weighting import CURVATURE
 from react_rl.simulation.draw import draw_episode
@@ -145,7 +144,7 @@ def measure_full(
     if isinstance(settings, SoftmaxSettings) and _is_plain(settings):
         oracle = Oracle(1, options.pool_size, options, corpus.device)
         return [_primal(corpus, seed, options, metrics, test, settings, oracle) for seed in seeds]
-    if isinstance(settings, FineTuneSettings):
+    if not entry_of(settings).cheap:
         return _buy_all(corpus, seeds, options, metrics, test, settings)
     if isinstance(settings, SoftmaxSettings):
         # One refit from the initial labels to all needs more steps than one by a batch.

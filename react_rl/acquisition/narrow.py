@@ -44,7 +44,7 @@ class NarrowView(PoolView):
         at = (episodes[:, None], columns)
         super().__init__(
             view.ids[at], view.available[at], view.labelled[at], view.cost[at], view.density[at],
-            view._learner, view._geometry, [view._streams[e] for e in episodes.tolist()],
+            view._learner, view._ledger, view._geometry, [view._streams[e] for e in episodes.tolist()],
             _progress_of(view.progress, episodes.cpu().numpy()),
         )  # fmt: skip
         self._whole, self._episodes, self._columns = view, episodes, columns
@@ -161,7 +161,7 @@ class Stretch(PoolView):
         super().__init__(
             view.ids[:, columns], view.available[:, columns], view.labelled[:, columns],
             view.cost[:, columns], view.density[:, columns],
-            view._learner, view._geometry, view._streams, view.progress,
+            view._learner, view._ledger, view._geometry, view._streams, view.progress,
         )  # fmt: skip
         self._whole, self._columns = view, columns
 

@@ -40,9 +40,9 @@ def leave_one_out_logits(view: PoolView) -> Tensor:
         float32; slots without a label carry their fitted logits.
     """
     similarity, onehot, live = view.labelled_geometry
-    if not view.linear:
+    settings = view.linear_settings
+    if settings is None:
         raise ReActError("Leaving one out by formula needs the linear learner; set learner.kind to softmax.")
-    settings = view.learner_settings
     p = torch.softmax(view.fitted_logits, 1)
     n_classes = torch.from_numpy(view.progress.n_classes).to(view.device, torch.float32)
     weights = row_weights(settings, onehot, live)

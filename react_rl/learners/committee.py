@@ -15,6 +15,7 @@ from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.learners.protocol import INVALID_LOGIT
+from react_rl.learners.softmax import SoftmaxSettings
 from react_rl.learners.weighting import descend, row_weights
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ class Committee:
     def probabilities(self, columns: slice | Tensor = slice(None)) -> Tensor:
         """Class probabilities of the members ``(E, M, C, k)`` float32, for columns as in ``logits``."""
         return torch.softmax(self.logits(columns), 2)
+
+
+def head_settings(view: PoolView) -> SoftmaxSettings:
+    """Regularisation of linear heads on the embeddings: the learner's, or the default where it has none."""
+    return view.linear_settings or SoftmaxSettings()
 
 
 def dropout_committee(view: PoolView, members: int = 10, rate: float = 0.5) -> Committee:
@@ -173,7 +179,7 @@ def bootstrap_committee(view: PoolView, members: int = 10, prior: float = 1.0) -
         raise ReActError(f"The scale of the priors is {prior}; use 0 or more.")
     if view.ensemble is not None:
         return ensemble_committee(view, view.ensemble)
-    settings = view.learner_settings
+    settings = head_settings(view)
     live = view.labelled_geometry[2].cpu().numpy() > 0
     n_classes = view.class_counts.shape[1]
     n_episodes, _, dimension = view.embeddings.shape
@@ -216,7 +222,7 @@ def refit_weighted(view: PoolView, importance: Tensor, offset: Tensor | None = N
         labelled rows as ``dual @ (k + bias^2)``, plus its offset there.
     """
     similarity, onehot, live = view.labelled_geometry
-    settings = view.learner_settings
+    settings = head_settings(view)
     members = importance.shape[1]
     own = row_weights(settings, onehot, live)
     kernel = (similarity + settings.bias**2) * live[:, None, :] * live[:, :, None]

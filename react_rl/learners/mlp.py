@@ -16,9 +16,9 @@ from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.dropout import step_keys
-from react_rl.learners.labelled import LabelledRows
 from react_rl.learners.mlp_training import Lesson, MlpSettings, kept_units, train
-from react_rl.learners.protocol import INVALID_LOGIT
+from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase
+from react_rl.learners.scores import ColumnScores
 from react_rl.learners.weighting import balanced_weights
 
 _TOGETHER: Final = 1 << 17
@@ -28,7 +28,7 @@ _ROW, _SAMPLE, _STEP = 7907, 7919, 7927
 """Counters that set apart what is drawn for rows, for Monte Carlo samples and for training steps."""
 
 
-class MlpHead(LabelledRows):
+class MlpHead(ColumnScores):
     """E ensembles of M heads with one hidden layer.
 
     Rows are scaled by ``sqrt(D)``, so that components have the size one that learning rates are made for.
@@ -36,27 +36,19 @@ class MlpHead(LabelledRows):
 
     Args:
         embeddings: ``(N, D)`` float32 unit-norm embeddings of each corpus.
-        n_episodes: E.
-        n_classes: Largest number of classes C.
-        n_columns: W, pool columns and dev columns together.
-        capacity: Labelled rows to reserve room for; grows when needed.
+        labelled: The ledger, to be read only; the dual form asks it for similarities.
         settings: Sizes and training.
     """
 
     _arrays: ClassVar[tuple[str, ...]] = (
-        *LabelledRows._arrays, "_dual", "_scale", "_out", "_importance", "_rounds",
+        *ColumnScores._arrays, "_dual", "_scale", "_out", "_importance", "_rounds",
     )  # fmt: skip
 
     def __init__(
-        self,
-        embeddings: Sequence[Tensor],
-        n_episodes: int,
-        n_classes: int,
-        n_columns: int,
-        capacity: int,
-        settings: MlpSettings | None = None,
+        self, embeddings: Sequence[Tensor], labelled: LabelledRows, settings: MlpSettings | None = None
     ) -> None:
-        super().__init__(n_episodes, n_classes, n_columns, capacity, embeddings[0].device)
+        super().__init__(labelled)
+        n_episodes, n_classes, n_columns = labelled.shape
         self.settings = settings or MlpSettings()
         self.members = self.settings.members
         self._embeddings = list(embeddings)
@@ -74,8 +66,8 @@ class MlpHead(LabelledRows):
         )
         self._out = torch.zeros_like(self._first_out)
         self._scale = torch.ones(n_episodes, device=self.device)
-        self._dual = torch.zeros(n_episodes, units, self._capacity, device=self.device)
-        self._importance = torch.zeros(n_episodes, self.members, self._capacity, device=self.device)
+        self._dual = torch.zeros(n_episodes, units, labelled.capacity, device=self.device)
+        self._importance = torch.zeros(n_episodes, self.members, labelled.capacity, device=self.device)
 
     def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
         """Note the rows of an episode's columns ``(W,)``, -1 in unused ones."""
@@ -83,11 +75,10 @@ class MlpHead(LabelledRows):
         self._row_ids[episode] = rows.clamp_min(0)
 
     def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int]) -> None:
-        """Forget the given episodes ``(R,)`` and begin anew with first weights drawn from ``seeds``.
+        """Forget the given episodes ``(R,)`` and begin again with first weights drawn from ``seeds``.
 
         Weights are normal, of variance 2/D (He et al. 2015) in the hidden layer and 1/H in the last one.
         """
-        self._forget(episodes)
         invalid = self._classes[None, :] >= n_classes.to(self.device)[:, None]
         bias = torch.zeros(invalid.shape, device=self.device).masked_fill_(invalid, INVALID_LOGIT)
         self._class_bias[episodes] = bias[:, :, None]
@@ -115,26 +106,23 @@ class MlpHead(LabelledRows):
         rows = self._embeddings[self._corpus[episode]][self._row_ids[episode]]
         self._begin[episode] = (self._first[episode] @ rows.T).mul_(inputs**0.5)
 
-    def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
-        """Append the new rows to the given episodes and train those that got a label, in place."""
-        slots = self._append(episodes, columns, labels, similarity)
+    def update(self, bought: Purchase) -> None:
+        """Train the episodes that got a label, in place."""
+        episodes, slots = bought.episodes, bought.slots
+        self._reserve(self.labelled.capacity)
         self._importance.transpose(1, 2)[episodes[:, None], slots] = self._drawn_importance(episodes, slots)
-        taught, n = episodes[(labels >= 0).any(1)], self.slots
+        taught, n = episodes[bought.live.any(1)], self.labelled.slots
         for part in _in_turn(taught, self._dual.shape[1] * n):
             self._train(part, n)
             self._rounds[part] += 1
             self._predict(part, n)
 
-    def logits_of(self, columns: slice) -> Tensor:
-        """Current scores ``(E, C, .)`` of a range of columns."""
-        return self._logits[:, :, columns]
-
     def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> Tensor:
         """Scores ``(E, C, T)`` of other rows, T for each episode, e.g. of a test split."""
         found = []
         for e, ids in enumerate(rows):
-            data, used = self._embeddings[self._corpus[e]], self._used[e]
-            labelled = data[self._row_ids[e, self._columns[e, :used]]]
+            data, used = self._embeddings[self._corpus[e]], self.labelled.used[e]
+            labelled = data[self._row_ids[e, self.labelled.columns[e, :used]]]
             dual = self._dual[e, :, :used]
             # The hidden layer as it is, its rows scaled by sqrt(D) as the inputs are.
             weights = self._first[e] * (self._scale[e] * self._inputs**0.5)
@@ -146,7 +134,7 @@ class MlpHead(LabelledRows):
 
     def features_of(self, columns: slice) -> Tensor:
         """Hidden activations of all members ``(E, ., M H)`` of a range of columns."""
-        return self._active(self._everyone, self.slots, columns).transpose(1, 2)
+        return self._active(self._everyone, self.labelled.slots, columns).transpose(1, 2)
 
     def head(self) -> tuple[Tensor, Tensor]:
         """Weights ``(E, C, M H)`` of the last layer on ``features_of``, and intercepts ``(E, C)``, all 0."""
@@ -166,7 +154,7 @@ class MlpHead(LabelledRows):
             raise ReActError(
                 "Strategies that sample by dropout need learner.mlp.dropout above 0, which is 0 here."
             )
-        active = self._active(self._everyone, self.slots, columns)  # (E, M H, .)
+        active = self._active(self._everyone, self.labelled.slots, columns)  # (E, M H, .)
         keys = self._round_keys(self._everyone, _SAMPLE)
         kept = kept_units(keys, samples, 1, hidden, rate)  # (E, S, 1, H)
         drawn = []
@@ -191,9 +179,10 @@ class MlpHead(LabelledRows):
 
     def _train(self, episodes: Tensor, n: int) -> None:
         """Train ensembles on their labelled rows. Mutates."""
-        columns = self._columns[episodes, :n]
-        live, onehot = self._live[episodes, :n], self._onehot[episodes, :, :n]
-        kernel = self._rows[episodes, :n].gather(2, columns[:, None].expand(-1, n, -1))
+        labelled = self.labelled
+        columns = labelled.columns[episodes, :n]
+        live, onehot = labelled.live[episodes, :n], labelled.onehot[episodes, :, :n]
+        kernel = labelled.rows[episodes, :n].gather(2, columns[:, None].expand(-1, n, -1))
         kernel = kernel.mul_(self._inputs).add_(1.0).mul_(live[:, None, :] * live[:, :, None])
         weight = self._importance[episodes, :, :n] * live[:, None]
         if self.settings.class_weights == "balanced":
@@ -219,7 +208,7 @@ class MlpHead(LabelledRows):
         self._dual[episodes, :, :n], self._scale[episodes], self._out[episodes] = dual, scale, out
 
     def _predict(self, episodes: Tensor, n: int) -> None:
-        """Score all columns of the given episodes anew. Mutates."""
+        """Score all columns of the given episodes. Mutates."""
         for part in _in_turn(episodes, self._begin[0].numel()):
             active = self._active(part, n, slice(None))
             head = self._ensemble_head(self._out[part])
@@ -230,18 +219,18 @@ class MlpHead(LabelledRows):
         dual = self._dual[episodes, :, :n]
         fitted = self._begin[episodes, :, columns].mul_(self._scale[episodes, None, None])
         fitted += dual.sum(2, keepdim=True)
-        return fitted.baddbmm_(dual, self._rows[episodes, :n, columns], alpha=self._inputs).relu_()
+        return fitted.baddbmm_(dual, self.labelled.rows[episodes, :n, columns], alpha=self._inputs).relu_()
 
     def _ensemble_head(self, out: Tensor) -> Tensor:
         """Last layers ``(..., M, C, H)`` of the members as one, ``(..., C, M H)``, their scores averaged."""
         return out.transpose(-3, -2).flatten(-2).div(self.members)
 
-    def _reserve(self, slots: int) -> int:
-        extra = super()._reserve(slots)
-        if extra:
+    def _reserve(self, slots: int) -> None:
+        """Make room for ``slots`` slots, as many as the ledger has. Mutates."""
+        extra = slots - self._dual.shape[2]
+        if extra > 0:
             self._dual = torch.nn.functional.pad(self._dual, (0, extra))
             self._importance = torch.nn.functional.pad(self._importance, (0, extra))
-        return extra
 
 
 def _in_turn(episodes: Tensor, numbers: int) -> Sequence[Tensor]:

@@ -3,23 +3,130 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 INVALID_LOGIT = -1e30
 """Logit of a class that does not take part in an episode."""
 
 
-class Learner(Protocol):
-    """E models trained side by side, one for each episode.
+def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The arrays called ``name/...`` in a state, under what follows."""
+    before = f"{name}/"
+    return {key.removeprefix(before): array for key, array in state.items() if key.startswith(before)}
 
-    What is known of the labelled rows is in ``LabelledRows``, which learners inherit.
+
+@dataclass(frozen=True, eq=False)
+class Purchase:
+    """Rows that were just bought and noted in the ledger.
+
+    Args:
+        episodes: ``(R,)`` int64, ascending.
+        columns: ``(R, b)`` int64 pool columns of the new rows.
+        labels: ``(R, b)`` int64 class indices, -1 where there is no label.
+        similarity: ``(R, b, W)`` float32 inner products of the new rows with all columns, if they are known.
+        before: Slots that each of the R episodes had taken.
+        everyone: Whether these are all episodes.
     """
+
+    episodes: Tensor
+    columns: Tensor
+    labels: Tensor
+    similarity: Tensor | None
+    before: Sequence[int]
+    everyone: bool
+
+    @cached_property
+    def live(self) -> Tensor:
+        """Rows that got a label ``(R, b)`` bool."""
+        return self.labels >= 0
+
+    @cached_property
+    def answered(self) -> bool:
+        """Whether all of them did."""
+        return bool(self.live.all())
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether the new rows take the same slots in all R episodes."""
+        return min(self.before) == max(self.before)
+
+    @cached_property
+    def slots(self) -> Tensor:
+        """Slots of the new rows ``(R, b)`` int64."""
+        first = torch.tensor(self.before, device=self.labels.device)[:, None]
+        return first + torch.arange(self.labels.shape[1], device=self.labels.device)
+
+
+class LabelledRows(Protocol):
+    """The labelled rows of E episodes, in slots in order of purchase, to be read only: the ledger."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the arrays are."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """E, largest number of classes C, columns W."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """Slots that there is room for; grows."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """Slots in use in the fullest episode."""
+        ...
+
+    @property
+    def used(self) -> Sequence[int]:
+        """Slots taken, for each episode."""
+        ...
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether some taken slot may carry no label."""
+        ...
+
+    @property
+    def rows(self) -> Tensor:
+        """Similarity of each slot to each column ``(E, capacity, W)`` float32; -2 without a row."""
+        ...
+
+    @property
+    def onehot(self) -> Tensor:
+        """Labels ``(E, C, capacity)`` float32, all 0 in slots without one."""
+        ...
+
+    @property
+    def live(self) -> Tensor:
+        """Slots that hold a label ``(E, capacity)`` float32."""
+        ...
+
+    @property
+    def columns(self) -> Tensor:
+        """Pool columns ``(E, capacity)`` int64; slots without a label carry any column."""
+        ...
+
+
+class Learner(Protocol):
+    """E models trained side by side, one for each episode, on what ``LabelledRows`` holds."""
 
     @property
     def failures(self) -> dict[int, str]:
         """Reasons why episodes cannot go on, by episode."""
+        ...
+
+    @property
+    def logits(self) -> Tensor:
+        """Scores ``(E, C, W)`` as they stand; see ``logits_of``."""
         ...
 
     def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
@@ -34,7 +141,7 @@ class Learner(Protocol):
         ...
 
     def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int]) -> None:
-        """Forget the given episodes ``(R,)`` and begin anew.
+        """Forget the given episodes ``(R,)`` and begin again.
 
         Args:
             episodes: ``(R,)`` int64, ascending.
@@ -43,15 +150,8 @@ class Learner(Protocol):
         """
         ...
 
-    def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
-        """Learn from newly bought rows, in place.
-
-        Args:
-            episodes: ``(R,)`` int64, ascending.
-            columns: ``(R, b)`` int64 pool columns of the new rows.
-            labels: ``(R, b)`` int64 class indices, -1 where there is no label.
-            similarity: ``(R, b, W)`` float32 inner products of the new rows with all columns.
-        """
+    def update(self, bought: Purchase) -> None:
+        """Learn from rows that were just noted in the ledger, in place."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -62,6 +162,19 @@ class Learner(Protocol):
         """Put learners that have just been started where ``state`` was taken."""
         ...
 
-    def logits_of(self, columns: slice) -> Tensor:
-        """Current scores ``(E, C, .)`` float32; classes outside an episode carry ``INVALID_LOGIT``."""
+    def logits_of(self, columns: slice, wanted: Tensor | None = None) -> Tensor:
+        """Current scores of a range of columns.
+
+        Args:
+            columns: Which.
+            wanted: ``(E, P)`` bool, pool columns that need a score; a learner that scores row by row may
+                leave out the others. None: all.
+
+        Returns:
+            ``(E, C, .)`` float32; classes outside an episode carry ``INVALID_LOGIT``.
+        """
+        ...
+
+    def fitted_logits(self) -> Tensor:
+        """Current scores of the labelled rows themselves, ``(E, C, n)``."""
         ...

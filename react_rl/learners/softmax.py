@@ -15,15 +15,16 @@ weights of all rows, so that descent is another one (``weighting``).
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 import torch
 from torch import Tensor
 
-from react_rl.learners.labelled import FAR, LabelledRows
-from react_rl.learners.protocol import INVALID_LOGIT
+from react_rl.errors import ReActError
+from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase
+from react_rl.learners.scores import ColumnScores
 from react_rl.learners.weighting import CURVATURE, balanced_weights, descend
 
 
@@ -48,50 +49,32 @@ class SoftmaxSettings:
     class_weights: Literal["none", "balanced"] = "none"
 
 
-_SLOT_AXES: Final = {
-    **{"_rows": (1,), "_onehot": (2,), "_live": (1,), "_columns": (1,)},
-    **{"_inverse": (1, 2), "_dual": (2,)},
-}
+_SLOT_AXES: Final = {"_inverse": (1, 2), "_dual": (2,)}
 """Axes of the slots in the arrays that have them."""
 
 
-class SoftmaxRegression(LabelledRows):
+class SoftmaxRegression(ColumnScores):
     """E softmax regressions that are refitted from where they stood.
 
     Args:
-        n_episodes: E.
-        n_classes: Largest number of classes C.
-        n_columns: W, pool columns and dev columns together.
-        capacity: Labelled rows to reserve room for; grows when needed.
+        labelled: The ledger, to be read only; the dual form asks it for similarities.
         settings: Regularisation and convergence.
-        device: Where all state lives.
     """
 
-    _arrays: ClassVar[tuple[str, ...]] = (*LabelledRows._arrays, "_class_bias", "_inverse", "_dual")
+    _arrays: ClassVar[tuple[str, ...]] = (*ColumnScores._arrays, "_class_bias", "_inverse", "_dual")
 
-    def __init__(
-        self,
-        n_episodes: int,
-        n_classes: int,
-        n_columns: int,
-        capacity: int,
-        settings: SoftmaxSettings | None = None,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        super().__init__(n_episodes, n_classes, n_columns, capacity, device)
+    def __init__(self, labelled: LabelledRows, settings: SoftmaxSettings | None = None) -> None:
+        super().__init__(labelled)
         self.settings = settings or SoftmaxSettings()
+        n_episodes, n_classes, _ = labelled.shape
+        slots = labelled.capacity
         self._kernel_shift = torch.tensor(CURVATURE * self.settings.bias**2, device=self.device)
         self._class_bias = torch.zeros(n_episodes, n_classes, 1, device=self.device)
         self._mixed_classes = False
-        self._unanswered = False  # whether some taken slot may carry no label
-        self._inverse = torch.zeros(n_episodes, self._capacity, self._capacity, device=self.device)
-        self._dual = torch.zeros(n_episodes, n_classes, self._capacity, device=self.device)
+        self._inverse = torch.zeros(n_episodes, slots, slots, device=self.device)
+        self._dual = torch.zeros(n_episodes, n_classes, slots, device=self.device)
         self.steps = 0
         """Solver steps since construction, for profiling."""
-
-    def logits_of(self, columns: slice) -> Tensor:
-        """Current scores ``(E, C, .)`` of a range of columns."""
-        return self._logits[:, :, columns]
 
     def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
         """Similarities say all that this learner asks of a row."""
@@ -99,34 +82,30 @@ class SoftmaxRegression(LabelledRows):
     def primal(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """Return weights ``(E, C, D)`` and intercepts ``(E, C)`` for labelled ``embeddings`` ``(E, n, D)``.
 
-        Row i of ``embeddings[e]`` belongs to slot i of episode e (see ``slot_columns``).
+        Row i of ``embeddings[e]`` belongs to slot i of episode e.
         """
-        n = self.slots
-        dual = self._dual[:, :, :n]
+        dual = self._dual[:, :, : self.labelled.slots]
         return torch.bmm(dual, embeddings), self.settings.bias**2 * dual.sum(2)
 
-    def replicate(self, times: int, room: int) -> SoftmaxRegression:
+    def replicate(self, labelled: LabelledRows, times: int) -> SoftmaxRegression:
         """Copy every episode ``times`` times, side by side: scratch learners of E * times episodes.
 
         Args:
+            labelled: The ledger with its episodes copied likewise.
             times: Copies of each episode.
-            room: Rows that each copy is going to buy; more slots than these are not copied.
         """
         scratch = copy.copy(self)
-        n_episodes, n_classes, n_columns = self._shape
-        scratch._shape = (n_episodes * times, n_classes, n_columns)
-        scratch._everyone = torch.arange(n_episodes * times, device=self.device)
-        scratch._used = [used for used in self._used for _ in range(times)]
-        scratch._capacity = capacity = min(self.slots + room, self._capacity)
+        scratch.labelled = labelled
+        scratch._everyone = torch.arange(labelled.shape[0], device=self.device)
         for name in self._arrays:
             array: Tensor = getattr(self, name)
             for axis in _SLOT_AXES.get(name, ()):
-                array = array.narrow(axis, 0, capacity)
+                array = array.narrow(axis, 0, labelled.capacity)
             setattr(scratch, name, array.repeat_interleave(times, 0))
         return scratch
 
     def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int] = ()) -> None:
-        """Forget the given episodes ``(R,)`` and begin anew with ``n_classes`` ``(R,)`` classes each.
+        """Forget the given episodes ``(R,)`` and begin again with ``n_classes`` ``(R,)`` classes each.
 
         Nothing is left to chance here, so no seed is looked at.
         """
@@ -137,57 +116,28 @@ class SoftmaxRegression(LabelledRows):
         self._logits[episodes] = bias[:, :, None]
         self._dual[episodes] = 0.0
         self._inverse[episodes] = 0.0
-        if episodes.numel() == self._shape[0]:
-            self._unanswered = False
-        self._forget(episodes)
 
-    def state(self) -> dict[str, Tensor]:
-        """See ``LabelledRows.state``."""
-        return super().state() | {"unanswered": torch.tensor(self._unanswered)}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """See ``LabelledRows.load_state``. Mutates."""
-        super().load_state(state)
-        self._unanswered = bool(state["unanswered"])
-
-    def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
-        """Append the new rows to the given episodes and refit these from where they stood, in place."""
-        everyone = episodes.numel() == self._shape[0]
-        used = self._used if everyone else [self._used[e] for e in episodes.tolist()]
-        batch = labels.shape[1]
-        before, after = max(used), max(used) + batch
-        self._reserve(after)
-        live = labels >= 0
-        answered = bool(live.all())
-        self._unanswered |= not answered
-        lockstep = min(used) == before
+    def update(self, bought: Purchase) -> None:
+        """Refit the given episodes from where they stood, in place."""
+        labelled, episodes, everyone = self.labelled, bought.episodes, bought.everyone
+        before, batch = max(bought.before), bought.labels.shape[1]
+        after = before + batch
+        self._reserve(labelled.capacity)
         # Slots without a label weigh nothing; where there are none, nothing has to be masked.
-        gaps = self._unanswered or not lockstep
+        gaps = labelled.unanswered or not bought.lockstep
 
-        state = (
-            self._rows, self._inverse, self._dual, self._onehot, self._live, self._columns, self._logits,
-        )  # fmt: skip
-        part = state if everyone else tuple(array[episodes] for array in state)
-        rows, inverse, dual, onehot, alive, where, logits = part
-        slots: Tensor | None = None  # (R, b), or None where all episodes take the slots before .. after
-        place: tuple[slice | Tensor, slice | Tensor] = (slice(None), slice(before, after))
-        if not lockstep:
-            first = torch.tensor(used, device=self.device)[:, None]
-            slots = first + torch.arange(batch, device=self.device)
-            place = (self._everyone[: len(used), None], slots)
-        where[place] = columns
+        state = (self._inverse, self._dual, self._logits)
+        known = (labelled.rows, labelled.onehot, labelled.live, labelled.columns)
+        inverse, dual, logits = state if everyone else (array[episodes] for array in state)
+        rows, onehot, alive, where = known if everyone else (array[episodes] for array in known)
         balanced = self.settings.class_weights == "balanced"
         if not balanced:
-            self._border(inverse, slots, before, live, columns, similarity, alive if gaps else None, where)
-        rows[place] = similarity if answered else torch.where(live[:, :, None], similarity, FAR)
-        # A missing label (-1) equals no class.
-        onehot.transpose(1, 2)[place] = (labels[:, :, None] == self._classes).to(onehot)
-        alive[place] = live.to(alive)
+            self._border(inverse, bought, alive if gaps else None, where)
         weights = dual[:, :, :after]
-        fitted = logits.gather(2, where[:, None, :after].expand(-1, self._shape[1], -1))
+        fitted = logits.gather(2, where[:, None, :after].expand(-1, dual.shape[1], -1))
         mask = alive[:, None, :after] if gaps else None
         # An episode that got no label stands still, also where its last refit was cut short.
-        taught = None if answered else live.any(1)
+        taught = None if bought.answered else bought.live.any(1)
         if balanced:
             self._refit_balanced(
                 rows, where[:, :after], weights, onehot[:, :, :after], alive[:, :after], fitted, taught
@@ -200,34 +150,35 @@ class SoftmaxRegression(LabelledRows):
         torch.bmm(weights, rows[:, :after], out=logits)
         logits += shift
         if not everyone:
-            for whole, changed in zip(state, part, strict=True):
+            for whole, changed in zip(state, (inverse, dual, logits), strict=True):
                 whole[episodes] = changed
-        for episode in episodes.tolist():
-            self._used[episode] += batch
 
-    def _border(
-        self,
-        inverse: Tensor,
-        slots: Tensor | None,
-        before: int,
-        live: Tensor,
-        columns: Tensor,
-        similarity: Tensor,
-        alive: Tensor | None,
-        where: Tensor,
-    ) -> None:
+    def _border(self, inverse: Tensor, bought: Purchase, alive: Tensor | None, where: Tensor) -> None:
         """Extend ``inverse`` = (K/4 + l2)^-1 by the new rows (block inversion), in place.
 
         With the kernel ``cross`` between new and old rows and S the Schur complement of the old ones, the
         inverse grows by V^T S^-1 V, V = [cross inverse, -1]; it holds zeros where there is no slot yet.
+
+        Args:
+            inverse: ``(R, capacity, capacity)``.
+            bought: The new rows.
+            alive: ``(R, capacity)`` slots that hold a label, the new ones included; None where all do.
+            where: ``(R, capacity)`` columns of the slots.
         """
-        batch, after = columns.shape[1], before + columns.shape[1]
+        similarity, columns = bought.similarity, bought.columns
+        if similarity is None:
+            raise ReActError("The softmax regression learns from similarities; note them in the ledger.")
+        before, batch = max(bought.before), columns.shape[1]
+        after = before + batch
+        slots = None if bought.lockstep else bought.slots
         reached = where[:, :after] if slots is None else torch.cat([where[:, :before], columns], 1)
         kernel = similarity.gather(2, reached[:, None, :].expand(-1, batch, -1))  # (R, b, n + b)
         kernel = torch.add(self._kernel_shift, kernel, alpha=CURVATURE)
         if alive is not None:
-            weight = live.to(similarity)
-            kernel *= weight[:, :, None] * torch.cat([alive[:, :before], weight], 1)[:, None, :]
+            weight = bought.live.to(similarity)
+            # In a shorter episode new rows take slots among those that others have taken already.
+            old = (alive if slots is None else alive.scatter(1, slots, 0.0))[:, :before]
+            kernel *= weight[:, :, None] * torch.cat([old, weight], 1)[:, None, :]
         cross, corner = kernel[:, :, :before], kernel[:, :, before:]
         # The diagonal is exact for unit rows, and a slot without a row stands alone.
         corner.diagonal(dim1=1, dim2=2).add_(self.settings.l2)
@@ -290,9 +241,9 @@ class SoftmaxRegression(LabelledRows):
         even = balanced_weights(target, alive)
         self.steps += descend(weights, fitted, target, kernel, even, self.settings, taught)
 
-    def _reserve(self, slots: int) -> int:
-        extra = super()._reserve(slots)
-        if extra:
+    def _reserve(self, slots: int) -> None:
+        """Make room for ``slots`` slots, as many as the ledger has. Mutates."""
+        extra = slots - self._dual.shape[2]
+        if extra > 0:
             self._inverse = torch.nn.functional.pad(self._inverse, (0, extra, 0, extra))
             self._dual = torch.nn.functional.pad(self._dual, (0, extra))
-        return extra

@@ -19,11 +19,13 @@ from torch import Tensor
 
 from react_rl import __version__
 from react_rl.files import canonical_json, digest, written_atomically
-from react_rl.learners.labelled import part_of
+from react_rl.learners.protocol import part_of
 from react_rl.seeding import Streams
 from react_rl.simulation.engine import LabelingEngine
 
 _HEADER: Final = "state"
+_FORMAT: Final = "2"
+"""Changes whenever the names of the arrays do."""
 
 
 @dataclass(frozen=True)
@@ -115,4 +117,4 @@ class Checkpoint:
 
     @property
     def _full_key(self) -> str:
-        return digest(self.key, __version__, torch.__version__)
+        return digest(self.key, _FORMAT, __version__, torch.__version__)

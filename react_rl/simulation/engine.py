@@ -15,16 +15,15 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError, unknown
-from react_rl.learners.build import LearnerSettings, make_learner
-from react_rl.learners.finetune.learner import FineTune
-from react_rl.learners.labelled import part_of
-from react_rl.learners.protocol import INVALID_LOGIT
-from react_rl.learners.softmax import SoftmaxRegression
+from react_rl.learners.capabilities import LinearMap, OffersCandidates, ScoresRows, TriesBatches
+from react_rl.learners.protocol import INVALID_LOGIT, part_of
+from react_rl.learners.registry import LearnerSettings, entry_of, make_learner
 from react_rl.metrics.classification import METRICS
 from react_rl.seeding import Streams
 from react_rl.simulation.draw import Draw, check_fit, draw_episode
 from react_rl.simulation.encoded import EncodedCorpus, check_dimensions
 from react_rl.simulation.geometry import Geometry
+from react_rl.simulation.ledger import Ledger
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import ABSTAINED, Oracle
 from react_rl.simulation.purchases import PENNY, Mask, Round, affordable, check_ids
@@ -73,8 +72,10 @@ class LabelingEngine:
         width, dev, classes = options.pool_size, options.dev_size, self.most_classes
         mean_cost = min(float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora)
         capacity = options.initial_size + int(np.ceil(options.budget / mean_cost)) + options.batch_size
-        self.learner = make_learner(learner, corpora, n_episodes, classes, width + dev, capacity)
+        self.ledger = Ledger(n_episodes, classes, width + dev, capacity, self.device)
+        self.learner = make_learner(learner, corpora, self.ledger)
         self.learner_settings = learner
+        self._kind = entry_of(learner)
         self.oracle = Oracle(n_episodes, width, options, self.device)
         self.draws: list[Draw | None] = [None] * n_episodes
         self.streams = [Streams(0)] * n_episodes
@@ -151,7 +152,8 @@ class LabelingEngine:
             for name, values in getattr(self, part).items()
         }
         learner = {f"learner/{name}": array for name, array in self.learner.state().items()}
-        return numbers | dev | learner | {"labelled": self._labelled}
+        ledger = {f"ledger/{name}": array for name, array in self.ledger.state().items()}
+        return numbers | dev | learner | ledger | {"labelled": self._labelled}
 
     def resume(
         self,
@@ -169,6 +171,7 @@ class LabelingEngine:
         for part in _DEV:
             setattr(self, part, {name: state[f"{part}/{name}"].numpy().copy() for name in self.metrics})
         self._labelled.copy_(state["labelled"])
+        self.ledger.load_state(part_of(state, "ledger"))
         self.learner.load_state(part_of(state, "learner"))
         self._view = self._free = None
 
@@ -217,8 +220,8 @@ class LabelingEngine:
         index = torch.tensor(chosen, device=device)
         self._labelled[index] = False
         self.spent[chosen], self.rounds[chosen], self.labels[chosen] = 0.0, 0, 0
-        chance = not isinstance(self.learner, SoftmaxRegression)
-        seeds = [int(self.streams[e].learner.integers(2**62)) for e in chosen] if chance else []
+        seeds = [int(self.streams[e].learner.integers(2**62)) for e in chosen] if self._kind.random else []
+        self.ledger.forget(index)
         self.learner.start(index, torch.from_numpy(self._n_classes[chosen]), seeds)
         return chosen, draws
 
@@ -250,8 +253,10 @@ class LabelingEngine:
                 available = available & (self.oracle.cost <= remaining[:, None] + PENNY)
             if self.finished.any():
                 available = available & torch.from_numpy(~self.finished).to(self.device)[:, None]
-            if isinstance(self.learner, FineTune):
-                available = self.learner.offer(available)
+            scored = (
+                self.learner.candidates(available) if isinstance(self.learner, OffersCandidates) else None
+            )
+            available = available if scored is None else scored
             progress = Progress(
                 budget=self.options.budget,
                 batch_size=self.options.batch_size,
@@ -269,7 +274,7 @@ class LabelingEngine:
             )
             self._view = PoolView(
                 self._ids, available, self._labelled, self.oracle.cost, self._density,
-                self.learner, self._geometry, self.streams, progress,
+                self.learner, self.ledger, self._geometry, self.streams, progress, scored,
             )  # fmt: skip
         return self._view
 
@@ -308,10 +313,11 @@ class LabelingEngine:
 
         All episodes must be on one corpus. Rewards and views see pool and dev only, never this.
         """
-        if not isinstance(self.learner, SoftmaxRegression):
+        if isinstance(self.learner, ScoresRows):
             return self.learner.logits_of_rows([rows] * self.n_episodes)
+        assert isinstance(self.learner, LinearMap)
         embeddings = self.corpus_of(0).embeddings[torch.from_numpy(rows).to(self.device)]
-        ids = self._ids.gather(1, self.learner.slot_columns())
+        ids = self._ids.gather(1, self.ledger.slot_columns())
         labelled = torch.stack(
             [
                 self.corpus_of(e).embeddings[ids[e].clamp(max=self.corpus_of(e).corpus.n_rows - 1)]
@@ -330,7 +336,7 @@ class LabelingEngine:
             ids: Row ids, -1 for none.
             judge: What a model is worth; None takes the first dev metric.
         """
-        if not isinstance(self.learner, SoftmaxRegression):
+        if not isinstance(self.learner, TriesBatches):
             raise ReActError("Trying batches out needs the linear learner; set learner.kind to softmax.")
         columns = torch.searchsorted(self._ids, ids.flatten(1)).clamp_(max=self.options.pool_size - 1)
         answers = self.oracle.answer(self._everyone, columns)
@@ -345,6 +351,7 @@ class LabelingEngine:
 
         return try_batches(
             self.learner,
+            self.ledger,
             columns.view(ids.shape),
             answers.view(ids.shape),
             self._geometry.rows,
@@ -365,7 +372,7 @@ class LabelingEngine:
 
     def threads(self) -> AbstractContextManager[None]:
         """Context in which torch uses as many threads as pay off here; wrap whole rounds in it."""
-        if isinstance(self.learner, FineTune):
+        if not self._kind.cheap:
             return nullcontext()
         return threads_for(self.n_episodes * (self.options.pool_size + self.options.dev_size))
 
@@ -390,7 +397,7 @@ class LabelingEngine:
             answers = torch.where(mask, answers, ABSTAINED)
             self._labelled[episodes[:, None].expand_as(columns)[mask], columns[mask]] = True
         similarity = self._geometry.rows(columns) if everyone else self._geometry.rows_of(episodes, columns)
-        self.learner.update(episodes, columns, answers, similarity)
+        self.learner.update(self.ledger.append(episodes, columns, answers, similarity))
         where = slice(None) if everyone else episodes.cpu().numpy()
         self.labels[where] += (answers.cpu().numpy() != ABSTAINED).sum(1)
         self._left[where] -= wanted.sum(1)

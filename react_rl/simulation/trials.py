@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.learners.softmax import SoftmaxRegression
+from react_rl.learners.capabilities import TriesBatches
+from react_rl.simulation.ledger import Ledger
 
 Judge = Callable[[Tensor, Tensor], Tensor]
 """From scores ``(E k, C, W)`` of k copies of each episode, side by side, and the pool columns ``(E, k, b)``
@@ -21,7 +22,8 @@ _SCRATCH: Final = 1 << 22
 
 
 def try_batches(
-    learner: SoftmaxRegression,
+    learner: TriesBatches,
+    ledger: Ledger,
     columns: Tensor,
     answers: Tensor,
     similarity: Callable[[Tensor], Tensor],
@@ -31,6 +33,7 @@ def try_batches(
 
     Args:
         learner: E learners.
+        ledger: What they have learned from; it stays as it is, too.
         columns: ``(E, K, b)`` pool columns.
         answers: ``(E, K, b)`` class indices, -1 where there is no label.
         similarity: Products of columns ``(E, n)`` with all columns, ``(E, n, W)``.
@@ -39,18 +42,21 @@ def try_batches(
     n_episodes, n_batches, size = columns.shape
     values = []
     # As many copies at a time as memory likes.
-    step = max(1, _SCRATCH // (n_episodes * learner.slots * learner.logits.shape[2]))
+    step = max(1, _SCRATCH // (n_episodes * ledger.slots * ledger.shape[2]))
     for start in range(0, n_batches, step):
         part = slice(start, start + step)
         tried = columns[:, part].flatten(1)
         times = tried.shape[1] // size
         everyone = torch.arange(n_episodes * times, device=columns.device)
-        scratch = learner.replicate(times, size)
+        copied = ledger.replicate(times, size)
+        scratch = learner.replicate(copied, times)
         scratch.update(
-            everyone,
-            tried.reshape(-1, size),
-            answers[:, part].reshape(-1, size),
-            similarity(tried).reshape(everyone.numel(), size, -1),
+            copied.append(
+                everyone,
+                tried.reshape(-1, size),
+                answers[:, part].reshape(-1, size),
+                similarity(tried).reshape(everyone.numel(), size, -1),
+            )
         )
         found = judge(scratch.logits, columns[:, part])
         values.append(found.view(n_episodes, times).to(torch.float64).cpu().numpy())

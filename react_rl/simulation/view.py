@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError
-from react_rl.learners.mlp import MlpHead
-from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
+from react_rl.learners.capabilities import HasFeatures, HasMembers, LinearMap, SamplesDropout
+from react_rl.learners.protocol import Learner
 from react_rl.seeding import Streams
 
 if TYPE_CHECKING:
-    from react_rl.learners.build import AnyLearner
+    from react_rl.learners.softmax import SoftmaxSettings
     from react_rl.simulation.geometry import Geometry
+    from react_rl.simulation.ledger import Ledger
 
 
 _FEW = 1 << 14
@@ -95,9 +96,11 @@ class PoolView:
         cost: ``(E, P)`` float64 cost units.
         density: ``(E, P)`` float32, mean similarity of each row to its nearest neighbours in the corpus.
         learner: The learners, read only.
+        ledger: What was bought, read only.
         geometry: Similarities between columns.
         streams: The episodes' random streams; strategies draw from ``strategy`` only.
         progress: Budget and dev metric.
+        scored: ``(E, P)`` bool, rows that the learner scores in this round; None for all.
     """
 
     def __init__(
@@ -107,10 +110,12 @@ class PoolView:
         labelled: Tensor,
         cost: Tensor,
         density: Tensor,
-        learner: AnyLearner,
+        learner: Learner,
+        ledger: Ledger,
         geometry: Geometry,
         streams: Sequence[Streams | None],
         progress: Progress,
+        scored: Tensor | None = None,
     ) -> None:
         self.ids = ids
         self.available = available
@@ -119,6 +124,8 @@ class PoolView:
         self.density = density
         self.progress = progress
         self._learner = learner
+        self._ledger = ledger
+        self._scored = scored
         self._geometry = geometry
         self._streams = streams
 
@@ -181,7 +188,7 @@ class PoolView:
     @cached_property
     def logits(self) -> Tensor:
         """The learner's scores ``(E, C, P)`` float32; classes outside an episode near -1e30."""
-        return self.level(self._learner.logits_of(slice(0, self.width)))
+        return self.level(self._learner.logits_of(slice(0, self.width), self._scored))
 
     @cached_property
     def probabilities(self) -> Tensor:
@@ -230,17 +237,17 @@ class PoolView:
     @cached_property
     def nearest_labelled(self) -> Tensor:
         """Largest cosine similarity of each row to a labelled row ``(E, P)``; -2 without labels."""
-        return self.level(self._learner.nearest_labelled(self.width))
+        return self.level(self._ledger.nearest_labelled(self.width))
 
     @cached_property
     def class_counts(self) -> Tensor:
         """Bought labels of each class ``(E, C)`` float32."""
-        return self._learner.class_counts()
+        return self._ledger.class_counts()
 
     @cached_property
     def labelled_geometry(self) -> tuple[Tensor, Tensor, Tensor]:
         """Similarities ``(E, n, n)``, one-hot labels ``(E, C, n)``, mask ``(E, n)`` of labelled rows."""
-        return self._learner.labelled_similarity()
+        return self._ledger.labelled_similarity()
 
     @cached_property
     def fitted_logits(self) -> Tensor:
@@ -268,18 +275,19 @@ class PoolView:
     @cached_property
     def labelled_columns(self) -> tuple[Tensor, Tensor]:
         """Pool columns of the labelled rows ``(E, n)`` int64 and their mask ``(E, n)``, slots in order."""
-        return self._learner.slot_columns(), self._learner.slot_mask()
+        return self._ledger.slot_columns(), self._ledger.slot_mask()
 
     @cached_property
     def similarity_to_labelled(self) -> Tensor:
         """Cosine similarity of the labelled rows to all rows ``(E, n, P)``; -2 in slots without a row."""
-        return self.level(self._learner.slot_rows(self.width))
+        return self.level(self._ledger.slot_rows(self.width))
 
     @cached_property
     def weights(self) -> tuple[Tensor, Tensor]:
         """Weights ``(E, C, D)`` and intercepts ``(E, C)`` of a linear learner, or of the last layer."""
-        if not isinstance(self._learner, SoftmaxRegression):
+        if isinstance(self._learner, HasFeatures):
             return self._learner.head()
+        assert isinstance(self._learner, LinearMap), "a learner has features of its own or is linear"
         columns, _ = self.labelled_columns
         index = columns[:, :, None].expand(-1, -1, self.embeddings.shape[2])
         return self._learner.primal(self.embeddings.gather(1, index))
@@ -287,28 +295,35 @@ class PoolView:
     @property
     def linear(self) -> bool:
         """Whether the learner is a linear map of the embeddings."""
-        return isinstance(self._learner, SoftmaxRegression)
+        return self.linear_settings is not None
 
     @property
-    def learner_settings(self) -> SoftmaxSettings:
-        """Regularisation of a linear learner, for committees of its kind."""
-        return self._learner.settings if isinstance(self._learner, SoftmaxRegression) else SoftmaxSettings()
+    def linear_settings(self) -> SoftmaxSettings | None:
+        """Regularisation of a learner that is a linear map of the embeddings; None of any other."""
+        return self._learner.settings if isinstance(self._learner, LinearMap) else None
 
     @property
     def ensemble(self) -> int | None:
-        """Members M of a learner that is an ensemble of MLP heads, whose units lie behind each other."""
-        return self._learner.members if isinstance(self._learner, MlpHead) else None
+        """Members M of a learner that is an ensemble, whose units are one after the other in ``features``."""
+        return self._learner.members if isinstance(self._learner, HasMembers) else None
 
     @cached_property
     def features(self) -> Tensor:
         """What the learner's last layer sees of each row ``(E, P, H)``: embeddings, or own vectors."""
-        if isinstance(self._learner, SoftmaxRegression):
-            return self.embeddings
-        return self._learner.features_of(slice(0, self.width))
+        if isinstance(self._learner, HasFeatures):
+            return self._learner.features_of(slice(0, self.width))
+        return self.embeddings
 
     def dropout_logits(self, samples: int) -> Tensor:
-        """Scores of Monte Carlo dropout samples of a learner with hidden layers ``(E, M, C, P)``."""
-        assert not isinstance(self._learner, SoftmaxRegression)
+        """Scores of Monte Carlo dropout samples of a learner with hidden layers ``(E, M, C, P)``.
+
+        Raises:
+            ReActError: The learner has no hidden layers.
+        """
+        if not isinstance(self._learner, SamplesDropout):
+            raise ReActError(
+                "Dropout of hidden units needs a learner that has some; set learner.kind to mlp or finetune."
+            )
         return self._learner.dropout_logits(slice(0, self.width), samples)
 
     def similarity_of_pick(self, columns: Tensor) -> Tensor:

@@ -54,7 +54,8 @@ def view(
     progress = SimpleNamespace(n_classes=np.full(e, n_classes), batch_size=batch_size)
     made = PoolView(
         torch.arange(p).expand(e, p) + 100, ~bought, bought, torch.ones(e, p), torch.zeros(e, p),
-        cast(Any, None), cast(Any, geometry), [Streams(seed + k) for k in range(e)], cast(Any, progress),
+        cast(Any, None), cast(Any, None), cast(Any, geometry), [Streams(seed + k) for k in range(e)],
+        cast(Any, progress),
     )  # fmt: skip
     some = list(labelled)
     made.__dict__["embeddings"] = x

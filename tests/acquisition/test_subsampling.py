@@ -49,7 +49,7 @@ def test_a_narrow_view_shows_the_same_numbers_of_fewer_rows(mixed: LabelingEngin
             assert torch.equal(part, whole[episodes])
     assert narrow.progress.spent.tolist() == view.progress.spent[episodes].tolist()
     assert narrow.progress.budget == view.progress.budget
-    assert narrow.learner_settings is view.learner_settings
+    assert narrow.linear_settings is view.linear_settings
 
 
 def test_a_narrow_view_knows_where_its_labelled_rows_are(mixed: LabelingEngine) -> None:
@@ -90,7 +90,7 @@ def test_every_part_of_a_view_has_its_narrow_form() -> None:
             "predicted",
             "linear",
             "ensemble",
-            "learner_settings",
+            "linear_settings",
             "only",
             "within",
             "random",

@@ -18,8 +18,8 @@ from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.observations import make_observation
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError
-from react_rl.learners.build import LearnerSettings
 from react_rl.learners.finetune import FineTune, FineTuneSettings
+from react_rl.learners.registry import LearnerSettings
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
 
 EPISODE = EpisodeOptions(pool_size=40, dev_size=30, initial_size=4, budget=12, batch_size=4)

@@ -16,6 +16,7 @@ from react_rl.data.corpus import Corpus
 from react_rl.data.synthetic import synthetic_corpus
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.simulation.ledger import Ledger
 
 HIDDEN, LAYERS, POSITIONS = 32, 3, 32
 SYLLABLES = [onset + vowel for onset in "bdfgklmnprstvz" for vowel in "aeiou"]
@@ -188,7 +189,8 @@ class Classroom:
         self.corpora, self.width, self.dev = corpora, width, dev
         self.rows = np.zeros((len(which), width + dev), np.int64)
         classes = max(corpus.n_classes for corpus in corpora)
-        self.learner = FineTune(corpora, len(which), classes, width + dev, 4, settings, device, folder)
+        self.ledger = Ledger(len(which), classes, width + dev, 4, device)
+        self.learner = FineTune(corpora, self.ledger, settings, folder)
         for episode, (corpus, seed) in enumerate(zip(which, seeds, strict=True)):
             self.begin(episode, corpus, seed)
 
@@ -200,6 +202,7 @@ class Classroom:
         dev = torch.full((width,), -1)
         dev[self.width :] = torch.from_numpy(data.targets[rows[self.width :]])
         self.learner.place(episode, corpus, torch.from_numpy(rows), dev)
+        self.ledger.forget(torch.tensor([episode]))
         self.learner.start(torch.tensor([episode]), torch.tensor([data.n_classes]), [seed])
         self._corpus = {**getattr(self, "_corpus", {}), episode: corpus}
 
@@ -213,9 +216,10 @@ class Classroom:
             ]
         )
         labels = np.where(np.broadcast_to(answered, where.shape), labels, -1)
-        similarity = torch.zeros(*where.shape, self.width + self.dev)
         self.learner.update(
-            torch.tensor(list(episodes)), torch.from_numpy(where), torch.from_numpy(labels), similarity
+            self.ledger.append(
+                torch.tensor(list(episodes)), torch.from_numpy(where), torch.from_numpy(labels)
+            )
         )
 
     @torch.inference_mode()

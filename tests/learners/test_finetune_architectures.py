@@ -107,7 +107,7 @@ def test_every_method_learns_on_every_architecture(
     room.teach([0, 1], [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]])
     with torch.inference_mode():
         fitted = room.learner.fitted_logits()
-    truth = room.learner._onehot[:, :, : room.learner.slots].argmax(1)
+    truth = room.ledger.onehot[:, :, : room.ledger.slots].argmax(1)
     found = torch.nn.functional.cross_entropy(fitted, truth)
     assert float(found) < 0.95  # chance is log 3 = 1.1
     assert torch.isfinite(room.logits()).all()

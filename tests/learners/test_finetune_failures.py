@@ -248,7 +248,7 @@ def test_an_engine_ends_the_episode_that_cannot_go_on(
     engine.reset([Streams(seed) for seed in range(3)])
     assert not engine.finished.any()
     strategy = make_strategy("random")
-    poison.bad = {int(engine.learner._seeds[1]): 2}  # type: ignore[union-attr]
+    poison.bad = {int(engine.learner._seeds[1]): 2}  # type: ignore[attr-defined]
     round_ = engine.step(strategy.select(engine.view, 4))
     assert round_.finished.tolist() == [False, True, False]
     assert not engine.view.available[1].any()

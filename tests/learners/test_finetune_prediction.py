@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition import make_strategy
+from react_rl.learners.capabilities import ScoresRows
 from react_rl.learners.finetune import learner
 from react_rl.learners.finetune.network import Network
 from react_rl.learners.finetune.prediction import Reading, predict
@@ -33,6 +34,11 @@ class Asked:
             return predict(*given, **more)
 
         patch.setattr(learner, "predict", noted)
+
+
+def rows_scored(engine: LabelingEngine, rows: list[np.ndarray[Any, Any]]) -> torch.Tensor:
+    assert isinstance(engine.learner, ScoresRows)
+    return engine.learner.logits_of_rows(rows)
 
 
 @pytest.fixture
@@ -87,7 +93,7 @@ def test_a_row_that_was_not_bought_is_scored_again_after_a_short_batch(engine: L
     new = engine.view.logits
     for e in range(2):
         rows = ids[e][engine.view.available[e]].numpy()
-        expected = engine.learner.logits_of_rows([rows] * 2)[e]  # type: ignore[union-attr]
+        expected = rows_scored(engine, [rows] * 2)[e]
         torch.testing.assert_close(new[e][:, engine.view.available[e]], expected, rtol=1e-4, atol=1e-4)
         assert ((new[e] - old[e]).abs().amax(0) > 0)[engine.view.available[e]].all()
 
@@ -98,7 +104,7 @@ def test_labelled_rows_are_scored_by_the_present_model_when_asked_for(engine: La
         fitted = engine.view.fitted_logits
         for e in range(2):
             rows = engine.view.ids[e][columns[e]].numpy()
-            expected = engine.learner.logits_of_rows([rows] * 2)[e]  # type: ignore[union-attr]
+            expected = rows_scored(engine, [rows] * 2)[e]
             torch.testing.assert_close(fitted[e], expected, rtol=1e-4, atol=1e-4)
         assert live.all()
         engine.step(make_strategy("random").select(engine.view, 4))

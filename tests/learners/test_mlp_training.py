@@ -13,6 +13,7 @@ from torch import Tensor
 from react_rl.learners import MlpHead, MlpSettings
 from react_rl.learners.mlp_training import BETAS, EPSILON, kept_units
 from react_rl.learners.protocol import INVALID_LOGIT
+from react_rl.simulation.ledger import Ledger
 
 WIDTH, DIMENSION, CLASSES = 30, 12, 3
 SMALL: dict[str, Any] = {"hidden": 7, "members": 2, "steps": 12, "learning_rate": 0.02}
@@ -34,7 +35,8 @@ class Class:
 
     def __init__(self, settings: MlpSettings, seeds: list[int], capacity: int = 4) -> None:
         self.corpora = [rows_of(seed) for seed in seeds]
-        self.learner = MlpHead([r for r, _ in self.corpora], len(seeds), CLASSES, WIDTH, capacity, settings)
+        self.ledger = Ledger(len(seeds), CLASSES, WIDTH, capacity)
+        self.learner = MlpHead([r for r, _ in self.corpora], self.ledger, settings)
         for e in range(len(seeds)):
             self.learner.place(e, e, torch.arange(WIDTH), torch.full((WIDTH,), -1))
         everyone = torch.arange(len(seeds))
@@ -48,7 +50,8 @@ class Class:
         products = [
             self.corpora[e][0][c] @ self.corpora[e][0].T for e, c in zip(episodes, where, strict=True)
         ]
-        self.learner.update(torch.tensor(episodes), where, labels, torch.stack(products))
+        bought = self.ledger.append(torch.tensor(episodes), where, labels, torch.stack(products))
+        self.learner.update(bought)
 
 
 class PlainMember:
@@ -186,11 +189,13 @@ def test_a_class_that_an_episode_lacks_gets_no_score_and_moves_nothing() -> None
     rows, classes = rows_of(1)
     found = []
     for most in (2, 5):
-        learner = MlpHead([rows], 1, most, WIDTH, 4, MlpSettings(**SMALL))
+        ledger = Ledger(1, most, WIDTH, 4)
+        learner = MlpHead([rows], ledger, MlpSettings(**SMALL))
         learner.place(0, 0, torch.arange(WIDTH), torch.full((WIDTH,), -1))
         learner.start(torch.tensor([0]), torch.tensor([2]), [5])
         columns = torch.tensor([[0, 1, 3, 4]])
-        learner.update(torch.tensor([0]), columns, classes[columns], (rows[columns[0]] @ rows.T)[None])
+        products = (rows[columns[0]] @ rows.T)[None]
+        learner.update(ledger.append(torch.tensor([0]), columns, classes[columns], products))
         found.append(learner.logits_of(slice(None)))
     assert (found[1][:, 2:] <= INVALID_LOGIT / 2).all()
     torch.testing.assert_close(found[1][:, :2], found[0], atol=1e-5, rtol=1e-5)

@@ -17,6 +17,7 @@ from react_rl.learners.committee import bootstrap_committee, dropout_committee, 
 from react_rl.learners.weighting import balanced_weights, row_weights
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation.ledger import Ledger
 
 Ints = npt.NDArray[np.int64]
 BALANCED = SoftmaxSettings(class_weights="balanced", tolerance=1e-6, max_steps=2000)
@@ -35,7 +36,7 @@ def skewed(n_classes: int, seed: int = 0) -> tuple[torch.Tensor, Ints]:
 
 
 def started(n_classes: int, settings: SoftmaxSettings, episodes: int = 1) -> SoftmaxRegression:
-    model = SoftmaxRegression(episodes, n_classes, WIDTH, 4, settings)
+    model = SoftmaxRegression(Ledger(episodes, n_classes, WIDTH, 4), settings)
     model.start(torch.arange(episodes), torch.full((episodes,), n_classes))
     return model
 
@@ -44,11 +45,15 @@ def teach(model: SoftmaxRegression, rows: torch.Tensor, labels: Ints, columns: I
     """Buy columns (b,) in every episode; -1 among the labels (b,) is no answer."""
     episodes = model.logits.shape[0]
     where = torch.from_numpy(columns)
+    ledger = model.labelled
+    assert isinstance(ledger, Ledger)
     model.update(
-        torch.arange(episodes),
-        where.expand(episodes, -1),
-        torch.from_numpy(labels).expand(episodes, -1),
-        (rows[where] @ rows.T).expand(episodes, -1, -1),
+        ledger.append(
+            torch.arange(episodes),
+            where.expand(episodes, -1),
+            torch.from_numpy(labels).expand(episodes, -1),
+            (rows[where] @ rows.T).expand(episodes, -1, -1),
+        )
     )
 
 

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from react_rl.learners import SoftmaxRegression, SoftmaxSettings
 from react_rl.learners.protocol import INVALID_LOGIT
+from react_rl.simulation.ledger import Ledger
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -48,9 +49,20 @@ def pools(n_classes: list[int], width: int = 40, dim: int = 8, seed: int = 0) ->
 
 def learner_for(data: Pools, exact: SoftmaxSettings = EXACT, capacity: int = 64) -> SoftmaxRegression:
     n, width, _ = data.rows.shape
-    model = SoftmaxRegression(n, int(data.n_classes.max()), width, capacity, exact)
+    model = SoftmaxRegression(Ledger(n, int(data.n_classes.max()), width, capacity), exact)
     model.start(torch.arange(n), torch.from_numpy(data.n_classes))
     return model
+
+
+def ledger_of(model: SoftmaxRegression) -> Ledger:
+    ledger = model.labelled
+    assert isinstance(ledger, Ledger)
+    return ledger
+
+
+def start_again(model: SoftmaxRegression, episodes: list[int], n_classes: list[int]) -> None:
+    ledger_of(model).forget(torch.tensor(episodes))
+    model.start(torch.tensor(episodes), torch.tensor(n_classes))
 
 
 def teach(
@@ -61,10 +73,12 @@ def teach(
     if labels is None:
         labels = np.stack([data.classes[e][c] for e, c in zip(episodes, columns, strict=True)])
     model.update(
-        torch.from_numpy(episodes),
-        torch.from_numpy(columns),
-        torch.from_numpy(labels),
-        data.similarity(episodes, columns),
+        ledger_of(model).append(
+            torch.from_numpy(episodes),
+            torch.from_numpy(columns),
+            torch.from_numpy(labels),
+            data.similarity(episodes, columns),
+        )
     )
 
 
@@ -154,7 +168,9 @@ def test_no_step_increases_the_loss_from_a_cold_or_a_warm_start(seed: int) -> No
                 teach(model, data, order[:, :first])
             model.settings = SoftmaxSettings(l2, bias, 0.0, steps)
             teach(model, data, order[:, first : first + 10])
-            embeddings = torch.from_numpy(data.rows[0][model.slot_columns()[0].numpy()]).float()[None]
+            embeddings = torch.from_numpy(data.rows[0][ledger_of(model).slot_columns()[0].numpy()]).float()[
+                None
+            ]
             weights, intercept = model.primal(embeddings)
             whole = np.concatenate([weights[0].double(), intercept[0].double()[:, None] / bias], axis=1)
             known = order[0, : first + 10]
@@ -169,7 +185,7 @@ def test_the_primal_weights_give_the_logits_again() -> None:
     model = learner_for(data)
     teach(model, data, np.array([[0, 5, 7], [9, 1, 2]]))
     teach(model, data, np.array([[11, 12], [3, 30]]))
-    slots = model.slot_columns().numpy()
+    slots = ledger_of(model).slot_columns().numpy()
     labelled = np.stack([data.rows[e][slots[e]] for e in range(2)])
     weights, intercepts = model.primal(torch.from_numpy(labelled).float())
     logits = (
@@ -188,8 +204,10 @@ def test_labels_that_were_not_given_change_nothing() -> None:
     teach(with_gaps, data, np.array([[6, 7]]), np.array([[0, -1]]))
     teach(without, data, np.array([[6]]))
     np.testing.assert_allclose(with_gaps.logits, without.logits, atol=2e-5)
-    np.testing.assert_array_equal(with_gaps.class_counts(), without.class_counts())
-    np.testing.assert_array_equal(with_gaps.nearest_labelled(40), without.nearest_labelled(40))
+    np.testing.assert_array_equal(ledger_of(with_gaps).class_counts(), ledger_of(without).class_counts())
+    np.testing.assert_array_equal(
+        ledger_of(with_gaps).nearest_labelled(40), ledger_of(without).nearest_labelled(40)
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 20])
@@ -229,7 +247,9 @@ def test_episodes_with_other_classes_and_slots_beside_them_learn_as_if_alone() -
         np.testing.assert_allclose(
             probabilities(together)[episode, :size], probabilities(alone)[0], atol=2e-5, err_msg=f"{episode}"
         )
-        np.testing.assert_array_equal(together.class_counts()[episode, :size], alone.class_counts()[0])
+        np.testing.assert_array_equal(
+            ledger_of(together).class_counts()[episode, :size], ledger_of(alone).class_counts()[0]
+        )
         assert (together.logits[episode, size:] <= INVALID_LOGIT / 2).all()
 
 
@@ -237,23 +257,23 @@ def test_starting_some_episodes_anew_leaves_the_others_untouched_bit_for_bit() -
     data = pools([3, 2, 4])
     model = learner_for(data, capacity=4)
     teach(model, data, np.arange(15).reshape(3, 5))
-    logits, counts = model.logits.clone(), model.class_counts().clone()
-    nearest = model.nearest_labelled(40).clone()
-    model.start(torch.tensor([0, 2]), torch.tensor([2, 4]))
+    logits, counts = model.logits.clone(), ledger_of(model).class_counts().clone()
+    nearest = ledger_of(model).nearest_labelled(40).clone()
+    start_again(model, [0, 2], [2, 4])
     assert (model.logits[0, :2] == 0).all()
     assert (model.logits[0, 2:] <= INVALID_LOGIT / 2).all()
-    assert not model.class_counts()[[0, 2]].any()
+    assert not ledger_of(model).class_counts()[[0, 2]].any()
     teach(model, data, np.array([[1, 3, 7], [1, 3, 7]]), np.array([[0, 1, 1], [0, 3, 2]]), np.array([0, 2]))
     assert torch.equal(model.logits[1], logits[1])
-    assert torch.equal(model.class_counts()[1], counts[1])
-    assert torch.equal(model.nearest_labelled(40)[1], nearest[1])
+    assert torch.equal(ledger_of(model).class_counts()[1], counts[1])
+    assert torch.equal(ledger_of(model).nearest_labelled(40)[1], nearest[1])
 
 
 def test_an_episode_started_anew_learns_as_a_fresh_one() -> None:
     data = pools([3, 3])
     used, fresh = learner_for(data), learner_for(data)
     teach(used, data, np.arange(20).reshape(2, 10))
-    used.start(torch.tensor([0]), torch.tensor([3]))
+    start_again(used, [0], [3])
     for columns in (np.array([[30, 31]]), np.array([[32, 33]])):
         teach(used, data, columns, only=np.array([0]))
         teach(fresh, data, columns, only=np.array([0]))
@@ -268,7 +288,7 @@ def test_it_makes_room_when_more_rows_come_than_were_reserved() -> None:
         teach(narrow, data, columns)
         teach(roomy, data, columns)
     np.testing.assert_allclose(narrow.logits, roomy.logits, atol=1e-5)
-    assert narrow.slots == 30
+    assert ledger_of(narrow).slots == 30
 
 
 @pytest.mark.parametrize("in_turn", [False, True])
@@ -316,7 +336,7 @@ def test_labelled_rows_are_reported_in_the_order_in_which_they_were_bought() -> 
     model = learner_for(data)
     teach(model, data, np.array([[4, 9]]))
     teach(model, data, np.array([[2, 0]]), np.array([[2, -1]]))
-    similarity, onehot, live = model.labelled_similarity()
+    similarity, onehot, live = ledger_of(model).labelled_similarity()
     bought = [4, 9, 2]
     rows = data.rows[0][bought]
     np.testing.assert_array_equal(live[0], [1, 1, 1, 0])

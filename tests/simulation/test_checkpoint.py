@@ -15,8 +15,8 @@ import safetensors
 import torch
 
 from react_rl.acquisition import make_strategy
-from react_rl.learners.build import LearnerSettings
 from react_rl.learners.finetune import FineTuneSettings
+from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 from react_rl.simulation.checkpoint import Checkpoint, Notes
@@ -196,9 +196,9 @@ def test_room_for_more_labels_than_expected_is_kept(tmp_path: Path) -> None:
             price = torch.where(engine.view.available, engine.view.cost, torch.inf)
             engine.step(engine.view.ids.gather(1, price.argsort(1)[:, :2]))
 
-    room = straight.state()["learner/_rows"].shape[1]
+    room = straight.state()["ledger/rows"].shape[1]
     buy_cheapest(straight, 9)
-    assert straight.state()["learner/_rows"].shape[1] > room, "it grew"
+    assert straight.state()["ledger/rows"].shape[1] > room, "it grew"
     engine = world.begun()
     buy_cheapest(engine, 8)
     Checkpoint(tmp_path / "kept", "key").save(engine, Notes())
@@ -289,7 +289,7 @@ def test_the_file_is_safetensors_with_a_header_of_json(tmp_path: Path) -> None:
     Checkpoint(tmp_path / "kept", "key").save(world.begun(), Notes())
     with safetensors.safe_open(tmp_path / "kept", "pt") as file:
         assert set(file.metadata()) == {"state"}
-        assert "engine/learner/_rows" in file.keys()  # noqa: SIM118
+        assert "engine/ledger/rows" in file.keys()  # noqa: SIM118
 
 
 def test_removing_takes_what_a_killed_process_left_too(tmp_path: Path) -> None:

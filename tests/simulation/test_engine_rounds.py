@@ -61,8 +61,8 @@ def ids_where(engine: LabelingEngine, mask: torch.Tensor, episode: int) -> set[i
 def fitted_dev_loss(engine: LabelingEngine, episode: int, known: list[int]) -> tuple[float, float]:
     """Accuracy and log-loss on the dev rows of a model that scipy trains on the rows ``known``."""
     data, draw = engine.corpus_of(episode), engine.draw_of(episode)
-    settings = engine.learner.settings
-    assert isinstance(settings, SoftmaxSettings)
+    settings = engine.view.linear_settings
+    assert settings is not None
     vectors = data.embeddings.numpy().astype(np.float64)
     rows = np.concatenate([vectors, np.full((len(vectors), 1), settings.bias)], axis=1)
     targets = np.searchsorted(draw.classes, data.corpus.targets)

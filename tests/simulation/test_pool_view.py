@@ -100,7 +100,7 @@ def test_entropy_is_in_nats_over_the_classes_of_the_episode(engine: LabelingEngi
 
 def test_the_nearest_labelled_row_is_found_among_answered_rows_only(engine: LabelingEngine) -> None:
     _, onehot, live = engine.view.labelled_geometry
-    slots = engine.learner.slot_columns()
+    slots = engine.ledger.slot_columns()
     for e in range(engine.n_episodes):
         vectors = engine.corpus_of(e).embeddings.double().numpy()
         pool = engine.draw_of(e).pool
@@ -124,7 +124,7 @@ def test_density_is_the_mean_similarity_to_twenty_train_neighbours(engine: Label
 
 def test_labelled_geometry_holds_the_bought_rows(engine: LabelingEngine) -> None:
     similarity, onehot, live = engine.view.labelled_geometry
-    slots = engine.learner.slot_columns()
+    slots = engine.ledger.slot_columns()
     for e in range(engine.n_episodes):
         draw, data = engine.draw_of(e), engine.corpus_of(e)
         present = np.flatnonzero(live[e].numpy())
@@ -243,8 +243,8 @@ def test_copies_have_one_score_one_novelty_and_one_density_however_products_are_
     engine.reset([Streams(k) for k in range(3)])
     inner = engine.learner.logits_of
 
-    def rounded_by_place(columns: slice) -> torch.Tensor:
-        scores = inner(columns)
+    def rounded_by_place(columns: slice, wanted: torch.Tensor | None = None) -> torch.Tensor:
+        scores = inner(columns, wanted)
         return scores + 1e-6 * torch.randn(scores.shape, generator=torch.Generator().manual_seed(0))
 
     engine.learner.logits_of = rounded_by_place  # type: ignore[method-assign]

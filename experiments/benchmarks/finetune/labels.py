@@ -23,6 +23,7 @@ from react_rl.encoders.transformer import EncoderSettings, TextEncoder
 from react_rl.files import canonical_json, write_atomically
 from react_rl.learners.finetune import FineTune, FineTuneSettings
 from react_rl.learners.softmax import SoftmaxRegression
+from react_rl.simulation.ledger import Ledger
 
 METHODS: Final[dict[str, dict[str, Any]]] = {
     "full": {"method": "full"},
@@ -67,25 +68,26 @@ def accuracy(
     rows = np.stack([_rows(corpus, labels, seed, split) for seed in seeds])
     width, n = rows.shape[1], len(seeds)
     everyone = torch.arange(n)
-    similarity = torch.zeros(n, labels, width)
+    ledger, similarity = Ledger(n, corpus.n_classes, width, labels), None
     if method == "frozen":
         encoder = TextEncoder(EncoderSettings(max_length=_MAX_LENGTH))
         vectors = torch.from_numpy(
             np.stack([encoder.encode([corpus.texts[i] for i in one], progress=False) for one in rows])
         )
         similarity = vectors[:, :labels] @ vectors.transpose(1, 2)
-        learner: FineTune | SoftmaxRegression = SoftmaxRegression(n, corpus.n_classes, width, labels)
+        learner: FineTune | SoftmaxRegression = SoftmaxRegression(ledger)
     else:
         settings = FineTuneSettings(
             **METHODS[method], learning_rate=rate, max_length=_MAX_LENGTH, pooling="mean"
         )
-        learner = FineTune([corpus], n, corpus.n_classes, width, labels, settings)
+        learner = FineTune([corpus], ledger, settings)
         for e in range(n):
             learner.place(e, 0, torch.from_numpy(rows[e]), torch.full((width,), -1))
     learner.start(everyone, torch.full((n,), corpus.n_classes), list(seeds))
     started = time.process_time()
     columns = torch.arange(labels).expand(n, labels)
-    learner.update(everyone, columns, torch.from_numpy(corpus.targets[rows[:, :labels]]), similarity)
+    answers = torch.from_numpy(corpus.targets[rows[:, :labels]])
+    learner.update(ledger.append(everyone, columns, answers, similarity))
     seconds = time.process_time() - started
     predicted = learner.logits_of(slice(labels, None)).argmax(1).numpy()
     right = predicted == corpus.targets[rows[:, labels:]]

@@ -24,6 +24,7 @@ from react_rl.experiments.benchmarks.finetune.protocol import Ids, ProtocolError
 from react_rl.experiments.benchmarks.finetune.runs import Run, is_finished, lowest_margins, play, run_path
 from react_rl.learners.finetune import FineTune, FineTuneSettings
 from react_rl.learners.softmax import SoftmaxRegression
+from react_rl.simulation.ledger import Ledger
 
 Chooser = Callable[["Ours", int], npt.NDArray[np.int64]]
 """Picks positions of the pool."""
@@ -107,7 +108,8 @@ class Ours:
             split=np.array([TRAIN] * self.n_pool + [TEST] * n_test, dtype=np.uint8),
             cost=np.ones(width),
         )
-        self._learner = FineTune([corpus], 1, len(scene.classes), width, scene.sizes.labels, settings)
+        self._ledger = self._new_ledger()
+        self._learner = FineTune([corpus], self._ledger, settings)
         self._learner.place(0, 0, torch.arange(width), torch.full((width,), -1))
         self._learner.start(torch.tensor([0]), torch.tensor([len(scene.classes)]), [scene.seed])
         self.unlabelled = np.arange(self.n_pool)
@@ -116,8 +118,13 @@ class Ours:
             encoder = TextEncoder(EncoderSettings(max_length=scene.recipe.max_length))
             vectors = torch.from_numpy(encoder.encode(corpus.texts, progress=False))
             self._similarity = vectors[: self.n_pool] @ vectors.T
-            self.linear = SoftmaxRegression(1, len(scene.classes), width, scene.sizes.labels)
+            self._linear_ledger = self._new_ledger()
+            self.linear = SoftmaxRegression(self._linear_ledger)
             self.linear.start(torch.tensor([0]), torch.tensor([len(scene.classes)]))
+
+    def _new_ledger(self) -> Ledger:
+        scene = self._scene
+        return Ledger(1, len(scene.classes), self.n_pool + len(scene.test.ids), scene.sizes.labels)
 
     def scores(self, columns: slice) -> Tensor:
         """Class scores ``(C, columns)`` of the model as it stands."""
@@ -132,12 +139,12 @@ class Ours:
         columns = torch.from_numpy(self._scene.pool.positions(ids))[None]
         labels = torch.from_numpy(np.asarray(targets, dtype=np.int64))[None]
         if self._choose is frozen_margins:
-            self.linear.update(torch.tensor([0]), columns, labels, self._similarity[columns[0]][None])
+            similarity = self._similarity[columns[0]][None]
+            self.linear.update(self._linear_ledger.append(torch.tensor([0]), columns, labels, similarity))
         self.unlabelled = np.setdiff1d(self.unlabelled, columns[0].numpy())
         if not self._train:
             return
-        similarity = torch.zeros(1, columns.shape[1], self.n_pool + len(self._scene.test.ids))
-        self._learner.update(torch.tensor([0]), columns, labels, similarity)
+        self._learner.update(self._ledger.append(torch.tensor([0]), columns, labels))
 
     def query(self, n: int) -> Ids:
         """Choose the next rows."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from react_rl.acquisition.features.landmarks import Landmarks, rows_of
 from react_rl.acquisition.features.rounding import even
+from react_rl.learners.committee import head_settings
 
 LEAST: Final = 1e-6
 """Smallest variance: rounding must not make one negative."""
@@ -39,7 +40,7 @@ class Posterior:
 
     def __init__(self, landmarks: Landmarks) -> None:
         view = landmarks.view
-        settings = view.learner_settings
+        settings = head_settings(view)
         self._landmarks = landmarks
         self._shift = settings.bias**2
         self._noise = 4.0 * settings.l2

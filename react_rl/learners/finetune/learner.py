@@ -1,7 +1,7 @@
 """The fine-tuning learner: E transformers trained side by side on the labels bought so far.
 
-It keeps the record of labelled rows that every learner keeps, trains in every round, and predicts lazily:
-the pool only when somebody asks, rows whose label is known never again.
+It trains in every round, and predicts lazily: the pool only when it is asked for, rows whose label is known
+never again.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from react_rl.learners.finetune.prediction import Reading, predict, rows_of
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.store import TextStore, joined
 from react_rl.learners.finetune.words import Words
-from react_rl.learners.labelled import LabelledRows, part_of
-from react_rl.learners.protocol import INVALID_LOGIT
+from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, part_of
+from react_rl.learners.scores import ColumnScores
 
 SLOWER: Final = 0.1
 """Factor on the learning rate when a round is tried again."""
@@ -40,17 +40,13 @@ _Ids = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
 
 
-class FineTune(LabelledRows):
+class FineTune(ColumnScores):
     """E fine-tuned transformers.
 
     Args:
         corpora: The engine's corpora.
-        n_episodes: E.
-        n_classes: Largest number of classes C.
-        n_columns: W, pool columns and dev columns together.
-        capacity: Labelled rows to reserve room for; grows when needed.
+        labelled: The ledger, to be read only; the network computes on its device.
         settings: Model, method, training.
-        device: Where to compute.
         folder: Where hidden states of frozen layers are kept; None is the cache.
 
     Attributes:
@@ -64,15 +60,12 @@ class FineTune(LabelledRows):
     def __init__(
         self,
         corpora: Sequence[Corpus],
-        n_episodes: int,
-        n_classes: int,
-        n_columns: int,
-        capacity: int,
+        labelled: LabelledRows,
         settings: FineTuneSettings,
-        device: torch.device | str = "cpu",
         folder: Path | None = None,
     ) -> None:
-        super().__init__(n_episodes, n_classes, n_columns, capacity, device)
+        super().__init__(labelled)
+        n_episodes, n_classes, n_columns = labelled.shape
         self.settings = settings
         self.steps = 0
         if self.device.type == "cpu":
@@ -84,7 +77,6 @@ class FineTune(LabelledRows):
         self._row_ids = np.full((n_episodes, n_columns), -1, np.int64)
         self._dev_labels = np.full((n_episodes, n_columns), -1, np.int64)
         self._known = np.zeros((n_episodes, n_columns), np.bool_)
-        self._offered = np.ones((n_episodes, n_columns), np.bool_)
         self._seeds = torch.zeros(n_episodes, dtype=torch.int64)
         self._rounds = np.zeros(n_episodes, np.int64)
         self._class_mask = torch.zeros(n_episodes, n_classes, dtype=torch.bool, device=self.device)
@@ -109,9 +101,8 @@ class FineTune(LabelledRows):
 
     @torch.inference_mode(False)
     def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int] = ()) -> None:
-        """Forget the given episodes ``(R,)`` and begin anew with fresh heads drawn from ``seeds``."""
+        """Forget the given episodes ``(R,)`` and begin again with fresh heads drawn from ``seeds``."""
         chosen = episodes.tolist()
-        self._forget(episodes)
         valid = self._classes[None, :] < n_classes.to(self.device)[:, None]
         self._class_mask[episodes] = valid
         self._logits[episodes] = torch.where(valid, 0.0, INVALID_LOGIT)[:, :, None]
@@ -124,14 +115,14 @@ class FineTune(LabelledRows):
         begin = self.network.begin(self._seeds[episodes.cpu()])
         if not self._weights:
             self._weights = {
-                name: torch.zeros(self._shape[0], *array.shape[1:], device=self.device)
+                name: torch.zeros(len(self._seeds), *array.shape[1:], device=self.device)
                 for name, array in begin.items()
             }
         for name, array in begin.items():
             self._weights[name][episodes] = array
 
     def state(self) -> dict[str, Tensor]:
-        """See ``LabelledRows.state``; what memory allows is part of it, so that batches stay the same."""
+        """See ``ColumnScores.state``; what memory allows is part of it, so that batches stay the same."""
         parts = {"weights": self._weights, "words": self._words.state()}
         own = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
         own["known"], own["rounds"] = torch.from_numpy(self._known), torch.from_numpy(self._rounds)
@@ -140,7 +131,7 @@ class FineTune(LabelledRows):
 
     @torch.inference_mode(False)
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """See ``LabelledRows.load_state``. Mutates."""
+        """See ``ColumnScores.load_state``. Mutates."""
         super().load_state(state)
         for name in self._weights:
             self._weights[name] = state[f"weights/{name}"].to(self.device, copy=True)
@@ -148,33 +139,38 @@ class FineTune(LabelledRows):
         self._known, self._rounds = state["known"].numpy().copy(), state["rounds"].numpy().copy()
         self._at_once, self._pieces, self._tokens = state["limits"].tolist()
 
-    def update(self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor) -> None:
-        """Append the new rows to the given episodes and train those that got a label, in place."""
-        self._append(episodes, columns, labels, similarity)
-        taught = [e for e, any_ in zip(episodes.tolist(), (labels >= 0).any(1).tolist(), strict=True) if any_]
-        sizes = {e: int(self._live[e, : self._used[e]].sum()) for e in taught}
+    def update(self, bought: Purchase) -> None:
+        """Train the episodes that got a label, in place."""
+        some = bought.live.any(1).tolist()
+        taught = [e for e, any_ in zip(bought.episodes.tolist(), some, strict=True) if any_]
+        labelled = self.labelled
+        sizes = {e: int(labelled.live[e, : labelled.used[e]].sum()) for e in taught}
         with torch.inference_mode(False), torch.enable_grad():
             for size in sorted(set(sizes.values())):
                 self._train([e for e in taught if sizes[e] == size and e not in self.failures])
 
-    def offer(self, available: Tensor) -> Tensor:
-        """Of the rows ``(E, P)`` that can be bought, those that are scored in this round. Mutates."""
+    def candidates(self, available: Tensor) -> Tensor | None:
+        """Of the rows ``(E, P)`` that can be bought, those that are scored in this round; None for all."""
         most, width = self.settings.candidates, available.shape[1]
         if most is None:
-            return available
+            return None
         offered = np.zeros(tuple(available.shape), np.bool_)
         for e, free in enumerate(available.cpu().numpy()):
             # Every strategy meets the same priorities in the same round of a seed.
             priority = np.random.default_rng([int(self._seeds[e]), int(self._rounds[e])]).random(width)
             ranked = np.argsort(np.where(free, priority, 2.0), kind="stable")[:most]
             offered[e, ranked] = free[ranked]
-        self._offered[:, :width] = offered
         return torch.from_numpy(offered).to(available.device)
 
-    def logits_of(self, columns: slice) -> Tensor:
-        """Scores ``(E, C, .)`` of a range of columns; rows that were labelled keep the score they had."""
-        missing = (self._row_ids >= 0) & self._offered & ~self._answered()
-        missing[np.array(self._used) == 0] = False
+    def logits_of(self, columns: slice, wanted: Tensor | None = None) -> Tensor:
+        """Scores ``(E, C, .)`` of a range of columns.
+
+        Rows that were labelled keep the score they had, as do pool columns not ``wanted`` ``(E, P)``.
+        """
+        missing = (self._row_ids >= 0) & ~self._answered()
+        if wanted is not None:
+            missing[:, : wanted.shape[1]] &= wanted.cpu().numpy()
+        missing[np.array(self.labelled.used) == 0] = False
         outside = np.ones(missing.shape[1], np.bool_)
         outside[columns] = False
         missing[:, outside] = False
@@ -189,9 +185,10 @@ class FineTune(LabelledRows):
     def _answered(self) -> _Mask:
         """Columns ``(E, W)`` whose label is known; a slot may also stand for a row that got none."""
         found = np.zeros_like(self._known)
-        for episode, used in enumerate(self._used):
-            live = self._live[episode, :used] > 0
-            found[episode, self._columns[episode, :used][live].cpu().numpy()] = True
+        labelled = self.labelled
+        for episode, used in enumerate(labelled.used):
+            live = labelled.live[episode, :used] > 0
+            found[episode, labelled.columns[episode, :used][live].cpu().numpy()] = True
         return found
 
     def _score(self, columns: _Mask) -> None:
@@ -206,17 +203,17 @@ class FineTune(LabelledRows):
 
     def logits_of_rows(self, rows: Sequence[_Ids]) -> Tensor:
         """Scores ``(E, C, T)`` of other rows, T for each episode, e.g. of a test split."""
-        return torch.stack(self._predict(list(range(self._shape[0])), rows))
+        return torch.stack(self._predict(list(range(len(self._seeds))), rows))
 
     def features_of(self, columns: slice) -> Tensor:
         """Pooled vectors ``(E, ., H)`` float32 of a range of columns under the present weights."""
         rows = [np.maximum(ids[columns], 0) for ids in self._row_ids]
-        found = self._predict(list(range(self._shape[0])), rows, features=True)
+        found = self._predict(list(range(len(self._seeds))), rows, features=True)
         return torch.stack(found).transpose(1, 2)
 
     def dropout_logits(self, columns: slice, samples: int) -> Tensor:
         """Scores of Monte Carlo samples ``(E, M, C, .)``, each with other units dropped."""
-        everyone = list(range(self._shape[0]))
+        everyone = list(range(len(self._seeds)))
         rows = [np.maximum(ids[columns], 0) for ids in self._row_ids]
         drawn = []
         for sample in range(samples):
@@ -272,13 +269,14 @@ class FineTune(LabelledRows):
                 self._words.keep(e, fitted.weights, r)
 
     def _fit(self, episodes: list[int], rate: float) -> Fitted:
-        labelled, targets = [], []
+        chosen, targets = [], []
         for e in episodes:
-            live = self._live[e, : self._used[e]] > 0
-            columns = self._columns[e, : self._used[e]][live].cpu().numpy()
-            labelled.append(self._row_ids[e, columns])
-            targets.append(self._onehot[e, :, : self._used[e]].argmax(0)[live])
-        rows = np.stack(labelled)
+            taken = slice(self.labelled.used[e])
+            live = self.labelled.live[e, taken] > 0
+            columns = self.labelled.columns[e, taken][live].cpu().numpy()
+            chosen.append(self._row_ids[e, columns])
+            targets.append(self.labelled.onehot[e, :, taken].argmax(0)[live])
+        rows = np.stack(chosen)
         used = (
             [self.stores[self._corpus[e]].vocabulary(one) for e, one in zip(episodes, rows, strict=True)]
             if self._words.trained

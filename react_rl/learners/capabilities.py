@@ -1,0 +1,107 @@
+"""What a learner can do beyond learning and scoring: small protocols, and names by which needs are declared.
+
+The registry says which kind of learner offers what; strategies, references and features declare what they
+need, and ``missing`` compares the two before anything is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from react_rl.learners.protocol import LabelledRows, Learner
+
+if TYPE_CHECKING:
+    from react_rl.learners.softmax import SoftmaxSettings
+
+Capability = Literal["linear", "dropout", "members", "trials"]
+
+CAPABILITIES: Final[dict[Capability, str]] = {
+    "linear": "a linear map of the embeddings; set learner.kind to softmax",
+    "dropout": "hidden units to drop; set learner.mlp.dropout or learner.finetune.dropout above 0",
+    "members": "several members; set learner.kind to mlp and learner.mlp.members to 2 or more",
+    "trials": "batches to be tried out on copies of the learner; set learner.kind to softmax",
+}
+"""Each capability in words that say what to do where it is missing."""
+
+
+@runtime_checkable
+class LinearMap(Protocol):
+    """Scores are a linear map of the embeddings, kept as weights of the labelled rows."""
+
+    @property
+    def settings(self) -> SoftmaxSettings:
+        """Regularisation."""
+        ...
+
+    def primal(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights ``(E, C, D)`` and intercepts ``(E, C)`` for embeddings of the slots ``(E, n, D)``."""
+        ...
+
+
+@runtime_checkable
+class HasFeatures(Protocol):
+    """A last layer on vectors of its own."""
+
+    def features_of(self, columns: slice) -> Tensor:
+        """What the last layer sees of a range of columns ``(E, ., H)`` float32."""
+        ...
+
+    def head(self) -> tuple[Tensor, Tensor]:
+        """Weights ``(E, C, H)`` and intercepts ``(E, C)`` of the last layer."""
+        ...
+
+
+@runtime_checkable
+class SamplesDropout(Protocol):
+    """Hidden units that can be dropped at prediction."""
+
+    def dropout_logits(self, columns: slice, samples: int) -> Tensor:
+        """Scores of Monte Carlo samples ``(E, S, C, .)`` of a range of columns."""
+        ...
+
+
+@runtime_checkable
+class HasMembers(Protocol):
+    """An ensemble whose members' units are one after the other in its features."""
+
+    @property
+    def members(self) -> int:
+        """M."""
+        ...
+
+
+@runtime_checkable
+class ScoresRows(Protocol):
+    """Scores rows outside pool and dev."""
+
+    def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> Tensor:
+        """Scores ``(E, C, T)`` of other rows, T for each episode, e.g. of a test split."""
+        ...
+
+
+@runtime_checkable
+class OffersCandidates(Protocol):
+    """Scores only some rows of a pool in a round, because scoring is expensive."""
+
+    def candidates(self, available: Tensor) -> Tensor | None:
+        """Of the rows ``(E, P)`` that can be bought, those that are scored in this round; None for all."""
+        ...
+
+
+@runtime_checkable
+class TriesBatches(Learner, Protocol):
+    """Can be copied so cheaply that batches are tried out on the copies."""
+
+    def replicate(self, labelled: LabelledRows, times: int) -> Learner:
+        """Scratch learners of E * times episodes, side by side, on a ledger copied likewise."""
+        ...
+
+
+def missing(needs: Iterable[Capability], offers: frozenset[Capability]) -> list[Capability]:
+    """What is needed and not offered, in alphabetical order."""
+    return sorted(set(needs) - offers)

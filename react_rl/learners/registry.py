@@ -1,0 +1,133 @@
+"""All kinds of learners: their settings, how one is built, what it costs and what it can do.
+
+A new kind is a module that satisfies ``protocol.Learner`` and one entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import torch
+from torch import Tensor
+
+from react_rl.data.corpus import Corpus
+from react_rl.errors import ReActError
+from react_rl.learners.capabilities import Capability
+from react_rl.learners.finetune.learner import FineTune
+from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.mlp import MlpHead
+from react_rl.learners.mlp_training import MlpSettings
+from react_rl.learners.protocol import LabelledRows, Learner
+from react_rl.learners.softmax import SoftmaxRegression, SoftmaxSettings
+
+LearnerSettings = SoftmaxSettings | MlpSettings | FineTuneSettings
+
+
+class Rows(Protocol):
+    """A corpus with its embeddings, as learners are built from it."""
+
+    @property
+    def corpus(self) -> Corpus:
+        """Texts and targets."""
+        ...
+
+    @property
+    def embeddings(self) -> Tensor:
+        """Unit-norm embeddings ``(N, D)`` float32."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        ...
+
+
+@dataclass(frozen=True)
+class LearnerEntry:
+    """One kind of learner.
+
+    Args:
+        settings: Class of its settings.
+        build: Makes one from settings, corpora and the ledger that it reads.
+        summary: What it is, for lists.
+        cheap: Whether a round takes milliseconds, so that whole pools can be bought at will.
+        random: Whether chance decides about it; then each episode hands it a seed.
+        offers: What it can do under given settings; see ``capabilities``.
+    """
+
+    settings: type[LearnerSettings]
+    build: Callable[[Any, Sequence[Rows], LabelledRows], Learner]
+    summary: str
+    cheap: bool
+    random: bool
+    offers: Callable[[Any], frozenset[Capability]]
+
+
+def _if_dropped(settings: MlpSettings | FineTuneSettings) -> frozenset[Capability]:
+    return frozenset({"dropout"}) if settings.dropout > 0 else frozenset()
+
+
+def _of_mlp(settings: MlpSettings) -> frozenset[Capability]:
+    dropout = _if_dropped(settings)
+    return dropout | {"members"} if settings.members > 1 else dropout
+
+
+LEARNERS: Final[dict[str, LearnerEntry]] = {
+    "softmax": LearnerEntry(
+        SoftmaxSettings,
+        lambda settings, corpora, labelled: SoftmaxRegression(labelled, settings),
+        "softmax regression on frozen embeddings",
+        cheap=True,
+        random=False,
+        offers=lambda settings: frozenset({"linear", "dropout", "trials"}),
+    ),
+    "mlp": LearnerEntry(
+        MlpSettings,
+        lambda settings, corpora, labelled: MlpHead([one.embeddings for one in corpora], labelled, settings),
+        "ensemble of heads with one hidden layer on frozen embeddings",
+        cheap=True,
+        random=True,
+        offers=_of_mlp,
+    ),
+    "finetune": LearnerEntry(
+        FineTuneSettings,
+        lambda settings, corpora, labelled: FineTune([one.corpus for one in corpora], labelled, settings),
+        "transformer that is fine-tuned in every round",
+        cheap=False,
+        random=True,
+        offers=_if_dropped,
+    ),
+}
+"""Learners by the name that YAML gives as ``learner.kind``."""
+
+
+def entry_of(settings: LearnerSettings | None) -> LearnerEntry:
+    """The kind of learner that ``settings`` belong to; None is the softmax regression as it comes.
+
+    Raises:
+        ReActError: They are of no registered kind.
+    """
+    wanted = SoftmaxSettings if settings is None else type(settings)
+    for entry in LEARNERS.values():
+        if entry.settings is wanted:
+            return entry
+    known = ", ".join(entry.settings.__name__ for entry in LEARNERS.values())
+    raise ReActError(f"Learner settings are {wanted.__name__}; give one of {known}.")
+
+
+def make_learner(
+    settings: LearnerSettings | None, corpora: Sequence[Rows], labelled: LabelledRows
+) -> Learner:
+    """Build the learner that ``settings`` describe; None is the softmax regression as it comes.
+
+    Args:
+        settings: Their class says which kind.
+        corpora: Whose rows will be learned from.
+        labelled: The ledger of the episodes; all state is on its device.
+
+    Raises:
+        ReActError: The model cannot be had or does not allow what the settings ask for.
+    """
+    return entry_of(settings).build(settings, corpora, labelled)

@@ -1,0 +1,35 @@
+"""Each kind of learner says what it can do, and no more than it can."""
+
+from __future__ import annotations
+
+import pytest
+
+from react_rl.errors import ReActError
+from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.mlp_training import MlpSettings
+from react_rl.learners.registry import LEARNERS, LearnerSettings, entry_of
+from react_rl.learners.softmax import SoftmaxSettings
+
+
+@pytest.mark.parametrize(
+    ("settings", "offers"),
+    [
+        (SoftmaxSettings(), {"linear", "dropout", "trials"}),
+        (MlpSettings(members=3, dropout=0.1), {"dropout", "members"}),
+        (MlpSettings(members=1, dropout=0.0), set()),
+        (FineTuneSettings(), {"dropout"}),
+        (FineTuneSettings(dropout=0.0), set()),
+    ],
+    ids=str,
+)
+def test_what_a_learner_offers_follows_from_its_settings(settings: LearnerSettings, offers: set[str]) -> None:
+    assert entry_of(settings).offers(settings) == offers
+
+
+def test_no_settings_mean_the_softmax_regression() -> None:
+    assert entry_of(None) is LEARNERS["softmax"]
+
+
+def test_settings_of_no_kind_are_refused_with_the_kinds_there_are() -> None:
+    with pytest.raises(ReActError, match="give one of SoftmaxSettings, MlpSettings, FineTuneSettings"):
+        entry_of("softmax")  # type: ignore[arg-type]
