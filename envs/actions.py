@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.features import feature_named
-from react_rl.acquisition.registry import make_strategy
+from react_rl.acquisition.registry import entry_of, make_strategy
 from react_rl.acquisition.selection import take_weighted, weighted_score
 from react_rl.errors import ReActError, unknown
+from react_rl.learners.capabilities import Capability
+from react_rl.learners.registry import LearnerSettings, check_needs
 from react_rl.simulation.view import PoolView
 
 WEIGHED_FEATURES: Final = ("margin", "entropy", "density", "novelty", "balance")
@@ -36,6 +38,11 @@ class ActionSpace(Protocol):
         """Space of one episode's action."""
         ...
 
+    @property
+    def needs(self) -> Mapping[str, frozenset[Capability]]:
+        """What each strategy that an action may choose asks of the learner, by its name."""
+        ...
+
     def decide(
         self, view: PoolView, actions: npt.NDArray[Any], n: int
     ) -> tuple[Tensor, npt.NDArray[np.bool_]]:
@@ -49,6 +56,16 @@ class ActionSpace(Protocol):
     def describe(self) -> dict[str, Any]:
         """Settings from which ``make_action_space`` builds the same space."""
         ...
+
+
+def check_learner_of(action_space: ActionSpace, learner: LearnerSettings | None) -> None:
+    """Check that the learner can do what strategies among the actions need.
+
+    Raises:
+        ReActError: It cannot; the strategy and what to set are named.
+    """
+    for name, needs in action_space.needs.items():
+        check_needs(name, needs, learner)
 
 
 class WeighScores:
@@ -83,6 +100,7 @@ class WeighScores:
         if not reach > 0:
             raise ReActError(f"reach {reach} must be above 0.")
         self.features = tuple(features)
+        self.needs: dict[str, frozenset[Capability]] = {}
         self.stop = stop
         self.center = dict(center or {})
         self.reach = reach
@@ -135,6 +153,7 @@ class ChooseStrategy:
         if len(set(strategies)) != len(strategies) or not strategies:
             raise ReActError(f"Strategies {list(strategies)} must be at least one, each named once.")
         self.names = tuple(strategies)
+        self.needs = {name: entry_of(name).needs for name in strategies}
         self.stop = stop
         self._strategies = [make_strategy(name) for name in strategies]
         self.space = gymnasium.spaces.Discrete(len(self.names) + stop)

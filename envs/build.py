@@ -18,7 +18,7 @@ from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import EncoderSettings
-from react_rl.envs.actions import ACTION_SPACES, ActionSpace, make_action_space
+from react_rl.envs.actions import ACTION_SPACES, ActionSpace, check_learner_of, make_action_space
 from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import RewardSettings
@@ -94,6 +94,7 @@ def build_environment(
         if not isinstance(episode, Mapping):
             raise ReActError(f"Episode options: give a mapping, not {type(episode).__name__}.")
         episode = validated(EpisodeOptions, {**default.model_dump(), **episode}, "Episode options")
+    check_learner_of(action_space, learner)
     settings = _encoder_settings(encoder)
     if not given:
         if columns:

@@ -26,6 +26,7 @@ from react_rl.experiments.full_data import FullData
 from react_rl.experiments.results import PLAN, SCHEMA, ResultFolder, RunId, circumstances
 from react_rl.experiments.sameness import comparison_differences, read_mapping, refuse_another
 from react_rl.experiments.strategies import (
+    check_learner,
     identity,
     label,
     only_here,
@@ -85,6 +86,7 @@ def check_strategies(config: CompareConfig) -> None:
     import_modules(config.modules)
     for strategy in config.strategies:
         resolve(strategy)
+    check_learner(config.strategies, config.learner.settings())
     names = [label(strategy) for strategy in config.strategies]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

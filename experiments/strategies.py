@@ -9,9 +9,10 @@ from pathlib import Path
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.features import code_of_feature, is_packaged_feature
 from react_rl.acquisition.origin import added_by, is_packaged, part_behind
-from react_rl.acquisition.references import REFERENCES
+from react_rl.acquisition.references import NEEDS, REFERENCES
 from react_rl.acquisition.registry import (
     STRATEGIES,
+    entry_of,
     is_strategy,
     make_strategy,
     needs_surprisal,
@@ -23,6 +24,7 @@ from react_rl.agents.learned import LearnedStrategy
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.errors import ReActError, unknown
 from react_rl.files import digest
+from react_rl.learners.registry import LearnerSettings, check_needs
 from react_rl.own_code import OBSERVATION, STRATEGY, announced, load_outside, source_of
 
 
@@ -110,6 +112,21 @@ def surprised(names: Iterable[str]) -> bool:
     cards = [read_card(Path(name)) for name in names if not _is_known(name) and is_policy(Path(name))]
     chosen = [strategy for card in cards for strategy in named_by(card).strategies]
     return needs_surprisal([*names, *chosen])
+
+
+def check_learner(names: Iterable[str], learner: LearnerSettings) -> None:
+    """Check that the learner can do what strategies, references and policies need, before anything is loaded.
+
+    Raises:
+        ReActError: A strategy, or one that a policy among these may choose, needs what the learner has not.
+    """
+    for name in names:
+        if name in REFERENCES:
+            check_needs(name, NEEDS, learner)
+        elif is_strategy(name):
+            check_needs(name, entry_of(name).needs, learner)
+        elif is_policy(Path(name)):
+            check_learner(named_by(read_card(Path(name))).strategies, learner)
 
 
 def _is_known(name: str) -> bool:

@@ -15,7 +15,7 @@ from react_rl.agents.folder import PolicyCard
 from react_rl.agents.settings import check_fit as check_algorithm
 from react_rl.agents.start import starting_policy
 from react_rl.agents.training import TrainingProgress, train
-from react_rl.envs.actions import ActionSpace, make_action_space
+from react_rl.envs.actions import ActionSpace, check_learner_of, make_action_space
 from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import reward_form
@@ -65,6 +65,7 @@ def check_training(config: TrainConfig) -> ActionSpace:
     reward_form(config.reward.kind)
     action = config.action_space.settings()
     action_space = make_action_space(action.pop("name"), **action)
+    check_learner_of(action_space, config.learner.settings())
     check_algorithm(config.agent, action_space.space)
     starting_policy(config.agent, observation_of(config), action_space)
     return action_space

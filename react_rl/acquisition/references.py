@@ -16,6 +16,7 @@ from torch import Tensor
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.registry import make_strategy
 from react_rl.errors import ReActError
+from react_rl.learners.capabilities import Capability
 from react_rl.metrics.classification import METRICS
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.view import PoolView
@@ -179,6 +180,9 @@ def _drawn(view: PoolView, count: Tensor) -> Tensor:
     rank = torch.where(view.available, view.random(), 2.0).argsort(1).argsort(1)
     return rank < count[:, None]
 
+
+NEEDS: Final[frozenset[Capability]] = frozenset({"trials"})
+"""What references ask of a learner: all of them try batches out."""
 
 REFERENCES: Final[dict[str, Callable[[], GreedyOracle | BossOracle]]] = {
     "greedy-oracle": GreedyOracle,

@@ -24,6 +24,7 @@ from react_rl.acquisition.subsampling import CANDIDATES, SUBSAMPLE, Subsampled, 
 from react_rl.acquisition.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
 from react_rl.acquisition.weighted import FEATURE, WeightedFeatures
 from react_rl.errors import unknown
+from react_rl.learners.capabilities import Capability
 from react_rl.own_code import STRATEGY, announced, is_outside, load_outside, make_outside
 
 
@@ -41,6 +42,7 @@ class StrategyEntry:
         draws: Whether the batch hangs on random numbers that belong to rows, beyond the order of rare
             ties: then renumbered rows give another batch of the same distribution.
         surprisal: Whether it reads surprisal vectors, which corpora carry only where something asks for them.
+        needs: What it asks of a learner; see ``learners.capabilities``.
     """
 
     make: Callable[[], QueryStrategy]
@@ -50,9 +52,13 @@ class StrategyEntry:
     cost: str = "O(P C)"
     draws: bool = False
     surprisal: bool = False
+    needs: frozenset[Capability] = frozenset()
 
 
 _DROPOUT: Final = "O(M P C D)"
+_LINEAR: Final[frozenset[Capability]] = frozenset({"linear"})
+_DROPS: Final[frozenset[Capability]] = frozenset({"dropout"})
+_VOTES: Final[frozenset[Capability]] = frozenset({"committee"})
 _BOOTSTRAP: Final = "O(M (P C D + L^3))"
 
 
@@ -158,6 +164,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "smallest margin at a leave-one-out temperature",
         "Guo et al. 2017; Cawley & Talbot 2008",
         cost="O(P C + L^3)",
+        needs=_LINEAR,
     ),
     "calibrated-entropy": StrategyEntry(
         lambda: CalibratedUncertainty("calibrated-entropy", "entropy"),
@@ -165,6 +172,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "largest entropy at a leave-one-out temperature",
         "Guo et al. 2017; Cawley & Talbot 2008",
         cost="O(P C + L^3)",
+        needs=_LINEAR,
     ),
     "bald": StrategyEntry(
         QueryByCommittee,
@@ -172,6 +180,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "mutual information of label and model, resampled heads",
         "Houlsby et al. 2011",
         cost=_BOOTSTRAP,
+        needs=_VOTES,
         draws=True,
     ),
     "bald-dropout": StrategyEntry(
@@ -180,6 +189,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "mutual information of label and model, dropout on the embedding",
         "Gal et al. 2017",
         cost=_DROPOUT,
+        needs=_DROPS,
     ),
     "variation-ratio": StrategyEntry(
         lambda: QueryByCommittee("variation-ratio", "variation-ratio", "dropout"),
@@ -187,6 +197,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "largest share of votes against the winner, dropout",
         "Freeman 1965; Beluch et al. 2018",
         cost=_DROPOUT,
+        needs=_DROPS,
         draws=True,  # ten votes tie on most rows
     ),
     "mean-std": StrategyEntry(
@@ -195,6 +206,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "largest deviation of the probabilities, dropout",
         "Kampffmeyer et al. 2016; Gal et al. 2017",
         cost=_DROPOUT,
+        needs=_DROPS,
     ),
     "vote-entropy": StrategyEntry(
         lambda: QueryByCommittee("vote-entropy", "vote-entropy"),
@@ -202,6 +214,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "largest entropy of the votes, resampled heads",
         "Dagan & Engelson 1995",
         cost=_BOOTSTRAP,
+        needs=_VOTES,
         draws=True,
     ),
     "qbc-kl": StrategyEntry(
@@ -210,6 +223,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "mean divergence from the committee's mean; the same number as bald",
         "McCallum & Nigam 1998",
         cost=_BOOTSTRAP,
+        needs=_VOTES,
         draws=True,
     ),
     "egl": StrategyEntry(
@@ -239,6 +253,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "rows drawn in proportion to bald",
         "Kirsch et al. 2023",
         cost=_BOOTSTRAP,
+        needs=_VOTES,
         draws=True,
     ),
     "batch-bald": StrategyEntry(
@@ -247,6 +262,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = {
         "joint mutual information of the batch's labels and the model",
         "Kirsch et al. 2019",
         cost="O(M (P C D + L^3 + n C S K)), S joint labels of K candidates",
+        needs=_VOTES,
         draws=True,
     ),
     "cal": StrategyEntry(

@@ -18,12 +18,12 @@ from react_rl.learners.protocol import LabelledRows, Learner
 if TYPE_CHECKING:
     from react_rl.learners.softmax import SoftmaxSettings
 
-Capability = Literal["linear", "dropout", "members", "trials"]
+Capability = Literal["linear", "dropout", "committee", "trials"]
 
 CAPABILITIES: Final[dict[Capability, str]] = {
     "linear": "a linear map of the embeddings; set learner.kind to softmax",
     "dropout": "hidden units to drop; set learner.mlp.dropout or learner.finetune.dropout above 0",
-    "members": "several members; set learner.kind to mlp and learner.mlp.members to 2 or more",
+    "committee": "several heads; an MLP has one of its own only with learner.mlp.members of 2 or more",
     "trials": "batches to be tried out on copies of the learner; set learner.kind to softmax",
 }
 """Each capability in words that say what to do where it is missing."""

@@ -5,7 +5,7 @@ A new kind is a module that satisfies ``protocol.Learner`` and one entry here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
-from react_rl.learners.capabilities import Capability
+from react_rl.learners.capabilities import CAPABILITIES, Capability, missing
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.mlp import MlpHead
@@ -71,7 +71,7 @@ def _if_dropped(settings: MlpSettings | FineTuneSettings) -> frozenset[Capabilit
 
 def _of_mlp(settings: MlpSettings) -> frozenset[Capability]:
     dropout = _if_dropped(settings)
-    return dropout | {"members"} if settings.members > 1 else dropout
+    return dropout | {"committee"} if settings.members > 1 else dropout
 
 
 LEARNERS: Final[dict[str, LearnerEntry]] = {
@@ -81,12 +81,12 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "softmax regression on frozen embeddings",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset({"linear", "dropout", "trials"}),
+        offers=lambda settings: frozenset({"linear", "dropout", "committee", "trials"}),
     ),
     "mlp": LearnerEntry(
         MlpSettings,
         lambda settings, corpora, labelled: MlpHead([one.embeddings for one in corpora], labelled, settings),
-        "ensemble of heads with one hidden layer on frozen embeddings",
+        "head or ensemble of heads with one hidden layer on frozen embeddings",
         cheap=True,
         random=True,
         offers=_of_mlp,
@@ -97,7 +97,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "transformer that is fine-tuned in every round",
         cheap=False,
         random=True,
-        offers=_if_dropped,
+        offers=lambda settings: _if_dropped(settings) | {"committee"},
     ),
 }
 """Learners by the name that YAML gives as ``learner.kind``."""
@@ -115,6 +115,23 @@ def entry_of(settings: LearnerSettings | None) -> LearnerEntry:
             return entry
     known = ", ".join(entry.settings.__name__ for entry in LEARNERS.values())
     raise ReActError(f"Learner settings are {wanted.__name__}; give one of {known}.")
+
+
+def check_needs(name: str, needs: Iterable[Capability], settings: LearnerSettings | None) -> None:
+    """Check that the learner can do what a strategy, reference or feature needs, before anything is loaded.
+
+    Args:
+        name: Who needs it, for the message.
+        needs: What it needs.
+        settings: Settings of the learner; None is the softmax regression as it comes.
+
+    Raises:
+        ReActError: Something is needed that this learner does not offer.
+    """
+    entry = entry_of(settings)
+    lacking = missing(needs, entry.offers(SoftmaxSettings() if settings is None else settings))
+    if lacking:
+        raise ReActError(f"{name!r} needs {CAPABILITIES[lacking[0]]}. The learner is a {entry.summary}.")
 
 
 def make_learner(

@@ -7,18 +7,18 @@ import pytest
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.mlp_training import MlpSettings
-from react_rl.learners.registry import LEARNERS, LearnerSettings, entry_of
+from react_rl.learners.registry import LEARNERS, LearnerSettings, check_needs, entry_of
 from react_rl.learners.softmax import SoftmaxSettings
 
 
 @pytest.mark.parametrize(
     ("settings", "offers"),
     [
-        (SoftmaxSettings(), {"linear", "dropout", "trials"}),
-        (MlpSettings(members=3, dropout=0.1), {"dropout", "members"}),
+        (SoftmaxSettings(), {"linear", "dropout", "committee", "trials"}),
+        (MlpSettings(members=3, dropout=0.1), {"dropout", "committee"}),
         (MlpSettings(members=1, dropout=0.0), set()),
-        (FineTuneSettings(), {"dropout"}),
-        (FineTuneSettings(dropout=0.0), set()),
+        (FineTuneSettings(), {"dropout", "committee"}),
+        (FineTuneSettings(dropout=0.0), {"committee"}),
     ],
     ids=str,
 )
@@ -33,3 +33,9 @@ def test_no_settings_mean_the_softmax_regression() -> None:
 def test_settings_of_no_kind_are_refused_with_the_kinds_there_are() -> None:
     with pytest.raises(ReActError, match="give one of SoftmaxSettings, MlpSettings, FineTuneSettings"):
         entry_of("softmax")  # type: ignore[arg-type]
+
+
+def test_a_need_that_a_learner_does_not_meet_is_told_in_one_sentence_with_what_to_do() -> None:
+    with pytest.raises(ReActError, match="'calibrated-margin' needs a linear map of"):
+        check_needs("calibrated-margin", {"linear"}, MlpSettings())
+    check_needs("calibrated-margin", {"linear"}, None)
