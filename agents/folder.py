@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +19,11 @@ from react_rl.envs.actions import ActionSpace, make_action_space
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, write_atomically, written_atomically
-from react_rl.own_code import module_of
+from react_rl.own_code import require_imported
 from react_rl.validation import validated
 
 CARD: Final = "card.json"
 WEIGHTS: Final = "policy.safetensors"
-_OWN: Final = re.compile(r"(?!(?:feature|subsample|\d+):)[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-"""``module:Name``, by itself or at the end of feature:... and subsample:..."""
-
 FORMAT: Final = 1
 """Version of the folder's layout; a folder with another number is refused."""
 
@@ -133,7 +128,9 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, Pol
         ReActError: The folder is no policy, is damaged, or was made for another observation.
     """
     card = read_card(folder)
-    check_imported(card, folder)
+    named = named_by(card)
+    for name in (named.observation, *named.strategies, *named.features):
+        require_imported(name, f"Policy {folder}")
     try:
         seen = card.observation
         observation = make_observation(str(seen.get("name", "")), str(seen.get("metric", "")))
@@ -191,22 +188,6 @@ def named_by(card: PolicyCard) -> Named:
     return Named(
         card.observation["name"], tuple(space.get("strategies", ())), tuple(space.get("features", ()))
     )
-
-
-def check_imported(card: PolicyCard, folder: Path) -> None:
-    """Check that what a card names as ``module:Name`` has been imported: a file must not have code run.
-
-    Raises:
-        ReActError: A module has not.
-    """
-    named = named_by(card)
-    for name in (named.observation, *named.strategies, *named.features):
-        own = _OWN.search(name)
-        if own is not None and module_of(own[0]) not in sys.modules:
-            raise ReActError(
-                f"Policy {folder} uses {own[0]!r}, code of your own that has not been imported; list "
-                f"{module_of(own[0])!r} under 'modules' in the config, or import it in your program."
-            )
 
 
 def read_card(folder: Path) -> PolicyCard:

@@ -26,6 +26,7 @@ from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
 from react_rl.experiments.config import CompareConfig
 from react_rl.experiments.results import ResultFolder, RunId
+from react_rl.own_code import require_imported
 from react_rl.simulation.corpora import load
 from react_rl.simulation.draw import Draw, draw_episode
 from react_rl.simulation.encoded import EncodedCorpus
@@ -182,6 +183,7 @@ def load_corpora(config: CompareConfig) -> tuple[dict[str, Corpus], list[str]]:
         # Prices do not matter here, and counting tokens would need the encoder.
         unpriced = corpus_config.model_copy(update={"cost": "uniform"})
         try:
+            require_imported(unpriced.corpus, f"Corpus {unpriced.corpus}")
             corpus = load(unpriced)
         except (ReActError, OSError) as error:
             reasons.append(str(error))
@@ -259,6 +261,7 @@ def _embeddings(corpus: Corpus, config: CompareConfig) -> npt.NDArray[np.float32
             and load(one.model_copy(update={"cost": "uniform"})).name == corpus.name
         ):
             return read_embeddings(one.embeddings, corpus.n_rows, corpus.name)
+    require_imported(config.encoder.model, f"Encoder {config.encoder.model}")
     encoder = _CachedOnly(make_encoder(config.encoder.settings(config.device)))
     return encode_corpus(corpus, encoder, ArrayCache(), progress=False)
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 from react_rl.errors import ReActError, suggestion
 
 _NAME: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
+_ENDING: Final = re.compile(r"(?:^|:)(?!(?:feature|subsample|hub):)([A-Za-z_][\w.]*:[A-Za-z_]\w*)$")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,27 @@ def import_modules(names: Iterable[str]) -> None:
     """
     for name in names:
         _import(name, f"Module {name!r}")
+
+
+def require_imported(name: str, where: str) -> None:
+    """Check that a name from a file leads to code that somebody here has imported: a file must not run any.
+
+    Args:
+        name: Any name; ``module:Name`` counts by itself and at the end of ``feature:`` and ``subsample:``.
+        where: What names it, for the message.
+
+    Raises:
+        ReActError: It is ``module:Name``, and the module has not been imported or is Python's own.
+    """
+    own = _ENDING.search(name)
+    if own is None:
+        return
+    module = module_of(own[1])
+    if module not in sys.modules or module.split(".")[0] in sys.stdlib_module_names:
+        raise ReActError(
+            f"{where} uses {own[1]!r}, code of your own that has not been imported; list {module!r} under "
+            "'modules' in the config, or import it in your program."
+        )
 
 
 def load_outside(name: str, kind: PartKind) -> Any:

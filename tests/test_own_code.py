@@ -38,6 +38,10 @@ def halved(played):
 def hopeless(played):
     return played.value * float("nan")
 
+class Longest(Margin):
+    def __init__(self):
+        super().__init__("longest")
+
 class Twin:
     def __init__(self, metric):
         self.metrics, self.space = (metric,), gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
@@ -130,6 +134,7 @@ def test_ones_own_encoder_is_known_by_its_source(beside: Path) -> None:
 
 def test_an_installed_package_announces_parts_by_name(beside: Path) -> None:
     groups = {
+        "strategies": "longest = my_parts:Longest",
         "features": "length = my_parts:length",
         "rewards": "halved = my_parts:halved",
         "corpora": "small = my_parts:small",
@@ -137,6 +142,8 @@ def test_an_installed_package_announces_parts_by_name(beside: Path) -> None:
     }
     announce(beside, "".join(f"[react_rl.{group}]\n{line}\n" for group, line in groups.items()))
     assert load_corpus("small").n_rows == 120
+    assert make_strategy("longest").name == "longest"
+    assert make_strategy("subsample:10:longest").name == "subsample:10:longest"
     assert make_encoder(EncoderSettings("vectors")).encode(["a"]).shape == (1, 3)
     env = build_environment(features=["length"], reward="halved")
     env.reset([Streams(0)])
@@ -176,6 +183,24 @@ def test_what_is_no_such_part_is_refused_in_one_sentence(use: Callable[[], objec
 def test_a_class_is_called_only_if_it_has_the_methods() -> None:
     with pytest.raises(ReActError, match="has no 'select'"):
         own_code.make_outside("os:abort", own_code.STRATEGY, ("select",))
+
+
+@pytest.mark.parametrize(
+    "name", ["my_parts:small", "feature:my_parts:length", "subsample:9:my_parts:A", "os:abort"]
+)
+def test_a_file_leads_to_no_code_that_nobody_imported(name: str) -> None:
+    with pytest.raises(ReActError, match=r"card uses '\w+:\w+', code of your own"):
+        own_code.require_imported(name, "The card")
+    own_code.import_modules(["my_parts"])
+    if name != "os:abort":
+        own_code.require_imported(name, "The card")
+
+
+@pytest.mark.parametrize(
+    "name", ["margin", "feature:margin", "subsample:badge", "subsample:9:badge", "a.csv"]
+)
+def test_names_of_this_package_need_no_import(name: str) -> None:
+    own_code.require_imported(name, "The card")
 
 
 def test_wrong_numbers_of_ones_own_code_are_refused() -> None:

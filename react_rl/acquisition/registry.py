@@ -386,7 +386,7 @@ def _entry_from_outside(name: str) -> StrategyEntry:
         return found
     own: QueryStrategy = make_outside(name, STRATEGY, ("score", "select"), ("name",))
     summary = (type(own).__doc__ or type(own).__name__).strip().splitlines()[0].rstrip(".")
-    return StrategyEntry(lambda: own, "own", summary, "-")
+    return StrategyEntry(lambda: own, "own", summary, "-", cost="-")
 
 
 def _entry_of_feature(name: str) -> StrategyEntry:
