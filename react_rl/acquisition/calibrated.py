@@ -44,10 +44,9 @@ class CalibratedUncertainty:
     def score(self, view: PoolView) -> Tensor:
         """Minus the margin, or the entropy in nats, of the calibrated probabilities ``(E, P)``."""
         beta = inverse_temperature(leave_one_out_logits(view), view.labelled_geometry[1])
-        p = torch.softmax(view.logits * beta[:, None, None], 1)
+        p = view.level(torch.softmax(view.logits * beta[:, None, None], 1))
         if self.measure == "entropy":
-            entropy: Tensor = torch.special.entr(p).sum(1)
-            return entropy
+            return view.level(torch.special.entr(p).sum(1))
         best = p.topk(min(2, p.shape[1]), dim=1).values
         return best[:, -1] - best[:, 0]
 

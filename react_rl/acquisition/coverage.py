@@ -200,7 +200,7 @@ class ProbCover:
 
     def score(self, view: PoolView) -> Tensor:
         """Share of the available rows that a row would newly cover ``(E, P)``."""
-        return _share(self._coverage(view))
+        return _share(view, self._coverage(view))
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows greedily."""
@@ -246,7 +246,7 @@ class MaxHerding:
 
     def score(self, view: PoolView) -> Tensor:
         """Gain of the mean coverage by each row ``(E, P)``."""
-        return _share(self._coverage(view))
+        return _share(view, self._coverage(view))
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows greedily."""
@@ -283,7 +283,7 @@ class UncertaintyHerding:
 
     def score(self, view: PoolView) -> Tensor:
         """Gain of the mean uncertainty-weighted coverage by each row ``(E, P)``."""
-        return _share(self._coverage(view))
+        return _share(view, self._coverage(view))
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows greedily."""
@@ -300,8 +300,8 @@ class UncertaintyHerding:
         return Coverage(view, _rbf(torch.where(square.isinf(), 1.0, 1.0 / square)), unsure)
 
 
-def _share(coverage: Coverage) -> Tensor:
-    return coverage.gain / torch.where(coverage.total > 0, coverage.total, 1.0)[:, None]
+def _share(view: PoolView, coverage: Coverage) -> Tensor:
+    return view.level(coverage.gain / torch.where(coverage.total > 0, coverage.total, 1.0)[:, None])
 
 
 def _rbf(sharpness: Tensor) -> Kernel:

@@ -89,7 +89,7 @@ class TypiClust:
             for place, cluster in enumerate(groups.queue(groups.covered, groups.left)):
                 wanted = 1.0 / (1.0 + groups.mean_distance(cluster)) - place
                 scores[groups.episode, groups.columns[cluster]] = torch.from_numpy(wanted)
-        return scores.to(view.device)
+        return view.level(scores.to(view.device))
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` typical rows."""

@@ -35,7 +35,7 @@ class ExpectedGradientLength:
 
     def score(self, view: PoolView) -> Tensor:
         """Expected gradient norm ``(E, P)``."""
-        return expected_gradient(view)
+        return view.level(expected_gradient(view))
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the ``n`` rows with the largest expected gradient."""
@@ -59,13 +59,13 @@ class Badge:
 
     def score(self, view: PoolView) -> Tensor:
         """Norm of the gradient embedding ``(E, P)``."""
-        return gradient_factor(view).square().sum(1).sqrt()
+        return view.level(gradient_factor(view).square().sum(1).sqrt())
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows by k-means++; once all that is left repeats a pick, evenly at random."""
         factor = gradient_factor(view)
         free = view.available
-        length = factor.square().sum(1).sqrt()
+        length = view.level(factor.square().sum(1).sqrt())
         column = top_columns(view, length, 1)[:, 0]
         distance = torch.full_like(length, torch.inf)
         numbers = _uniform(view, n)

@@ -62,7 +62,7 @@ class ContrastiveLearning:
             own = torch.log_softmax(view.logits[:, :, columns], 1)
             cross = (mean[:, :-1] * own).sum(1)  # a class outside the episode is 0 times a finite number
             scores[:, columns] = -cross - mean[:, -1]
-        return scores
+        return view.level(scores)
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the ``n`` rows with the largest mean divergence."""
@@ -116,7 +116,7 @@ class InformationDensity:
         weight = view.available.to(torch.float32) / view.n_available.clamp_min(1)[:, None]
         mean = torch.bmm(weight[:, None], view.embeddings)  # (E, 1, D)
         density = torch.bmm(view.embeddings, mean.transpose(1, 2))[:, :, 0]
-        return view.entropy * density.clamp_min(0.0).pow(self.beta)
+        return view.level(view.entropy * density.clamp_min(0.0).pow(self.beta))
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the ``n`` rows with the largest product."""

@@ -91,9 +91,11 @@ def arithmetic() -> str:
 def rounds_products() -> bool:
     """Whether a product of two fp32 matrices rounds their factors to bf16 when torch is told so."""
     left, right = _factors()
-    exact = left @ right
+    exact, rounded = left @ right, left.bfloat16().float() @ right.bfloat16().float()
     with rounding():
-        return not torch.equal(exact, left @ right)
+        found = left @ right
+    # Another library may do it then and add up in another order, which is no rounding of factors.
+    return bool((found - rounded).abs().max() < (found - exact).abs().max())
 
 
 @cache

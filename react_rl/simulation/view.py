@@ -193,7 +193,7 @@ class PoolView:
     @cached_property
     def probabilities(self) -> Tensor:
         """The learner's class probabilities ``(E, C, P)``."""
-        return torch.softmax(self.logits, 1)
+        return self.level(torch.softmax(self.logits, 1))
 
     @cached_property
     def _top_two(self) -> tuple[Tensor, Tensor]:
@@ -225,8 +225,7 @@ class PoolView:
     @cached_property
     def entropy(self) -> Tensor:
         """Entropy of the class probabilities in nats ``(E, P)``."""
-        entropy: Tensor = torch.special.entr(self.probabilities).sum(1)
-        return entropy
+        return self.level(torch.special.entr(self.probabilities).sum(1))
 
     @cached_property
     def predicted(self) -> Tensor:

@@ -114,7 +114,9 @@ def test_rounding_is_tried_and_ends_with_its_context() -> None:
         rough = left @ left.T
     assert torch.equal(left @ left.T, exact)
     if processor.rounds_products():
-        assert not torch.equal(rough, exact)
+        assert (rough - exact).abs().max() > 1e-3  # what rounding to 8 bits does, not another order of sums
+    else:
+        assert (rough - exact).abs().max() < 1e-3
     torch.testing.assert_close(rough, exact, rtol=0.05, atol=2.0)
 
 

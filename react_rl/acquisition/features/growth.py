@@ -10,6 +10,7 @@ from torch import Tensor
 from react_rl.acquisition.features.kernel import Coverage
 from react_rl.acquisition.features.landmarks import Landmarks
 from react_rl.acquisition.features.posterior import Posterior
+from react_rl.encoders.copies import first_copies
 from react_rl.simulation.view import PoolView
 
 
@@ -23,6 +24,7 @@ class Growth:
     def __init__(self, view: PoolView) -> None:
         self.view = view
         self._rows: Tensor | None = None
+        self._first: Tensor | None = None  # (E, R) place of each row's first copy, once there are few rows
 
     @cached_property
     def landmarks(self) -> Landmarks:
@@ -49,6 +51,12 @@ class Growth:
         """What the rows that this speaks of have of ``values`` ``(E, P)``, as ``(E, R)``."""
         return values if self._rows is None else values.gather(1, self._rows)
 
+    def level(self, values: Tensor) -> Tensor:
+        """Give copies among the rows that this speaks of one of their values ``(E, R)``."""
+        if self._rows is None:
+            return self.view.level(values)
+        return values if self._first is None else values.gather(1, self._first)
+
     def add(self, columns: Tensor) -> None:
         """Count one picked column of each episode ``(E,)`` as labelled. Mutates.
 
@@ -69,3 +77,5 @@ class Growth:
             if part in self.__dict__:
                 getattr(self, part).narrow(rows)
         self._rows = rows
+        if (groups := self.view.copy_groups) is not None:
+            self._first = first_copies(groups.gather(1, rows), torch.ones_like(rows, dtype=torch.bool))

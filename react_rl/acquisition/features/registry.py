@@ -59,8 +59,12 @@ def _of_view(
     cost: str = "O(P)",
     source: str = "-",
 ) -> Feature:
+    # Copies may differ in price and text.
+    shared = not {"costs", "texts"} & set(needs.split())
+
     def of(growth: Growth) -> Tensor:
-        return growth.own(function(growth.view))
+        values = function(growth.view)
+        return growth.own(growth.view.level(values) if shared else values)
 
     return Feature(of, summary, frozenset(needs.split()), cost, source)
 
@@ -68,7 +72,10 @@ def _of_view(
 def _moving(
     function: Callable[[Growth], Tensor], summary: str, needs: str, cost: str, source: str = "-"
 ) -> Feature:
-    return Feature(function, summary, frozenset(needs.split()), cost, source, moves=True)
+    def of(growth: Growth) -> Tensor:
+        return growth.level(function(growth))
+
+    return Feature(of, summary, frozenset(needs.split()), cost, source, moves=True)
 
 
 def _novelty(growth: Growth) -> Tensor:
@@ -104,7 +111,7 @@ def _variance_reduction(growth: Growth) -> Tensor:
 
 
 def _crowding(growth: Growth) -> Tensor:
-    return growth.own(kernel.crowding(growth.landmarks))
+    return growth.own(growth.view.level(kernel.crowding(growth.landmarks)))
 
 
 _HERDING: Final = "Bae et al. 2024"
