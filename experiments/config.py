@@ -20,6 +20,7 @@ from react_rl.documents import parse_yaml, read_text
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
+from react_rl.files import unusual
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.mlp_training import MlpSettings
 from react_rl.learners.registry import LearnerSettings
@@ -298,7 +299,8 @@ def _read_yaml(source: str) -> Any:
     path = Path(source)
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
-            raise ReActError(f"Config file {source} does not exist; check the path.")
+            what = "is a folder" if path.is_dir() else unusual(path) or "does not exist"
+            raise ReActError(f"Config file {source} {what}; check the path.")
         text = read_text(path, f"Config {source}", "it must be UTF-8 text")
     elif source in packaged_configs():
         text = resources.files(CONFIGS).joinpath(f"{source}.yaml").read_text(encoding="utf-8")

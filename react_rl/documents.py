@@ -13,6 +13,7 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from react_rl.errors import ReActError
+from react_rl.files import utf16
 
 _MOST_BITS: Final = 63
 """Whole numbers beyond this are no setting of anything, and Python refuses to print long ones."""
@@ -32,6 +33,8 @@ def read_text(path: Path, what: str, advice: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
+        if utf16(error.object):
+            raise ReActError(f"{what} cannot be read: it is UTF-16, not UTF-8; {advice}.") from None
         line = error.object[: error.start].count(b"\n") + 1
         byte = f"byte 0x{error.object[error.start]:02x} in line {line}"
         raise ReActError(f"{what} cannot be read: {byte} is no UTF-8; {advice}.") from None

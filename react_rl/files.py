@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -76,6 +78,36 @@ def remove_abandoned(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - part.stat().st_mtime > ABANDONED_AFTER:
                 part.unlink(missing_ok=True)
+
+
+def unusual(path: Path) -> str | None:
+    """What a path is that leads to neither a file nor a folder, as the rest of a sentence, or None."""
+    try:
+        kind = os.lstat(path).st_mode
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISLNK(kind):
+        try:
+            kind = os.stat(path).st_mode
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return "is a symbolic link that leads back to itself"
+            return f"is a symbolic link to {os.readlink(path)!r}, which cannot be reached ({error.strerror})"
+    words = {
+        stat.S_IFCHR: "is a device",
+        stat.S_IFBLK: "is a device",
+        stat.S_IFIFO: "is a named pipe",
+        stat.S_IFSOCK: "is a socket",
+    }
+    return words.get(stat.S_IFMT(kind))
+
+
+def utf16(content: bytes) -> bool:
+    """Whether the bytes begin as UTF-16 texts do: with a byte order mark, or every other byte is zero."""
+    head = content[:64]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    return len(head) >= 8 and any(head) and (not any(head[1::2]) or not any(head[::2]))
 
 
 def canonical_json(value: Any, indent: int | None = None) -> str:

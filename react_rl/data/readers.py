@@ -19,6 +19,7 @@ from react_rl.data.labels import classes_of, is_missing
 from react_rl.data.splits import DEFAULT_SHARES, Shares, draw_splits, is_split, split_code
 from react_rl.data.tables import Table, read_table, stem_and_format
 from react_rl.errors import ReActError, suggestion
+from react_rl.files import unusual
 from react_rl.seeding import entropy_of
 
 _SHARD: Final = re.compile(r"-\d+-of-\d+$")
@@ -143,7 +144,10 @@ def corpus_from_frame(
 
 
 def missing_path(path: Path) -> ReActError:
-    """Build the error for a file or folder that is not there, with the nearest one beside it."""
+    """Build the error for what is no file and no folder: what it is, or the nearest name beside it."""
+    what = unusual(path)
+    if what is not None:
+        return ReActError(f"{str(path)!r} {what}; name a file or a folder.")
     beside = path.parent
     if beside.is_dir():
         return ReActError(

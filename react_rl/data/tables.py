@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from react_rl.documents import parse_json
 from react_rl.errors import ReActError, suggestion, unknown
+from react_rl.files import utf16
 
 SUFFIXES: Final = {
     ".csv": "csv",
@@ -165,6 +166,10 @@ def decoded(where: str, content: bytes, encoding: str) -> str:
         ReActError: The encoding is unknown, or the content is in another one.
     """
     utf8 = encoding.casefold().replace("_", "-") in ("utf-8", "utf8")
+    if utf8 and utf16(content):
+        raise ReActError(
+            f"{where} is UTF-16, not {encoding}; save it as UTF-8, or name its encoding: encoding='utf-16'."
+        )
     try:
         return content.decode("utf-8-sig" if utf8 else encoding)
     except LookupError:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from react_rl.data import read_corpus
+from react_rl.data import load_corpus, read_corpus
 from react_rl.errors import ReActError
 
 GOOD = "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(10))
@@ -213,3 +214,29 @@ def test_the_place_of_a_bad_row_counts_within_its_own_file(tmp_path: Path) -> No
     (tmp_path / "test.csv").write_text("text,label\ngood,a\nbad,\n")
     with pytest.raises(ReActError, match=r"1 of 12 rows have no label .* first row 2 of test\.csv"):
         read_corpus(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/null").is_char_device(), reason="there is no /dev/null")
+def test_what_is_no_file_says_what_it_is(tmp_path: Path) -> None:
+    loop, lost, pipe = tmp_path / "loop.csv", tmp_path / "lost.csv", tmp_path / "pipe.csv"
+    loop.symlink_to(loop)
+    lost.symlink_to(tmp_path / "gone.csv")
+    os.mkfifo(pipe)
+    for path, what in (
+        (loop, "is a symbolic link that leads back to itself"),
+        (lost, r"is a symbolic link to '.*gone\.csv', which cannot be reached"),
+        (pipe, "is a named pipe"),
+        (Path("/dev/null"), "'/dev/null' is a device"),
+    ):
+        with pytest.raises(ReActError, match=what) as caught:
+            load_corpus(str(path))
+        assert "Did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_called_so(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_bytes(("text,label\n" + GOOD).encode(encoding))
+    with pytest.raises(ReActError, match=r"reviews\.csv is UTF-16, not utf-8; .*encoding='utf-16'"):
+        read_corpus(path)
+    assert read_corpus(path, encoding=encoding).n_classes == 2

@@ -27,14 +27,14 @@ def refusal(tmp_path: Path, capsys: Shown) -> Callable[..., str]:
     """Runs a command that must be refused, and returns its one sentence."""
 
     def run(*arguments: str) -> str:
-        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
         assert main(list(arguments)) == 2
         shown = capsys.readouterr()
         sentences = shown.err.strip().splitlines()
         assert len(sentences) == 1, shown.err
         assert sentences[0].startswith("react-rl: ")
         assert shown.out == ""
-        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+        assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before
         return sentences[0]
 
     return run
@@ -263,3 +263,14 @@ def test_a_corpus_without_test_rows(
     with pytest.raises(ReActError, match="has no test rows; a comparison reports on them"):
         run_comparison(comparison(), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_config_that_is_no_readable_file_says_what_it_is(
+    refusal: Callable[..., str], tmp_path: Path
+) -> None:
+    loop, folder, wide = tmp_path / "loop.yaml", tmp_path / "folder.yaml", tmp_path / "wide.yaml"
+    loop.symlink_to(loop)
+    folder.mkdir()
+    wide.write_bytes("name: wide".encode("utf-16"))
+    for path, what in ((loop, "leads back to itself"), (folder, "is a folder"), (wide, "it is UTF-16")):
+        assert what in refusal("compare", str(path))
