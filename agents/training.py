@@ -20,6 +20,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from react_rl.acquisition.features import code_of_feature, is_packaged_feature
+from react_rl.acquisition.origin import is_packaged, part_behind
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.checkpoint import Point, Resumed, TrainingCheckpoint
 from react_rl.agents.evaluation import Validation
@@ -36,10 +38,12 @@ from react_rl.agents.settings import (
 )
 from react_rl.agents.start import starting_policy
 from react_rl.envs.batched import BatchedLabeling
-from react_rl.envs.rewards import RewardSettings
+from react_rl.envs.observations import OBSERVATIONS
+from react_rl.envs.rewards import REWARDS, RewardSettings, reward_form
 from react_rl.envs.sb3 import LabelingVecEnv
 from react_rl.errors import ReActError
 from react_rl.files import digest, write_atomically
+from react_rl.own_code import source_of
 
 BASELINES = ("random", "margin", "mixture")
 """Fixed strategies whose validation areas are written beside the policy's."""
@@ -245,7 +249,7 @@ def train(
         parts = (settings, options, reward, core.action_space.describe(), core.observation.describe())
         world = (core.engine.learner_settings, trained_on, validated_on, _versions())
         begun = b"" if settings.start is None else (settings.start / WEIGHTS).read_bytes()
-        key = digest(*map(str, (*parts, *world)), begun)
+        key = digest(*map(str, (*parts, *world)), begun, *own_sources(core, reward))
         checkpoint = TrainingCheckpoint(folder, key, model, environment)
         resumed = checkpoint.restore() if is_policy(folder / "policy") else None
         log = TrainingLog(folder / "logs", None if resumed is None else resumed.log)
@@ -262,6 +266,18 @@ def train(
     save_card(folder / "policy", card)
     checkpoint.remove()
     return card
+
+
+def own_sources(core: BatchedLabeling, reward: RewardSettings) -> tuple[str, ...]:
+    """Source of what a training uses from outside this package: with other code it begins again."""
+    said = core.action_space.describe()
+    parts = [part_behind(name) for name in said.get("strategies", ()) if not is_packaged(name)]
+    parts += [code_of_feature(name) for name in said.get("features", ()) if not is_packaged_feature(name)]
+    if reward.kind not in REWARDS:
+        parts.append(reward_form(reward.kind).of)
+    if core.observation.describe()["name"] not in OBSERVATIONS:
+        parts.append(type(core.observation))
+    return tuple(text for part in parts for text in source_of(part))
 
 
 def _algorithm(

@@ -12,6 +12,7 @@ import torch
 
 from react_rl import own_code
 from react_rl.acquisition import Margin, WeightedFeatures, make_strategy
+from react_rl.agents.training import own_sources
 from react_rl.data import load_corpus
 from react_rl.encoders import EncoderSettings, make_encoder
 from react_rl.envs import RewardSettings, build_environment, make_observation
@@ -212,6 +213,21 @@ def test_wrong_numbers_of_ones_own_code_are_refused() -> None:
     env.reset([Streams(0)])
     with pytest.raises(ReActError, match=r"of shape \(1, 3\); it must give a tensor of shape \(1, 200\)"):
         env.step(np.zeros((1, 1), np.float32))
+
+
+def test_a_training_knows_the_source_of_what_is_not_from_this_package(beside: Path) -> None:
+    def sources() -> tuple[str, ...]:
+        settings = RewardSettings(kind="my_parts:halved")
+        core = build_environment(features=["margin", "my_parts:length"], observation="my_parts:Twin")
+        return own_sources(core, settings)
+
+    first = sources()
+    assert len(first) == 3 * 4
+    assert sources() == first
+    del sys.modules["my_parts"]
+    (beside / "my_parts.py").write_text(PARTS.replace(") / 2", ") / 3"), encoding="utf-8")
+    assert sources() != first
+    assert own_sources(build_environment(), RewardSettings()) == ()
 
 
 def test_the_source_of_a_part_changes_with_its_code_and_its_values() -> None:
