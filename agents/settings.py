@@ -41,7 +41,7 @@ _SPACES: Final[dict[str, tuple[type[gymnasium.Space[Any]], ...]]] = {
 class AgentSettings(BaseModel):
     """How a policy is trained."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     algorithm: Algorithm = "PPO"
     """PPO or A2C for every action space, SAC for weigh-scores, DQN for choose-strategy."""

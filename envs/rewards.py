@@ -40,7 +40,7 @@ Array = npt.NDArray[np.float64]
 class RewardSettings(BaseModel):
     """What the policy is paid for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     kind: str = "area"
     """Form of the reward: area, gain, shaped, target (see the table in react_rl.envs.rewards), or one's own,

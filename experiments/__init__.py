@@ -11,16 +11,19 @@ if TYPE_CHECKING:
     from react_rl.experiments.compare import run_comparison
     from react_rl.experiments.config import CompareConfig, TrainConfig, load_config
     from react_rl.experiments.figures import draw_all
+    from react_rl.experiments.frames import Frames, read_frames
     from react_rl.experiments.summary import read_results, summarise
     from react_rl.experiments.train import run_training
 
 _HOMES = {
     "CompareConfig": "config",
     "CorpusConfig": "config",
+    "Frames": "frames",
     "TrainConfig": "config",
     "run_comparison": "compare",
     "draw_all": "figures",
     "load_config": "config",
+    "read_frames": "frames",
     "read_results": "summary",
     "run_training": "train",
     "summarise": "summary",
@@ -29,9 +32,11 @@ _HOMES = {
 __all__ = [
     "CompareConfig",
     "CorpusConfig",
+    "Frames",
     "TrainConfig",
     "draw_all",
     "load_config",
+    "read_frames",
     "read_results",
     "run_comparison",
     "run_training",

@@ -1,16 +1,18 @@
-"""The command `react-rl`: demo, train, compare, plot, report, list, cache."""
+"""The command `react-rl`: demo, train, compare, plot, report, list, config, completion, cache."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from react_rl import __version__
 from react_rl.errors import ReActError
-from react_rl.experiments.output import outlets, unwritable
+from react_rl.experiments.completion import SHELLS, completion
+from react_rl.experiments.output import outlets, unwritable, verbosely
 from react_rl.files import WriteError
 
 RESULTS: Final = Path("results")
@@ -34,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"react-rl {__version__}")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log what happens, and show where errors come from"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="train a policy and compare it, on corpora that come from PyPI")
@@ -89,6 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("what", choices=("corpora", "strategies", "envs", "policies", "configs"))
     listing.add_argument("--results", type=Path, default=RESULTS, help="where to look for policies")
 
+    config = commands.add_parser(
+        "config", help="print a config with every key, its default and what it means"
+    )
+    config.add_argument("what", choices=("train", "compare"))
+
+    complete = commands.add_parser("completion", help="print a script that completes this command in a shell")
+    complete.add_argument("shell", choices=SHELLS)
+
     cache = commands.add_parser("cache", help="show or clear the cache of embeddings")
     cache.add_argument("--clear", action="store_true", help="remove every entry")
     return parser
@@ -111,9 +124,17 @@ def _main(arguments: Sequence[str] | None) -> int:
     known, overrides = parser.parse_known_args(arguments)
     if overrides and known.command not in ("train", "compare"):
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+    with verbosely(known.verbose):
+        return _guarded(known, overrides)
+
+
+def _guarded(known: argparse.Namespace, overrides: list[str]) -> int:
+    """Run a command; mistakes become one sentence, after the traceback where -v asks for it."""
     try:
         return _run(known, overrides)
     except ReActError as error:
+        if known.verbose:
+            traceback.print_exc()
         print(f"react-rl: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -157,6 +178,14 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
 
         show: Callable[[Path], None] = LISTINGS[known.what]
         show(known.results)
+        return 0
+    if known.command == "config":
+        from react_rl.experiments.template import TEMPLATES, template
+
+        print(template(TEMPLATES[known.what]), end="")
+        return 0
+    if known.command == "completion":
+        print(completion(_parser(), known.shell), end="")
         return 0
     from react_rl.experiments.listings import show_cache
 

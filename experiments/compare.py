@@ -76,6 +76,22 @@ class Outcome:
     failures: list[dict[str, str]]
     kept_of: dict[str, int]
 
+    def __repr__(self) -> str:
+        """One line: the folder, and how many runs were played, kept and failed."""
+        counts = f"{self.played} played, {self.kept} kept, {len(self.failures)} failed"
+        return f"Outcome({str(self.folder.folder)!r}, {counts})"
+
+    def check(self) -> None:
+        """Raise what failed.
+
+        Raises:
+            ReActError: Runs failed; the first reason is given.
+        """
+        if self.failures:
+            raise ReActError(
+                f"{len(self.failures)} of {len(self.runs)} runs failed: {self.failures[0]['reason']}"
+            )
+
 
 def check_strategies(config: CompareConfig) -> None:
     """Check the strategies and the reference, before any corpus is read.
@@ -170,7 +186,7 @@ def blocks(runs: Sequence[RunId], finished: Callable[[RunId], bool]) -> list[Blo
 
 def run_comparison(
     config: CompareConfig,
-    results: Path,
+    results: str | Path,
     report: Callable[[int, int], None] | None = None,
     progress: bool = True,
     tell: Callable[[str], None] | None = None,
@@ -197,7 +213,7 @@ def run_comparison(
             if report is not None:
                 report(done, total)
 
-        return _run(config, results, count, progress, tell, overwrite)
+        return _run(config, Path(results), count, progress, tell, overwrite)
 
 
 def _run(

@@ -34,7 +34,7 @@ CONFIGS = "react_rl.experiments.configs"
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 _EXTRA: Final = "--agent.extra."

@@ -89,6 +89,23 @@ def outlets() -> Iterator[Outlet]:
             logger.setLevel(level)
 
 
+@contextlib.contextmanager
+def verbosely(wanted: bool) -> Iterator[None]:
+    """Context in which the log of this package goes to standard error in full, if that is wanted."""
+    logger, handler = logging.getLogger("react_rl"), logging.StreamHandler(sys.stderr)
+    level, added = logger.level, wanted and not logger.handlers
+    if wanted:
+        logger.setLevel(logging.DEBUG)
+    if added:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if added:
+            logger.removeHandler(handler)
+
+
 def unwritable(outlet: Outlet) -> str | None:
     """Why standard output holds less than it should, or None; a reader that went away wanted no more."""
     error = outlet.error

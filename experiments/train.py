@@ -73,7 +73,7 @@ def check_training(config: TrainConfig) -> ActionSpace:
 
 def run_training(
     config: TrainConfig,
-    results: Path,
+    results: str | Path,
     report: Callable[[TrainingProgress], None] | None = None,
     progress: bool = True,
     overwrite: bool = False,
@@ -99,7 +99,7 @@ def run_training(
             if report is not None:
                 report(state)
 
-        return _run(config, results, tell, progress, overwrite)
+        return _run(config, Path(results), tell, progress, overwrite)
 
 
 def _run(

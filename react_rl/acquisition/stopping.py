@@ -54,7 +54,7 @@ class StoppingSettings(BaseModel):
     predicted-gain         the dev metric rises too slowly for its price              metric per cost unit, 0
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     rule: Literal[
         "none",

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 class CorpusConfig(BaseModel):
     """One corpus, and which of its rows take part."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     corpus: str
     """Built-in name, a file (CSV, TSV, JSONL, Parquet; .gz), a folder, hub:owner/name, one's own function,

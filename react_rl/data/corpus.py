@@ -78,6 +78,11 @@ class Corpus:
                 object.__setattr__(self, field, _read_only(value))
         check_corpus(self)
 
+    def __repr__(self) -> str:
+        """One line: the name, the task, and how many rows and classes."""
+        rows = ", ".join(f"{self.ids(split).size} {split}" for split in SPLITS)
+        return f"Corpus({self.name!r}, {self.task}, {rows} rows, {len(self.label_names)} classes)"
+
     @property
     def n_rows(self) -> int:
         """Number of rows N, those in no split included."""

@@ -12,7 +12,7 @@ from react_rl.encoders.transformer import EncoderSettings
 class EncoderConfig(BaseModel):
     """How texts become vectors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     model: str = "minilm"
     """minilm (embedded), a local folder, a hub name, or one's own function, module:Name."""

@@ -34,7 +34,7 @@ _SITE: Final = 1
 class MlpSettings(BaseModel):
     """An ensemble of heads with one hidden layer on frozen embeddings, trained anew or on in every round."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     hidden: int = Field(default=32, ge=1, le=2**16)
     """Hidden units (ReLU) of each member."""

@@ -28,7 +28,7 @@ class EpisodeOptions(BaseModel):
     query strategy asks for. Rows of the dev set are never in the pool.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     pool_size: int = Field(default=500, ge=2, le=10**9)
     """Train rows of one episode, the initial labelled set included."""

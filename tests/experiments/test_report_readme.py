@@ -16,10 +16,10 @@ def test_the_python_example_and_the_config_make_the_same_comparison_and_a_report
     tmp_path: Path, shared_cache: Path
 ) -> None:
     page = Path(react_rl.experiments.__file__).with_name("README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     (config,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     done = subprocess.run(
-        [sys.executable, "-c", example],
+        [sys.executable, "-c", "".join(examples)],
         cwd=tmp_path,
         env=os.environ | {"REACT_RL_CACHE": str(shared_cache)},
         capture_output=True,
@@ -27,7 +27,8 @@ def test_the_python_example_and_the_config_make_the_same_comparison_and_a_report
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip().endswith("report.html")
+    assert "report.html" in done.stdout
+    assert done.stdout.rstrip().splitlines()[-6].split() == ["corpus", "strategy", "seed", "round", "row"]
     (tmp_path / "small.yaml").write_text(config)
     assert main(["compare", str(tmp_path / "small.yaml"), "--results", str(tmp_path / "again")]) == 0
 

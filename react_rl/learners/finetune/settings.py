@@ -17,7 +17,7 @@ class PeftSettings(BaseModel):
     Source: Mangrulkar et al. 2022, PEFT: State-of-the-art parameter-efficient fine-tuning methods.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     kind: AdapterKind = "lora"
     """Which adapter."""
@@ -32,7 +32,7 @@ class PeftSettings(BaseModel):
 class FineTuneSettings(BaseModel):
     """How a transformer is fine-tuned on the labels bought so far, anew in every round."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     model: str = "minilm"
     """minilm (embedded), a local folder, or a hub name: an encoder or decoder of transformers."""
