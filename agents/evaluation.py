@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.envs.batched import episode_streams
 from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.classification import DEFAULT_METRIC, METRICS
+from react_rl.metrics.curves import areas_to_budget
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.simulation.play import play
 
 
 class Validation:
@@ -61,14 +62,9 @@ class Validation:
         engine.reset(
             [episode_streams(s, n) for s, n in zip(self._seeds, names, strict=True)], None, self._corpus
         )
-        area = np.zeros(len(self._corpus))
-        while not engine.finished.all():
-            before = engine.current[self.metric]
-            with torch.inference_mode():
-                ids = strategy.select(engine.view, engine.options.batch_size)
-            round_ = engine.step(ids)
-            area += (before + engine.current[self.metric]) / 2 * round_.cost / budget
-            # A strategy that asks for nothing has stopped.
-            engine.stop((ids < 0).all(1).cpu().numpy())
-        area += engine.current[self.metric] * np.maximum(budget - engine.spent, 0.0) / budget
+        values, costs = [engine.current[self.metric]], []
+        for turn in play(engine, strategy):
+            values.append(turn.round.metrics[self.metric])
+            costs.append(turn.round.cost)
+        area = areas_to_budget(costs, values, budget)
         return METRICS[self.metric].sign * area

@@ -27,6 +27,9 @@ from react_rl.simulation.checkpoint import Checkpoint, Notes
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.simulation.play import Turn
+from react_rl.simulation.play import play as play_rounds
+from react_rl.simulation.view import PoolView
 
 _DIGITS = 6
 
@@ -131,11 +134,28 @@ def play(
         strategy = strategy.bind(engine)
     block = _Block(engine, strategy, rule, TestSplit(corpus, test_size), metrics, checkpoint)
     block.begin([episode_streams(seed, corpus.name) for seed in seeds])
-    while not engine.finished.all():
-        block.play_round()
+    for turn in play_rounds(engine, block.chooser):
+        block.note(turn)
         if report is not None:
             report(float(engine.spent.mean()))
     return Played(block.records, block.selection, block.training)
+
+
+class _Weighing:
+    """A trained policy that remembers the weights of its last choice.
+
+    Args:
+        strategy: The policy.
+    """
+
+    def __init__(self, strategy: LearnedStrategy) -> None:
+        self.strategy = strategy
+        self.weights: npt.NDArray[np.float32] | None = None
+
+    def select(self, view: PoolView, n: int) -> Tensor:
+        """Choose ``n`` rows, and remember the weights. Mutates."""
+        self.weights = self.strategy.weights(view)
+        return self.strategy.select(view, n)
 
 
 class _Block:
@@ -160,7 +180,7 @@ class _Block:
         checkpoint: Checkpoint | None,
     ) -> None:
         self._engine = engine
-        self._strategy = strategy
+        self.chooser = _Weighing(strategy) if isinstance(strategy, LearnedStrategy) else strategy
         self._rule = rule
         self._test = test
         self._metrics = tuple(metrics)
@@ -192,27 +212,18 @@ class _Block:
         self._stop_by_rule()
         self._keep()
 
-    def play_round(self) -> None:
-        """Choose, buy, train and measure. Mutates."""
-        engine, strategy, records = self._engine, self._strategy, self.records
-        running = ~engine.finished
-        started = time.perf_counter()
-        with torch.inference_mode():
-            weights = strategy.weights(engine.view) if isinstance(strategy, LearnedStrategy) else None
-            ids = strategy.select(engine.view, engine.options.batch_size)
-        chosen = time.perf_counter()
-        round_ = engine.step(ids)
-        # A strategy that asks for nothing has stopped.
-        engine.stop((ids < 0).all(1).cpu().numpy())
+    def note(self, turn: Turn) -> None:
+        """Note a round, measure on test, and keep it. Mutates."""
+        records, chooser = self.records, self.chooser
         self._stop_by_rule()
-        self.selection += chosen - started
-        self.training += time.perf_counter() - chosen
-        for e in np.flatnonzero(running):
-            records[e]["batches"].append([int(i) for i in round_.ids[e] if i >= 0])
-            if weights is not None and isinstance(strategy, LearnedStrategy):
-                records[e]["features"] = list(strategy.features)
-                records[e].setdefault("weights", []).append([rounded(w) for w in weights[e]])
-        self._note(running)
+        self.selection += turn.selection_seconds
+        self.training += turn.training_seconds
+        for e in np.flatnonzero(turn.running):
+            records[e]["batches"].append([int(i) for i in turn.round.ids[e] if i >= 0])
+            if isinstance(chooser, _Weighing) and chooser.weights is not None:
+                records[e]["features"] = list(chooser.strategy.features)
+                records[e].setdefault("weights", []).append([rounded(w) for w in chooser.weights[e]])
+        self._note(turn.running)
         self._keep()
 
     @torch.inference_mode()

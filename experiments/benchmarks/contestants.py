@@ -17,7 +17,6 @@ from typing import IO, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from react_rl.acquisition.registry import make_strategy
 from react_rl.errors import ReActError
@@ -26,6 +25,7 @@ from react_rl.simulation.draw import draw_episode
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.simulation.play import play
 
 PEERS: Final = ("small-text", "scikit-activeml")
 PENALTIES: Final = (1.0, 10.0)
@@ -143,17 +143,14 @@ class Ours:
         return played
 
     def _play(self, seeds: list[int]) -> Played:
-        engine, batch = self._engine, self._scene.options.batch_size
+        engine = self._engine
         before = time.perf_counter()
         engine.reset([streams_of(seed) for seed in seeds])
         started = time.perf_counter()
         curves, bought = [engine.current["accuracy"]], []
-        while not engine.finished.all():
-            with torch.inference_mode():
-                ids = self._strategy.select(engine.view, batch)
-            outcome = engine.step(ids)
-            curves.append(outcome.metrics["accuracy"])
-            bought.append(outcome.ids)
+        for turn in play(engine, self._strategy):
+            curves.append(turn.round.metrics["accuracy"])
+            bought.append(turn.round.ids)
         ended = time.perf_counter()
         accuracy, labelled = np.stack(curves, 1), np.concatenate(bought, 1)
         paired = [(e, seed) for e, seed in enumerate(seeds) if seed < self._scene.seeds]

@@ -86,6 +86,28 @@ def area_to_budget(x: ArrayLike, y: ArrayLike, budget: float) -> float:
     return area_under_curve(np.append(xs[inside], budget), np.append(ys[inside], end))
 
 
+def areas_to_budget(costs: Sequence[ArrayLike], values: Sequence[ArrayLike], budget: float) -> Floats:
+    """``area_to_budget`` of several curves that advance round by round from cost 0, none beyond the budget.
+
+    Args:
+        costs: For each of R rounds what it cost, ``(E,)``.
+        values: Metric before the first round and after each, R + 1 times ``(E,)``.
+        budget: Right end of the areas; a curve that ends before keeps its last value.
+
+    Returns:
+        ``(E,)``.
+    """
+    last = np.asarray(values[0], np.float64)
+    area, spent = np.zeros_like(last), np.zeros_like(last)
+    for cost, value in zip(costs, values[1:], strict=True):
+        now, paid = np.asarray(value, np.float64), np.asarray(cost, np.float64)
+        area += (last + now) / 2 * paid / budget
+        spent += paid
+        last = now
+    area += last * np.maximum(budget - spent, 0.0) / budget
+    return area
+
+
 def final_metric(x: ArrayLike, y: ArrayLike, budget: float | None = None) -> float:
     """Metric at the last checkpoint that costs no more than ``budget`` (None: at the last one).
 

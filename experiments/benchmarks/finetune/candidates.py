@@ -21,6 +21,7 @@ from react_rl.encoders.transformer import EncoderSettings, TextEncoder
 from react_rl.experiments.benchmarks.finetune.restarts import dev_curves
 from react_rl.files import canonical_json, write_atomically
 from react_rl.learners.finetune import FineTuneSettings
+from react_rl.metrics.curves import area_under_curve
 from react_rl.simulation import EpisodeOptions
 from react_rl.simulation.encoded import EncodedCorpus, encode
 
@@ -42,7 +43,7 @@ def area(corpus: EncodedCorpus, settings: FineTuneSettings, seed: int) -> tuple[
     """Area under the dev accuracy of one episode, and its processor seconds for each round."""
     values, seconds = dev_curves(corpus, settings, "margin", OPTIONS, [seed])
     rounds = len(values) - 1
-    return float(np.trapezoid(values[:, 0]) / rounds), seconds / rounds
+    return area_under_curve(np.arange(rounds + 1), values[:, 0]), seconds / rounds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,6 +27,7 @@ from react_rl.files import canonical_json, write_atomically
 from react_rl.learners.finetune.settings import FineTuneSettings, Restart
 from react_rl.simulation import EpisodeOptions, LabelingEngine
 from react_rl.simulation.encoded import EncodedCorpus, encode
+from react_rl.simulation.play import play
 
 OPTIONS: Final = EpisodeOptions(pool_size=250, dev_size=400, initial_size=20, budget=60, batch_size=20)
 
@@ -52,10 +53,7 @@ def dev_curves(
     engine.reset([episode_streams(seed, corpus.name) for seed in seeds], None, [0] * len(seeds))
     chooser = make_strategy(strategy)
     values = [engine.current["accuracy"].copy()]
-    while not engine.finished.all():
-        with torch.inference_mode():
-            ids = chooser.select(engine.view, options.batch_size)
-        values.append(engine.step(ids).metrics["accuracy"])
+    values += [turn.round.metrics["accuracy"] for turn in play(engine, chooser)]
     return np.stack(values), time.process_time() - started
 
 

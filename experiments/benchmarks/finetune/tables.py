@@ -22,6 +22,7 @@ from react_rl.experiments.benchmarks.finetune.labels_figure import draw_labels
 from react_rl.experiments.benchmarks.finetune.runs import Run
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
 from react_rl.files import canonical_json, write_atomically
+from react_rl.metrics.curves import area_under_curve
 from react_rl.metrics.statistics import Interval, bootstrap_mean, paired_difference
 
 PEERS: Final = ("small-text", "trainer")
@@ -31,7 +32,7 @@ def area(run: Run) -> float:
     """Area under the test accuracy over the labels, divided by their range."""
     labels = np.array([one.labelled for one in run.rounds], dtype=np.float64)
     values = np.array([one.accuracy for one in run.rounds])
-    return float(np.trapezoid(values, labels) / (labels[-1] - labels[0]))
+    return area_under_curve(labels, values)
 
 
 def seconds_per_round(run: Run, processor: bool) -> float:
