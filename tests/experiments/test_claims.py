@@ -186,7 +186,7 @@ def write_comparison(results: Path, name: str, corpora: list[str], strategies: l
     folder.mkdir(parents=True)
     pd.DataFrame(rows, columns=columns).to_csv(folder / "curves.csv", index=False)
     runs = [
-        {"corpus": c, "strategy": s, "seed": k, "key": f"{c}{s}{k}"}
+        {"corpus": c, "strategy": s, "seed": k, "key": f"{c}{s}{k}".rjust(10, "0")}
         for c in corpora for s in strategies for k in range(seeds)
     ]  # fmt: skip
     config = {"metrics": ["accuracy"], "episode": {"budget": 20}, "reference": "random"}

@@ -100,7 +100,7 @@ def test_rounds_of_another_config_are_not_taken_up(
     assert run_files(tmp_path / "changed" / "small") == run_files(tmp_path / "fresh" / "small")
     # What was kept of the first config is still there for it.
     told = StopAfter()
-    run_comparison(finetuned(strategies=["random"]), tmp_path / "changed", tell=told)
+    run_comparison(finetuned(strategies=["random"]), tmp_path / "changed", tell=told, overwrite=True)
     assert len(told.lines) == 1
 
 

@@ -214,7 +214,7 @@ def test_the_largest_sizes_that_fit_are_accepted() -> None:
         ({"initial_size": 100}, "leaves nothing to query in a pool of 100"),
         ({"batch_size": 89}, "batch_size 89 is larger than the 88 unlabelled rows"),
         ({"classes": (3, 2)}, "2 <= smallest <= largest"),
-        ({"classes": (1, 2)}, "2 <= smallest <= largest"),
+        ({"classes": (1, 2)}, "greater than or equal to 2"),
         ({"budget": 0}, "greater than 0"),
         ({"label_noise": 1.0}, "less than 1"),
         ({"pool": 5}, "not permitted"),
