@@ -280,7 +280,7 @@ def test_each_gpu_gets_a_worker_process(
     played: list[tuple[str, str]] = []
 
     class Recorded:
-        def __init__(self, function: Any, shared: Any, jobs: int) -> None:
+        def __init__(self, function: Any, shared: Any, jobs: int, modules: Any) -> None:
             asked.append(jobs)
 
         def __enter__(self) -> Recorded:
