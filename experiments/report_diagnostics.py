@@ -214,9 +214,18 @@ def class_balance(corpus: Corpus, runs: Sequence[Purchases]) -> pd.DataFrame:
     Returns:
         Columns strategy, labels, evenness (entropy of the class shares over log of the number of classes,
         mean over seeds; 1 is even) and ``share:CLASS``. Shares are of true classes, before oracle noise.
+
+    Raises:
+        ReActError: A run names a row that the corpus does not have.
     """
     rows = []
     for run in runs:
+        last = max(max(ids, default=0) for ids in (run.initial, *run.batches))
+        if last >= corpus.n_rows:
+            raise ReActError(
+                f"The run file of {run.strategy} on {run.corpus} with seed {run.seed} is damaged: it names "
+                f"row {last} of {corpus.n_rows}; delete it and run the comparison again."
+            )
         counts = np.bincount(corpus.targets[run.initial], minlength=corpus.n_classes).astype(np.float64)
         for batch in [[], *run.batches]:
             counts = counts + np.bincount(corpus.targets[batch].astype(np.int64), minlength=corpus.n_classes)

@@ -52,7 +52,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "x"
 
 
-_Ids = Annotated[list[int], Field(min_length=1)]
+_Ids = list[Annotated[int, Field(ge=0)]]
 
 
 class _Read(BaseModel):
@@ -75,8 +75,8 @@ class _Run(_Identity):
     labels: list[int]
     dev: dict[str, list[float]]
     test: dict[str, list[float]]
-    initial: _Ids
-    batches: list[list[int]]
+    initial: Annotated[_Ids, Field(min_length=1)]
+    batches: list[_Ids]
     full: dict[str, float] = {}
     features: list[str] = []
     weights: list[list[float]] = []

@@ -37,6 +37,7 @@ WRONG_RUNS: list[tuple[dict[str, Any], str]] = [
     ({"key": "0123456789"}, "it holds another run"),
     ({"strategy": ["random"]}, "strategy is ['random']"),
     ({"batches": [[1], None]}, "batches.1 is None"),
+    ({"batches": [[1], [-5]]}, "batches.1.0 is -5"),
     ({"features": ["margin"], "weights": [[0.1, 0.2]]}, "weights does not have 1 values"),
 ]
 WRONG_PLANS: list[tuple[dict[str, Any], str]] = [
