@@ -2,7 +2,8 @@
 
 from react_rl.agents.evaluation import Validation
 from react_rl.agents.folder import FoundPolicies, PolicyCard, find_policies, is_policy, load_policy, read_card
-from react_rl.agents.learned import LearnedStrategy
+from react_rl.agents.learned import LearnedStrategy, load_strategy
+from react_rl.agents.scorer import ScorerStrategy
 from react_rl.agents.settings import ALGORITHMS, AgentSettings
 from react_rl.agents.training import TrainingProgress, train
 
@@ -12,11 +13,13 @@ __all__ = [
     "FoundPolicies",
     "LearnedStrategy",
     "PolicyCard",
+    "ScorerStrategy",
     "TrainingProgress",
     "Validation",
     "find_policies",
     "is_policy",
     "load_policy",
+    "load_strategy",
     "read_card",
     "train",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import gymnasium
 import safetensors
@@ -24,6 +24,9 @@ from react_rl.validation import validated
 
 CARD: Final = "card.json"
 WEIGHTS: Final = "policy.safetensors"
+IMITATION: Final = "imitation"
+"""What cards of row scorers name as their algorithm."""
+
 FORMAT: Final = 1
 """Version of the folder's layout; a folder with another number is refused."""
 
@@ -35,7 +38,7 @@ class PolicyCard(BaseModel):
 
     format: int = FORMAT
     name: str
-    algorithm: Algorithm
+    algorithm: Algorithm | Literal["imitation"]
     network: dict[str, Any]
     """Arguments of the policy's network."""
     observation: dict[str, Any]
@@ -128,9 +131,9 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, Pol
         ReActError: The folder is no policy, is damaged, or was made for another observation.
     """
     card = read_card(folder)
-    named = named_by(card)
-    for name in (named.observation, *named.strategies, *named.features):
-        require_imported(name, f"Policy {folder}")
+    if card.algorithm == IMITATION:
+        raise ReActError(f"Policy {folder} scores rows and has no actions; load it with load_strategy.")
+    check_parts(card, folder)
     try:
         seen = card.observation
         observation = make_observation(str(seen.get("name", "")), str(seen.get("metric", "")))
@@ -143,7 +146,7 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, Pol
             f"Policy {folder} expects the observation {card.observation}, this version makes "
             f"{observation.describe()}; train it again."
         )
-    _check_readable(folder / WEIGHTS)
+    check_readable(folder / WEIGHTS)
     try:
         policy = build_policy(card.algorithm, card.network, observation.space, action_space.space)
         safetensors.torch.load_model(policy, str(folder / WEIGHTS))
@@ -159,12 +162,28 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, Pol
     return policy, observation, action_space, card
 
 
-def _check_readable(path: Path) -> None:
+def check_readable(path: Path) -> None:
+    """Check that a file of weights can be opened.
+
+    Raises:
+        ReActError: It cannot.
+    """
     # safetensors calls every file that it cannot open missing.
     try:
         path.open("rb").close()
     except OSError as error:
         raise ReActError(f"The weights {path} cannot be read: {error.strerror}; copy them again.") from error
+
+
+def check_parts(card: PolicyCard, folder: Path) -> None:
+    """Check that what a card names as ``module:Name`` has been imported: a file must not have code run.
+
+    Raises:
+        ReActError: A module has not.
+    """
+    named = named_by(card)
+    for name in (named.observation, *named.strategies, *named.features):
+        require_imported(name, f"Policy {folder}")
 
 
 @dataclass(frozen=True)

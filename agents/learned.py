@@ -9,7 +9,9 @@ import numpy.typing as npt
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
-from react_rl.agents.folder import load_policy
+from react_rl.agents.folder import IMITATION, load_policy, read_card
+from react_rl.agents.scorer import ScorerStrategy
+from react_rl.agents.scorer_folder import load_scorer, pretrained_folder
 from react_rl.envs.actions import ActionSpace, WeighScores
 from react_rl.envs.observations import Observation
 from react_rl.simulation.view import PoolView
@@ -34,6 +36,11 @@ class LearnedStrategy:
         self.policy = policy
         self.observation = observation
         self.action_space = action_space
+
+    @classmethod
+    def from_pretrained(cls, name: str = "learned") -> ScorerStrategy:
+        """The policy that comes with the package: a row scorer, ready for any corpus."""
+        return load_scorer(pretrained_folder(name), name)
 
     @classmethod
     def load(cls, folder: Path | str, name: str | None = None) -> LearnedStrategy:
@@ -68,3 +75,14 @@ class LearnedStrategy:
             ids = ids.clone()
             ids[stopped] = -1
         return ids
+
+
+def load_strategy(folder: Path | str, name: str | None = None) -> LearnedStrategy | ScorerStrategy:
+    """Load a policy folder of any kind as a query strategy, called ``name`` or what its card says.
+
+    Raises:
+        ReActError: The folder is no policy, or is damaged.
+    """
+    if read_card(Path(folder)).algorithm == IMITATION:
+        return load_scorer(Path(folder), name)
+    return LearnedStrategy.load(folder, name)

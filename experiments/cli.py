@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, about in (
         ("train", "train a policy"),
+        ("imitate", "train a policy that scores rows, by imitating an expert that looks ahead"),
         ("compare", "compare query strategies and policies; run it again to go on where it stopped"),
     ):
         command = commands.add_parser(
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     known, overrides = parser.parse_known_args(arguments)
-    if overrides and known.command not in ("train", "compare"):
+    if overrides and known.command not in ("train", "imitate", "compare"):
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
     with verbosely(known.verbose):
         return _guarded(known, overrides)
@@ -167,6 +168,8 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
         return run_demo(known.results, known.episodes, known.seeds, known.finetune)
     if known.command == "train":
         return _train(known, overrides)
+    if known.command == "imitate":
+        return _imitate(known, overrides)
     if known.command == "compare":
         return _compare(known, overrides)
     if known.command == "plot":
@@ -228,6 +231,33 @@ def _train(known: argparse.Namespace, overrides: list[str]) -> int:
     console.print(
         f"Validation area {best:.4f} after {card.chosen_at} episodes; "
         + ", ".join(f"{name} {area:.4f}" for name, area in card.baselines.items()),
+        highlight=False,
+    )
+    return 0
+
+
+def _imitate(known: argparse.Namespace, overrides: list[str]) -> int:
+    from react_rl.experiments.config import ImitateConfig, load_config
+    from react_rl.experiments.imitate import run_imitation
+    from react_rl.experiments.screen import console, imitation_progress
+
+    config = load_config(ImitateConfig, known.config, overrides)
+    if known.dry_run:
+        settings = config.imitation
+        states = settings.states + settings.dagger_rounds * settings.dagger_states
+        console.print(
+            f"Would try {settings.candidates} candidates at each of {states:,} states on tasks from "
+            f"{', '.join(c.name or c.corpus for c in config.corpora)}, fit {settings.networks} networks and "
+            f"write {known.results / config.name / 'policy'}.",
+            highlight=False,
+        )
+        return 0
+    with imitation_progress() as report:
+        trained = run_imitation(config, known.results, report, overwrite=known.overwrite)
+    console.print(f"Policy: {trained.folder}", highlight=False)
+    console.print(
+        f"Validation area {trained.card.validation[-1]['area']:.4f}; "
+        + ", ".join(f"{name} {area:.4f}" for name, area in trained.card.baselines.items()),
         highlight=False,
     )
     return 0

@@ -14,6 +14,7 @@ import tyro
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from react_rl.acquisition.stopping import StoppingSettings
+from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.settings import EXTRA_NAMES, AgentSettings
 from react_rl.data.config import CorpusConfig
 from react_rl.documents import parse_yaml, read_text
@@ -158,6 +159,33 @@ class TrainConfig(_Frozen):
     """Threads of the simulation; its products are small, so one is usually fastest."""
 
 
+class ImitateConfig(_Frozen):
+    """Train a row scorer by imitating a look-ahead expert."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Results go to results/NAME."""
+    corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
+    """Corpora whose texts the training tasks are made of."""
+    validation: tuple[CorpusConfig, ...] = ()
+    """Corpora on which the policy is measured; empty means the training corpora under their own labels."""
+    strategy: str | None = None
+    """Name of the policy in tables and figures; the default is the name of the training."""
+    encoder: EncoderConfig = EncoderConfig()
+    """Frozen encoder."""
+    learner: LearnerConfig = LearnerConfig()
+    """Model trained on bought labels; the expert tries rows with kind softmax."""
+    episode: EpisodeOptions = EpisodeOptions()
+    """Sizes and annotator of an episode; imitation says how initial sets, batches and rounds are drawn."""
+    imitation: ImitationSettings = ImitationSettings()
+    """States, candidates and networks."""
+    evaluation_episodes: int = Field(default=64, ge=1, le=10**5)
+    """Validation episodes, shared evenly among the validation corpora."""
+    device: str = "cpu"
+    """auto, cpu or cuda."""
+    threads: int = Field(default=1, ge=1, le=1024)
+    """Threads of the simulation; its products are small, so one is usually fastest."""
+
+
 class CompareConfig(_Frozen):
     """Compare query strategies: strategies x corpora x seeds with common random numbers."""
 
@@ -205,7 +233,7 @@ class CompareConfig(_Frozen):
         return self
 
 
-Config = TypeVar("Config", TrainConfig, CompareConfig)
+Config = TypeVar("Config", TrainConfig, ImitateConfig, CompareConfig)
 
 
 def packaged_configs() -> list[str]:
@@ -218,7 +246,7 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
     """Read a config from a YAML file, or a packaged one by name, and apply command-line overrides.
 
     Args:
-        kind: TrainConfig or CompareConfig.
+        kind: TrainConfig, ImitateConfig or CompareConfig.
         source: Path of a YAML file, or a name from ``packaged_configs``.
         overrides: Arguments like ``--agent.episodes 100``.
 

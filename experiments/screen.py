@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from react_rl.agents.imitation.training import ImitationProgress
 from react_rl.agents.training import TrainingProgress
 from react_rl.experiments.summary import ALL_CORPORA, Results, console_table
 
@@ -81,6 +82,18 @@ def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
                 total=state.total,
                 description=f"training episodes ({areas})",
             )
+
+        yield report
+
+
+@contextmanager
+def imitation_progress() -> Iterator[Callable[[ImitationProgress], None]]:
+    """A bar over the states that the expert judges, with what is being done."""
+    with _bar() as bar:
+        task = bar.add_task("states", total=None)
+
+        def report(state: ImitationProgress) -> None:
+            bar.update(task, completed=state.states, total=state.total, description=f"states ({state.stage})")
 
         yield report
 

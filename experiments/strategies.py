@@ -19,8 +19,8 @@ from react_rl.acquisition.registry import (
 )
 from react_rl.acquisition.subsampling import SUBSAMPLE
 from react_rl.acquisition.weighted import FEATURE
-from react_rl.agents.folder import CARD, WEIGHTS, PolicyCard, is_policy, named_by, read_card
-from react_rl.agents.learned import LearnedStrategy
+from react_rl.agents.folder import CARD, IMITATION, WEIGHTS, PolicyCard, is_policy, named_by, read_card
+from react_rl.agents.learned import load_strategy
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.errors import ReActError, unknown
 from react_rl.files import digest
@@ -40,7 +40,7 @@ def resolve(name: str) -> QueryStrategy:
         return REFERENCES[name]()
     folder = Path(name)
     if is_policy(folder):
-        return LearnedStrategy.load(folder)
+        return load_strategy(folder)
     if "/" in name or folder.exists():
         raise ReActError(f"{name} is no policy folder (no {CARD} in it); train one with `react-rl train`.")
     raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group), *REFERENCES])
@@ -80,7 +80,7 @@ def outside_parts(card: PolicyCard) -> list[object]:
     named = named_by(card)
     parts = [part_behind(name) for name in named.strategies if not is_packaged(name)]
     parts += [code_of_feature(name) for name in named.features if not is_packaged_feature(name)]
-    if named.observation not in OBSERVATIONS:
+    if card.algorithm != IMITATION and named.observation not in OBSERVATIONS:
         parts.append(load_outside(named.observation, OBSERVATION))
     return parts
 

@@ -13,9 +13,10 @@ from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.selection import take_random
 from react_rl.acquisition.weighted import MIXTURE
 from react_rl.agents.imitation.expert import LookAhead
-from react_rl.agents.imitation.settings import ImitationSettings
+from react_rl.agents.imitation.settings import ImitationSettings, sized
 from react_rl.agents.imitation.states import States
 from react_rl.agents.scorer import RowFeatures, ScorerStrategy, row_context
+from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
@@ -39,6 +40,7 @@ def collect(
     settings: ImitationSettings,
     group: int,
     policy: QueryStrategy | None = None,
+    learner: LearnerSettings | None = None,
 ) -> States:
     """Play one group of ``settings.n_envs`` episodes to their end and ask the expert in each round.
 
@@ -48,21 +50,17 @@ def collect(
         settings: What is drawn.
         group: Number of the group; with the seed it decides everything.
         policy: What visits the states; None is mixed behaviour around the mixture.
+        learner: Settings of the linear learner; None is the softmax regression as it comes.
 
     Returns:
         The states of all episodes and rounds.
     """
     entropy = entropy_of(settings.seed, "imitation")
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*entropy, group))))
-    batch = int(rng.choice(settings.batch_sizes))
-    changes = {
-        "initial_size": int(rng.choice(settings.initial_sizes)),
-        "batch_size": batch,
-        "budget": float(batch * rng.choice(settings.rounds)),
-    }
-    options = EpisodeOptions.model_validate(episode.model_dump() | changes)
+    initial, batch = int(rng.choice(settings.initial_sizes)), int(rng.choice(settings.batch_sizes))
+    options = sized(episode, initial, batch, int(rng.choice(settings.rounds)))
     tasks = _tasks(corpora, settings, group, rng)
-    engine = LabelingEngine(tasks, options, len(tasks))
+    engine = LabelingEngine(tasks, options, len(tasks), learner=learner)
     seeds = rng.integers(2**62, size=len(tasks)).tolist()
     engine.reset([Streams(seed) for seed in seeds], None, range(len(tasks)))
     visitor = policy or _Mixed(settings.features, len(tasks), rng)

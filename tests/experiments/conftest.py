@@ -62,6 +62,7 @@ def made_corpora(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("react_rl.experiments.compare.prepare", prepare)
     monkeypatch.setattr("react_rl.experiments.train.prepare", prepare)
+    monkeypatch.setattr("react_rl.experiments.imitate.prepare", prepare)
     monkeypatch.setattr(TextEncoder, "fingerprint", lambda _: {"weights": "made in code"})
 
 

@@ -1,0 +1,236 @@
+"""Training by imitation: visit states, ask the expert, fit; again where the policy itself goes.
+
+What the expert said is kept in files until the policy is finished, so that a training that was stopped goes
+on where it stood, and ends in the same networks.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from react_rl.acquisition.registry import make_strategy
+from react_rl.agents.evaluation import Validation
+from react_rl.agents.folder import IMITATION, PolicyCard
+from react_rl.agents.imitation.collection import collect
+from react_rl.agents.imitation.fitting import fit_ensemble
+from react_rl.agents.imitation.settings import ImitationSettings
+from react_rl.agents.imitation.states import States
+from react_rl.agents.scorer import ROW_CONTEXT, SHORT, ScorerStrategy
+from react_rl.agents.scorer_folder import save_scorer
+from react_rl.files import canonical_json, digest, write_atomically
+from react_rl.learners.registry import LearnerSettings, check_needs
+from react_rl.seeding import entropy_of
+from react_rl.simulation.draw import check_fit
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.options import EpisodeOptions
+
+BASELINES: Final = ("random", "margin", "mixture", "uncertainty-herding", "variance-reduction")
+"""Fixed strategies whose validation areas are written beside the policy's."""
+
+_ROUND: Final = 100_000
+"""Numbers of the groups of a round begin at multiples of this."""
+
+
+@dataclass(frozen=True)
+class ImitationProgress:
+    """Where a training stands, for whoever shows it.
+
+    Args:
+        stage: What is being done.
+        states: States collected in all rounds.
+        total: States that there are going to be.
+        validation: Mean validation area of the last policy; NaN before there is one.
+    """
+
+    stage: str
+    states: int
+    total: int
+    validation: float
+
+
+def imitate(
+    corpora: Sequence[EncodedCorpus],
+    validation: Validation,
+    episode: EpisodeOptions,
+    settings: ImitationSettings,
+    folder: Path,
+    name: str = "scorer",
+    report: Callable[[ImitationProgress], None] | None = None,
+    learner: LearnerSettings | None = None,
+) -> PolicyCard:
+    """Train a row scorer and write it to ``folder/policy``.
+
+    Args:
+        corpora: Training corpora, whose pool and dev rows the expert knows; test rows play no part.
+        validation: Episodes on which the policy is measured after each round.
+        episode: Sizes of pool and dev set, and the annotator; ``settings`` says what else is drawn.
+        settings: States, candidates and networks.
+        folder: Where to write.
+        name: Name of the strategy.
+        report: Called after each group of episodes and each fit.
+        learner: Settings of the linear learner; None is the softmax regression as it comes.
+
+    Returns:
+        The card of the policy.
+
+    Raises:
+        ReActError: The learner is not linear, or the episodes do not fit a corpus.
+    """
+    check_needs("imitation", {"trials"}, learner)
+    for corpus in corpora:
+        for options in settings.extremes(episode):
+            check_fit(corpus.corpus, options)
+    store = _Store(folder / "states", _key(corpora, episode, settings, learner))
+    training = _Training(corpora, validation, episode, settings, store, report, learner, name)
+    card = training.run(folder / "policy")
+    shutil.rmtree(store.folder, ignore_errors=True)
+    return card
+
+
+class _Store:
+    """States on disk, by round and group; those of another training are thrown away."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder = folder
+        note = folder / "key.json"
+        if not note.is_file() or note.read_text(encoding="utf-8") != json.dumps(key):
+            shutil.rmtree(folder, ignore_errors=True)
+        write_atomically(note, json.dumps(key))
+
+    def get(self, number: int, compute: Callable[[], States]) -> States:
+        """The states of a group, computed where no file holds them."""
+        path = self.folder / f"{number:07d}.safetensors"
+        if path.is_file():
+            return States.load(path)
+        states = compute()
+        states.save(path)
+        return states
+
+
+class _Training:
+    """One training under way."""
+
+    def __init__(
+        self,
+        corpora: Sequence[EncodedCorpus],
+        validation: Validation,
+        episode: EpisodeOptions,
+        settings: ImitationSettings,
+        store: _Store,
+        report: Callable[[ImitationProgress], None] | None,
+        learner: LearnerSettings | None,
+        name: str,
+    ) -> None:
+        self._corpora, self._validation, self._episode = corpora, validation, episode
+        self._settings, self._store, self._report, self._learner = settings, store, report, learner
+        self._name = name
+        self._parts: list[States] = []
+        self._area = math.nan
+        self._episodes = 0
+        self._curve: list[dict[str, float]] = []
+
+    def run(self, folder: Path) -> PolicyCard:
+        """Collect and fit, round after round; the card of the last policy."""
+        settings = self._settings
+        self._tell("baselines")
+        baselines = {one: _mean(self._validation.areas(make_strategy(one))) for one in BASELINES}
+        policy: ScorerStrategy | None = None
+        for number in range(settings.dagger_rounds + 1):
+            self._collect(number, policy)
+            self._tell("fitting")
+            network = fit_ensemble(States.join(self._parts), settings)
+            policy = ScorerStrategy(self._name, network, settings.features)
+            self._measure(policy)
+            card = self._card(baselines)
+            save_scorer(folder, network, card)
+        return card
+
+    def _collect(self, number: int, policy: ScorerStrategy | None) -> None:
+        """Collect the states of one round. Mutates."""
+        settings = self._settings
+        wanted = settings.dagger_states if number else settings.states
+        own = np.random.default_rng(entropy_of(settings.seed, "visitors", str(number)))
+        found, group = 0, 0
+        while found < wanted:
+            visitor = policy if number and own.random() < settings.own else None
+            place = number * _ROUND + group
+
+            def compute(place: int = place, visitor: ScorerStrategy | None = visitor) -> States:
+                return collect(self._corpora, self._episode, settings, place, visitor, self._learner)
+
+            states = self._store.get(place, compute)
+            self._parts.append(states)
+            found, group = found + len(states), group + 1
+            self._episodes += settings.n_envs
+            self._tell("following itself" if number else "mixed behaviour")
+
+    def _measure(self, policy: ScorerStrategy) -> None:
+        """Measure the policy on the validation episodes. Mutates."""
+        areas = self._validation.areas(policy)
+        self._area = _mean(areas)
+        error = float(areas.std(ddof=1) / math.sqrt(areas.size)) if areas.size > 1 else 0.0
+        point = {"episodes": float(self._episodes), "area": self._area, "error": round(error, 6)}
+        self._curve.append(point)
+        self._tell("measured")
+
+    def _tell(self, stage: str) -> None:
+        if self._report is not None:
+            settings = self._settings
+            total = settings.states + settings.dagger_rounds * settings.dagger_states
+            done = min(sum(len(part) for part in self._parts), total)
+            self._report(ImitationProgress(stage, done, total, self._area))
+
+    def _card(self, baselines: dict[str, float]) -> PolicyCard:
+        settings = self._settings
+        network: dict[str, Any] = {
+            "kind": "row-scorer",
+            "features": len(settings.features),
+            "context": len(ROW_CONTEXT),
+            "hidden": settings.hidden,
+            "members": settings.networks,
+        }
+        return PolicyCard(
+            name=self._name,
+            algorithm=IMITATION,
+            network=network,
+            observation={"name": "rows", "context": list(ROW_CONTEXT)},
+            action_space={"name": "score-rows", "features": list(settings.features), "short": SHORT},
+            reward={"kind": "gain in soft accuracy, tried on copies"},
+            episode=self._episode.model_dump(mode="json"),
+            trained_on={corpus.name: corpus.corpus.digest() for corpus in self._corpora},
+            validated_on={corpus.name: corpus.corpus.digest() for corpus in self._validation.corpora},
+            settings=settings.model_dump(mode="json"),
+            validation=list(self._curve),
+            baselines=baselines,
+            chosen_at=self._episodes,
+            versions=_versions(),
+        )
+
+
+def _key(
+    corpora: Sequence[EncodedCorpus],
+    episode: EpisodeOptions,
+    settings: ImitationSettings,
+    learner: LearnerSettings | None,
+) -> str:
+    """Everything that decides what the expert says."""
+    contents = [digest(one.corpus.digest(), one.embeddings.cpu().numpy().tobytes()) for one in corpora]
+    parts = (settings.model_dump(mode="json"), episode.model_dump(mode="json"), contents, _versions())
+    return digest(canonical_json(list(parts)), str(learner))
+
+
+def _versions() -> dict[str, str]:
+    return {package: importlib.metadata.version(package) for package in ("react-rl", "torch", "numpy")}
+
+
+def _mean(areas: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+    return round(float(areas.mean()), 6)

@@ -1,0 +1,89 @@
+"""A row scorer on disk: a policy folder like any other, with safetensors weights and a JSON card."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors.torch
+import torch
+
+from react_rl.agents.folder import (
+    CARD,
+    IMITATION,
+    WEIGHTS,
+    PolicyCard,
+    check_parts,
+    check_readable,
+    read_card,
+    save_card,
+)
+from react_rl.agents.networks import RowScorer, ScorerEnsemble
+from react_rl.agents.scorer import ScorerStrategy
+from react_rl.errors import ReActError
+from react_rl.files import written_atomically
+
+PRETRAINED: Final = "react_rl.agents.pretrained"
+"""Package whose folders hold the policies that ship."""
+
+_SHAPE: Final = ("features", "context", "hidden", "members")
+
+
+def save_scorer(folder: Path, network: ScorerEnsemble, card: PolicyCard) -> None:
+    """Write weights and card; the card comes last, so a folder with a card is whole."""
+    (folder / CARD).unlink(missing_ok=True)
+    with written_atomically(folder / WEIGHTS) as part:
+        safetensors.torch.save_model(network, str(part))
+    save_card(folder, card)
+
+
+def load_scorer(folder: Path, name: str | None = None) -> ScorerStrategy:
+    """Rebuild a row scorer; it is called ``name``, or what its card says.
+
+    Raises:
+        ReActError: The folder is no policy, holds one of another kind, or is damaged.
+    """
+    card = read_card(folder)
+    if card.algorithm != IMITATION:
+        raise ReActError(f"Policy {folder} was trained by {card.algorithm} and scores no rows.")
+    check_parts(card, folder)
+    network = _empty(folder, card.network)
+    check_readable(folder / WEIGHTS)
+    try:
+        safetensors.torch.load_model(network, str(folder / WEIGHTS))
+        wrong = [key for key, values in network.state_dict().items() if not values.isfinite().all()]
+        if wrong:
+            raise ValueError(f"{wrong[0]} holds values that are not finite")
+    except (RuntimeError, ValueError, OSError, safetensors.SafetensorError) as error:
+        raise ReActError(
+            f"The weights of policy {folder} cannot be read ({str(error).splitlines()[0]}); "
+            "train it again or copy it again."
+        ) from error
+    context = card.observation.get("context", ())
+    features = card.action_space.get("features", ())
+    if (len(features), len(context)) != (card.network["features"], card.network["context"]):
+        raise ReActError(f"The card of policy {folder} is damaged: features and network do not fit.")
+    return ScorerStrategy(name or card.name, network.eval(), features, context)
+
+
+def _empty(folder: Path, shape: dict[str, Any]) -> ScorerEnsemble:
+    """A network of the shape that a card says."""
+    sizes = [shape.get(key) for key in _SHAPE]
+    if not all(isinstance(size, int) and 1 <= size <= 4096 for size in sizes):
+        raise ReActError(f"The card of policy {folder} is damaged: its network lacks {', '.join(_SHAPE)}.")
+    features, context, hidden, members = (int(size) for size in sizes if size is not None)
+    with torch.random.fork_rng(devices=[]):  # first weights are drawn, though none of them stays
+        return ScorerEnsemble([RowScorer(features, context, hidden) for _ in range(members)])
+
+
+def pretrained_folder(name: str) -> Path:
+    """Folder of a policy that comes with the package.
+
+    Raises:
+        ReActError: There is none of that name.
+    """
+    folder = Path(str(resources.files(PRETRAINED).joinpath(name)))
+    if not (folder / CARD).is_file():
+        raise ReActError(f"No policy called {name!r} comes with this version of the package.")
+    return folder
