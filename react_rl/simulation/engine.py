@@ -75,6 +75,8 @@ class LabelingEngine:
         self.ledger = Ledger(n_episodes, classes, width + dev, capacity, self.device)
         self.learner = make_learner(learner, corpora, self.ledger)
         self.learner_settings = learner
+        # Asked once: a check against a protocol takes as long as a small product.
+        self._selective = self.learner if isinstance(self.learner, OffersCandidates) else None
         self._kind = entry_of(learner)
         self.oracle = Oracle(n_episodes, width, options, self.device)
         self.draws: list[Draw | None] = [None] * n_episodes
@@ -253,9 +255,7 @@ class LabelingEngine:
                 available = available & (self.oracle.cost <= remaining[:, None] + PENNY)
             if self.finished.any():
                 available = available & torch.from_numpy(~self.finished).to(self.device)[:, None]
-            scored = (
-                self.learner.candidates(available) if isinstance(self.learner, OffersCandidates) else None
-            )
+            scored = None if self._selective is None else self._selective.candidates(available)
             available = available if scored is None else scored
             progress = Progress(
                 budget=self.options.budget,
