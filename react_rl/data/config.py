@@ -26,6 +26,10 @@ class CorpusConfig(BaseModel):
     """Column that names the split of each row (files)."""
     confidence: str | None = None
     """Column of the annotators' agreement, 0 to 1, for episode.label_noise crowd (files)."""
+    encoding: str | None = None
+    """Encoding of text files, e.g. cp1252 or utf-16; the default is UTF-8 (files)."""
+    separator: str | None = None
+    """What separates the columns of CSV and TSV files; the default finds it out (files)."""
     cost: str = "uniform"
     """Cost of a label: uniform, words, tokens, or column:NAME."""
     half: Literal["first", "second"] | None = None
@@ -39,9 +43,10 @@ class CorpusConfig(BaseModel):
     corpus in the order of its file."""
 
     @model_serializer(mode="wrap")
-    def _without_empty_embeddings(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Plans of comparisons whose corpora are encoded read as if there were no such key.
+    def _without_empty_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Plans read as if there were no such keys where they are not used.
         values: dict[str, Any] = handler(self)
-        if self.embeddings is None:
-            values.pop("embeddings", None)
+        for key in ("embeddings", "encoding", "separator"):
+            if getattr(self, key) is None:
+                values.pop(key, None)
         return values

@@ -62,6 +62,11 @@ def _word(value: Any, row: int, place: Callable[[int], str]) -> str:
         # Parquet and JSON hold whole numbers as floats when a neighbour was missing.
         number = float(value)
         return str(int(number)) if number.is_integer() else repr(number)
+    if isinstance(value, list | tuple):
+        raise ReActError(
+            f"The label of {place(row)} is a list; several labels for one text are not supported,"
+            " give each row one class."
+        )
     raise ReActError(
         f"The label of {place(row)} is a {type(value).__name__};"
         " a class must be a string, a whole number or a bool."

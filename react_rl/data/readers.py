@@ -26,6 +26,10 @@ _SHARD: Final = re.compile(r"-\d+-of-\d+$")
 """What large files that were cut in pieces carry behind their name: ``train-00000-of-00002``."""
 
 
+_MANY: Final = 10
+"""Fewer label values than this are classes even where most rows have one of their own."""
+
+
 def read_corpus(
     path: str | Path,
     *,
@@ -40,6 +44,7 @@ def read_corpus(
     shares: Shares = DEFAULT_SHARES,
     seed: int = 0,
     encoding: str = "utf-8",
+    separator: str | None = None,
 ) -> Corpus:
     """Read a classification corpus from one file, or from a folder with a file for each split.
 
@@ -57,12 +62,16 @@ def read_corpus(
         shares: Shares of train, dev and test, for splits that the files do not give.
         seed: Decides the splits and the rows that are kept.
         encoding: Encoding of text files.
+        separator: What separates the columns of CSV and TSV files; None finds it out.
 
     Raises:
         ReActError: If the file, a column, a label, a text or a number is missing or wrong.
     """
     path = Path(path)
     wanted = {column for column in (text, label, splits, cost, confidence) if column is not None}
+    reading: dict[str, Any] = {
+        "wanted": wanted, "format": format, "encoding": encoding, "separator": separator
+    }  # fmt: skip
     parts: list[tuple[int | None, Table]]
     if path.is_dir():
         files = split_files(path)
@@ -70,12 +79,10 @@ def read_corpus(
             raise ReActError(
                 f"The files in {path.name} already say which split a row is in: leave out splits={splits!r}."
             )
-        parts = [
-            (code, read_table(file, wanted=wanted, format=format, encoding=encoding)) for code, file in files
-        ]
+        parts = [(code, read_table(file, **reading)) for code, file in files]
         stem = path.resolve().name
     elif path.is_file():
-        parts = [(None, read_table(path, wanted=wanted, format=format, encoding=encoding))]
+        parts = [(None, read_table(path, **reading))]
         stem = stem_and_format(path)[0]
     else:
         raise missing_path(path)
@@ -254,6 +261,12 @@ def corpus_from_tables(
         raise ReActError(
             f"The label column {label!r} of {tables.where} holds one class only ({names[seen[0]]!r});"
             " at least two are needed."
+        )
+    if len(seen) >= _MANY and 2 * len(seen) > len(texts):
+        raise ReActError(
+            f"The label column {label!r} of {tables.where} holds {len(seen)} different values in {len(texts)}"
+            " rows, as ids, numbers or texts do and classes do not; name the column of the classes with"
+            " label=..."
         )
     official = tables.split(splits)
     costs = np.ones(len(texts)) if cost is None else tables.numbers(cost, "cost")

@@ -12,7 +12,7 @@ import json
 import sys
 import zlib
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -82,7 +82,12 @@ def stem_and_format(path: Path) -> tuple[str, str | None]:
 
 
 def read_table(
-    path: Path, *, wanted: Collection[str] = (), format: str | None = None, encoding: str = "utf-8"
+    path: Path,
+    *,
+    wanted: Collection[str] = (),
+    format: str | None = None,
+    encoding: str = "utf-8",
+    separator: str | None = None,
 ) -> Table:
     """Read the columns of one file.
 
@@ -91,6 +96,7 @@ def read_table(
         wanted: Columns to keep; those that do not exist are left out, without complaint.
         format: ``csv``, ``tsv``, ``jsonl`` or ``parquet``; None goes by the ending.
         encoding: Encoding of text formats. UTF-8 files may start with a byte order mark.
+        separator: What separates the columns of a CSV or TSV file, one character; None finds it out.
 
     Raises:
         ReActError: If the format is unknown, or the file is missing, empty, damaged or in another encoding.
@@ -105,12 +111,17 @@ def read_table(
             )
     if format not in formats:
         raise unknown("format", format, formats)
+    if separator is not None:
+        separator = _checked_separator(separator, format)
     content = file_content(path)
     if format == "parquet":
         table = _parquet(path.name, content, wanted)
     else:
         text = decoded(path.name, content, encoding)
-        table = _json(path.name, text, wanted) if format == "jsonl" else _csv(path.name, text, wanted, format)
+        if format == "jsonl":
+            table = _json(path.name, text, wanted)
+        else:
+            table = _csv(path.name, text, wanted, "\t" if format == "tsv" else None, separator)
     if table.n_rows == 0:
         raise ReActError(f"{path.name} has no rows.")
     return table
@@ -185,11 +196,36 @@ def decoded(where: str, content: bytes, encoding: str) -> str:
         ) from None
 
 
-def _csv(where: str, text: str, wanted: Collection[str], format_: str) -> Table:
-    header = text.lstrip("\r\n").split("\n", 1)[0]
+def _checked_separator(separator: str, format_: str) -> str:
+    if format_ not in ("csv", "tsv"):
+        raise ReActError(
+            f"separator {separator!r} is for CSV and TSV files, not for {format_}; leave it out."
+        )
+    # In YAML an unquoted \\t is two characters.
+    separator = separator.replace("\\t", "\t")
+    if len(separator) != 1 or separator in '"\r\n':
+        raise ReActError(f"separator {separator!r} must be one character, such as ',', ';', '|' or a tab.")
+    return separator
+
+
+def _separators(header: str) -> list[str]:
+    """What may separate the columns under ``header``: commas, then what else is outside its quotes."""
     # Spreadsheets in much of Europe write semicolons into files called CSV.
-    semicolons = ";" in header and "," not in header
-    separator = "\t" if format_ == "tsv" else ";" if semicolons else ","
+    unquoted = "".join(header.split('"')[::2])
+    return [mark for mark in (",", ";", "\t") if mark in unquoted] or [","]
+
+
+def _csv(where: str, text: str, wanted: Collection[str], usual: str | None, separator: str | None) -> Table:
+    separator = separator or usual
+    if separator is None:
+        first, *others = _separators(text.lstrip("\r\n").split("\n", 1)[0])
+        try:
+            return _separated(where, text, wanted, first, csv.QUOTE_MINIMAL)
+        except ReActError:
+            for other in others:
+                with suppress(ReActError):
+                    return _separated(where, text, wanted, other, csv.QUOTE_MINIMAL)
+            raise
     if separator != "\t":
         return _separated(where, text, wanted, separator, csv.QUOTE_MINIMAL)
     # Half of the published TSV files quote as CSV does, the other half never quote. When every line is whole,
@@ -224,7 +260,8 @@ def _separated(where: str, text: str, wanted: Collection[str], separator: str, q
                 if len(row) != len(names):
                     raise ReActError(
                         f"{where}, line {reader.line_num}: {len(row)} fields under a header of {len(names)};"
-                        f" put quotes around a text that holds the separator {separator!r}."
+                        f" put quotes around a text that holds the separator {separator!r},"
+                        " or name another with separator=..."
                     )
                 rows.append(row)
         except csv.Error as error:

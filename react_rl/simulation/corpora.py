@@ -43,8 +43,14 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
         options["n_rows"] = min(config.max_rows, CORPORA["synthetic"].rows)
     elif config.max_rows is not None:
         options["max_rows"] = config.max_rows
+    reading = {key: getattr(config, key) for key in ("encoding", "separator") if getattr(config, key)}
+    if reading and (is_named(config.corpus) or config.corpus.startswith(HUB_PREFIX)):
+        raise ReActError(
+            f"{config.corpus!r} is no file of columns, so '{next(iter(reading))}' has no meaning;"
+            " leave it out."
+        )
     if not is_named(config.corpus):
-        options |= {"text": config.text, "label": config.label}
+        options |= {"text": config.text, "label": config.label} | reading
         if config.splits is not None:
             if config.corpus.startswith(HUB_PREFIX):
                 raise ReActError("A hub corpus has its own splits; leave 'splits' out.")

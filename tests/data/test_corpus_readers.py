@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from react_rl.data import DEV, SPLITS, TEST, TRAIN, UNUSED, read_corpus
+from react_rl.data import DEV, SPLITS, TEST, TRAIN, UNUSED, load_corpus, read_corpus
+from react_rl.errors import ReActError
 
 ROWS = [
     (f"text number {n}, with a comma", ("neg", "neutral", "pos")[n % 3], n / 40, n + 1) for n in range(40)
@@ -278,3 +279,38 @@ def test_a_confidence_that_is_missing_is_nan(tmp_path: Path) -> None:
     corpus = read_corpus(path, confidence="agreed")
     assert corpus.confidence is not None
     assert np.flatnonzero(np.isnan(corpus.confidence)).tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("header", "lines"),
+    [
+        ('id;"my, text";label', "{i};a b {i};{c}\n"),
+        ("id;my, text;label", "{i};a b {i};{c}\n"),
+        ('id,"my, text",label', '{i},"a; b {i}",{c}\n'),
+        ("id\tmy, text\tlabel", "{i}\ta b {i}\t{c}\n"),
+    ],
+)
+def test_the_separator_is_found_outside_quotes(tmp_path: Path, header: str, lines: str) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text(header + "\n" + "".join(lines.format(i=i, c="xy"[i % 2]) for i in range(20)))
+    corpus = load_corpus(file, text="my, text")
+    assert corpus.n_rows == 20
+    assert corpus.label_names == ("x", "y")
+
+
+def test_a_separator_can_be_named(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("text|label\n" + "".join(f"a, b {i}|{'xy'[i % 2]}\n" for i in range(20)))
+    assert load_corpus(file, separator="|").texts[3] == "a, b 3"
+    with pytest.raises(ReActError, match=r"separator '\|\|' must be one character"):
+        load_corpus(file, separator="||")
+    (tmp_path / "x.jsonl").write_text('{"text": "a", "label": 1}\n')
+    with pytest.raises(ReActError, match="is for CSV and TSV files, not for jsonl"):
+        load_corpus(tmp_path / "x.jsonl", separator=";")
+
+
+def test_a_column_of_ids_is_no_label(tmp_path: Path) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("id,text,label\n" + "".join(f"{i},text {i},{'xy'[i % 2]}\n" for i in range(20)))
+    with pytest.raises(ReActError, match=r"column 'id' of x\.csv holds 20 different values in 20 rows"):
+        load_corpus(file, label="id")

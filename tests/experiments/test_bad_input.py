@@ -14,9 +14,10 @@ import pytest
 
 from react_rl.encoders.transformer import TextEncoder
 from react_rl.errors import ReActError
-from react_rl.experiments import run_comparison
+from react_rl.experiments import CorpusConfig, run_comparison
 from react_rl.experiments.cli import main
 from react_rl.simulation import EncodedCorpus, synthetic_encoded
+from react_rl.simulation.corpora import load
 
 Build = Callable[..., Path]
 Shown = pytest.CaptureFixture[str]
@@ -274,3 +275,12 @@ def test_a_config_that_is_no_readable_file_says_what_it_is(
     wide.write_bytes("name: wide".encode("utf-16"))
     for path, what in ((loop, "leads back to itself"), (folder, "is a folder"), (wide, "it is UTF-16")):
         assert what in refusal("compare", str(path))
+
+
+def test_encoding_and_separator_belong_to_files(tmp_path: Path) -> None:
+    lines = "".join(f"café {i}|{'ab'[i % 2]}\n" for i in range(60))
+    (tmp_path / "x.csv").write_bytes(("text|label\n" + lines).encode("cp1252"))
+    values = {"corpus": str(tmp_path / "x.csv"), "encoding": "cp1252", "separator": "|"}
+    assert load(CorpusConfig.model_validate(values)).texts[2] == "café 2"
+    with pytest.raises(ReActError, match="'synthetic' is no file of columns, so 'encoding' has no meaning"):
+        load(CorpusConfig(corpus="synthetic", encoding="cp1252"))
