@@ -210,12 +210,14 @@ def _plot(known: argparse.Namespace) -> int:
 
 def _train(known: argparse.Namespace, overrides: list[str]) -> int:
     from react_rl.experiments.config import TrainConfig, load_config
-    from react_rl.experiments.screen import console, training_progress
+    from react_rl.experiments.screen import console, show_facts, training_progress
     from react_rl.experiments.train import check_training, run_training
+    from react_rl.simulation.corpora import inspect_all
 
     config = load_config(TrainConfig, known.config, overrides)
     check_training(config)
     if known.dry_run:
+        show_facts(inspect_all(config.corpora), console)
         console.print(
             f"Would train {config.agent.algorithm} for {config.agent.episodes} episodes on "
             f"{', '.join(c.name or c.corpus for c in config.corpora)} and write "
@@ -224,7 +226,7 @@ def _train(known: argparse.Namespace, overrides: list[str]) -> int:
         )
         return 0
     with training_progress() as report:
-        trained = run_training(config, known.results, report, overwrite=known.overwrite)
+        trained = run_training(config, known.results, report, overwrite=known.overwrite, on_facts=show_facts)
     card = trained.card
     console.print(f"Policy: {trained.folder}", highlight=False)
     best = max(point["area"] for point in card.validation)
@@ -267,12 +269,14 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
     from react_rl.experiments.compare import check_strategies, run_comparison
     from react_rl.experiments.config import CompareConfig, load_config
     from react_rl.experiments.plot import plot_results
-    from react_rl.experiments.screen import console, run_progress
+    from react_rl.experiments.screen import console, run_progress, show_facts
     from react_rl.experiments.strategies import label
+    from react_rl.simulation.corpora import inspect_all
 
     config = load_config(CompareConfig, known.config, overrides)
     check_strategies(config)
     if known.dry_run:
+        show_facts(inspect_all(config.corpora), console)
         names = [label(strategy) for strategy in config.strategies]
         corpora = [c.name or c.corpus for c in config.corpora]
         console.print(
@@ -283,7 +287,14 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
         )
         return 0
     with run_progress() as report:
-        outcome = run_comparison(config, known.results, report, tell=report.tell, overwrite=known.overwrite)
+        outcome = run_comparison(
+            config,
+            known.results,
+            report,
+            tell=report.tell,
+            overwrite=known.overwrite,
+            on_facts=show_facts,
+        )
     kept = ", ".join(f"{strategy} {count}" for strategy, count in outcome.kept_of.items())
     console.print(
         f"{outcome.played} runs played, {outcome.kept} kept from before{f' ({kept})' if kept else ''}, "

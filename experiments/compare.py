@@ -39,7 +39,7 @@ from react_rl.files import WriteError, canonical_json, digest, remove_abandoned
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.checkpoint import Checkpoint
-from react_rl.simulation.corpora import prepare
+from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.encoded import EncodedCorpus
 
 BLOCK: Final = 32
@@ -191,6 +191,7 @@ def run_comparison(
     progress: bool = True,
     tell: Callable[[str], None] | None = None,
     overwrite: bool = False,
+    on_facts: OnFacts | None = None,
 ) -> Outcome:
     """Run what is missing of a comparison.
 
@@ -201,6 +202,7 @@ def run_comparison(
         progress: Show the encoder's progress.
         tell: Told after each round of fine-tuning what is going on, where one process plays everything.
         overwrite: Replace another comparison that is in ``results/NAME``.
+        on_facts: Told what the corpora hold, before anything is encoded or played.
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
@@ -213,7 +215,7 @@ def run_comparison(
             if report is not None:
                 report(done, total)
 
-        return _run(config, Path(results), count, progress, tell, overwrite)
+        return _run(config, Path(results), count, progress, tell, overwrite, on_facts)
 
 
 def _run(
@@ -223,6 +225,7 @@ def _run(
     progress: bool,
     tell: Callable[[str], None] | None,
     overwrite: bool,
+    on_facts: OnFacts | None,
 ) -> Outcome:
     check_strategies(config)
     folder = ResultFolder(results / config.name)
@@ -230,7 +233,9 @@ def _run(
     if not overwrite:
         check_same(config, folder)
     surprisal = surprised(config.strategies)
-    corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode, surprisal)
+    corpora = prepare(
+        config.corpora, config.encoder, config.device, progress, config.episode, surprisal, on_facts
+    )
     for corpus in corpora:
         if corpus.corpus.ids("test").size == 0:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")

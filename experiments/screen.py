@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,15 +18,33 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from react_rl.agents.imitation.training import ImitationProgress
 from react_rl.agents.training import TrainingProgress
+from react_rl.data.inspection import CorpusFacts
+from react_rl.escaping import for_terminal
 from react_rl.experiments.summary import ALL_CORPORA, Results, console_table
 
 # Progress goes to stderr, so that what a command says can be piped.
 # A pipe has no width of its own; tables need about 100 columns.
 console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 110)
 aside = Console(stderr=True)
+
+
+def show_facts(facts: Sequence[CorpusFacts], where: Console = aside) -> None:
+    """Show what corpora hold, and what about them can mislead, before anything is played."""
+    table = Table(box=None, pad_edge=False)
+    heads = ("corpus", "rows", "classes", "smallest", "largest", "repeated", "two labels", "words")
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="right" if number else "left")
+    for one in facts:
+        counts = (one.rows, one.classes, one.smallest, one.largest, one.repeated, one.contradicted)
+        table.add_row(escape(one.name), *map(str, counts), f"{one.median_words:g}")
+    where.print(table)
+    for one in facts:
+        for warning in one.warnings:
+            where.print(escape(f"Warning: corpus {one.name!r}: {for_terminal(warning)}."), highlight=False)
 
 
 def _bar() -> Progress:

@@ -27,7 +27,7 @@ from react_rl.files import canonical_json, remove_abandoned, write_atomically
 from react_rl.metrics.classification import METRICS
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
-from react_rl.simulation.corpora import prepare
+from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.encoded import EncodedCorpus
 
 TRAINING: Final = "train.json"
@@ -77,6 +77,7 @@ def run_training(
     report: Callable[[TrainingProgress], None] | None = None,
     progress: bool = True,
     overwrite: bool = False,
+    on_facts: OnFacts | None = None,
 ) -> Trained:
     """Train as the config says; the policy goes to ``results/NAME/policy``.
 
@@ -86,6 +87,7 @@ def run_training(
         report: Called after each rollout and each evaluation.
         progress: Show the encoder's progress.
         overwrite: Replace another training that is in ``results/NAME``.
+        on_facts: Told what the training corpora hold, before anything is encoded.
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
@@ -99,7 +101,7 @@ def run_training(
             if report is not None:
                 report(state)
 
-        return _run(config, Path(results), tell, progress, overwrite)
+        return _run(config, Path(results), tell, progress, overwrite, on_facts)
 
 
 def _run(
@@ -108,6 +110,7 @@ def _run(
     report: Callable[[TrainingProgress], None],
     progress: bool,
     overwrite: bool,
+    on_facts: OnFacts | None,
 ) -> Trained:
     action_space = check_training(config)
     folder = results / config.name
@@ -116,7 +119,9 @@ def _run(
     if old is not None:
         refuse_another(folder, "training", training_differences(old, config.model_dump(mode="json")))
     surprisal = needs_surprisal(config.action_space.strategies or ())
-    corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode, surprisal)
+    corpora = prepare(
+        config.corpora, config.encoder, config.device, progress, config.episode, surprisal, on_facts
+    )
     validation: list[EncodedCorpus] = corpora
     if config.validation:
         validation = prepare(

@@ -5,6 +5,7 @@ from react_rl.data.corpus import DEV, SPLITS, TEST, TRAIN, UNUSED, Corpus, Task
 from react_rl.data.costs import COSTS, CostModel, apply_cost
 from react_rl.data.hub import load_hub
 from react_rl.data.imbalance import imbalanced
+from react_rl.data.inspection import CorpusFacts, inspect_corpus
 from react_rl.data.readers import corpus_from_frame, read_corpus
 from react_rl.data.registry import CORPORA, BuiltIn, CorpusInfo, describe_corpora, load_corpus
 from react_rl.data.splits import DEFAULT_SHARES, draw_splits
@@ -22,6 +23,7 @@ __all__ = [
     "BuiltIn",
     "Corpus",
     "CorpusConfig",
+    "CorpusFacts",
     "CorpusInfo",
     "CostModel",
     "Task",
@@ -30,6 +32,7 @@ __all__ = [
     "describe_corpora",
     "draw_splits",
     "imbalanced",
+    "inspect_corpus",
     "load_corpus",
     "load_hub",
     "read_corpus",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from react_rl.data.corpus import Corpus
 from react_rl.data.costs import apply_cost
 from react_rl.data.generated import is_generated, parse_generated
 from react_rl.data.imbalance import imbalanced
+from react_rl.data.inspection import CorpusFacts, inspect_corpus
 from react_rl.data.registry import CORPORA, HUB_PREFIX, is_named, load_corpus
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.config import EncoderConfig
@@ -26,6 +27,9 @@ from react_rl.simulation.generated import generated_task
 from react_rl.simulation.options import EpisodeOptions
 
 COLUMN = "column:"
+
+OnFacts = Callable[[Sequence[CorpusFacts]], None]
+"""What is told about corpora before they are encoded."""
 
 
 def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
@@ -80,6 +84,19 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
     return corpus if config.name is None else replace(corpus, name=config.name)
 
 
+def inspect_all(configs: Sequence[CorpusConfig]) -> list[CorpusFacts]:
+    """Read corpora and say what they hold; nothing is encoded.
+
+    Raises:
+        ReActError: A corpus cannot be had.
+    """
+    # What a row costs needs a tokenizer, and changes nothing here.
+    plain = [_base(config) for config in configs]
+    free = [c.model_copy(update={"cost": "uniform"}) if c.cost == "tokens" else c for c in plain]
+    found = [load(config) for config in dict.fromkeys(free)]
+    return [inspect_corpus(corpus) for corpus in found if corpus.task == "classification"]
+
+
 def prepare(
     configs: Sequence[CorpusConfig],
     encoder: EncoderConfig,
@@ -87,6 +104,7 @@ def prepare(
     progress: bool = True,
     episode: EpisodeOptions | None = None,
     surprisal: bool = False,
+    on_facts: OnFacts | None = None,
 ) -> list[EncodedCorpus]:
     """Load and encode corpora; embeddings come from the cache where they are in it.
 
@@ -97,6 +115,7 @@ def prepare(
         progress: Show the encoder's progress.
         episode: Episodes that must fit every corpus; checked before anything is encoded.
         surprisal: Compute surprisal vectors too (see ``acquisition.registry.needs_surprisal``).
+        on_facts: Told what the corpora hold, before anything is encoded.
 
     Raises:
         ReActError: A corpus or the encoder cannot be had, two corpora share a name, or the episodes do
@@ -109,6 +128,7 @@ def prepare(
         progress=progress,
         episode=episode,
         surprisal=surprisal,
+        on_facts=on_facts,
     )
 
 
@@ -119,6 +139,7 @@ def encode_all(
     progress: bool = True,
     episode: EpisodeOptions | None = None,
     surprisal: bool = False,
+    on_facts: OnFacts | None = None,
 ) -> list[EncodedCorpus]:
     """Load and encode corpora with a given encoder, which loads its model only where it is needed.
 
@@ -137,6 +158,8 @@ def encode_all(
     if episode is not None:
         for corpus in corpora.values():
             check_fit(corpus, episode)
+    if on_facts is not None:
+        on_facts([inspect_corpus(c) for c in corpora.values() if c.task == "classification"])
     cache = ArrayCache()
     encoded = {
         config: _vectors(config, corpus, encoder, cache, device, progress, surprisal)

@@ -1,0 +1,121 @@
+"""What a corpus looks like before anything is played on it, and what about it can mislead a study."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from react_rl.data.corpus import SPLITS, UNUSED, Corpus
+from react_rl.data.grouping import text_groups
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """A line of the table that is shown before a comparison or a training.
+
+    Attributes:
+        name: Name of the corpus.
+        rows: Rows in use.
+        classes: Classes that have a row in use.
+        smallest: Rows of the smallest class in use.
+        largest: Rows of the largest class.
+        repeated: Rows whose text, after normalisation, an earlier row has.
+        contradicted: Different texts that stand under two labels or more.
+        median_words: Median number of words of a text.
+        warnings: What can mislead, one sentence each.
+    """
+
+    name: str
+    rows: int
+    classes: int
+    smallest: int
+    largest: int
+    repeated: int
+    contradicted: int
+    median_words: float
+    warnings: tuple[str, ...]
+
+
+def inspect_corpus(corpus: Corpus) -> CorpusFacts:
+    """Count what a corpus for classification holds, in the rows that are in use."""
+    used = np.flatnonzero(corpus.split != UNUSED)
+    targets = corpus.targets[used]
+    sizes = np.bincount(targets, minlength=corpus.n_classes)
+    texts = [corpus.texts[row] for row in used.tolist()]
+    groups = text_groups(texts)
+    n_texts = int(groups.max()) + 1
+    # Pairs of text and label: a text with two of them is labelled in two ways.
+    pairs = np.unique(groups * corpus.n_classes + targets)
+    contradicted = int((np.bincount(pairs // corpus.n_classes) > 1).sum())
+    repeated = len(texts) - n_texts
+    present = sizes[sizes > 0]
+    return CorpusFacts(
+        name=corpus.name,
+        rows=len(texts),
+        classes=int(present.size),
+        smallest=int(present.min()),
+        largest=int(present.max()),
+        repeated=repeated,
+        contradicted=contradicted,
+        median_words=float(np.median([len(text.split()) for text in texts])),
+        warnings=tuple(_warnings(corpus, sizes.tolist(), repeated, contradicted)),
+    )
+
+
+def _warnings(corpus: Corpus, sizes: Sequence[int], repeated: int, contradicted: int) -> list[str]:
+    said = []
+    names = [name for name, size in zip(corpus.label_names, sizes, strict=True) if size]
+    fractions = [name for name in names if _is_fraction(name)]
+    if fractions:
+        said.append(
+            f"the labels look like numbers with fractions ({_listed(fractions)}); every value is a class"
+            " of its own"
+        )
+    for alike in _alike(names):
+        said.append(
+            f"the labels {_listed(alike)} differ only in case, blanks or type, and are different classes"
+        )
+    for code, split in enumerate(SPLITS):
+        found = set(np.unique(corpus.targets[corpus.split == code]).tolist())
+        missing = [name for c, name in enumerate(corpus.label_names) if sizes[c] and c not in found]
+        if missing and found:
+            said.append(f"no {split} row has the label {_listed(missing)}")
+    if repeated:
+        said.append(f"{repeated} rows repeat the text of another row")
+    if contradicted:
+        said.append(f"{contradicted} texts stand under two labels or more")
+    return said
+
+
+def _alike(names: Sequence[str]) -> list[list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[_plain(name)].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _plain(name: str) -> str:
+    """A label without what people write differently: case, blanks, the form of a number."""
+    word = "".join(name.casefold().split())
+    try:
+        number = float(word)
+    except ValueError:
+        return word
+    return repr(number) if math.isfinite(number) else word
+
+
+def _is_fraction(name: str) -> bool:
+    try:
+        number = float(name)
+    except ValueError:
+        return False
+    return math.isfinite(number) and not number.is_integer()
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:4])
+    return shown + (f" and {len(names) - 4} more" if len(names) > 4 else "")
