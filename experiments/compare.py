@@ -232,10 +232,8 @@ def _run(
     remove_abandoned(folder.folder)
     if not overwrite:
         check_same(config, folder)
-    surprisal = surprised(config.strategies)
-    corpora = prepare(
-        config.corpora, config.encoder, config.device, progress, config.episode, surprisal, on_facts
-    )
+    asked = (config.episode, surprised(config.strategies), on_facts)
+    corpora = prepare(config.corpora, config.encoder, config.device, progress, *asked)
     for corpus in corpora:
         if corpus.corpus.ids("test").size == 0:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")

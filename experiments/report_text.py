@@ -11,24 +11,13 @@ from typing import Any, Final
 import pandas as pd
 
 from react_rl.errors import ReActError
+from react_rl.escaping import for_latex, for_markdown
 from react_rl.experiments.figures_looks import METRIC_NAMES
 from react_rl.experiments.report_numbers import aggregate, aligned_scores, sign_of
 from react_rl.experiments.summary import ALL_CORPORA, Results, areas, read_results, summarise
 
 _CORPORA_ABREAST: Final = 4
 _LEVELS: Final = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
-_LATEX: Final = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
 
 
 @dataclass(frozen=True)
@@ -171,37 +160,31 @@ def _written(cell: Cell, bold: Callable[[str], str], escape: Callable[[str], str
 
 def markdown(tables: Sequence[TextTable]) -> str:
     """Write tables in GitHub's Markdown."""
-
-    def escape(text: str) -> str:
-        return re.sub(r"([|*_<>`\\\[\]])", r"\\\1", text)
-
     parts = []
     for table in tables:
-        lines = ["| " + " | ".join(map(escape, table.head)) + " |"]
+        lines = ["| " + " | ".join(map(for_markdown, table.head)) + " |"]
         lines.append("| --- |" + " ---: |" * (len(table.head) - 1))
         for row in table.rows:
-            cells = [_written(cell, lambda text: f"**{text}**", escape, "{}") for cell in row]
+            cells = [_written(cell, lambda text: f"**{text}**", for_markdown, "{}") for cell in row]
             lines.append("| " + " | ".join(cells) + " |")
-        parts.append(f"{escape(table.caption)}\n\n" + "\n".join(lines) + "\n")
+        parts.append(f"{for_markdown(table.caption)}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
 def latex(tables: Sequence[TextTable]) -> str:
     """Write tables in LaTeX; they need the package booktabs."""
-
-    def escape(text: str) -> str:
-        return "".join(_LATEX.get(letter, letter) for letter in text)
-
     parts = []
     for i, table in enumerate(tables, start=1):
-        lines = [r"\begin{table}", r"  \centering", r"  \small", rf"  \caption{{{escape(table.caption)}}}"]
+        lines = [r"\begin{table}", r"  \centering", r"  \small", rf"  \caption{{{for_latex(table.caption)}}}"]
         lines += [
             rf"  \label{{tab:comparison-{i}}}",
             rf"  \begin{{tabular}}{{l{'r' * (len(table.head) - 1)}}}",
         ]
-        lines += [r"    \toprule", "    " + " & ".join(map(escape, table.head)) + r" \\", r"    \midrule"]
+        lines += [r"    \toprule", "    " + " & ".join(map(for_latex, table.head)) + r" \\", r"    \midrule"]
         for row in table.rows:
-            cells = [_written(cell, lambda text: rf"\textbf{{{text}}}", escape, "$^{{{}}}$") for cell in row]
+            cells = [
+                _written(cell, lambda text: rf"\textbf{{{text}}}", for_latex, "$^{{{}}}$") for cell in row
+            ]
             # An interval in smaller print, so that four corpora fit on a page.
             cells = [re.sub(r" (\[[^\]]*\])$", r" {\\scriptsize \1}", cell) for cell in cells]
             lines.append("    " + " & ".join(cells) + r" \\")

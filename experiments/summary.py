@@ -16,6 +16,7 @@ from rich.table import Table
 
 from react_rl.data.corpus import ALL_CORPORA as ALL_CORPORA
 from react_rl.errors import ReActError, unknown
+from react_rl.escaping import for_csv, from_csv
 from react_rl.experiments.results import ResultFolder
 from react_rl.files import write_atomically
 from react_rl.metrics.classification import METRICS
@@ -29,6 +30,7 @@ SUMMARY: Final = "summary.csv"
 FULL: Final = "full"
 SHARES: Final = (0.90, 0.95, 0.99)
 """Shares of the metric with all labels that the summary gives the cost of reaching."""
+_NAMES: Final = ("corpus", "strategy")
 _NUMBERS: Final = ("round", "cost", "labels", "dev", "test")
 _TIE: Final = 1e-12  # areas nearer than this differ by rounding alone
 
@@ -128,11 +130,13 @@ def read_results(folder: Path, metric: str | None = None) -> Results:
 def _read_curves(path: Path) -> pd.DataFrame:
     try:
         # Names stay text: a corpus may be called 2024 or NA.
-        text = {"corpus": str, "strategy": str}
+        text = dict.fromkeys(_NAMES, str)
         curves = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-        missing = [c for c in ("corpus", "strategy", "seed", *_NUMBERS) if c not in curves.columns]
+        missing = [c for c in (*_NAMES, "seed", *_NUMBERS) if c not in curves.columns]
         if missing:
             raise ValueError(f"it has no column {missing[0]!r}")
+        for column in _NAMES:
+            curves[column] = curves[column].map(from_csv, na_action="ignore")
         for column in ("seed", *_NUMBERS):
             curves[column] = pd.to_numeric(curves[column])
             if not np.isfinite(curves[column]).all():
@@ -308,7 +312,9 @@ def write_tables(folder: Path, results: Results, table: pd.DataFrame) -> None:
     """Write ``summary.csv`` and ``curves.csv``."""
     for name, frame in ((SUMMARY, table), (CURVES, results.curves)):
         buffer = io.StringIO()
-        frame.round(6).to_csv(buffer, index=False, lineterminator="\n")
+        named = [column for column in _NAMES if column in frame]
+        written = frame.round(6).assign(**{column: frame[column].map(for_csv) for column in named})
+        written.to_csv(buffer, index=False, lineterminator="\n")
         write_atomically(folder / name, buffer.getvalue())
 
 

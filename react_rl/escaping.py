@@ -2,12 +2,11 @@
 
 Corpora, classes, strategies and files are named by people and by strangers' files. A letter that would move a
 terminal's cursor or break a line is refused when the name comes in; a letter that only one medium takes for
-markup is escaped where that medium is written, here and nowhere else.
+markup is escaped where that medium is written. HTML is escaped by ``html.escape``; figures read no formulas.
 """
 
 from __future__ import annotations
 
-import html
 import unicodedata
 from typing import Final
 
@@ -42,9 +41,8 @@ _LATEX: Final = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
 }
-_MARKDOWN: Final = frozenset("\\`*_[]<>|#~$!&")
+_MARKDOWN: Final = frozenset("\\`*_[]<>|~$&")
 
 
 def check_name(name: str, what: str) -> str:
@@ -98,11 +96,6 @@ def _is_formula(cell: str) -> bool:
     return cell.lstrip("' \t\r\n").startswith(_FORMULA)
 
 
-def for_figure(text: str) -> str:
-    """Escape the dollar signs between which Matplotlib would read formulas."""
-    return text.replace("$", r"\$")
-
-
 def for_markdown(text: str) -> str:
     """Escape what Markdown takes for markup, in one line that fits a cell of a table."""
     one_line = " ".join(text.split())
@@ -112,8 +105,3 @@ def for_markdown(text: str) -> str:
 def for_latex(text: str) -> str:
     """Escape what LaTeX takes for a command."""
     return "".join(_LATEX.get(letter, letter) for letter in text)
-
-
-def for_html(text: str) -> str:
-    """Escape what HTML takes for a tag, a reference or the end of an attribute."""
-    return html.escape(text, quote=True)

@@ -88,4 +88,4 @@ def test_bold_mark_and_interval_are_written_in_the_language_of_the_table() -> No
     assert r"| a\_b | **0.700**\*\* [0.650, 0.750] |" in markdown([table])
     assert r"50 % of a\|b" in markdown([table])
     assert r"a\_b & \textbf{0.700}$^{**}$ {\scriptsize [0.650, 0.750]} \\" in latex([table])
-    assert r"\caption{50 \% of a|b}" in latex([table])
+    assert r"\caption{50 \% of a\textbar{}b}" in latex([table])
