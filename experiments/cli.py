@@ -294,6 +294,7 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
             tell=report.tell,
             overwrite=known.overwrite,
             on_facts=show_facts,
+            draw=False,
         )
     kept = ", ".join(f"{strategy} {count}" for strategy, count in outcome.kept_of.items())
     console.print(

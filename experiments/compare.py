@@ -6,7 +6,7 @@ import itertools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.config import CompareConfig
 from react_rl.experiments.episodes import one_thread, play
 from react_rl.experiments.full_data import FullData
+from react_rl.experiments.plot import draw_results
 from react_rl.experiments.results import PLAN, SCHEMA, ResultFolder, RunId, circumstances
 from react_rl.experiments.sameness import comparison_differences, read_mapping, refuse_another
 from react_rl.experiments.strategies import (
@@ -192,8 +193,9 @@ def run_comparison(
     tell: Callable[[str], None] | None = None,
     overwrite: bool = False,
     on_facts: OnFacts | None = None,
+    draw: bool = True,
 ) -> Outcome:
-    """Run what is missing of a comparison.
+    """Run what is missing of a comparison, and write its tables and figures.
 
     Args:
         config: What to compare.
@@ -203,6 +205,7 @@ def run_comparison(
         tell: Told after each round of fine-tuning what is going on, where one process plays everything.
         overwrite: Replace another comparison that is in ``results/NAME``.
         on_facts: Told what the corpora hold, before anything is encoded or played.
+        draw: Write tables and figures, where enough has been played for them.
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
@@ -215,7 +218,12 @@ def run_comparison(
             if report is not None:
                 report(done, total)
 
-        return _run(config, Path(results), count, progress, tell, overwrite, on_facts)
+        outcome = _run(config, Path(results), count, progress, tell, overwrite, on_facts)
+        if draw:
+            # Failures are in the outcome; what they leave may not suffice for a summary.
+            with suppress(ReActError) if outcome.failures else nullcontext():
+                draw_results(outcome.folder.folder)
+        return outcome
 
 
 def _run(

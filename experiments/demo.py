@@ -40,7 +40,7 @@ def run_demo(
     aside.print(f"2/2 Comparing it with fixed strategies {how}on the second half.")
     comparison = comparison.model_copy(update={"strategies": (str(trained.folder), *comparison.strategies)})
     with run_progress() as count:
-        outcome = run_comparison(comparison, results, count, overwrite=True)
+        outcome = run_comparison(comparison, results, count, overwrite=True, draw=False)
     for reason in dict.fromkeys(failure["reason"] for failure in outcome.failures):
         print(f"react-rl: failed runs: {reason}", file=sys.stderr)
     if len(outcome.failures) == len(outcome.runs):

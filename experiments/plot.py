@@ -20,7 +20,16 @@ PAPER: Final = "figures"
 
 
 def plot_results(folder: Path) -> None:
-    """Summarise the runs in ``folder``, write tables and figures there, and show them.
+    """Write tables and figures of the runs in ``folder``, as ``draw_results`` does, and show them."""
+    results, table, drawn = draw_results(folder)
+    show_results(table, results, drawn, folder)
+
+
+def draw_results(folder: Path) -> tuple[Results, pd.DataFrame, list[Path]]:
+    """Summarise the runs in ``folder`` and write tables and figures there.
+
+    Returns:
+        The results, their summary, and the first file of each figure.
 
     Raises:
         ReActError: The folder is no comparison, has no finished run, has no seed that all strategies have
@@ -30,7 +39,7 @@ def plot_results(folder: Path) -> None:
     results = read_results(folder)
     table = _summary(folder, results)
     write_tables(folder, results, table)
-    show_results(table, results, list(draw_all(folder, results, table)), folder)
+    return results, table, list(draw_all(folder, results, table))
 
 
 def plot_for_paper(
@@ -55,7 +64,7 @@ def plot_for_paper(
         The first file of each figure.
 
     Raises:
-        ReActError: As ``plot_results``, or an option does not fit the comparison.
+        ReActError: As ``draw_results``, or an option does not fit the comparison.
     """
     page = Page(width)
     results = read_results(folder, metric)

@@ -35,6 +35,12 @@ def own_cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REACT_RL_CACHE", str(shared_cache))
 
 
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparisons from Python draw nothing here: it would take longer than they do."""
+    monkeypatch.setattr("react_rl.experiments.compare.draw_results", lambda _: None)
+
+
 @pytest.fixture
 def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any use of an encoder fails, its files included."""

@@ -15,6 +15,7 @@ from react_rl.experiments import CompareConfig, TrainConfig, run_comparison, run
 from react_rl.experiments.about import about
 from react_rl.experiments.config import load_config
 from react_rl.experiments.figures_looks import looks_of
+from react_rl.experiments.plot import draw_results
 from react_rl.experiments.sameness import differences
 from react_rl.experiments.summary import read_results
 from react_rl.simulation import PoolView
@@ -189,3 +190,12 @@ def test_differences_name_the_key_and_both_values() -> None:
         'gone was "x", is not there',
     ]
     assert differences(old, old) == []
+
+
+def test_a_comparison_from_python_writes_what_the_command_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("react_rl.experiments.compare.draw_results", draw_results)
+    done = run_comparison(comparison(), str(tmp_path))
+    written = {file.name for file in done.folder.folder.iterdir()}
+    assert {"summary.csv", "curves.csv", "learning_curves.png", "areas.svg", "plan.json"} <= written
