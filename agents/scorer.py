@@ -15,9 +15,9 @@ from react_rl.errors import ReActError
 from react_rl.simulation.view import PoolView
 
 ROW_FEATURES: Final = (
-    *("margin", "relative_entropy", "least_confidence", "second_probability", "third_probability", "gini"),
-    *("density", "crowding", "novelty", "wide_novelty", "herding", "unsure_herding"),
-    *("variance", "even_reduction", "unsure_reduction", "variance_reduction"),
+    *("margin", "relative_entropy", "second_probability", "third_probability", "gini"),
+    *("density", "crowding", "novelty", "unsure_herding"),
+    *("variance", "even_reduction", "variance_reduction"),
     *("balance", "rarity", "vote_entropy", "disagreement"),
 )
 """Features of a row that a scorer sees unless told otherwise."""

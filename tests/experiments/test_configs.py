@@ -14,7 +14,7 @@ import yaml
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, TrainConfig, load_config
 from react_rl.experiments.cli import main
-from react_rl.experiments.config import CONFIGS, packaged_configs
+from react_rl.experiments.config import CONFIGS, ImitateConfig, packaged_configs
 
 Build = Callable[..., Path]
 PACKAGED = packaged_configs()
@@ -28,10 +28,22 @@ def test_configs_come_with_the_package() -> None:
     assert {"demo-train", "demo-compare"} <= set(PACKAGED)
 
 
+def kind_of(values: dict[str, Any]) -> Any:
+    """Which of the configs these keys belong to."""
+    return next(
+        (
+            kind
+            for key, kind in (("strategies", CompareConfig), ("imitation", ImitateConfig))
+            if key in values
+        ),
+        TrainConfig,
+    )
+
+
 @pytest.mark.parametrize("name", PACKAGED)
 def test_a_packaged_config_loads_by_name(name: str) -> None:
     values = yaml.safe_load(text_of(name))
-    kind: Any = CompareConfig if "strategies" in values else TrainConfig
+    kind = kind_of(values)
     assert load_config(kind, name).name == values["name"]
 
 
@@ -46,7 +58,7 @@ def test_every_key_of_a_packaged_config_has_a_comment_on_its_line(name: str) -> 
 def test_a_packaged_config_can_be_copied_to_a_file(name: str, tmp_path: Path) -> None:
     copy = tmp_path / "mine.yml"
     copy.write_text(text_of(name))
-    kind: Any = CompareConfig if "strategies" in yaml.safe_load(text_of(name)) else TrainConfig
+    kind = kind_of(yaml.safe_load(text_of(name)))
     assert load_config(kind, str(copy)) == load_config(kind, name)
 
 

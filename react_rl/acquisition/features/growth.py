@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.features.kernel import Coverage
+from react_rl.acquisition.features.kernel import Coverage, near_labelled, votes
 from react_rl.acquisition.features.landmarks import Landmarks
 from react_rl.acquisition.features.posterior import Posterior
 from react_rl.encoders.copies import first_copies
@@ -38,9 +38,19 @@ class Growth:
         return nearest if self._rows is None else nearest.gather(1, self._rows)
 
     @cached_property
+    def near_labelled(self) -> Tensor:
+        """Kernel between the labelled rows and all rows ``(E, n, P)``."""
+        return near_labelled(self.view)
+
+    @cached_property
+    def votes(self) -> Tensor:
+        """Class shares among the labelled neighbours of each row ``(E, C, P)``."""
+        return self.view.level(votes(self.view, self.near_labelled))
+
+    @cached_property
     def coverage(self) -> Coverage:
         """How well labelled and picked rows cover the pool."""
-        return Coverage(self.landmarks)
+        return Coverage(self.landmarks, self.near_labelled)
 
     @cached_property
     def posterior(self) -> Posterior:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.features.landmarks import Landmarks, rows_of
-from react_rl.acquisition.features.rounding import even
 from react_rl.simulation.view import PoolView
 
 NARROWEST: Final = 0.025
@@ -40,17 +39,25 @@ def kernel(similarity: Tensor, tau: Tensor) -> Tensor:
     return torch.exp((similarity - 1.0) / tau)
 
 
-def votes(view: PoolView) -> Tensor:
+def near_labelled(view: PoolView) -> Tensor:
+    """Kernel between the labelled rows and all rows ``(E, n, P)``; 0 in slots without a label."""
+    live = view.labelled_columns[1].float()
+    return kernel(view.similarity_to_labelled, bandwidth(view)).mul_(live[:, :, None])
+
+
+def votes(view: PoolView, near: Tensor) -> Tensor:
     """Class shares among the labelled neighbours of each row, weighed by the kernel ``(E, C, P)``.
 
     ``(sum_l k(x, l) [y_l = c] + prior share_c) / (sum_l k(x, l) + prior)``.
+
+    Args:
+        view: The pools.
+        near: What ``near_labelled`` says of them.
     """
-    _, onehot, live = view.labelled_geometry
-    near = kernel(view.similarity_to_labelled, bandwidth(view)) * live[:, :, None]  # (E, n, P)
-    counts = view.class_counts
+    onehot, counts = view.labelled_geometry[1], view.class_counts
     shares = counts / counts.sum(1, keepdim=True).clamp_min(1.0)
-    cast = torch.bmm(onehot, near) + PRIOR * shares[:, :, None]
-    return cast / (near.sum(1, keepdim=True) + PRIOR)
+    cast = torch.bmm(onehot, near).add_(PRIOR * shares[:, :, None])
+    return cast.div_(near.sum(1, keepdim=True) + PRIOR)
 
 
 def crowding(landmarks: Landmarks) -> Tensor:
@@ -58,25 +65,28 @@ def crowding(landmarks: Landmarks) -> Tensor:
     view = landmarks.view
 
     def compute() -> Tensor:
-        even_weights = landmarks.weights[:, :, :1]
+        weights = landmarks.weights[:, :, :1]
         result = torch.zeros(view.ids.shape, device=view.device)
         for some, part, near in _kernel_blocks(landmarks, bandwidth(view)):
-            result[some, part] = torch.bmm(near, even_weights[some])[:, :, 0]
-        own = landmarks.of_themselves(torch.ones_like(even_weights[:, :, 0]))
-        return even(result if own is None else result - own[:, :, 0])
+            result[some, part] = torch.bmm(near, weights[some])[:, :, 0]
+        own = landmarks.of_themselves(torch.ones_like(weights[:, :, 0]))
+        return result if own is None else result - own[:, :, 0]
 
     return view.kept("crowding", compute) if landmarks.everyone else compute()
 
 
+def _held(landmarks: Landmarks, tau: Tensor) -> Tensor | None:
+    """The kernel between all rows ``(E, P, P)``, kept for all rounds of the episodes; None of large pools."""
+    view = landmarks.view
+    similarity = view.pool_similarity if landmarks.everyone else None
+    return None if similarity is None else view.kept("kernel", lambda: kernel(similarity, tau))
+
+
 def _kernel_blocks(landmarks: Landmarks, tau: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
     """Walk through the kernel between all rows and the landmarks, as ``Landmarks.blocks`` does."""
-    view = landmarks.view
-    held = view.pool_similarity if landmarks.everyone else None
-    if held is not None:
-        # The same in all rounds of the episodes.
-        values = view.kept("kernel", lambda: kernel(held, tau))
+    held = _held(landmarks, tau)
     for some, part, similarity in landmarks.blocks():
-        yield some, part, values[some, part] if held is not None else kernel(similarity, tau[some])
+        yield some, part, kernel(similarity, tau[some]) if held is None else held[some, part]
 
 
 class Coverage:
@@ -84,23 +94,18 @@ class Coverage:
 
     Args:
         landmarks: The rows that stand for the pool.
+        near: What ``near_labelled`` says of the pool.
     """
 
-    def __init__(self, landmarks: Landmarks) -> None:
+    def __init__(self, landmarks: Landmarks, near: Tensor) -> None:
         view = landmarks.view
         self._landmarks = landmarks
         self._tau = bandwidth(view)
         self._rows: Tensor | None = None
         nearest = torch.where(view.nearest_labelled < -1.5, -torch.inf, view.nearest_labelled)
         self._covered = kernel(landmarks.of(nearest), self._tau)  # (E, J)
-        self._mass = self._first_mass()
+        self._mass = near.sum(1)
         self._near: Tensor | None = None  # (E, R, J), once there are few rows
-
-    def _first_mass(self) -> Tensor:
-        view = self._landmarks.view
-        live = view.labelled_columns[1].float()
-        near = kernel(view.similarity_to_labelled, self._tau)
-        return torch.bmm(live[:, None], near)[:, 0]
 
     @property
     def mass(self) -> Tensor:
@@ -121,7 +126,7 @@ class Coverage:
         own = landmarks.of_themselves((1.0 - self._covered).clamp_min(0.0))
         if own is not None:
             gains = gains - (own if self._rows is None else rows_of(own, self._rows))
-        return even(gains)
+        return gains
 
     def add(self, columns: Tensor, similarity: Tensor) -> None:
         """Count one picked column of each episode ``(E,)``, so similar to all columns ``(E, P)``. Mutates."""
@@ -135,12 +140,10 @@ class Coverage:
         landmarks = self._landmarks
         self._rows = rows
         self._mass = self._mass.gather(1, rows)
-        held = landmarks.view.pool_similarity if landmarks.everyone else None
-        if held is not None:
-            similarity = rows_of(held, rows)
+        held = _held(landmarks, self._tau)
+        if held is None:
+            self._near = kernel(landmarks.similarity_of(rows), self._tau)
         else:
-            embeddings = rows_of(landmarks.view.embeddings, rows)
-            similarity = torch.bmm(embeddings, landmarks.embeddings.transpose(1, 2))
-        self._near = kernel(similarity, self._tau)
+            self._near = rows_of(held, rows)
         if "gains" in self.__dict__:
             self.__dict__["gains"] = rows_of(self.gains, rows)

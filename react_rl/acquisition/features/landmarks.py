@@ -108,19 +108,19 @@ class Landmarks:
                     products = torch.bmm(view.embeddings[some, rows], self.embeddings[some].transpose(1, 2))
                     yield some, rows, products
 
-    def product(self, vectors: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Multiply the similarities of rows to landmarks by ``vectors`` ``(E, J, k)``, giving ``(E, R, k)``.
-
-        Args:
-            vectors: What is multiplied.
-            rows: Columns ``(E, R)``; None for all.
-        """
+    def similarity_of(self, rows: Tensor) -> Tensor:
+        """Similarities of few columns ``(E, R)`` to the landmarks ``(E, R, J)``."""
         held = self.view.pool_similarity if self.everyone else None
         if held is not None:
-            return torch.bmm(held if rows is None else rows_of(held, rows), vectors)
-        embeddings = self.view.embeddings
-        embeddings = embeddings if rows is None else rows_of(embeddings, rows)
-        return torch.bmm(embeddings, torch.bmm(self.embeddings.transpose(1, 2), vectors))
+            return rows_of(held, rows)
+        return torch.bmm(rows_of(self.view.embeddings, rows), self.embeddings.transpose(1, 2))
+
+    def product(self, vectors: Tensor) -> Tensor:
+        """The similarities of all rows to the landmarks times vectors ``(E, J, k)``, as ``(E, P, k)``."""
+        held = self.view.pool_similarity if self.everyone else None
+        if held is not None:
+            return torch.bmm(held, vectors)
+        return torch.bmm(self.view.embeddings, torch.bmm(self.embeddings.transpose(1, 2), vectors))
 
 
 def rows_of(array: Tensor, rows: Tensor) -> Tensor:

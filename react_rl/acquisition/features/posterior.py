@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.features.landmarks import Landmarks, rows_of
-from react_rl.acquisition.features.rounding import even
 from react_rl.learners.committee import head_settings
 
 LEAST: Final = 1e-6
@@ -46,6 +45,7 @@ class Posterior:
         self._noise = 4.0 * settings.l2
         self._rows: Tensor | None = None
         self._basis = self._first_basis()  # V: (E, n, P)
+        self._near: Tensor | None = None  # similarities of few rows to the landmarks (E, R, J)
         self._near_basis = self._basis  # V of the rows (E, n, R)
         self._variance = (1.0 + self._shift - self._basis.square().sum(1)).clamp_min(LEAST)  # (E, R)
         self._sums = self._first_sums()  # a: (E, R, 2)
@@ -75,7 +75,7 @@ class Posterior:
     @property
     def variance(self) -> Tensor:
         """Variance of each row's score, up to the scale of the process ``(E, R)``."""
-        return even(self._variance)
+        return self._variance
 
     @cached_property
     def reductions(self) -> Tensor:
@@ -83,7 +83,7 @@ class Posterior:
         sums = (
             self._sums if self._own is None else self._sums - self._own * self._variance[:, :, None].square()
         )
-        return even(sums / (self._variance + self._noise)[:, :, None])
+        return sums / (self._variance + self._noise)[:, :, None]
 
     def add(self, columns: Tensor, similarity: Tensor) -> None:
         """Count one picked column of each episode ``(E,)`` as labelled. Mutates.
@@ -99,7 +99,7 @@ class Posterior:
         near = covariance if self._rows is None else covariance.gather(1, self._rows)  # (E, R)
         weighted = landmarks.weights * landmarks.of(covariance)[:, :, None]  # w c: (E, J, 2)
         theirs = torch.bmm(landmarks.of(self._basis), weighted)  # (E, n, 2)
-        product = landmarks.product(weighted, self._rows)
+        product = landmarks.product(weighted) if self._near is None else torch.bmm(self._near, weighted)
         product += self._shift * weighted.sum(1, keepdim=True)
         product -= torch.bmm(self._near_basis.transpose(1, 2), theirs)  # t: (E, R, 2)
         squares = torch.bmm(weighted.transpose(1, 2), landmarks.of(covariance)[:, :, None])  # (E, 2, 1)
@@ -117,6 +117,7 @@ class Posterior:
     def narrow(self, rows: Tensor) -> None:
         """Speak of the columns ``(E, R)`` only from now on. Mutates."""
         self._rows = rows
+        self._near = self._landmarks.similarity_of(rows)
         self._near_basis = self._basis.gather(2, rows[:, None].expand(-1, self._basis.shape[1], -1))
         self._variance = self._variance.gather(1, rows)
         self._sums = rows_of(self._sums, rows)

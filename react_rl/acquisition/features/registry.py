@@ -114,6 +114,14 @@ def _crowding(growth: Growth) -> Tensor:
     return growth.own(growth.view.level(kernel.crowding(growth.landmarks)))
 
 
+def _vote_entropy(growth: Growth) -> Tensor:
+    return growth.own(growth.view.level(rows.vote_entropy(growth.view, growth.votes)))
+
+
+def _disagreement(growth: Growth) -> Tensor:
+    return growth.own(growth.view.level(rows.disagreement(growth.view, growth.votes)))
+
+
 _HERDING: Final = "Bae et al. 2024"
 _VARIANCE: Final = "Cohn et al. 1996"
 
@@ -203,16 +211,16 @@ FEATURES: Final[dict[str, Feature]] = {
     "rarity": _of_view(
         rows.rarity, "expected rarity of the row's class among the labels", "predictions labels", "O(P C)"
     ),
-    "vote_entropy": _of_view(
-        rows.vote_entropy,
+    "vote_entropy": Feature(
+        _vote_entropy,
         "entropy of the labelled neighbours' votes over log C",
-        "similarities labels",
+        frozenset({"similarities", "labels"}),
         "O(P L C)",
     ),
-    "disagreement": _of_view(
-        rows.disagreement,
+    "disagreement": Feature(
+        _disagreement,
         "distance between the prediction and the labelled neighbours' votes",
-        "similarities labels predictions",
+        frozenset({"similarities", "labels", "predictions"}),
         "O(P L C)",
         "after Margatina et al. 2021",
     ),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.features.kernel import votes
 from react_rl.simulation.view import PoolView
 
 
@@ -76,15 +75,15 @@ def rarity(view: PoolView) -> Tensor:
     return 1.0 - (view.probabilities * _shares(view)[:, :, None]).sum(1)
 
 
-def vote_entropy(view: PoolView) -> Tensor:
-    """Entropy of the labelled neighbours' votes over log C."""
-    entropy: Tensor = torch.special.entr(votes(view)).sum(1)
+def vote_entropy(view: PoolView, votes: Tensor) -> Tensor:
+    """Entropy of the labelled neighbours' votes ``(E, C, P)`` over log C."""
+    entropy: Tensor = torch.special.entr(votes).sum(1)
     return entropy / _log_classes(view)
 
 
-def disagreement(view: PoolView) -> Tensor:
-    """Total variation distance between the labelled neighbours' votes and the prediction."""
-    return 0.5 * (votes(view) - view.probabilities).abs().sum(1)
+def disagreement(view: PoolView, votes: Tensor) -> Tensor:
+    """Total variation distance between the labelled neighbours' votes ``(E, C, P)`` and the prediction."""
+    return 0.5 * (votes - view.probabilities).abs_().sum(1)
 
 
 def cheapness(view: PoolView) -> Tensor:
