@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.chunks import WIDE, column_slices
+from react_rl.encoders.copies import copy_members
 from react_rl.simulation.geometry import HELD
 from react_rl.simulation.view import DevMetric, PoolView, Progress
 
@@ -56,6 +57,11 @@ class NarrowView(PoolView):
         """For each row what its copies share ``(F, S)``; None without copies."""
         groups = self._whole.copy_groups
         return None if groups is None else groups[self._at]
+
+    @property
+    def copy_members(self) -> Tensor | None:
+        """Rows that have a copy among the S, ``(3, M)``; None without copies."""
+        return None if self.copy_groups is None else copy_members(self.copy_groups)
 
     @cached_property
     def logits(self) -> Tensor:
@@ -170,6 +176,11 @@ class Stretch(PoolView):
         """For each row what its copies share ``(E, k)``; None without copies."""
         groups = self._whole.copy_groups
         return None if groups is None else groups[:, self._columns]
+
+    @property
+    def copy_members(self) -> Tensor | None:
+        """Rows that have a copy among the k, ``(3, M)``; None without copies."""
+        return None if self.copy_groups is None else copy_members(self.copy_groups)
 
     @cached_property
     def logits(self) -> Tensor:

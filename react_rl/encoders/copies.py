@@ -63,3 +63,18 @@ def first_copies(keys: Tensor, rows: Tensor) -> Tensor:
     start = torch.where(fresh, places, 0).cummax(1).values
     first = torch.empty_like(order).scatter_(1, order, order.gather(1, start))
     return torch.where(rows, first, places)
+
+
+def copy_members(groups: Tensor) -> Tensor:
+    """Rows that have a copy: episode, column and number of the group of each, ``(3, M)`` int64.
+
+    Args:
+        groups: ``(E, R)`` int64, the same for copies.
+    """
+    episodes = torch.arange(len(groups), device=groups.device)[:, None]
+    _, inverse, counts = torch.unique(
+        episodes * (groups.max() + 1) + groups, return_inverse=True, return_counts=True
+    )
+    episode, column = torch.nonzero(counts[inverse] > 1, as_tuple=True)
+    number = torch.unique(inverse[episode, column], return_inverse=True)[1]
+    return torch.stack([episode, column, number])

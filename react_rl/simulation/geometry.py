@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from react_rl.encoders.copies import first_copies
+from react_rl.encoders.copies import copy_members, first_copies
 from react_rl.errors import ReActError
 from react_rl.simulation.encoded import EncodedCorpus
 
@@ -86,6 +86,13 @@ class Geometry:
             return None
         groups = self.kept(f"copies of {n_columns}", lambda: self._first_copies(n_columns))
         return groups if groups.numel() else None
+
+    def copy_members(self, n_columns: int) -> Tensor | None:
+        """Which of the first columns have a copy, as ``copies.copy_members``; None without copies."""
+        groups = self.copy_groups(n_columns)
+        if groups is None:
+            return None
+        return self.kept(f"members of {n_columns}", lambda: copy_members(groups))
 
     def _first_copies(self, n_columns: int) -> Tensor:
         keys = self._gather([corpus.keys[:, None] for corpus in self._corpora], n_columns)[:, :, 0]

@@ -159,16 +159,22 @@ class PoolView:
         """First column with the same embedding, for each column ``(E, P)``; None without copies."""
         return self._geometry.copy_groups(self.width)
 
+    @property
+    def copy_members(self) -> Tensor | None:
+        """Columns that have a copy ``(3, M)``: episode, column, number of the group; None without copies."""
+        return self._geometry.copy_members(self.width)
+
     @cached_property
-    def first_copies(self) -> Tensor | None:
-        """For each available row its first available copy, often itself ``(E, P)``; None without copies."""
-        groups = self.copy_groups
-        if groups is None:
+    def copy_pairs(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Episode, column and first available copy (often itself) of M columns; None without copies."""
+        members = self.copy_members
+        if members is None:
             return None
-        columns = torch.arange(self.width, device=self.device).expand_as(groups)
-        first = columns.new_full((self.n_episodes, int(groups.max()) + 1), self.width)
-        first.scatter_reduce_(1, groups, torch.where(self.available, columns, self.width), "amin")
-        return torch.where(self.available, first.gather(1, groups), columns)
+        episode, column, number = members
+        free = self.available[episode, column]
+        first = torch.full_like(column, self.width)
+        first.scatter_reduce_(0, number, torch.where(free, column, self.width), "amin")
+        return episode, column, torch.where(free, first[number], column)
 
     def level(self, values: Tensor) -> Tensor:
         """Give copies one value: products round equal rows differently, by where they stand.
@@ -179,11 +185,13 @@ class PoolView:
         Returns:
             The same shape; ``values`` itself where no two rows are equal.
         """
-        first = self.first_copies
-        if first is None:
+        pairs = self.copy_pairs
+        if pairs is None:
             return values
-        shape = (first.shape[0], *[1] * (values.ndim - 2), first.shape[1])
-        return values.gather(-1, first.view(shape).expand_as(values))
+        episode, column, first = pairs
+        levelled = values.clone()
+        levelled.movedim(-1, 1)[episode, column] = values.movedim(-1, 1)[episode, first]
+        return levelled
 
     @cached_property
     def logits(self) -> Tensor:
@@ -359,7 +367,7 @@ class PoolView:
     def _another(self) -> PoolView:
         """A copy without what depends on which rows are available."""
         other = copy.copy(self)
-        for name in ("n_available", "first_copies"):
+        for name in ("n_available", "copy_pairs"):
             other.__dict__.pop(name, None)
         return other
 

@@ -49,7 +49,9 @@ def view(
     bought[:, list(labelled)] = True
     gram = torch.bmm(x, x.transpose(1, 2))
     geometry = SimpleNamespace(
-        pick=lambda columns: gram[torch.arange(e), columns], copy_groups=lambda _: None
+        pick=lambda columns: gram[torch.arange(e), columns],
+        copy_groups=lambda _: None,
+        copy_members=lambda _: None,
     )
     progress = SimpleNamespace(n_classes=np.full(e, n_classes), batch_size=batch_size)
     made = PoolView(

@@ -42,8 +42,10 @@ def views() -> list[PoolView]:
 
 
 def assert_copies_agree(view: PoolView, values: torch.Tensor) -> None:
-    first = view.first_copies
-    assert first is not None
+    assert view.copy_pairs is not None
+    episode, column, copy = view.copy_pairs
+    first = torch.arange(view.width).repeat(view.n_episodes, 1)
+    first[episode, column] = copy
     twins = view.available & (first != torch.arange(view.width))
     assert int(twins.sum()) > 10
     torch.testing.assert_close(values, values.gather(1, first), rtol=0, atol=0, equal_nan=True)

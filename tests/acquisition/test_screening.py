@@ -110,7 +110,8 @@ def test_committees_choose_the_same_rows_of_a_wide_pool_by_rounded_products(
         exact = heads.logits(slice(0, 64))
         with rounded_products(CPU):
             rough = heads.logits(slice(0, 64), torch.empty(exact.numel()))
-        assert 1e-4 < (rough - exact).abs().max() < 1.0
+        # Products of few columns may be left exact even where larger ones are rounded.
+        assert (rough - exact).abs().max() < 1.0
     picks = []
     for quick in (False, True):
         for module in ("committee", "chunks", "selection"):

@@ -74,7 +74,7 @@ def test_every_part_of_a_view_has_its_narrow_form() -> None:
     """What reads columns must be cut down; the rest follows from what is."""
     follows = {
         *(
-            "first_copies",
+            "copy_pairs",
             "level",
             "n_episodes",
             "width",

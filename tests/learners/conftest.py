@@ -216,11 +216,8 @@ class Classroom:
             ]
         )
         labels = np.where(np.broadcast_to(answered, where.shape), labels, -1)
-        self.learner.update(
-            self.ledger.append(
-                torch.tensor(list(episodes)), torch.from_numpy(where), torch.from_numpy(labels)
-            )
-        )
+        bought = (torch.tensor(list(episodes)), torch.from_numpy(where), torch.from_numpy(labels))
+        self.learner.update(self.ledger.append(*(array.to(self.learner.device) for array in bought)))
 
     @torch.inference_mode()
     def logits(self) -> torch.Tensor:

@@ -20,7 +20,7 @@ from react_rl.learners.softmax import SoftmaxSettings
         (FineTuneSettings(), {"dropout", "committee"}),
         (FineTuneSettings(dropout=0.0), {"committee"}),
     ],
-    ids=str,
+    ids=["softmax", "mlp ensemble", "plain mlp", "finetune", "finetune without dropout"],
 )
 def test_what_a_learner_offers_follows_from_its_settings(settings: LearnerSettings, offers: set[str]) -> None:
     assert entry_of(settings).offers(settings) == offers

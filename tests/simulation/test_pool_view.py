@@ -249,8 +249,9 @@ def test_copies_have_one_score_one_novelty_and_one_density_however_products_are_
 
     engine.learner.logits_of = rounded_by_place  # type: ignore[method-assign]
     view = engine.view
-    first = view.first_copies
-    assert first is not None
+    assert view.copy_pairs is not None
+    first = torch.arange(170).repeat(3, 1)
+    first[view.copy_pairs[0], view.copy_pairs[1]] = view.copy_pairs[2]
     pick = view.similarity_of_pick(torch.tensor([0, 1, 2]))
     for e in range(3):
         twins = torch.nonzero(view.available[e] & (first[e] != torch.arange(170)))[:, 0]
@@ -263,4 +264,4 @@ def test_copies_have_one_score_one_novelty_and_one_density_however_products_are_
 def test_a_corpus_without_copies_looks_for_none() -> None:
     engine = LabelingEngine([synthetic_encoded()], EpisodeOptions(pool_size=160, dev_size=30, initial_size=6))
     engine.reset([Streams(0)])
-    assert engine.view.first_copies is None
+    assert engine.view.copy_pairs is None
