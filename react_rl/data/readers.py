@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from react_rl.data.corpus import SPLITS, TRAIN, UNUSED, Corpus
 from react_rl.data.labels import classes_of, is_missing
@@ -21,6 +20,9 @@ from react_rl.data.tables import Table, read_table, stem_and_format
 from react_rl.errors import ReActError, suggestion
 from react_rl.files import unusual
 from react_rl.seeding import entropy_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SHARD: Final = re.compile(r"-\d+-of-\d+$")
 """What large files that were cut in pieces carry behind their name: ``train-00000-of-00002``."""

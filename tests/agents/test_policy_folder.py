@@ -116,7 +116,7 @@ def test_a_damaged_card_is_refused(copy: Path, text: str) -> None:
 
 def test_a_card_that_is_no_text_is_refused(copy: Path) -> None:
     (copy / "card.json").write_bytes(b"\xff\xfe\x00{")
-    assert "byte 0xff in line 1 is no UTF-8" in refused(copy)
+    assert "it is UTF-16, not UTF-8" in refused(copy)
 
 
 def test_a_card_of_another_format_is_refused_by_its_number(copy: Path) -> None:

@@ -91,17 +91,6 @@ def test_what_a_listed_module_registers_is_known_in_workers(folder: Path) -> Non
         STRATEGIES.pop("mine", None)
 
 
-def test_the_strategy_on_the_first_page_is_compared_as_it_says(folder: Path) -> None:
-    first = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
-    section = first.split("## Extend it")[1].split("\n## ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
-    (folder / "mine.py").write_text(code, encoding="utf-8")
-    (named,) = re.findall(r"strategies: (\[.*?\])", section)
-    values = yaml.safe_load(COMPARISON) | {"strategies": yaml.safe_load(named), "modules": [], "jobs": 1}
-    done = run_comparison(CompareConfig.model_validate(values), folder / "results")
-    assert (done.played, done.failures) == (8, [])
-
-
 def test_a_module_that_cannot_be_imported_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "compare-mine.yaml", "--modules", "nowhere_at_all"]) == 2
     assert (

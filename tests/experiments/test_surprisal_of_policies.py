@@ -43,7 +43,7 @@ def test_a_comparison_plays_a_policy_that_may_choose_alps(
 
     def prepare(*arguments: Any) -> list[EncodedCorpus]:
         found = synthetic_encoded(200, 3)
-        return [found if arguments[-1] else replace(found, surprisal=None)]
+        return [found if True in arguments else replace(found, surprisal=None)]
 
     monkeypatch.setattr("react_rl.experiments.compare.prepare", prepare)
     outcome = run_comparison(comparison(strategies=["random", folder], seeds=2), tmp_path)

@@ -122,6 +122,7 @@ def test_without_a_label_there_is_no_estimate() -> None:
     options = EpisodeOptions(pool_size=40, dev_size=20, initial_size=2, budget=20, batch_size=4)
     engine = LabelingEngine([synthetic_encoded(200, 3)], options, 2, learner=SETTINGS)
     engine.reset([Streams(k) for k in range(2)])
+    engine.ledger.forget(torch.tensor([1]))
     engine.learner.start(torch.tensor([1]), torch.tensor([3]), [0])
     found = leave_one_out_accuracy(engine.view)
     assert not found[0].isnan()

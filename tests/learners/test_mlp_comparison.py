@@ -117,6 +117,8 @@ def test_the_examples_of_the_page_run_as_they_stand(
     (example,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     config = CompareConfig.model_validate(yaml.safe_load(example))
     assert config.learner.settings() == MlpSettings(), "the page shows the defaults"
-    (program,) = [p for p in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "MlpSettings" in p]
+    (program,) = [
+        p for p in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "MlpSettings(members=5" in p
+    ]
     exec(compile(program, "README.md", "exec"), {})
     assert 0.5 < float(capsys.readouterr().out) <= 1.0
