@@ -8,8 +8,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from react_rl.acquisition.batching.selection import best_column, moments, to_ids
 from react_rl.acquisition.features import Growth, feature_named
-from react_rl.acquisition.selection import best_column, moments, to_ids
 from react_rl.envs.context import POOL, PROGRESS, pool_numbers, progress_numbers
 from react_rl.errors import ReActError
 from react_rl.simulation.view import PoolView

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.batching.selection import take_weighted, weighted_score
 from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.registry import entry_of, make_strategy
-from react_rl.acquisition.selection import take_weighted, weighted_score
 from react_rl.errors import ReActError, unknown
 from react_rl.learners.capabilities import Capability
 from react_rl.learners.registry import LearnerSettings, check_needs

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.batching.selection import standardise
 from react_rl.acquisition.features import FEATURES
-from react_rl.acquisition.selection import standardise
 from react_rl.simulation.view import PoolView
 
 PROGRESS: Final = (

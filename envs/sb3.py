@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 from torch import Tensor
 
-from react_rl.acquisition.bandit import courses_of, restore_courses
+from react_rl.acquisition.strategies.bandit import courses_of, restore_courses
 from react_rl.envs.batched import BatchedLabeling, EpisodeSource, Transition
 from react_rl.envs.build import build_face
 from react_rl.envs.vector import episode_sources, step_limit

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from react_rl.data.config import CorpusConfig
-    from react_rl.experiments.compare import run_comparison
-    from react_rl.experiments.config import CompareConfig, TrainConfig, load_config
-    from react_rl.experiments.figures import draw_all
-    from react_rl.experiments.frames import Frames, read_frames
-    from react_rl.experiments.summary import read_results, summarise
-    from react_rl.experiments.train import run_training
+    from react_rl.experiments.analysis.frames import Frames, read_frames
+    from react_rl.experiments.analysis.summary import read_results, summarise
+    from react_rl.experiments.config.models import CompareConfig, TrainConfig, load_config
+    from react_rl.experiments.figures.drawing import draw_all
+    from react_rl.experiments.run.compare import run_comparison
+    from react_rl.experiments.run.train import run_training
 
 _HOMES = {
-    "CompareConfig": "config",
-    "CorpusConfig": "config",
-    "Frames": "frames",
-    "TrainConfig": "config",
-    "run_comparison": "compare",
-    "draw_all": "figures",
-    "load_config": "config",
-    "read_frames": "frames",
-    "read_results": "summary",
-    "run_training": "train",
-    "summarise": "summary",
+    "CompareConfig": "config.models",
+    "CorpusConfig": "config.models",
+    "Frames": "analysis.frames",
+    "TrainConfig": "config.models",
+    "run_comparison": "run.compare",
+    "draw_all": "figures.drawing",
+    "load_config": "config.models",
+    "read_frames": "analysis.frames",
+    "read_results": "analysis.summary",
+    "run_training": "run.train",
+    "summarise": "analysis.summary",
 }
 
 __all__ = [

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
 ELSEWHERE = {
-    "make demo": "tests/experiments/test_demo.py",
+    "make demo": "tests/experiments/cli/test_demo.py",
     "make test": "this suite",
 }
 EPISODE = (

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from react_rl.acquisition.batching.selection import take_random
 from react_rl.acquisition.contract import QueryStrategy
-from react_rl.acquisition.selection import take_random
-from react_rl.acquisition.weighted import MIXTURE
+from react_rl.acquisition.strategies.weighted import MIXTURE
 from react_rl.agents.imitation.expert import LookAhead
 from react_rl.agents.imitation.settings import ImitationSettings, sized
 from react_rl.agents.imitation.states import States

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from sklearn.cluster import MiniBatchKMeans
 
-from react_rl.acquisition import clustering
+from react_rl.acquisition.batching import clustering
 from react_rl.errors import ReActError
 from react_rl.experiments.benchmarks.selection_pool import PoolPlan, read_corpus, read_plan
 from react_rl.files import write_atomically

@@ -43,7 +43,7 @@ part() {
 : >"$out/parts.txt"
 git rev-parse HEAD >"$out/commit.txt" 2>/dev/null || true
 if [ -n "$tiny" ]; then
-  tests=tests/learners/test_finetune_gpu.py
+  tests=tests/learners/finetune/test_finetune_gpu.py
   rounds=(--corpus synthetic --episodes 1 4 --seconds 0)
   together=(--episodes 1 2 --rounds 1 --pool 60 --max-length 16)
   one=(--labels 20 --pool 60 --repeats 1 --max-length 16)

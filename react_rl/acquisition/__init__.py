@@ -3,8 +3,8 @@
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.features import FEATURES
 from react_rl.acquisition.registry import STRATEGIES, make_strategy
-from react_rl.acquisition.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
-from react_rl.acquisition.weighted import MIXTURE, WeightedFeatures
+from react_rl.acquisition.strategies.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
+from react_rl.acquisition.strategies.weighted import MIXTURE, WeightedFeatures
 
 __all__ = [
     "FEATURES",

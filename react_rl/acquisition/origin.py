@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from react_rl.acquisition.features import FEATURES, code_of_feature, is_packaged_feature
 from react_rl.acquisition.registry import PACKAGED, STRATEGIES, make_strategy
-from react_rl.acquisition.subsampling import SUBSAMPLE, parse_subsample
-from react_rl.acquisition.weighted import FEATURE
+from react_rl.acquisition.strategies.weighted import FEATURE
+from react_rl.acquisition.wide.subsampling import SUBSAMPLE, parse_subsample
 
 
 def is_packaged(name: str) -> bool:

@@ -6,23 +6,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from react_rl.acquisition.adaptive import PhaseSwitch, RoundRobin
-from react_rl.acquisition.bandit import ActiveLearningByLearning
-from react_rl.acquisition.batches import BatchBald, ClusterMargin, WeightedKMeans
-from react_rl.acquisition.calibrated import CalibratedUncertainty
-from react_rl.acquisition.committee import QueryByCommittee
 from react_rl.acquisition.contract import QueryStrategy
-from react_rl.acquisition.cost import PerCost
-from react_rl.acquisition.coverage import MaxHerding, ProbCover, UncertaintyHerding
-from react_rl.acquisition.discriminative import DiscriminativeSampling
-from react_rl.acquisition.diversity import KMeansSampling, TypiClust
 from react_rl.acquisition.features import feature_named
-from react_rl.acquisition.gradient import Badge, ExpectedGradientLength
-from react_rl.acquisition.hybrid import ContrastiveLearning, InformationDensity
-from react_rl.acquisition.stochastic import StochasticBatch
-from react_rl.acquisition.subsampling import CANDIDATES, SUBSAMPLE, Subsampled, parse_subsample
-from react_rl.acquisition.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
-from react_rl.acquisition.weighted import FEATURE, WeightedFeatures
+from react_rl.acquisition.strategies.adaptive import PhaseSwitch, RoundRobin
+from react_rl.acquisition.strategies.bandit import ActiveLearningByLearning
+from react_rl.acquisition.strategies.calibrated import CalibratedUncertainty
+from react_rl.acquisition.strategies.committee import QueryByCommittee
+from react_rl.acquisition.strategies.cost import PerCost
+from react_rl.acquisition.strategies.coverage import MaxHerding, ProbCover, UncertaintyHerding
+from react_rl.acquisition.strategies.discriminative import DiscriminativeSampling
+from react_rl.acquisition.strategies.diversity import KMeansSampling, TypiClust
+from react_rl.acquisition.strategies.gradient import Badge, ExpectedGradientLength
+from react_rl.acquisition.strategies.hybrid import ContrastiveLearning, InformationDensity
+from react_rl.acquisition.strategies.stochastic import StochasticBatch
+from react_rl.acquisition.strategies.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
+from react_rl.acquisition.strategies.weighted import FEATURE, WeightedFeatures
+from react_rl.acquisition.strategies.whole_batches import BatchBald, ClusterMargin, WeightedKMeans
+from react_rl.acquisition.wide.subsampling import CANDIDATES, SUBSAMPLE, Subsampled, parse_subsample
 from react_rl.errors import unknown
 from react_rl.learners.capabilities import Capability
 from react_rl.own_code import STRATEGY, announced, is_outside, load_outside, make_outside

@@ -24,7 +24,7 @@ from react_rl.learners.protocol import Learner
 from react_rl.seeding import Streams
 
 if TYPE_CHECKING:
-    from react_rl.learners.softmax import SoftmaxSettings
+    from react_rl.learners.linear.softmax import SoftmaxSettings
     from react_rl.simulation.geometry import Geometry
     from react_rl.simulation.ledger import Ledger
 

@@ -7,7 +7,7 @@ import pytest
 from react_rl.envs.actions import ChooseStrategy
 from react_rl.envs.build import build_environment
 from react_rl.errors import ReActError
-from react_rl.learners.mlp_training import MlpSettings
+from react_rl.learners.mlp.training import MlpSettings
 
 
 def test_a_single_head_has_no_committee_for_bald() -> None:

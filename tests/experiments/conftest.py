@@ -38,7 +38,7 @@ def own_cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparisons from Python draw nothing here: it would take longer than they do."""
-    monkeypatch.setattr("react_rl.experiments.compare.draw_results", lambda _: None)
+    monkeypatch.setattr("react_rl.experiments.run.compare.draw_results", lambda _: None)
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def made_corpora(monkeypatch: pytest.MonkeyPatch) -> None:
             for one, name in zip(made_ones, names, strict=True)
         ]
 
-    monkeypatch.setattr("react_rl.experiments.compare.prepare", prepare)
-    monkeypatch.setattr("react_rl.experiments.train.prepare", prepare)
-    monkeypatch.setattr("react_rl.experiments.imitate.prepare", prepare)
+    monkeypatch.setattr("react_rl.experiments.run.compare.prepare", prepare)
+    monkeypatch.setattr("react_rl.experiments.run.train.prepare", prepare)
+    monkeypatch.setattr("react_rl.experiments.run.imitate.prepare", prepare)
     monkeypatch.setattr(TextEncoder, "fingerprint", lambda _: {"weights": "made in code"})
 
 

@@ -22,7 +22,7 @@ from react_rl.data.registry import load_corpus
 from react_rl.encoders.transformer import EncoderSettings, TextEncoder
 from react_rl.files import canonical_json, write_atomically
 from react_rl.learners.finetune import FineTune, FineTuneSettings
-from react_rl.learners.softmax import SoftmaxRegression
+from react_rl.learners.linear.softmax import SoftmaxRegression
 from react_rl.simulation.ledger import Ledger
 
 METHODS: Final[dict[str, dict[str, Any]]] = {

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from react_rl.experiments.figures_looks import line_look
+from react_rl.experiments.figures.looks import line_look
 from react_rl.metrics.statistics import bootstrap_mean
 
 

@@ -23,7 +23,7 @@ from react_rl.encoders.transformer import EncoderSettings, TextEncoder
 from react_rl.experiments.benchmarks.finetune.protocol import Ids, ProtocolError, Recipe, Scene
 from react_rl.experiments.benchmarks.finetune.runs import Run, is_finished, lowest_margins, play, run_path
 from react_rl.learners.finetune import FineTune, FineTuneSettings
-from react_rl.learners.softmax import SoftmaxRegression
+from react_rl.learners.linear.softmax import SoftmaxRegression
 from react_rl.simulation.ledger import Ledger
 
 Chooser = Callable[["Ours", int], npt.NDArray[np.int64]]

@@ -18,8 +18,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.committees import head_settings
 from react_rl.acquisition.features.landmarks import Landmarks, rows_of
-from react_rl.learners.committee import head_settings
 
 LEAST: Final = 1e-6
 """Smallest variance: rounding must not make one negative."""

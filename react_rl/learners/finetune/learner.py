@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from react_rl.data.corpus import Corpus
-from react_rl.learners.finetune.dropout import step_keys
-from react_rl.learners.finetune.fitting import Fitted, Lesson, fit
-from react_rl.learners.finetune.memory import asking_less, free_memory, keep_freed_memory
-from react_rl.learners.finetune.network import Network, Texts
-from react_rl.learners.finetune.prediction import Reading, predict, rows_of
+from react_rl.learners.finetune.backbone.dropout import step_keys
+from react_rl.learners.finetune.methods.network import Network, Texts
+from react_rl.learners.finetune.methods.words import Words
 from react_rl.learners.finetune.settings import FineTuneSettings
-from react_rl.learners.finetune.store import TextStore, joined
-from react_rl.learners.finetune.words import Words
+from react_rl.learners.finetune.training.fitting import Fitted, Lesson, fit
+from react_rl.learners.finetune.training.memory import asking_less, free_memory, keep_freed_memory
+from react_rl.learners.finetune.training.prediction import Reading, predict, rows_of
+from react_rl.learners.finetune.training.store import TextStore, joined
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, part_of
 from react_rl.learners.scores import ColumnScores
 

@@ -21,7 +21,7 @@ from react_rl.agents.imitation.training import ImitationProgress, imitate
 from react_rl.agents.scorer import ScorerStrategy
 from react_rl.agents.scorer_folder import load_scorer
 from react_rl.errors import ReActError
-from react_rl.learners.mlp_training import MlpSettings
+from react_rl.learners.mlp.training import MlpSettings
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 

@@ -1,0 +1,1 @@
+"""From run files to tables, frames and the numbers of a report."""

@@ -1,0 +1,325 @@
+"""The command `react-rl`: demo, train, compare, plot, report, list, config, completion, cache."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from react_rl import __version__
+from react_rl.errors import ReActError
+from react_rl.experiments.cli.completion import SHELLS, completion
+from react_rl.experiments.cli.output import outlets, unwritable, verbosely
+from react_rl.files import WriteError
+
+RESULTS: Final = Path("results")
+
+_EPILOG: Final = """\
+examples:
+  react-rl demo                                     train on half of the rows, compare on the other half
+  react-rl compare my.yaml --seeds 8                any key of the config can be overridden
+  react-rl train demo-train --agent.episodes 2000   a packaged config by name
+  react-rl plot results/demo                        draw tables and figures again
+  react-rl plot results/demo --width 3.3 --format pdf   figures for a column of a paper
+  react-rl report results/demo                      write results/demo/report.html
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="react-rl",
+        description="Learned acquisition: train and compare policies that choose what to label.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"react-rl {__version__}")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log what happens, and show where errors come from"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="train a policy and compare it, on corpora that come from PyPI")
+    demo.add_argument("--results", type=Path, default=RESULTS, help="folder for results (default: results)")
+    demo.add_argument("--episodes", type=int, help="training episodes")
+    demo.add_argument("--seeds", type=int, help="paired seeds of the comparison")
+    demo.add_argument(
+        "--finetune", action="store_true", help="compare by fine-tuning the transformer in every round"
+    )
+
+    for name, about in (
+        ("train", "train a policy"),
+        ("imitate", "train a policy that scores rows, by imitating an expert that looks ahead"),
+        ("compare", "compare query strategies and policies; run it again to go on where it stopped"),
+    ):
+        command = commands.add_parser(
+            name,
+            help=about,
+            allow_abbrev=False,
+            description=f"{about.capitalize()}. Further arguments override the config: --section.key value.",
+        )
+        command.add_argument("config", help="a YAML file, or the name of a packaged config")
+        command.add_argument("--results", type=Path, default=RESULTS, help="folder for results")
+        command.add_argument("--dry-run", action="store_true", help="say what would run, and stop")
+        command.add_argument(
+            "--overwrite", action="store_true", help="replace another study that has the same name"
+        )
+
+    plot = commands.add_parser(
+        "plot",
+        help="draw tables and figures of a comparison",
+        description="Draw tables and figures of a comparison again. With options, figures alone, into "
+        "results/NAME/figures: tables and figures of the whole comparison stay as they are.",
+    )
+    plot.add_argument("folder", type=Path, help="results/NAME")
+    plot.add_argument("--width", type=float, help="width in inches, as 3.3 for one column of a paper")
+    plot.add_argument("--format", nargs="+", choices=("png", "svg", "pdf"), help="default: png svg")
+    plot.add_argument("--strategies", nargs="+", metavar="NAME", help="these alone, in this order")
+    plot.add_argument("--metric", help="a metric of the comparison (default: its first)")
+    plot.add_argument("--output", type=Path, help="folder for the figures (default: results/NAME/figures)")
+
+    report = commands.add_parser(
+        "report",
+        help="write one HTML file about a comparison, or print its tables",
+        description="Write one HTML file about a comparison (opens offline), or print its tables.",
+    )
+    report.add_argument("folder", type=Path, help="results/NAME")
+    form = report.add_mutually_exclusive_group()
+    form.add_argument("--output", type=Path, help="the HTML file (default: report.html in the folder)")
+    form.add_argument("--latex", action="store_true", help="print tables in LaTeX instead")
+    form.add_argument("--markdown", action="store_true", help="print tables in Markdown instead")
+
+    listing = commands.add_parser("list", help="list what there is")
+    listing.add_argument("what", choices=("corpora", "strategies", "envs", "policies", "configs"))
+    listing.add_argument("--results", type=Path, default=RESULTS, help="where to look for policies")
+
+    config = commands.add_parser(
+        "config", help="print a config with every key, its default and what it means"
+    )
+    config.add_argument("what", choices=("train", "compare"))
+
+    complete = commands.add_parser("completion", help="print a script that completes this command in a shell")
+    complete.add_argument("shell", choices=SHELLS)
+
+    cache = commands.add_parser("cache", help="show or clear the cache of embeddings")
+    cache.add_argument("--clear", action="store_true", help="remove every entry")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status (2 for a mistake in the input, or a full disk)."""
+    with outlets() as out:
+        status = _main(arguments)
+        out.flush()
+        lost = unwritable(out)
+        if lost is not None:
+            print(f"react-rl: standard output cannot be written: {lost}.", file=sys.stderr)
+            return status or 2
+        return status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
+    known, overrides = parser.parse_known_args(arguments)
+    if overrides and known.command not in ("train", "imitate", "compare"):
+        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+    with verbosely(known.verbose):
+        return _guarded(known, overrides)
+
+
+def _guarded(known: argparse.Namespace, overrides: list[str]) -> int:
+    """Run a command; mistakes become one sentence, after the traceback where -v asks for it."""
+    try:
+        return _run(known, overrides)
+    except ReActError as error:
+        if known.verbose:
+            traceback.print_exc()
+        print(f"react-rl: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "react-rl: stopped. Finished runs are kept; the same command goes on where it stopped.",
+            file=sys.stderr,
+        )
+        return 130
+    except WriteError as error:
+        print(
+            f"react-rl: {error.filename} cannot be written: {error.strerror}. What is finished is kept; "
+            "once there is room and permission, the same command goes on.",
+            file=sys.stderr,
+        )
+        return 2
+    except OSError as error:
+        what = "" if error.filename is None else f"{error.filename}: "
+        print(
+            f"react-rl: {what}{error.strerror or error}; check the path, the permissions and the disk.",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def _run(known: argparse.Namespace, overrides: list[str]) -> int:
+    # Commands load what they need: `react-rl --help` must not wait for torch.
+    if known.command == "demo":
+        from react_rl.experiments.cli.demo import run_demo
+
+        return run_demo(known.results, known.episodes, known.seeds, known.finetune)
+    if known.command == "train":
+        return _train(known, overrides)
+    if known.command == "imitate":
+        return _imitate(known, overrides)
+    if known.command == "compare":
+        return _compare(known, overrides)
+    if known.command == "plot":
+        return _plot(known)
+    if known.command == "report":
+        return _report(known)
+    if known.command == "list":
+        from react_rl.experiments.cli.listings import LISTINGS
+
+        show: Callable[[Path], None] = LISTINGS[known.what]
+        show(known.results)
+        return 0
+    if known.command == "config":
+        from react_rl.experiments.cli.template import TEMPLATES, template
+
+        print(template(TEMPLATES[known.what]), end="")
+        return 0
+    if known.command == "completion":
+        print(completion(_parser(), known.shell), end="")
+        return 0
+    from react_rl.experiments.cli.listings import show_cache
+
+    show_cache(clear=known.clear)
+    return 0
+
+
+def _plot(known: argparse.Namespace) -> int:
+    from react_rl.experiments.cli.plot import plot_for_paper, plot_results
+
+    options = (known.width, known.format, known.strategies, known.metric, known.output)
+    if all(option is None for option in options):
+        plot_results(known.folder)
+        return 0
+    width, formats, strategies, metric, output = options
+    plot_for_paper(known.folder, width, formats or (), strategies or (), metric, output)
+    return 0
+
+
+def _train(known: argparse.Namespace, overrides: list[str]) -> int:
+    from react_rl.experiments.cli.screen import console, show_facts, training_progress
+    from react_rl.experiments.config.models import TrainConfig, load_config
+    from react_rl.experiments.run.train import check_training, run_training
+    from react_rl.simulation.corpora import inspect_all
+
+    config = load_config(TrainConfig, known.config, overrides)
+    check_training(config)
+    if known.dry_run:
+        show_facts(inspect_all(config.corpora), console)
+        console.print(
+            f"Would train {config.agent.algorithm} for {config.agent.episodes} episodes on "
+            f"{', '.join(c.name or c.corpus for c in config.corpora)} and write "
+            f"{known.results / config.name / 'policy'}.",
+            highlight=False,
+        )
+        return 0
+    with training_progress() as report:
+        trained = run_training(config, known.results, report, overwrite=known.overwrite, on_facts=show_facts)
+    card = trained.card
+    console.print(f"Policy: {trained.folder}", highlight=False)
+    best = max(point["area"] for point in card.validation)
+    console.print(
+        f"Validation area {best:.4f} after {card.chosen_at} episodes; "
+        + ", ".join(f"{name} {area:.4f}" for name, area in card.baselines.items()),
+        highlight=False,
+    )
+    return 0
+
+
+def _imitate(known: argparse.Namespace, overrides: list[str]) -> int:
+    from react_rl.experiments.cli.screen import console, imitation_progress
+    from react_rl.experiments.config.models import ImitateConfig, load_config
+    from react_rl.experiments.run.imitate import run_imitation
+
+    config = load_config(ImitateConfig, known.config, overrides)
+    if known.dry_run:
+        settings = config.imitation
+        states = settings.states + settings.dagger_rounds * settings.dagger_states
+        console.print(
+            f"Would try {settings.candidates} candidates at each of {states:,} states on tasks from "
+            f"{', '.join(c.name or c.corpus for c in config.corpora)}, fit {settings.networks} networks and "
+            f"write {known.results / config.name / 'policy'}.",
+            highlight=False,
+        )
+        return 0
+    with imitation_progress() as report:
+        trained = run_imitation(config, known.results, report, overwrite=known.overwrite)
+    console.print(f"Policy: {trained.folder}", highlight=False)
+    console.print(
+        f"Validation area {trained.card.validation[-1]['area']:.4f}; "
+        + ", ".join(f"{name} {area:.4f}" for name, area in trained.card.baselines.items()),
+        highlight=False,
+    )
+    return 0
+
+
+def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
+    from react_rl.experiments.cli.plot import plot_results
+    from react_rl.experiments.cli.screen import console, run_progress, show_facts
+    from react_rl.experiments.config.models import CompareConfig, load_config
+    from react_rl.experiments.run.compare import check_strategies, run_comparison
+    from react_rl.experiments.run.strategies import label
+    from react_rl.simulation.corpora import inspect_all
+
+    config = load_config(CompareConfig, known.config, overrides)
+    check_strategies(config)
+    if known.dry_run:
+        show_facts(inspect_all(config.corpora), console)
+        names = [label(strategy) for strategy in config.strategies]
+        corpora = [c.name or c.corpus for c in config.corpora]
+        console.print(
+            f"Would play {len(names) * len(corpora) * config.seeds} runs: {len(names)} strategies "
+            f"({', '.join(names)}) x {len(corpora)} corpora ({', '.join(corpora)}) x {config.seeds} seeds, "
+            f"and write {known.results / config.name}.",
+            highlight=False,
+        )
+        return 0
+    with run_progress() as report:
+        outcome = run_comparison(
+            config,
+            known.results,
+            report,
+            tell=report.tell,
+            overwrite=known.overwrite,
+            on_facts=show_facts,
+            draw=False,
+        )
+    kept = ", ".join(f"{strategy} {count}" for strategy, count in outcome.kept_of.items())
+    console.print(
+        f"{outcome.played} runs played, {outcome.kept} kept from before{f' ({kept})' if kept else ''}, "
+        f"{len(outcome.failures)} failed.",
+        highlight=False,
+    )
+    for reason in dict.fromkeys(failure["reason"] for failure in outcome.failures):
+        print(f"react-rl: failed runs: {reason}", file=sys.stderr)
+    if len(outcome.failures) < len(outcome.runs):
+        plot_results(outcome.folder.folder)
+    return 1 if outcome.failures else 0
+
+
+def _report(known: argparse.Namespace) -> int:
+    if known.latex or known.markdown:
+        from react_rl.experiments.report.text import latex, markdown, report_tables
+
+        # Plain print: the terminal's width must not break a line of a table.
+        tables = report_tables(known.folder)
+        print(latex(tables) if known.latex else markdown(tables), end="")
+        return 0
+    from react_rl.experiments.cli.screen import console
+    from react_rl.experiments.report.writing import write_report
+
+    path = write_report(known.folder, known.output)
+    console.print(f"Report: {path}", highlight=False)
+    return 0

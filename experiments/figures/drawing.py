@@ -1,0 +1,169 @@
+"""Figures of a comparison: areas, and the weights of a weigh-scores policy; draws all there are to files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+
+from react_rl.experiments.analysis.summary import ALL_CORPORA, Results
+from react_rl.experiments.figures.learning import COST, family_curves, leaders, learning_curves
+from react_rl.experiments.figures.looks import METRIC_NAMES, line_look, looks_of
+from react_rl.experiments.figures.page import SCREEN, Page, caption_of, first_in_row, wrapped
+from react_rl.files import write_atomically
+
+FORMATS: Final = ("png", "svg", "pdf")
+# What would differ when the same figure is drawn again.
+_UNDATED: Final = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+_WEIGHT: Final = "weight:"
+_NAMES: Final = 110.0
+"""Points of the longest line of a strategy's name beside a panel of areas."""
+
+
+def figures_of(results: Results, table: pd.DataFrame, page: Page = SCREEN) -> dict[str, Figure]:
+    """Every figure that the results allow, by its name.
+
+    Args:
+        results: The comparison.
+        table: Its summary.
+        page: Where the figures will stand.
+    """
+    with matplotlib.rc_context(page.style):
+        figures = {
+            "learning_curves": learning_curves(results, leaders(table, results), page),
+            "areas": area_figure(results, table, page),
+            "learning_curves_families": family_curves(results, page),
+            "policy_weights": policy_weights(results, page),
+        }
+        return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def draw_all(
+    folder: Path,
+    results: Results,
+    table: pd.DataFrame,
+    page: Page = SCREEN,
+    formats: Sequence[str] = FORMATS[:2],
+) -> dict[Path, str]:
+    """Draw every figure that the results allow into ``folder``.
+
+    Args:
+        folder: Where the files go.
+        results: The comparison.
+        table: Its summary.
+        page: Where the figures will stand.
+        formats: Some of ``FORMATS``.
+
+    Returns:
+        The first file of each figure, with what the figure shows in a sentence.
+    """
+    drawn = {}
+    for name, figure in figures_of(results, table, page).items():
+        for kind in formats:
+            buffer = io.BytesIO()
+            with matplotlib.rc_context(page.style):
+                figure.savefig(buffer, format=kind, metadata=_UNDATED[kind])
+            write_atomically(folder / f"{name}.{kind}", buffer.getvalue())
+        drawn[folder / f"{name}.{formats[0]}"] = caption_of(figure)
+    return drawn
+
+
+def area_figure(results: Results, table: pd.DataFrame, page: Page = SCREEN) -> Figure:
+    """Area under the test curve of each strategy with its 95 % interval, one panel for each corpus.
+
+    On the screen the best strategy of each panel is on top; the panels of a paper share one order, that of
+    the mean over corpora.
+
+    Args:
+        results: The comparison.
+        table: Its summary.
+        page: Where the figure will stand.
+    """
+    names = [c for c in [*results.corpora, ALL_CORPORA] if (table["corpus"] == c).any()]
+    size = FontProperties(size=matplotlib.rcParams["ytick.labelsize"]).get_size_in_points()
+    longest = _NAMES if page.width is None else 0.4 * 72 * page.width
+    shown = {s: wrapped(s, longest, size) for s in results.strategies}
+    lines = {s: name.count("\n") + 1 for s, name in shown.items()}
+    pitch = (2.4 if page.width is None else 1.5) * size / 72
+    height = pitch * sum(lines.values()) + (1.0 if page.width is None else 0.6)
+    figure, axes = page.panels(len(names), 3.9, height, rigid=True)
+    looks = looks_of(results.strategies, results.policies)
+    for ax, corpus in zip(axes, names, strict=True):
+        ordered = names[-1] if page.width is not None else corpus
+        best = table[table["corpus"] == ordered].sort_values("area", ascending=results.higher_is_better)
+        order = [str(s) for s in best["strategy"]]
+        # A name of two lines takes the place of two.
+        ends = np.cumsum([lines[s] for s in order])
+        levels = ends - 0.5 * np.array([lines[s] for s in order])
+        rows = table[table["corpus"] == corpus].set_index("strategy")
+        for level, strategy in zip(levels, order, strict=True):
+            if strategy not in rows.index:
+                continue
+            row, look = rows.loc[strategy], looks[strategy]
+            colour = str(look["color"])
+            ax.plot([row["area_low"], row["area_high"]], [level, level], color=colour, linewidth=2.0)
+            ax.plot([row["area"]], [level], marker=str(look["marker"]), markersize=5, color=colour)
+        ax.set_yticks(levels, [shown[s] for s in order])
+        if page.width is not None and not first_in_row(ax):
+            ax.tick_params(labelleft=False)
+        ax.set_ylim(-0.1, ends[-1] + 0.1)
+        ax.set_title(corpus)
+    page.label(axes, f"area under the test {METRIC_NAMES.get(results.metric, results.metric)} curve", None)
+    seeds = int(table["seeds"].min())
+    page.headline(figure, f"Mean and 95 % bootstrap interval over {seeds} paired seeds")
+    page.finish(figure)
+    return figure
+
+
+def weight_looks(results: Results) -> dict[str, dict[str, object]]:
+    """Line colour and style of each feature that a weigh-scores policy weighs."""
+    names = [c.removeprefix(_WEIGHT) for c in results.curves.columns if c.startswith(_WEIGHT)]
+    return {name: line_look(i) for i, name in enumerate(names)}
+
+
+def weighing(results: Results) -> list[tuple[str, str]]:
+    """Corpora and weigh-scores policies that have weights, in the order of the comparison."""
+    columns = [c for c in results.curves.columns if c.startswith(_WEIGHT)]
+    there = results.curves.dropna(subset=columns, how="all") if columns else results.curves[:0]
+    found = set(zip(there["corpus"], there["strategy"], strict=True))
+    return [(c, s) for c in results.corpora for s in results.strategies if (c, s) in found]
+
+
+def draw_weights(ax: Axes, runs: pd.DataFrame, looks: Mapping[str, Mapping[str, object]]) -> None:
+    """Draw feature weights by cost: mean over the runs, and a band of one standard deviation."""
+    for name, look in looks.items():
+        column = f"{_WEIGHT}{name}"
+        by_round = (
+            runs.dropna(subset=[column])
+            .groupby("round")
+            .agg(cost=("cost", "mean"), mean=(column, "mean"), std=(column, "std"))
+        )
+        x, mean = by_round["cost"].to_numpy(float), by_round["mean"].to_numpy(float)
+        spread = by_round["std"].fillna(0.0).to_numpy(float)
+        ax.plot(x, mean, label=name, **look)  # type: ignore[arg-type]
+        ax.fill_between(x, mean - spread, mean + spread, color=str(look["color"]), alpha=0.12, linewidth=0)
+    ax.axhline(0.0, color="#666666", linewidth=0.8)
+
+
+def policy_weights(results: Results, page: Page = SCREEN) -> Figure | None:
+    """Feature weights of the weigh-scores policies over the budget; None where there are none."""
+    looks, panels = weight_looks(results), weighing(results)
+    if not panels:
+        return None
+    figure, axes = page.panels(len(panels), 4.4, 3.2)
+    for ax, (corpus, strategy) in zip(axes, panels, strict=True):
+        own = results.curves[(results.curves["corpus"] == corpus) & (results.curves["strategy"] == strategy)]
+        draw_weights(ax, own, looks)
+        ax.set_title(f"{strategy} on {corpus}")
+    page.label(axes, COST, "weight of the standardised feature")
+    page.headline(figure, "Mean over seeds; bands: one standard deviation between seeds")
+    page.finish(figure, *axes[0].get_legend_handles_labels())
+    return figure

@@ -1,0 +1,1 @@
+"""The report about a comparison, as a page and as text."""

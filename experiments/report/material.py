@@ -1,0 +1,66 @@
+"""What the sections of a report share: the comparison as it was read, and the numbers computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from react_rl.experiments.analysis.diagnostics import RunFiles
+from react_rl.experiments.analysis.numbers import Scores
+from react_rl.experiments.analysis.summary import Results
+from react_rl.experiments.config.models import CompareConfig
+from react_rl.experiments.figures.curves import key_of
+from react_rl.experiments.figures.looks import METRIC_NAMES, Looks, looks_of
+from react_rl.experiments.report.page import legend
+
+NOTHING_SHARED: Final = "Left out: no seed is finished by every strategy on a corpus that all were played on."
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a report is made of.
+
+    Args:
+        folder: The comparison's folder.
+        plan: Its config as it was written.
+        config: The same as a model; None where this version cannot read it.
+        results: Curves of all runs.
+        table: The summary.
+        runs: Area, final metric, labels and cost of each run.
+        curves: Mean curves with intervals.
+        scores: Aligned scores, if there are any.
+        files: What only the run files say.
+        shown: Strategies drawn in colour.
+        sign: 1 where a higher metric is better, else -1.
+    """
+
+    folder: Path
+    plan: dict[str, Any]
+    config: CompareConfig | None
+    results: Results
+    table: pd.DataFrame
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    scores: Scores | None
+    files: RunFiles
+    shown: list[str]
+    sign: float
+
+    @property
+    def looks(self) -> Looks:
+        """Lines of all strategies, in their order."""
+        looks = looks_of(self.results.strategies, self.results.policies)
+        return {strategy: looks[strategy] for strategy in self.results.strategies}
+
+    @property
+    def key(self) -> str:
+        """The legend of all line figures."""
+        return legend(key_of(self.looks, self.shown))
+
+    @property
+    def metric(self) -> str:
+        """The metric as it is written in texts."""
+        return METRIC_NAMES.get(self.results.metric, self.results.metric)

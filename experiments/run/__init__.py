@@ -1,0 +1,1 @@
+"""Running comparisons, trainings and imitations, and what they leave on disk."""

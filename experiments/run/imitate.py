@@ -1,0 +1,82 @@
+"""Running an imitation: prepare corpora, let the expert judge, fit, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from react_rl.agents.evaluation import Validation
+from react_rl.agents.imitation.training import ImitationProgress, imitate
+from react_rl.experiments.config.models import ImitateConfig
+from react_rl.experiments.run.results import circumstances
+from react_rl.experiments.run.sameness import read_mapping, refuse_another, training_differences
+from react_rl.experiments.run.train import TRAINING, Trained
+from react_rl.files import canonical_json, write_atomically
+from react_rl.learners.registry import check_needs
+from react_rl.pulse import pulse
+from react_rl.simulation.corpora import prepare
+
+
+def run_imitation(
+    config: ImitateConfig,
+    results: Path,
+    report: Callable[[ImitationProgress], None] | None = None,
+    progress: bool = True,
+    overwrite: bool = False,
+) -> Trained:
+    """Train a row scorer as the config says; the policy goes to ``results/NAME/policy``.
+
+    Args:
+        config: What to train.
+        results: Folder that holds the folders of all experiments.
+        report: Called after each group of episodes and each fit.
+        progress: Show the encoder's progress.
+        overwrite: Replace another training that is in ``results/NAME``.
+
+    Raises:
+        ReActError: Something in the config does not exist or does not fit; nothing was written then.
+    """
+    check_needs("imitation", {"trials"}, config.learner.settings())
+    folder = results / config.name
+    old = None if overwrite else read_mapping(folder / TRAINING)
+    if old is not None:
+        refuse_another(folder, "training", training_differences(old, config.model_dump(mode="json")))
+    with pulse(__name__, f"Imitation {config.name}: preparing the corpora") as say:
+
+        def tell(state: ImitationProgress) -> None:
+            say(
+                f"Imitation {config.name}: {state.stage}, {state.states} of {state.total} states, "
+                f"validation area {state.validation:.4f}"
+            )
+            if report is not None:
+                report(state)
+
+        corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode)
+        validation = corpora
+        if config.validation:
+            validation = prepare(config.validation, config.encoder, config.device, progress, config.episode)
+        learner = config.learner.settings()
+        episodes = Validation(validation, config.episode, config.evaluation_episodes, learner=learner)
+        write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
+        write_atomically(
+            folder / "train-circumstances.json",
+            canonical_json(circumstances(str(corpora[0].device)), indent=1) + "\n",
+        )
+        before = torch.get_num_threads()
+        torch.set_num_threads(config.threads)
+        try:
+            card = imitate(
+                corpora,
+                episodes,
+                config.episode,
+                config.imitation,
+                folder,
+                config.strategy or config.name,
+                tell,
+                learner,
+            )
+        finally:
+            torch.set_num_threads(before)
+    return Trained(folder / "policy", card)

@@ -1,0 +1,133 @@
+"""From names in a config to query strategies: registered ones, one's own, and folders of trained policies."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.features import code_of_feature, is_packaged_feature
+from react_rl.acquisition.origin import added_by, is_packaged, part_behind
+from react_rl.acquisition.references import NEEDS, REFERENCES
+from react_rl.acquisition.registry import (
+    STRATEGIES,
+    entry_of,
+    is_strategy,
+    make_strategy,
+    needs_surprisal,
+)
+from react_rl.acquisition.strategies.weighted import FEATURE
+from react_rl.acquisition.wide.subsampling import SUBSAMPLE
+from react_rl.agents.folder import CARD, IMITATION, WEIGHTS, PolicyCard, is_policy, named_by, read_card
+from react_rl.agents.learned import load_strategy
+from react_rl.envs.observations import OBSERVATIONS
+from react_rl.errors import ReActError, unknown
+from react_rl.files import digest
+from react_rl.learners.registry import LearnerSettings, check_needs
+from react_rl.own_code import OBSERVATION, STRATEGY, announced, load_outside, source_of
+
+
+def resolve(name: str) -> QueryStrategy:
+    """Make the strategy or reference that a config names.
+
+    Raises:
+        ReActError: It is neither a registered strategy nor a policy folder, or the policy is damaged.
+    """
+    if is_strategy(name):
+        return make_strategy(name)
+    if name in REFERENCES:
+        return REFERENCES[name]()
+    folder = Path(name)
+    if is_policy(folder):
+        return load_strategy(folder)
+    if "/" in name or folder.exists():
+        raise ReActError(f"{name} is no policy folder (no {CARD} in it); train one with `react-rl train`.")
+    raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group), *REFERENCES])
+
+
+def label(name: str) -> str:
+    """Name of the strategy in tables and figures, without loading weights."""
+    if is_strategy(name) and not name.startswith(SUBSAMPLE) and name not in STRATEGIES:
+        return make_strategy(name).name
+    return name if _is_known(name) or not is_policy(Path(name)) else read_card(Path(name)).name
+
+
+def policies_of(names: Iterable[str]) -> dict[str, str]:
+    """Folder of each trained policy among the names of a config, by its name in tables."""
+    return {label(name): name for name in names if not _is_known(name) and is_policy(Path(name))}
+
+
+def identity(name: str) -> str:
+    """What makes the strategy the one it is.
+
+    Returns:
+        Its name where it comes with this version of the package, the content of a policy's files, or a digest
+        of the source of a strategy from elsewhere: changed code is another strategy.
+    """
+    if name in REFERENCES or (is_strategy(name) and is_packaged(name)):
+        return name
+    if is_strategy(name):
+        return digest(name, *source_of(part_behind(name)))
+    folder = Path(name)
+    card = read_card(folder)
+    own = [source_of(part) for part in outside_parts(card)]
+    return digest((folder / WEIGHTS).read_bytes(), card.model_dump_json(), *itertools.chain(*own))
+
+
+def outside_parts(card: PolicyCard) -> list[object]:
+    """What a policy uses that does not come with this package."""
+    named = named_by(card)
+    parts = [part_behind(name) for name in named.strategies if not is_packaged(name)]
+    parts += [code_of_feature(name) for name in named.features if not is_packaged_feature(name)]
+    if card.algorithm != IMITATION and named.observation not in OBSERVATIONS:
+        parts.append(load_outside(named.observation, OBSERVATION))
+    return parts
+
+
+def only_here(names: Iterable[str], modules: Collection[str] = ()) -> list[str]:
+    """Strategies that this process alone knows, because a program registered them: workers do not.
+
+    Args:
+        names: Names in a config.
+        modules: Modules that workers import, and which may register strategies.
+    """
+    alone = []
+    for name in names:
+        contained = [name]
+        if not _is_known(name) and is_policy(Path(name)):
+            named = named_by(read_card(Path(name)))
+            contained = [*named.strategies, *(f"{FEATURE}{feature}" for feature in named.features)]
+        added = [added_by(part) for part in contained if is_strategy(part)]
+        alone += [name] if any(module not in (None, *modules) for module in added) else []
+    return alone
+
+
+def surprised(names: Iterable[str]) -> bool:
+    """Whether a strategy among these, or one that a policy among these may choose, reads surprisal vectors.
+
+    Raises:
+        ReActError: The card of a policy is damaged.
+    """
+    cards = [read_card(Path(name)) for name in names if not _is_known(name) and is_policy(Path(name))]
+    chosen = [strategy for card in cards for strategy in named_by(card).strategies]
+    return needs_surprisal([*names, *chosen])
+
+
+def check_learner(names: Iterable[str], learner: LearnerSettings) -> None:
+    """Check that the learner can do what strategies, references and policies need, before anything is loaded.
+
+    Raises:
+        ReActError: A strategy, or one that a policy among these may choose, needs what the learner has not.
+    """
+    for name in names:
+        if name in REFERENCES:
+            check_needs(name, NEEDS, learner)
+        elif is_strategy(name):
+            check_needs(name, entry_of(name).needs, learner)
+        elif is_policy(Path(name)):
+            check_learner(named_by(read_card(Path(name))).strategies, learner)
+
+
+def _is_known(name: str) -> bool:
+    return is_strategy(name) or name in REFERENCES

@@ -1,0 +1,161 @@
+"""Running a training: prepare corpora, build the environment, train, keep the best policy by validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from react_rl.acquisition.registry import needs_surprisal
+from react_rl.agents.evaluation import Validation
+from react_rl.agents.folder import PolicyCard
+from react_rl.agents.settings import check_fit as check_algorithm
+from react_rl.agents.start import starting_policy
+from react_rl.agents.training import TrainingProgress, train
+from react_rl.envs.actions import ActionSpace, check_learner_of, make_action_space
+from react_rl.envs.batched import BatchedLabeling
+from react_rl.envs.observations import Observation, make_observation
+from react_rl.envs.rewards import reward_form
+from react_rl.errors import unknown
+from react_rl.experiments.config.models import TrainConfig
+from react_rl.experiments.run.results import circumstances
+from react_rl.experiments.run.sameness import read_mapping, refuse_another, training_differences
+from react_rl.files import canonical_json, remove_abandoned, write_atomically
+from react_rl.metrics.classification import METRICS
+from react_rl.own_code import import_modules
+from react_rl.pulse import pulse
+from react_rl.simulation.corpora import OnFacts, prepare
+from react_rl.simulation.encoded import EncodedCorpus
+
+TRAINING: Final = "train.json"
+"""The config of a training, beside its policy."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Args:
+        folder: The policy's folder.
+        card: Its card.
+    """
+
+    folder: Path
+    card: PolicyCard
+
+
+def observation_of(config: TrainConfig) -> Observation:
+    """What the policy sees: unless told otherwise, the metric that it is paid for."""
+    return make_observation(config.observation.name, config.observation.metric or config.reward.metric)
+
+
+def check_training(config: TrainConfig) -> ActionSpace:
+    """Check what needs no corpus, and build the action space.
+
+    Raises:
+        ReActError: A metric, a feature or a strategy is unknown, the algorithm does not fit the space, or
+            the policy to start from does not fit.
+    """
+    import_modules(config.modules)
+    if config.reward.metric not in METRICS:
+        raise unknown("metric", config.reward.metric, METRICS)
+    reward_form(config.reward.kind)
+    action = config.action_space.settings()
+    action_space = make_action_space(action.pop("name"), **action)
+    check_learner_of(action_space, config.learner.settings())
+    check_algorithm(config.agent, action_space.space)
+    starting_policy(config.agent, observation_of(config), action_space)
+    return action_space
+
+
+def run_training(
+    config: TrainConfig,
+    results: str | Path,
+    report: Callable[[TrainingProgress], None] | None = None,
+    progress: bool = True,
+    overwrite: bool = False,
+    on_facts: OnFacts | None = None,
+) -> Trained:
+    """Train as the config says; the policy goes to ``results/NAME/policy``.
+
+    Args:
+        config: What to train.
+        results: Folder that holds the folders of all experiments.
+        report: Called after each rollout and each evaluation.
+        progress: Show the encoder's progress.
+        overwrite: Replace another training that is in ``results/NAME``.
+        on_facts: Told what the training corpora hold, before anything is encoded.
+
+    Raises:
+        ReActError: Something in the config does not exist or does not fit; nothing was written then.
+        WriteError: A file of the training cannot be written; the best policy so far is kept.
+    """
+    with pulse(__name__, f"Training {config.name}: preparing the corpora") as say:
+
+        def tell(state: TrainingProgress) -> None:
+            areas = f"validation area {state.validation:.4f}, best {state.best:.4f}"
+            say(f"Training {config.name}: {state.episodes} of {state.total} episodes, {areas}")
+            if report is not None:
+                report(state)
+
+        return _run(config, Path(results), tell, progress, overwrite, on_facts)
+
+
+def _run(
+    config: TrainConfig,
+    results: Path,
+    report: Callable[[TrainingProgress], None],
+    progress: bool,
+    overwrite: bool,
+    on_facts: OnFacts | None,
+) -> Trained:
+    action_space = check_training(config)
+    folder = results / config.name
+    remove_abandoned(folder)
+    old = None if overwrite else read_mapping(folder / TRAINING)
+    if old is not None:
+        refuse_another(folder, "training", training_differences(old, config.model_dump(mode="json")))
+    surprisal = needs_surprisal(config.action_space.strategies or ())
+    corpora = prepare(
+        config.corpora, config.encoder, config.device, progress, config.episode, surprisal, on_facts
+    )
+    validation: list[EncodedCorpus] = corpora
+    if config.validation:
+        validation = prepare(
+            config.validation, config.encoder, config.device, progress, config.episode, surprisal
+        )
+    learner = config.learner.settings()
+    core = BatchedLabeling(
+        corpora,
+        config.episode,
+        action_space,
+        observation_of(config),
+        config.reward,
+        min(config.agent.n_envs, config.agent.episodes),
+        learner,
+    )
+    episodes = Validation(
+        validation,
+        config.episode,
+        config.agent.evaluation_episodes,
+        learner=learner,
+        metric=config.reward.metric,
+        observed=core.observation.metrics,
+    )
+    write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
+    write_atomically(
+        folder / "train-circumstances.json",
+        canonical_json(circumstances(str(core.engine.device)), indent=1) + "\n",
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        card = train(
+            core, episodes, config.agent, config.reward, folder, config.strategy or config.name, report
+        )
+    finally:
+        torch.set_num_threads(before)
+    return Trained(folder / "policy", card)

@@ -1,0 +1,1 @@
+"""How scores become a batch: top rows, greedy weighted picks, one row from each cluster."""

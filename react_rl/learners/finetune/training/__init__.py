@@ -1,0 +1,1 @@
+"""Rounds of training and prediction: texts made ready, steps, the optimiser, memory."""

@@ -1,0 +1,238 @@
+"""One round of training: R episodes with equally many labelled rows, each from its own weights, side by side.
+
+Gradients of different episodes never meet: each has its own loss, norm, clip and optimiser state. The order
+of batches and the dropout masks are functions of an episode's seed and the round, so an episode learns the
+same whichever others are trained beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from react_rl.learners.finetune.backbone.dropout import step_keys
+from react_rl.learners.finetune.methods.network import Network, Texts
+from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.finetune.training.optimiser import Optimiser
+
+_WINDOW: Final = 4
+"""Batches among which rows are sorted by length: less padding, and the order stays nearly random."""
+
+Rectangle = Callable[[npt.NDArray[np.int64]], Texts]
+"""From positions ``(R, B)`` in the labelled sets to the texts."""
+DevLoss = Callable[[dict[str, Tensor]], Tensor]
+"""From weights to the dev loss of each episode ``(R,)``."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What R episodes learn in a round.
+
+    Args:
+        targets: ``(R, n)`` int64 class indices.
+        lengths: ``(R, n)`` int64 tokens of each row.
+        class_mask: ``(R, C)`` True for the classes of an episode.
+        seeds: ``(R,)`` int64, on the CPU.
+        rounds: Rounds that each episode has learned before, ``(R,)``.
+        rectangle: Where texts come from.
+        vocabulary: ``(R, V)`` place of each token in the mounted word rows, or None.
+        dev_loss: Measures early stopping; None where there is none.
+    """
+
+    targets: Tensor
+    lengths: npt.NDArray[np.int64]
+    class_mask: Tensor
+    seeds: Tensor
+    rounds: npt.NDArray[np.int64]
+    rectangle: Rectangle
+    vocabulary: Tensor | None = None
+    dev_loss: DevLoss | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of a round.
+
+    Args:
+        weights: ``(R, ...)`` float32 by name.
+        loss: Training loss of the last step ``(R,)``.
+        failed: Episodes whose loss or weights are not finite ``(R,)``.
+        steps: Optimiser steps.
+    """
+
+    weights: dict[str, Tensor]
+    loss: Tensor
+    failed: npt.NDArray[np.bool_]
+    steps: int
+
+
+def fit(
+    network: Network,
+    masters: dict[str, Tensor],
+    lesson: Lesson,
+    settings: FineTuneSettings,
+    rate: float,
+    pieces: int,
+) -> Fitted:
+    """Train.
+
+    Args:
+        network: The transformer.
+        masters: ``(R, ...)`` float32 by name, where to begin; trained in place. Where the model computes in
+            fp32 too they are what it reads.
+        lesson: What to learn.
+        settings: How.
+        rate: Peak learning rate.
+        pieces: Pieces that each batch is cut into, to save memory.
+    """
+    n = lesson.targets.shape[1]
+    per_epoch = math.ceil(n / settings.batch_size)
+    total = settings.steps or settings.epochs * per_epoch
+    optimiser = Optimiser(network, masters, settings, rate)
+    working = optimiser.working
+    if network.adapter is not None:
+        network.adapter.plan(total)
+    importance = _importance(lesson, settings)
+    best = _Best(masters, settings.patience) if lesson.dev_loss is not None else None
+    step, epoch = 0, 0
+    loss = torch.zeros(lesson.targets.shape[0])
+    broken = torch.zeros(lesson.targets.shape[0], dtype=torch.bool)
+    while step < total:
+        for chosen in _batches(lesson, settings.batch_size, epoch):
+            keys = _keys(lesson, step).to(network.device)
+            loss = _gradients(network, working, lesson, importance, chosen, keys, settings, pieces)
+            broken |= ~torch.isfinite(loss)
+            optimiser.step(_schedule(step, total, settings.warmup))
+            step += 1
+            if step == total:
+                break
+        epoch += 1
+        if best is not None and lesson.dev_loss is not None:
+            with torch.inference_mode():
+                measured = lesson.dev_loss(working)
+            if best.update(measured, masters):
+                break
+    final = masters if best is None else best.weights
+    for array in final.values():
+        # One infinity or NaN makes a sum such; ten times as quick as a look at each number.
+        broken |= ~torch.isfinite(array.detach().flatten(1).sum(1)).cpu()
+    trained = {name: array.detach() for name, array in final.items()}
+    return Fitted(trained, loss, broken.numpy(), step)
+
+
+def _schedule(step: int, total: int, warmup: float) -> float:
+    """Factor on the learning rate: linear up, then linear down to zero."""
+    rising = int(warmup * total)
+    if step < rising:
+        return step / max(rising, 1)
+    return (total - step) / max(total - rising, 1)
+
+
+def _batches(lesson: Lesson, size: int, epoch: int) -> list[npt.NDArray[np.int64]]:
+    """Positions ``(R, B)`` of each batch of an epoch: shuffled, neighbours in length together."""
+    episodes, n = lesson.lengths.shape
+    orders = np.empty((episodes, n), np.int64)
+    for e in range(episodes):
+        seed = [int(lesson.seeds[e]), int(lesson.rounds[e]), epoch]
+        order = np.random.default_rng(seed).permutation(n)
+        for start in range(0, n, _WINDOW * size):
+            window = order[start : start + _WINDOW * size]
+            orders[e, start : start + len(window)] = window[
+                np.argsort(-lesson.lengths[e, window], kind="stable")
+            ]
+    cuts = [orders[:, start : start + size] for start in range(0, n, size)]
+    # The same order of batches for all, so that long texts of all episodes meet in one rectangle.
+    turn = np.random.default_rng([n, epoch]).permutation(len(cuts))
+    return [cuts[i] for i in turn]
+
+
+def _keys(lesson: Lesson, step: int) -> Tensor:
+    rounds = torch.from_numpy(lesson.rounds)
+    return step_keys(lesson.seeds + rounds * 0x9E3779B9, step)
+
+
+def _importance(lesson: Lesson, settings: FineTuneSettings) -> Tensor:
+    """Weight of each class in the loss ``(R, C)`` float32."""
+    counts = functional.one_hot(lesson.targets, lesson.class_mask.shape[1]).sum(1).float()
+    if settings.class_weights == "none":
+        return torch.ones_like(counts)
+    present = counts > 0
+    weight = lesson.targets.shape[1] / (present.sum(1, keepdim=True) * counts.clamp_min(1.0))
+    return torch.where(present, weight, 0.0)
+
+
+def _gradients(
+    network: Network,
+    working: dict[str, Tensor],
+    lesson: Lesson,
+    importance: Tensor,
+    chosen: npt.NDArray[np.int64],
+    keys: Tensor,
+    settings: FineTuneSettings,
+    pieces: int,
+) -> Tensor:
+    """Leave the gradients of a batch in ``working`` and return each episode's loss ``(R,)``, on the CPU."""
+    episodes, size = chosen.shape
+    index = torch.from_numpy(chosen).to(lesson.targets.device)
+    targets = lesson.targets.gather(1, index)
+    weight = importance.gather(1, targets)
+    weight = weight / weight.sum(1, keepdim=True)
+    loss = torch.zeros(episodes)
+    cut = math.ceil(size / pieces)
+    for start in range(0, size, cut):
+        part = slice(start, start + cut)
+        with network.mount(working, lesson.vocabulary, keys):
+            features = network.features(lesson.rectangle(chosen[:, part]), start)
+            scores = network.classify(features, lesson.class_mask)  # (R, B, C)
+            each = _cross_entropy(scores, targets[:, part], lesson.class_mask, settings.label_smoothing)
+            by_episode = (each * weight[:, part]).sum(1)
+            objective = by_episode.sum()
+            if network.adapter is not None and start == 0:
+                objective = objective + network.adapter.penalty(working)
+            objective.backward()  # type: ignore[no-untyped-call]
+        loss += by_episode.detach().float().cpu()
+    return loss
+
+
+def _cross_entropy(scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy ``(R, B)`` of scores ``(R, B, C)``; smoothing spreads over an episode's own classes."""
+    log = functional.log_softmax(scores, 2)
+    right = -log.gather(2, targets[:, :, None])[:, :, 0]
+    if smoothing == 0.0:
+        return right
+    valid = class_mask[:, None].to(log.dtype)
+    spread = -(log.masked_fill(~class_mask[:, None], 0.0) * valid).sum(2) / valid.sum(2)
+    return (1.0 - smoothing) * right + smoothing * spread
+
+
+class _Best:
+    """Weights of the epoch with the lowest dev loss; an episode out of patience is closed."""
+
+    def __init__(self, masters: dict[str, Tensor], patience: int | None) -> None:
+        self.weights = {name: array.detach().clone() for name, array in masters.items()}
+        self._patience = patience
+        self._lowest: Tensor | None = None
+        self._waited: Tensor | None = None
+
+    def update(self, measured: Tensor, masters: dict[str, Tensor]) -> bool:
+        """Note an epoch's dev losses ``(R,)``; returns whether every episode is out of patience. Mutates."""
+        if self._lowest is None or self._waited is None:
+            self._lowest = torch.full_like(measured, torch.inf)
+            self._waited = torch.zeros_like(measured)
+        patience = math.inf if self._patience is None else self._patience
+        running = self._waited < patience
+        better = running & (measured < self._lowest)
+        self._lowest = torch.where(better, measured, self._lowest)
+        self._waited = torch.where(better, 0.0, self._waited + running)
+        for name, array in masters.items():
+            chosen = better.to(array.device).view(-1, *[1] * (array.dim() - 1))
+            self.weights[name] = torch.where(chosen, array.detach(), self.weights[name])
+        return bool((self._waited >= patience).all())

@@ -1,0 +1,175 @@
+"""Texts ready for training: tokenised once, packed without padding, cut into rectangles of similar length.
+
+Where the lower layers are frozen, the hidden states that leave them are computed once for every row, kept in
+fp16 and mapped from disk, so that a round runs only the layers above.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from react_rl.encoders.batches import batches, check_texts, tokenise
+from react_rl.encoders.cache import default_folder
+from react_rl.encoders.checkpoints import locate, sha256_of, tokenizer_digest, weights_digest
+from react_rl.encoders.progress import progress_bar
+from react_rl.errors import ReActError
+from react_rl.files import canonical_json, digest, write_atomically
+from react_rl.learners.finetune.methods.network import Network, Texts
+
+_Rows = npt.NDArray[np.int64]
+_PREFIX_TOKENS: Final = 4096
+"""Padded tokens of one batch through the frozen layers."""
+
+
+class TextStore:
+    """Token ids (and hidden states) of the texts of one corpus.
+
+    Args:
+        texts: N texts; a row id is a place in here.
+        network: Whose tokenizer and lower layers are used.
+        folder: Where hidden states are kept; None is the cache's own folder.
+
+    Attributes:
+        lengths: ``(N,)`` tokens of each row.
+    """
+
+    def __init__(self, texts: Sequence[str], network: Network, folder: Path | None = None) -> None:
+        check_texts(texts)
+        self._network = network
+        self._table = tokenise(network.tokenizer, texts, network.settings.max_length)
+        # Rows of one token sequence share their place in the packed arrays.
+        sizes = self._table.lengths
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+        self.lengths = torch.from_numpy(sizes[self._table.row_of])
+        self._starts = torch.from_numpy(starts[self._table.row_of])
+        flat = np.frombuffer(b"".join(self._table.distinct), np.int32)
+        self._tokens = torch.from_numpy(flat.astype(np.int64))
+        pad = network.tokenizer.pad_token_id
+        self._pad = 0 if pad is None else int(pad)
+        self._folder = default_folder() / "hidden" if folder is None else folder
+        self._hidden = self._prefix() if network.lower is not None else None
+        self.real_tokens = 0
+        self.padded_tokens = 0
+
+    @property
+    def padding_share(self) -> float:
+        """Share of padding among all tokens that were served so far."""
+        return 1.0 - self.real_tokens / self.padded_tokens if self.padded_tokens else 0.0
+
+    def vocabulary(self, rows: _Rows) -> npt.NDArray[np.int64]:
+        """Token ids that occur in ``rows``, ascending."""
+        length = self.lengths[rows].numpy()
+        starts = self._starts[rows].numpy()
+        spans = [self._tokens[s : s + n].numpy() for s, n in zip(starts, length, strict=True)]
+        return np.unique(np.concatenate([*spans, [self._pad]]).astype(np.int64))
+
+    def rectangle(self, rows: Tensor) -> Texts:
+        """The texts of ``rows`` ``(B,)`` int64 on the network's device, padded to the longest."""
+        length = self.lengths[rows]
+        width = int(length.max())
+        places = torch.arange(width)
+        mask = places < length[:, None]
+        index = (self._starts[rows][:, None] + places).clamp_(max=self._tokens.numel() - 1)
+        self.real_tokens += int(length.sum())
+        self.padded_tokens += mask.numel()
+        device = self._network.device
+        if self._hidden is not None:
+            hidden = self._hidden[index].to(device, self._network.dtype)
+            return Texts(mask.to(device), hidden=hidden)
+        ids = torch.where(mask, self._tokens[index], self._pad)
+        return Texts(mask.to(device), ids=ids.to(device))
+
+    def _prefix(self) -> Tensor:
+        """Hidden states of all tokens ``(tokens, H)`` fp16, mapped from the file that holds them."""
+        network, lower = self._network, self._network.lower
+        assert lower is not None
+        folder = locate(network.settings.model)
+        recipe = {
+            "config": sha256_of(folder / "config.json"),
+            "weights": weights_digest(folder),
+            "tokenizer": tokenizer_digest(folder),
+            "layers": str(network.settings.layers) if network.settings.method != "head" else "all",
+            "dtype": str(network.dtype),
+            "device": network.device.type,
+            "max_length": str(network.settings.max_length),
+        }
+        key = digest("hidden", canonical_json(recipe), *self._table.distinct)
+        path = self._folder / f"{key}.npy"
+        shape = (self._tokens.numel(), network.hidden_size)
+        states = _mapped(path, shape)
+        if states is None:
+            states = self._compute(lower, shape)
+            try:
+                _write(path, states)
+            except OSError:
+                return torch.from_numpy(states)  # a full disk costs memory, not the run
+            states = _mapped(path, shape)
+            if states is None:
+                raise ReActError(f"The hidden states in {str(path)!r} cannot be read back; check the disk.")
+        # Read only: nothing writes into what the store serves.
+        return torch.from_numpy(states)
+
+    @torch.inference_mode()
+    def _compute(self, lower: torch.nn.Module, shape: tuple[int, int]) -> npt.NDArray[np.float16]:
+        states = np.empty(shape, np.float16)
+        starts = np.concatenate([[0], np.cumsum(self._table.lengths)])
+        device = self._network.device
+        with progress_bar("Frozen layers", float(shape[0])) as advance:
+            for batch in batches(self._table, _PREFIX_TOKENS, self._pad):
+                ids = torch.from_numpy(batch.ids).to(device)
+                mask = torch.from_numpy(batch.mask).to(device)
+                hidden = lower(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+                first, last = starts[batch.rows[0]], starts[batch.rows[-1] + 1]
+                states[first:last] = hidden[mask].to(torch.float16).cpu().numpy()
+                advance(float(last - first))
+        if not np.isfinite(states).all():
+            raise ReActError(
+                f"Hidden states of {self._network.settings.model!r} do not fit into fp16; "
+                "leave 'layers' out of the learner."
+            )
+        return states
+
+
+def _write(path: Path, states: npt.NDArray[np.float16]) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, states, allow_pickle=False)
+    write_atomically(path.with_suffix(".sha256"), digest(states.tobytes()))
+    write_atomically(path, buffer.getvalue())
+
+
+def _mapped(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.float16] | None:
+    """The array in that file, mapped copy-on-write, or None if it is absent or damaged."""
+    try:
+        # np.load would take other kinds of file too, each with its own errors.
+        states = np.lib.format.open_memmap(path, mode="c")
+        known = path.with_suffix(".sha256").read_text()
+    except (OSError, ValueError):
+        return None
+    if states.shape != shape or states.dtype != np.float16 or digest(states.tobytes()) != known:
+        return None
+    result: npt.NDArray[np.float16] = states
+    return result
+
+
+def joined(parts: Sequence[Texts]) -> Texts:
+    """One rectangle from several, one under the other, padded to the widest."""
+    width = max(part.mask.shape[1] for part in parts)
+
+    def wide(array: Tensor) -> Tensor:
+        missing = width - array.shape[1]
+        return torch.nn.functional.pad(array, (0, 0) * (array.dim() - 2) + (0, missing))
+
+    def stacked(arrays: Sequence[Tensor | None]) -> Tensor | None:
+        given = [wide(array) for array in arrays if array is not None]
+        return torch.cat(given) if given else None
+
+    masks = torch.cat([wide(part.mask) for part in parts])
+    return Texts(masks, stacked([part.ids for part in parts]), stacked([part.hidden for part in parts]))

@@ -1,0 +1,1 @@
+"""Softmax regression on frozen embeddings, its row weights and its calibration."""

@@ -1,0 +1,1 @@
+"""An ensemble of MLP heads on frozen embeddings."""

@@ -1,0 +1,277 @@
+"""Each feature against a slow and obvious implementation in float64, at the start and inside a batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from react_rl.acquisition import FEATURES, WeightedFeatures, make_strategy
+from react_rl.acquisition.batching.selection import take_weighted
+from react_rl.acquisition.features import NEEDS, Growth, kernel, landmarks
+from react_rl.acquisition.registry import STRATEGIES, entry_of
+from react_rl.errors import ReActError
+from react_rl.seeding import Streams
+from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+
+Floats = npt.NDArray[np.float64]
+
+
+class Slow:
+    """One episode in float64, row by row, with the picks of a batch added to its labelled rows.
+
+    Args:
+        engine: The episodes.
+        e: Which of them.
+        picks: Columns picked so far in the batch.
+    """
+
+    def __init__(self, engine: LabelingEngine, e: int, picks: list[int]) -> None:
+        view, data, draw = engine.view, engine.corpus_of(e), engine.draw_of(e)
+        self.data, self.rows = data, draw.pool
+        size = draw.pool.size
+        self.size, self.n_classes = size, draw.classes.size
+        logits = engine.learner.logits_of(slice(0, size))[e, : self.n_classes].double().numpy().T
+        raised = np.exp(logits - logits.max(1, keepdims=True))
+        self.p: Floats = raised / raised.sum(1, keepdims=True)
+        ordered = np.sort(self.p, axis=1)[:, ::-1]
+        self.ordered = ordered
+        self.unsure: Floats = 1 - (ordered[:, 0] - ordered[:, 1])
+        columns, mask = view.labelled_columns
+        live = mask[e].numpy() > 0
+        self.known = columns[e].numpy()[live]  # abstained rows carry no label
+        onehot = view.labelled_geometry[1][e].numpy().T[live]
+        self.labels = onehot.argmax(1)
+        self.shares = np.array([(self.labels == c).mean() for c in range(self.n_classes)])
+        self.covering = [*self.known.tolist(), *picks]
+        vectors = data.embeddings.double().numpy()[draw.pool]
+        self.similarity: Floats = vectors @ vectors.T
+        self.density: Floats = data.density.double().numpy()[draw.pool]
+        self.kernel: Floats = np.exp((self.similarity - 1) / max(0.5 * (1 - self.density).mean(), 0.025))
+        self.cost: Floats = view.cost[e, :size].double().numpy()
+
+    def gain(self, weight: Floats) -> Floats:
+        covered = self.kernel[:, self.covering].max(1)
+        return np.array([(weight * np.maximum(self.kernel[i] - covered, 0)).mean() for i in range(self.size)])
+
+    def covariance(self) -> Floats:
+        prior = self.similarity + 0.1**2
+        chosen = prior[:, self.covering]
+        inner = chosen[self.covering] + 0.4 * np.eye(len(self.covering))
+        covariance: Floats = prior - chosen @ np.linalg.inv(inner) @ chosen.T
+        return covariance
+
+    def reduction(self, weight: Floats) -> Floats:
+        covariance = self.covariance()
+        return np.array(
+            [(weight * covariance[i] ** 2).mean() / (covariance[i, i] + 0.4) for i in range(self.size)]
+        )
+
+    def votes(self) -> Floats:
+        near = self.kernel[:, self.known]
+        cast = np.stack([near[:, self.labels == c].sum(1) for c in range(self.n_classes)], 1)
+        votes: Floats = (cast + 0.05 * self.shares) / (near.sum(1, keepdims=True) + 0.05)
+        return votes
+
+    def values(self) -> dict[str, Floats]:
+        """Every feature by name ``(P,)``."""
+        p, every = self.p, np.ones(self.size)
+        gini = 1 - (p**2).sum(1)
+        entropy = -(p * np.log(p)).sum(1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            said = np.nan_to_num(self.votes() * np.log(self.votes()))
+        words = [len(self.data.corpus.texts[row].split()) for row in self.rows]
+        gradients = [[np.linalg.norm(q - np.eye(q.size)[c]) * q[c] for c in range(q.size)] for q in p]
+        return {
+            "margin": -(1 - self.unsure),
+            "entropy": entropy,
+            "relative_entropy": entropy / np.log(self.n_classes),
+            "least_confidence": 1 - self.ordered[:, 0],
+            "second_probability": self.ordered[:, 1],
+            "third_probability": self.ordered[:, 2] if self.n_classes > 2 else 0 * gini,
+            "gini": gini,
+            "expected_gradient": np.array(gradients).sum(1),
+            "density": self.density,
+            "crowding": self.kernel.mean(1),
+            "novelty": -self.similarity[:, self.covering].max(1),
+            "wide_novelty": -np.log(self.kernel[:, self.covering].sum(1) + 1e-3),
+            "herding": self.gain(every),
+            "unsure_herding": self.gain(self.unsure),
+            "variance": np.diag(self.covariance()),
+            "even_reduction": self.reduction(every),
+            "unsure_reduction": self.reduction(self.unsure),
+            "variance_reduction": gini * self.reduction(self.unsure),
+            "balance": 1 - self.shares[p.argmax(1)],
+            "rarity": (p * (1 - self.shares)).sum(1),
+            "vote_entropy": -said.sum(1) / np.log(self.n_classes),
+            "disagreement": 0.5 * np.abs(self.votes() - p).sum(1),
+            "cheapness": -self.cost,
+            "brevity": -np.log(words),
+        }
+
+
+every_feature = pytest.mark.parametrize("name", sorted(FEATURES))
+
+
+@every_feature
+def test_a_feature_is_what_its_formula_says_before_and_inside_a_batch(
+    name: str, mixed: LabelingEngine
+) -> None:
+    view = mixed.view
+    growth = Growth(view)
+    picks: list[list[int]] = [[] for _ in range(view.n_episodes)]
+    for step in range(4):
+        found = FEATURES[name].of(growth)
+        for e in range(view.n_episodes):
+            expected = Slow(mixed, e, picks[e]).values()[name]
+            scale = np.abs(expected).max() + 1e-9
+            assert found[e].double().numpy() / scale == pytest.approx(expected / scale, abs=1e-4), (e, step)
+        chosen = [int(torch.nonzero(row)[5 * step + 2, 0]) for row in view.available]
+        for own, column in zip(picks, chosen, strict=True):
+            own.append(column)
+        growth.add(torch.tensor(chosen))
+
+
+@every_feature
+def test_a_few_rows_have_the_features_that_they_have_among_all(name: str, mixed: LabelingEngine) -> None:
+    view, of = mixed.view, FEATURES[name].of
+    whole, few = Growth(view), Growth(view)
+    of(whole), of(few)
+    rows = torch.stack([torch.randperm(60, generator=torch.Generator().manual_seed(e))[:9] for e in range(6)])
+    few.narrow(rows)
+    for column in (3, 50):
+        scale = of(whole).abs().amax() + 1e-9
+        assert torch.allclose(of(few) / scale, of(whole).gather(1, rows) / scale, atol=1e-4)
+        whole.add(torch.full((6,), column))
+        few.add(torch.full((6,), column))
+
+
+@pytest.fixture
+def sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pools of more than 40 rows count as large, but all rows are landmarks, so sums stay what they are."""
+    monkeypatch.setattr(landmarks, "ALL", 40)
+    monkeypatch.setattr(landmarks, "SAMPLE", 100)
+    monkeypatch.setattr(landmarks, "_BLOCK", 1 << 10)
+
+
+@every_feature
+def test_a_large_pool_in_pieces_has_the_features_of_a_small_one(
+    name: str, mixed: LabelingEngine, request: pytest.FixtureRequest
+) -> None:
+    of = FEATURES[name].of
+    growth = Growth(mixed.view)
+    of(growth)
+    growth.add(torch.full((6,), 7))
+    expected = of(growth)
+    request.getfixturevalue("sampled")
+    pieces = Growth(mixed.view)
+    of(pieces)
+    pieces.add(torch.full((6,), 7))
+    scale = expected.abs().amax() + 1e-9
+    assert torch.allclose(of(pieces) / scale, expected / scale, atol=1e-4)
+
+
+def test_a_sample_of_landmarks_comes_close_to_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = EpisodeOptions(pool_size=1200, dev_size=50, initial_size=12, budget=60, batch_size=20)
+    engine = LabelingEngine([synthetic_encoded(2400, 4)], options, 2)
+    engine.reset([Streams(seed) for seed in range(2)])
+    exact = {
+        name: FEATURES[name](engine.view) for name in ("unsure_herding", "variance_reduction", "crowding")
+    }
+    monkeypatch.setattr(landmarks, "ALL", 100)
+    monkeypatch.setattr(landmarks, "SAMPLE", 600)
+    for name, expected in exact.items():
+        found = FEATURES[name](engine.view)
+        for e in range(2):
+            assert np.corrcoef(found[e].numpy(), expected[e].numpy())[0, 1] > 0.85, (
+                name
+            )  # .66 where sampled rows count themselves as many
+
+
+def test_the_kernel_is_kept_while_the_pool_stays_and_forgotten_with_it() -> None:
+    options = EpisodeOptions(pool_size=60, dev_size=30, initial_size=6, budget=20, batch_size=5)
+    engine = LabelingEngine([synthetic_encoded(300, 3)], options, 2)
+    engine.reset([Streams(0), Streams(1)])
+    first = FEATURES["crowding"](engine.view)
+    engine.step(make_strategy("random").select(engine.view, 5))
+    assert FEATURES["crowding"](engine.view) is first
+    engine.reset([Streams(7)], [1])
+    again = FEATURES["crowding"](engine.view)
+    assert torch.equal(again[0], first[0])
+    assert not torch.equal(again[1], first[1])
+    assert torch.equal(kernel.bandwidth(engine.view)[0], kernel.bandwidth(engine.view)[0])
+
+
+@every_feature
+def test_a_feature_is_a_strategy_that_takes_its_largest_row_first(name: str, mixed: LabelingEngine) -> None:
+    strategy = make_strategy(f"feature:{name}")
+    assert strategy.name == f"feature:{name}"
+    view = mixed.view
+    ids = strategy.select(view, 4)
+    values = torch.where(view.available, FEATURES[name](view), -torch.inf)
+    for e in range(view.n_episodes):
+        first = int((view.ids[e] == ids[e, 0]).nonzero()[0, 0])
+        assert values[e, first] == pytest.approx(float(values[e].max()), abs=1e-6)
+
+
+def test_variance_reduction_takes_what_brute_force_takes(mixed: LabelingEngine) -> None:
+    view = mixed.view
+    ids = make_strategy("variance-reduction").select(view, 5)
+    for e in range(view.n_episodes):
+        picks: list[int] = []
+        free = view.available[e].numpy().copy()
+        for _ in range(5):
+            gain = Slow(mixed, e, picks).values()["variance_reduction"]
+            picks.append(int(np.where(free, gain, -np.inf).argmax()))
+            free[picks[-1]] = False
+        assert ids[e].tolist() == view.ids[e][picks].tolist()
+
+
+def test_several_moving_features_are_weighed_together(mixed: LabelingEngine) -> None:
+    view = mixed.view
+    weights = {"unsure_herding": 1.0, "novelty": 0.3, "margin": 0.5}
+    ids = WeightedFeatures("mine", weights).select(view, 4)
+    for e in range(view.n_episodes):
+        picks: list[int] = []
+        free = view.available[e].numpy().copy()
+        start = {name: Slow(mixed, e, []).values()[name] for name in weights}
+        where = view.available[e].numpy()
+        for _ in range(4):
+            now = Slow(mixed, e, picks).values()
+            total = sum(
+                weight * (now[name] - start[name][where].mean()) / start[name][where].std()
+                for name, weight in weights.items()
+            )
+            picks.append(int(np.where(free, total, -np.inf).argmax()))
+            free[picks[-1]] = False
+        assert ids[e].tolist() == view.ids[e][picks].tolist()
+
+
+def test_a_large_pool_keeps_its_best_rows_up_to_date(
+    mixed: LabelingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = ("variance_reduction", "density")
+    weights = torch.tensor([[1.0, 0.5]]).expand(6, -1)
+    exact = take_weighted(mixed.view, features, weights, 4)
+    monkeypatch.setattr("react_rl.acquisition.batching.selection.ALL", 40)
+    monkeypatch.setattr("react_rl.acquisition.batching.selection._SHORT", 30)
+    assert torch.equal(take_weighted(mixed.view, features, weights, 4), exact)
+
+
+def test_the_slow_implementation_knows_every_feature(mixed: LabelingEngine) -> None:
+    assert set(Slow(mixed, 0, []).values()) == set(FEATURES)
+
+
+def test_every_feature_says_what_it_is_and_what_it_needs() -> None:
+    for name, feature in FEATURES.items():
+        assert feature.summary
+        assert feature.needs
+        assert feature.needs <= set(NEEDS), name
+        assert entry_of(f"feature:{name}").summary.startswith(feature.summary)
+
+
+def test_an_unknown_feature_of_a_strategy_names_the_nearest() -> None:
+    with pytest.raises(ReActError, match="Did you mean 'rarity'"):
+        make_strategy("feature:rarety")
+    assert "variance-reduction" in STRATEGIES

@@ -1,0 +1,301 @@
+"""Configs: packaged ones load and explain every key; mistakes are found before a model is touched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from react_rl.errors import ReActError
+from react_rl.experiments import CompareConfig, TrainConfig, load_config
+from react_rl.experiments.cli import main
+from react_rl.experiments.config.models import CONFIGS, ImitateConfig, packaged_configs
+
+Build = Callable[..., Path]
+PACKAGED = packaged_configs()
+
+
+def text_of(name: str) -> str:
+    return resources.files(CONFIGS).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def test_configs_come_with_the_package() -> None:
+    assert {"demo-train", "demo-compare"} <= set(PACKAGED)
+
+
+def kind_of(values: dict[str, Any]) -> Any:
+    """Which of the configs these keys belong to."""
+    return next(
+        (
+            kind
+            for key, kind in (("strategies", CompareConfig), ("imitation", ImitateConfig))
+            if key in values
+        ),
+        TrainConfig,
+    )
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_a_packaged_config_loads_by_name(name: str) -> None:
+    values = yaml.safe_load(text_of(name))
+    kind = kind_of(values)
+    assert load_config(kind, name).name == values["name"]
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_every_key_of_a_packaged_config_has_a_comment_on_its_line(name: str) -> None:
+    keys = [line for line in text_of(name).splitlines() if re.match(r"\s*(- )?\w+:", line)]
+    assert len(keys) > 10
+    assert [line for line in keys if not re.search(r"  # \S+", line)] == []
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_a_packaged_config_can_be_copied_to_a_file(name: str, tmp_path: Path) -> None:
+    copy = tmp_path / "mine.yml"
+    copy.write_text(text_of(name))
+    kind = kind_of(yaml.safe_load(text_of(name)))
+    assert load_config(kind, str(copy)) == load_config(kind, name)
+
+
+def test_the_demo_compares_on_rows_that_training_never_sees() -> None:
+    training, comparing = load_config(TrainConfig, "demo-train"), load_config(CompareConfig, "demo-compare")
+    assert [c.corpus for c in training.corpora] == [c.corpus for c in comparing.corpora]
+    assert {c.half for c in training.corpora} == {"first"}
+    assert {c.half for c in comparing.corpora} == {"second"}
+    assert training.episode == comparing.episode
+    assert training.encoder == comparing.encoder
+    assert comparing.seeds >= 32
+
+
+@pytest.mark.usefixtures("no_encoder")
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"seedz": 3}, "unknown key 'seedz'. Did you mean 'seeds'?"),
+        ({"episode": {"pool_sise": 3}}, "unknown key 'episode.pool_sise'. Did you mean 'pool_size'?"),
+        ({"encoder": {"modle": "x"}}, "unknown key 'encoder.modle'. Did you mean 'model'?"),
+        ({"learner": {"l3": 1}}, "unknown key 'learner.l3'. Did you mean 'l2'?"),
+        ({"corpora": [{"corpsu": "x", "corpus": "y"}]}, "'corpora.0.corpsu'. Did you mean 'corpus'?"),
+        ({"corpora": []}, "corpora"),
+        ({"corpora": None}, "key 'corpora' is missing"),
+        ({"name": None}, "key 'name' is missing"),
+        ({"name": None, "nmae": "x"}, "unknown key 'nmae'. Did you mean 'name'?"),
+        ({"name": "../up"}, "name is '../up'"),
+        ({"name": ""}, "name is ''"),
+        ({"seeds": "many"}, "seeds is 'many'"),
+        ({"seeds": 0}, "seeds is 0: input should be greater than or equal to 1"),
+        ({"jobs": 0}, "jobs is 0"),
+        ({"metrics": ["acuracy"]}, "Did you mean 'accuracy'?"),
+        ({"metrics": []}, "at least one metric"),
+        ({"strategies": []}, "at least one strategy"),
+        ({"strategies": ["margin", "margin"]}, "each once"),
+        ({"strategies": ["random", "margn"]}, "Unknown strategy 'margn'. Did you mean 'margin'?"),
+        ({"strategies": ["random", "./nowhere"]}, "./nowhere is no policy folder"),
+        ({"reference": "randm"}, "'randm' is not compared. Did you mean 'random'?"),
+        ({"episode": {"batch_size": 500}}, "batch_size 500 is larger than the 490 unlabelled rows"),
+        ({"episode": {"budget": 0}}, "episode.budget is 0"),
+        ({"encoder": {"pooling": "sum"}}, "encoder.pooling is 'sum'"),
+        ({"corpora": [{"corpus": "synthetic", "half": "third"}]}, "half is 'third'"),
+    ],
+)
+def test_a_mistake_in_a_comparison_is_one_sentence_before_any_model_is_loaded(
+    config_file: Build, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], sentence: str
+) -> None:
+    assert main(["compare", str(config_file(**changes))]) == 2
+    shown = capsys.readouterr()
+    assert sentence in shown.err
+    assert len(shown.err.strip().splitlines()) == 1
+    assert shown.out == ""
+    assert not Path("results").exists()
+
+
+@pytest.mark.usefixtures("no_encoder")
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"agent": {"algoritm": "PPO"}}, "unknown key 'agent.algoritm'. Did you mean 'algorithm'?"),
+        ({"agent": {"algorithm": "PPPO"}}, "agent.algorithm is 'PPPO'"),
+        ({"agent": {"algorithm": "DQN"}}, "DQN cannot act in the space"),
+        ({"reward": {"metric": "acuracy"}}, "Did you mean 'accuracy'?"),
+        ({"reward": {"kind": "areas"}}, "reward.kind: Unknown reward 'areas'. Did you mean 'area'?"),
+        ({"action_space": {"name": "choose-strategy", "features": ["margin"]}}, "features"),
+        ({"action_space": {"features": ["margn"]}}, "Did you mean 'margin'?"),
+        ({"action_space": {"center": {"margn": 1}}}, "Did you mean 'margin'?"),
+        ({"action_space": {"reach": 0}}, "reach"),
+        ({"action_space": {"name": "choose-strategy", "strategies": ["margn"]}}, "Did you mean 'margin'?"),
+        ({"strategies": ["random"]}, "unknown key 'strategies'. Did you mean 'strategy'?"),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_a_mistake_in_a_training_is_one_sentence_before_any_model_is_loaded(
+    train_file: Build,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    sentence: str,
+    flags: list[str],
+) -> None:
+    assert main(["train", str(train_file(**changes)), *flags]) == 2
+    shown = capsys.readouterr()
+    assert sentence in shown.err
+    assert len(shown.err.strip().splitlines()) == 1
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name: [\n", "is no valid YAML at line 2"),
+        ("name: a\n\tseeds: 3\n", "is no valid YAML at line 2"),
+        ("- a\n", "must hold keys and values, found list"),
+        ("", "must hold keys and values"),
+    ],
+)
+def test_a_file_that_is_no_config_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ReActError, match=r"bad\.yaml") as caught:
+        load_config(CompareConfig, str(path))
+    assert sentence in str(caught.value)
+
+
+def test_a_config_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(b"name: \xff\xfe\n")
+    with pytest.raises(ReActError, match=r"bad\.yaml"):
+        load_config(CompareConfig, str(path))
+
+
+def test_yaml_tags_run_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(f"name: !!python/object/apply:os.mkdir [{tmp_path}/made]\n")
+    with pytest.raises(ReActError, match="no valid YAML"):
+        load_config(CompareConfig, str(path))
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("demo-compar", "Did you mean 'demo-compare'"), ("no.yaml", "no.yaml does not exist")],
+)
+def test_a_config_that_is_not_there_is_named(name: str, sentence: str) -> None:
+    with pytest.raises(ReActError, match=sentence):
+        load_config(CompareConfig, name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "value"),
+    [
+        (["--seeds", "7"], "seeds", 7),
+        (["--seeds=7"], "seeds", 7),
+        (["--first-seed", "9"], "first_seed", 9),
+        (["--first_seed", "9"], "first_seed", 9),
+        (["--strategies", "random", "entropy"], "strategies", ("random", "entropy")),
+        (["--metrics", "macro_f1"], "metrics", ("macro_f1",)),
+        (["--episode.budget", "8"], "episode.budget", 8.0),
+        (["--episode.batch-size", "2", "--episode.initial", "balanced"], "episode.batch_size", 2),
+        (["--encoder.max-length", "64"], "encoder.max_length", 64),
+        (["--learner.l2", "0.5"], "learner.l2", 0.5),
+        (["--test-size", "None"], "test_size", None),
+        (["--corpora.0.corpus", "bbc_news"], "corpora.0.corpus", "bbc_news"),
+        (["--corpora.0.max-rows", "90"], "corpora.0.max_rows", 90),
+        (["--corpora.0.half", "second"], "corpora.0.half", "second"),
+    ],
+)
+def test_an_override_changes_one_key_and_nothing_else(
+    config_file: Build, arguments: list[str], path: str, value: Any
+) -> None:
+    source = str(config_file())
+    plain, changed = load_config(CompareConfig, source), load_config(CompareConfig, source, arguments)
+    found: Any = changed.model_dump()
+    for part in path.split("."):
+        found = found[int(part)] if part.isdigit() else found[part]
+    assert found == value
+    named = {argument.removeprefix("--").split("=")[0].replace("-", "_") for argument in arguments}
+
+    def flat(values: Any, prefix: str = "") -> dict[str, Any]:
+        if isinstance(values, dict):
+            items = values.items()
+        elif isinstance(values, tuple) and values and isinstance(values[0], dict):
+            items = enumerate(values)  # type: ignore[assignment]
+        else:
+            return {prefix.rstrip("."): values}
+        return {k: v for key, inner in items for k, v in flat(inner, f"{prefix}{key}.").items()}
+
+    before, after = flat(plain.model_dump()), flat(changed.model_dump())
+    assert {key for key in before if before[key] != after[key]} <= named
+
+
+def test_overrides_of_a_training_reach_the_agent_and_the_action_space(train_file: Build) -> None:
+    config = load_config(
+        TrainConfig,
+        str(train_file()),
+        [
+            *("--agent.algorithm", "A2C", "--agent.layers", "16", "8", "--agent.learning-rate", "0.01"),
+            *("--action-space.features", "margin", "density", "--action-space.center", "margin", "0.5"),
+            *("--reward.kind", "gain", "--strategy", "mine"),
+        ],
+    )
+    assert config.agent.algorithm == "A2C"
+    assert config.agent.layers == (16, 8)
+    assert config.agent.learning_rate == 0.01
+    assert config.agent.episodes == 8
+    assert config.action_space.features == ("margin", "density")
+    assert config.action_space.center == {"margin": 0.5}
+    assert (config.reward.kind, config.strategy) == ("gain", "mine")
+
+
+@pytest.mark.usefixtures("no_encoder")
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--seedz", "3"], "Did you mean 'seeds'"),
+        (["--seeds", "many"], "many"),
+        (["--seeds", "0"], "greater than or equal to 1"),
+        (["--episode.budgett", "3"], "Did you mean 'budget'"),
+        (["--corpora.0.lable", "kind"], "Did you mean 'label'"),
+        (["--episode.batch-size", "900"], "900"),
+        (["stray"], "stray"),
+    ],
+)
+def test_a_wrong_override_ends_with_status_2_and_one_sentence(
+    config_file: Build, capsys: pytest.CaptureFixture[str], arguments: list[str], hint: str
+) -> None:
+    assert main(["compare", str(config_file()), *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert hint in shown
+    assert shown.count("\n") == 1
+    assert "Traceback" not in shown
+    assert not Path("results").exists()
+
+
+@pytest.mark.usefixtures("no_encoder")
+def test_a_dry_run_says_what_would_run_and_writes_nothing(
+    config_file: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = config_file(seeds=5)
+    assert main(["compare", str(source), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "10 runs" in said
+    assert "random, margin" in said
+    assert "results/small" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.usefixtures("no_encoder")
+def test_a_dry_run_of_a_training_writes_nothing(
+    train_file: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(train_file()), "--dry-run"]) == 0
+    assert "Would train PPO for 8 episodes on synthetic" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_configs_are_frozen(config_file: Build) -> None:
+    config = load_config(CompareConfig, str(config_file()))
+    with pytest.raises(ValueError, match="frozen"):
+        config.seeds = 3
