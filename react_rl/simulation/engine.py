@@ -1,7 +1,8 @@
 """The one labelling loop: E episodes in lockstep, as arrays with a leading episode axis.
 
 A round: a strategy picks row ids from the view, the oracle answers and charges, the learners are
-refitted, the dev metric is measured. Environments, comparisons and the demo all run this loop.
+refitted, the dev metric is measured. Environments, comparisons and the demo all run this loop. Rows may be
+bought in several picks before one refit: the view knows of the picks, their labels come with the refit.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from react_rl.learners.protocol import INVALID_LOGIT, part_of
 from react_rl.learners.registry import LearnerSettings, entry_of, make_learner
 from react_rl.metrics.classification import METRICS
 from react_rl.seeding import Streams
+from react_rl.simulation.basket import Basket, chosen_columns
 from react_rl.simulation.draw import Draw, check_fit, draw_episode
 from react_rl.simulation.encoded import EncodedCorpus, check_dimensions
 from react_rl.simulation.geometry import Geometry
 from react_rl.simulation.ledger import Ledger
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import ABSTAINED, Oracle
-from react_rl.simulation.purchases import PENNY, Mask, Round, affordable, check_ids
+from react_rl.simulation.purchases import PENNY, Bought, Mask, Round, affordable, check_ids
 from react_rl.simulation.threads import threads_for
 from react_rl.simulation.trials import Judge, try_batches
 from react_rl.simulation.view import DevMetric, PoolView, Progress
@@ -102,6 +104,8 @@ class LabelingEngine:
         self._current: dict[str, npt.NDArray[np.float64]] = {m: np.zeros(n_episodes) for m in self.metrics}
         self._before = {m: np.zeros(n_episodes) for m in self.metrics}
         self._start = {m: np.zeros(n_episodes) for m in self.metrics}
+        self._basket = Basket(n_episodes, self.device)
+        self._seen = 0
         self._view: PoolView | None = None
         self._free: Tensor | None = None
 
@@ -155,7 +159,8 @@ class LabelingEngine:
         }
         learner = {f"learner/{name}": array for name, array in self.learner.state().items()}
         ledger = {f"ledger/{name}": array for name, array in self.ledger.state().items()}
-        return numbers | dev | learner | ledger | {"labelled": self._labelled}
+        waiting = {f"basket/{name}": array for name, array in self._basket.state().items()}
+        return numbers | dev | learner | ledger | waiting | {"labelled": self._labelled}
 
     def resume(
         self,
@@ -174,6 +179,7 @@ class LabelingEngine:
             setattr(self, part, {name: state[f"{part}/{name}"].numpy().copy() for name in self.metrics})
         self._labelled.copy_(state["labelled"])
         self.ledger.load_state(part_of(state, "ledger"))
+        self._basket.load_state(part_of(state, "basket"))
         self.learner.load_state(part_of(state, "learner"))
         self._view = self._free = None
 
@@ -222,6 +228,7 @@ class LabelingEngine:
         index = torch.tensor(chosen, device=device)
         self._labelled[index] = False
         self.spent[chosen], self.rounds[chosen], self.labels[chosen] = 0.0, 0, 0
+        self._basket.empty(np.isin(np.arange(self.n_episodes), chosen))
         seeds = [int(self.streams[e].learner.integers(2**62)) for e in chosen] if self._kind.random else []
         self.ledger.forget(index)
         self.learner.start(index, torch.from_numpy(self._n_classes[chosen]), seeds)
@@ -232,13 +239,14 @@ class LabelingEngine:
         index = torch.tensor(chosen, device=self.device)
         initial = torch.from_numpy(np.stack([draw.initial for draw in draws])).to(self.device)
         columns = torch.searchsorted(self._ids[index], initial)
-        self._free = None
-        self._learn(index, columns, np.ones(columns.shape, dtype=np.bool_))
+        wanted = np.ones(columns.shape, dtype=np.bool_)
+        self._mark(index, columns, wanted)
+        self._learn(index, columns, wanted)
         self._left[chosen] = self._pool_size[chosen] - self.options.initial_size
         self._measure()
         for name, values in self._current.items():
             self._before[name][chosen] = self._start[name][chosen] = values[chosen]
-        self.finished[chosen] = self._cannot_buy()[chosen]
+        self.finished[chosen] = self.exhausted[chosen]
         self._end_failed()
 
     def _end_failed(self) -> None:
@@ -247,38 +255,47 @@ class LabelingEngine:
 
     @property
     def view(self) -> PoolView:
-        """The pools as they stand, made once a round."""
+        """The pools as they stand, made once a round; after a pick it is the round's view with the pick."""
         if self._view is None:
-            available = self._unlabelled
-            if self._price is None:
-                remaining = torch.from_numpy(self.options.budget - self.spent).to(self.device)
-                available = available & (self.oracle.cost <= remaining[:, None] + PENNY)
-            if self.finished.any():
-                available = available & torch.from_numpy(~self.finished).to(self.device)[:, None]
-            scored = None if self._selective is None else self._selective.candidates(available)
-            available = available if scored is None else scored
-            progress = Progress(
-                budget=self.options.budget,
-                batch_size=self.options.batch_size,
-                spent=self.spent.copy(),
-                labels=self.labels.copy(),
-                rounds=self.rounds.copy(),
-                dev={
-                    name: DevMetric(
-                        self._current[name].copy(), self._before[name].copy(), self._start[name].copy()
-                    )
-                    for name in self.metrics
-                },
-                pool_size=self._pool_size.copy(),
-                n_classes=self._n_classes.copy(),
-            )
-            self._view = PoolView(
-                self._ids, available, self._labelled, self.oracle.cost, self._density,
-                self.learner, self.ledger, self._geometry, self.streams, progress, scored,
-            )  # fmt: skip
+            self._view = self._view_of_round()
+            self._seen = 0
+        if self._seen < len(self._basket):
+            self._view = self._view.after(self._basket.picks(self._seen))
+            self._seen = len(self._basket)
         return self._view
 
-    @torch.inference_mode()
+    def _view_of_round(self) -> PoolView:
+        """The pools when each episode's round began, before the picks in the basket."""
+        available, spent = self._unlabelled, self.spent - self._basket.cost
+        if len(self._basket):
+            available = available | chosen_columns(self._basket.picks(), available.shape[1])
+        if self._price is None:
+            remaining = torch.from_numpy(self.options.budget - spent).to(self.device)
+            available = available & (self.oracle.cost <= remaining[:, None] + PENNY)
+        if self.finished.any():
+            available = available & torch.from_numpy(~self.finished).to(self.device)[:, None]
+        scored = None if self._selective is None else self._selective.candidates(available)
+        available = available if scored is None else scored
+        progress = Progress(
+            budget=self.options.budget,
+            batch_size=self.options.batch_size,
+            spent=spent,
+            labels=self.labels.copy(),
+            rounds=self.rounds.copy(),
+            dev={
+                name: DevMetric(
+                    self._current[name].copy(), self._before[name].copy(), self._start[name].copy()
+                )
+                for name in self.metrics
+            },
+            pool_size=self._pool_size.copy(),
+            n_classes=self._n_classes.copy(),
+        )
+        return PoolView(
+            self._ids, available, self._labelled, self.oracle.cost, self._density,
+            self.learner, self.ledger, self._geometry, self.streams, progress, scored,
+        )  # fmt: skip
+
     def step(self, ids: Tensor) -> Round:
         """Buy the labels of ``ids`` ``(E, b)`` (row ids, -1 for none), refit, measure.
 
@@ -288,6 +305,16 @@ class LabelingEngine:
         Raises:
             ReActError: An id is not in its episode's pool, is labelled already, or comes twice.
         """
+        self.buy(ids)
+        return self.learn()
+
+    @torch.inference_mode()
+    def buy(self, ids: Tensor) -> Bought:
+        """Buy ``ids`` ``(E, b)`` as ``step`` does; their labels come with the next ``learn``. Mutates.
+
+        Raises:
+            ReActError: An id is not in its episode's pool, is bought already, or comes twice.
+        """
         ids = ids.contiguous()
         numbers = ids.cpu().numpy()
         asked = numbers >= 0
@@ -296,16 +323,37 @@ class LabelingEngine:
         columns = torch.searchsorted(self._ids, ids).clamp_(max=self.options.pool_size - 1)
         self._check(ids, columns, numbers, asked)
         wanted, cost = self._affordable(columns, asked)
-        self._before = {name: values.copy() for name, values in self._current.items()}
-        with self.threads():
-            self._learn(self._everyone, columns, wanted)
-            self._measure()
+        self._mark(self._everyone, columns, wanted)
         self.spent += cost
-        self.rounds += ~self.finished
-        self.finished = self.finished | self._cannot_buy()
-        self._end_failed()
+        self._left -= wanted.sum(1)
         bought = np.where(wanted, numbers, -1)
-        return Round(bought, cost, {k: v.copy() for k, v in self._current.items()}, self.finished.copy())
+        self._basket.add(columns, bought, cost)
+        return Bought(bought, cost)
+
+    @torch.inference_mode()
+    def learn(self, episodes: Mask | None = None) -> Round:
+        """End the round of all episodes, or of those given ``(E,)``: labels come, learners are refitted."""
+        everyone = episodes is None or bool(episodes.all())
+        ending = np.ones(self.n_episodes, dtype=np.bool_) if episodes is None else episodes.copy()
+        columns, ids, cost = self._basket.take(None if everyone else ending)
+        for name, values in self._current.items():
+            self._before[name] = values.copy() if everyone else np.where(ending, values, self._before[name])
+        index = self._everyone if everyone else torch.from_numpy(np.flatnonzero(ending)).to(self.device)
+        with self.threads():
+            if columns.shape[1] > 0:
+                self._learn(index, columns, ids >= 0)
+            self._measure()
+        self._view = None
+        ending &= ~self.finished
+        self.rounds += ending
+        self.finished = self.finished | (self.exhausted & ending)
+        self._end_failed()
+        if not everyone:
+            whole = np.full((self.n_episodes, ids.shape[1]), -1)
+            charged = np.zeros(self.n_episodes)
+            whole[episodes], charged[episodes] = ids, cost
+            ids, cost = whole, charged
+        return Round(ids, cost, {k: v.copy() for k, v in self._current.items()}, self.finished.copy())
 
     @torch.inference_mode()
     def scores(self, rows: npt.NDArray[np.int64]) -> Tensor:
@@ -386,23 +434,27 @@ class LabelingEngine:
             return asked, asked.sum(1) * self._price
         return affordable(self.oracle.cost.gather(1, columns).cpu().numpy(), asked, remaining)
 
-    def _learn(self, episodes: Tensor, columns: Tensor, wanted: Mask) -> None:
-        everyone = episodes.numel() == self.n_episodes
-        answers = self.oracle.answer(episodes, columns)
-        if everyone and wanted.all():
+    def _mark(self, episodes: Tensor, columns: Tensor, wanted: Mask) -> None:
+        """Count rows as bought. Mutates."""
+        if episodes.numel() == self.n_episodes and wanted.all():
             self._labelled.scatter_(1, columns, True)
         else:
             # Columns of rows that are not wanted may repeat others, so only the wanted are written.
             mask = torch.from_numpy(wanted).to(self.device)
-            answers = torch.where(mask, answers, ABSTAINED)
             self._labelled[episodes[:, None].expand_as(columns)[mask], columns[mask]] = True
+        self._free = None
+
+    def _learn(self, episodes: Tensor, columns: Tensor, wanted: Mask) -> None:
+        everyone = episodes.numel() == self.n_episodes
+        answers = self.oracle.answer(episodes, columns)
+        if not wanted.all():
+            answers = torch.where(torch.from_numpy(wanted).to(self.device), answers, ABSTAINED)
         similarity = self._geometry.rows(columns) if everyone else self._geometry.rows_of(episodes, columns)
         self.learner.update(self.ledger.append(episodes, columns, answers, similarity))
         where = slice(None) if everyone else episodes.cpu().numpy()
         self.labels[where] += (answers.cpu().numpy() != ABSTAINED).sum(1)
-        self._left[where] -= wanted.sum(1)
         self._geometry.forget_picks()
-        self._view = self._free = None
+        self._view = None
 
     def _measure(self) -> None:
         logits = self.learner.logits_of(slice(self.options.pool_size, None))
@@ -412,10 +464,12 @@ class LabelingEngine:
             for name in self.metrics
         }  # fmt: skip
 
-    def _cannot_buy(self) -> npt.NDArray[np.bool_]:
+    @property
+    def exhausted(self) -> Mask:
+        """Episodes ``(E,)`` whose budget or pool allows no further purchase."""
         remaining = self.options.budget - self.spent + PENNY
         if self._price is not None:
             return (self._left <= 0) | (remaining < self._price)
         cheapest = torch.where(self._unlabelled, self.oracle.cost, torch.inf).amin(1).cpu().numpy()
-        result: npt.NDArray[np.bool_] = cheapest > remaining
+        result: Mask = cheapest > remaining
         return result

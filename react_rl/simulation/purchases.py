@@ -17,6 +17,19 @@ PENNY: Final = 1e-9
 
 
 @dataclass(frozen=True)
+class Bought:
+    """What one purchase brought; labels are not among it.
+
+    Args:
+        ids: ``(E, b)`` row ids that were bought, -1 elsewhere.
+        cost: Cost units charged ``(E,)``.
+    """
+
+    ids: npt.NDArray[np.int64]
+    cost: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Round:
     """What one round bought and what it brought; arrays of length E unless said otherwise.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ from react_rl.errors import ReActError
 from react_rl.learners.capabilities import HasFeatures, HasMembers, LinearMap, SamplesDropout
 from react_rl.learners.protocol import Learner
 from react_rl.seeding import Streams
+from react_rl.simulation.basket import chosen_columns
+from react_rl.simulation.purchases import PENNY
 
 if TYPE_CHECKING:
     from react_rl.learners.linear.softmax import SoftmaxSettings
@@ -128,6 +130,13 @@ class PoolView:
         self._scored = scored
         self._geometry = geometry
         self._streams = streams
+        self.picks = ids[:, :0]  # (E, j) columns bought since the round's start, -1 for none
+        self._start: PoolView | None = None
+
+    @property
+    def start(self) -> PoolView:
+        """The view at the round's start, before the first pick."""
+        return self._start or self
 
     @property
     def n_episodes(self) -> int:
@@ -356,6 +365,17 @@ class PoolView:
         other = self._another()
         other.available = self.available & torch.from_numpy(episodes).to(self.device)[:, None]
         other._streams = [s if keep else None for s, keep in zip(self._streams, episodes, strict=True)]
+        return other
+
+    def after(self, picks: Tensor) -> PoolView:
+        """The same round once ``picks`` ``(E, j)`` (columns, -1: none) are bought, their labels unknown."""
+        other, taken = self._another(), chosen_columns(picks, self.width)
+        spent = self.progress.spent + torch.where(taken, self.cost, 0.0).sum(1).cpu().numpy()
+        left = torch.from_numpy(self.progress.budget - spent).to(self.device)
+        other.available = self.available & ~taken & (self.cost <= left[:, None] + PENNY)
+        other.labelled = self.labelled | taken
+        other.progress = replace(self.progress, spent=spent)
+        other.picks, other._start = torch.cat([self.picks, picks], 1), self.start
         return other
 
     def within(self, rows: Tensor) -> PoolView:

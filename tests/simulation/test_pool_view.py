@@ -219,7 +219,7 @@ def test_a_view_has_no_way_to_a_label_that_was_not_bought() -> None:
     made = LabelingEngine([corpus(3)], OPTIONS)
     made.reset([Streams(0)])
     public = {name for name in vars(made.view) if not name.startswith("_")}
-    assert public == {"ids", "available", "labelled", "cost", "density", "progress"}
+    assert public == {"ids", "available", "labelled", "cost", "density", "picks", "progress"}
 
 
 def test_costs_are_those_of_the_rows() -> None:
