@@ -1,4 +1,4 @@
-"""The command `react-rl`: demo, train, compare, plot, report, list, config, completion, cache."""
+"""The command `react-rl`: demo, train, compare, plot, report, export, list, config, completion, cache."""
 
 from __future__ import annotations
 
@@ -91,6 +91,14 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--latex", action="store_true", help="print tables in LaTeX instead")
     form.add_argument("--markdown", action="store_true", help="print tables in Markdown instead")
 
+    export = commands.add_parser(
+        "export",
+        help="list every row that a comparison bought",
+        description="Write bought.csv into the folder of a comparison: every row that was bought, with its "
+        "file, row, id, text and label. `compare` does so by itself up to 100,000 rows.",
+    )
+    export.add_argument("folder", type=Path, help="results/NAME")
+
     listing = commands.add_parser("list", help="list what there is")
     listing.add_argument("what", choices=("corpora", "strategies", "envs", "policies", "configs"))
     listing.add_argument("--results", type=Path, default=RESULTS, help="where to look for policies")
@@ -176,6 +184,12 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
         return _plot(known)
     if known.command == "report":
         return _report(known)
+    if known.command == "export":
+        from react_rl.experiments.cli.screen import console
+        from react_rl.experiments.run.bought import export_bought
+
+        console.print(f"Bought rows: {export_bought(known.folder)}", highlight=False, markup=False)
+        return 0
     if known.command == "list":
         from react_rl.experiments.cli.listings import LISTINGS
 
@@ -269,6 +283,7 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
     from react_rl.experiments.cli.plot import plot_results
     from react_rl.experiments.cli.screen import console, run_progress, show_facts
     from react_rl.experiments.config.models import CompareConfig, load_config
+    from react_rl.experiments.run.bought import too_much
     from react_rl.experiments.run.compare import check_strategies, run_comparison
     from react_rl.experiments.run.strategies import label
     from react_rl.simulation.corpora import inspect_all
@@ -306,6 +321,8 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
         print(f"react-rl: failed runs: {reason}", file=sys.stderr)
     if len(outcome.failures) < len(outcome.runs):
         plot_results(outcome.folder.folder)
+    bought = too_much(outcome.folder.folder) if outcome.bought is None else f"Bought:  {outcome.bought}"
+    console.print(bought, highlight=False, markup=False)
     return 1 if outcome.failures else 0
 
 

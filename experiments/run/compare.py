@@ -22,8 +22,10 @@ from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.cli.plot import draw_results
 from react_rl.experiments.config.models import CompareConfig
+from react_rl.experiments.run.bought import write_bought
 from react_rl.experiments.run.episodes import one_thread, play
 from react_rl.experiments.run.full_data import FullData
+from react_rl.experiments.run.outcome import Outcome
 from react_rl.experiments.run.results import PLAN, SCHEMA, ResultFolder, RunId, circumstances
 from react_rl.experiments.run.sameness import comparison_differences, read_mapping, refuse_another
 from react_rl.experiments.run.strategies import (
@@ -55,43 +57,6 @@ class Block:
     corpus: str
     strategy: str
     runs: tuple[RunId, ...]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a comparison.
-
-    Args:
-        folder: Where the results lie.
-        runs: All runs of the plan.
-        played: Runs played now.
-        kept: Runs that were finished before.
-        failures: Failed runs with their reasons.
-        kept_of: Runs kept from before, by strategy.
-    """
-
-    folder: ResultFolder
-    runs: list[RunId]
-    played: int
-    kept: int
-    failures: list[dict[str, str]]
-    kept_of: dict[str, int]
-
-    def __repr__(self) -> str:
-        """One line: the folder, and how many runs were played, kept and failed."""
-        counts = f"{self.played} played, {self.kept} kept, {len(self.failures)} failed"
-        return f"Outcome({str(self.folder.folder)!r}, {counts})"
-
-    def check(self) -> None:
-        """Raise what failed.
-
-        Raises:
-            ReActError: Runs failed; the first reason is given.
-        """
-        if self.failures:
-            raise ReActError(
-                f"{len(self.failures)} of {len(self.runs)} runs failed: {self.failures[0]['reason']}"
-            )
 
 
 def check_strategies(config: CompareConfig) -> None:
@@ -274,7 +239,8 @@ def _run(
                 _checkpoint(block, folder).remove()
     with suppress(OSError):  # absent, or holding checkpoints of blocks that are not finished
         folder.progress.rmdir()
-    return Outcome(folder, runs, done - kept, kept, failures, dict(kept_of))
+    bought = write_bought(folder, config, by_name)
+    return Outcome(folder, runs, done - kept, kept, failures, dict(kept_of), bought)
 
 
 @dataclass(frozen=True)

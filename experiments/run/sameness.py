@@ -16,6 +16,9 @@ GROWS: Final = (
 )
 """Keys of a comparison that may change: runs are added, and what is finished stays as it is."""
 
+NOT_PLAYED: Final = ("id",)
+"""Keys of a corpus that change nothing that is played."""
+
 WHERE: Final = ("device", "modules", "threads")
 """Keys of a training that do not decide what is learned."""
 
@@ -61,7 +64,8 @@ def comparison_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> li
     for corpus in new.get("corpora", ()):
         name = _name_of(corpus)
         if name in known:
-            found += differences(known[name], corpus, f"corpora[{name}]")
+            before, after = (_without(one, NOT_PLAYED) for one in (known[name], corpus))
+            found += differences(before, after, f"corpora[{name}]")
     return found
 
 

@@ -26,6 +26,8 @@ class CorpusConfig(BaseModel):
     """Column that names the split of each row (files)."""
     confidence: str | None = None
     """Column of the annotators' agreement, 0 to 1, for episode.label_noise crowd (files)."""
+    id: str | None = None
+    """Column of the rows' own ids, for bought.csv; the default is a column called id (files and hub)."""
     encoding: str | None = None
     """Encoding of text files, e.g. cp1252 or utf-16; the default is UTF-8 (files)."""
     separator: str | None = None
@@ -46,7 +48,7 @@ class CorpusConfig(BaseModel):
     def _without_empty_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Plans read as if there were no such keys where they are not used.
         values: dict[str, Any] = handler(self)
-        for key in ("embeddings", "encoding", "separator"):
+        for key in ("embeddings", "encoding", "id", "separator"):
             if getattr(self, key) is None:
                 values.pop(key, None)
         return values

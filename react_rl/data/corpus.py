@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from react_rl.data.grouping import deal_groups, text_groups
+from react_rl.data.row_origin import RowOrigin
 from react_rl.errors import ReActError, unknown
 from react_rl.escaping import check_name
 from react_rl.files import canonical_json, digest
@@ -51,6 +52,7 @@ class Corpus:
         source: Where the corpus came from: a package, a file name or a hub name.
         notes: What was changed while reading, one sentence each.
         tokens: For tagging, the tokens of each text; None for other tasks.
+        origin: File, row and id of each row as its owner knows it; None where the rows are not from files.
 
     Raises:
         ReActError: If a field is wrong.
@@ -67,6 +69,7 @@ class Corpus:
     source: str = ""
     notes: tuple[str, ...] = ()
     tokens: tuple[tuple[str, ...], ...] | None = None
+    origin: RowOrigin | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "texts", tuple(self.texts))
@@ -106,7 +109,7 @@ class Corpus:
     def digest(self) -> str:
         """Return a content hash of texts, targets, label names, split, cost and confidence.
 
-        The name, the source and the notes do not count.
+        The name, the source, the notes and the origin do not count.
         """
         if self.targets.dtype == object:
             targets: bytes | str = canonical_json([_plain(target) for target in self.targets])
@@ -231,6 +234,10 @@ def check_corpus(corpus: Corpus) -> None:
                 f"Corpus {corpus.name!r} has confidence {corpus.confidence[row]} in row id {row};"
                 " a confidence must lie between 0 and 1."
             )
+    if corpus.origin is not None and len(corpus.origin) != corpus.n_rows:
+        raise ReActError(
+            f"Corpus {corpus.name!r} has {corpus.n_rows} rows and an origin of {len(corpus.origin)}."
+        )
     if corpus.task == "classification":
         _check_classes(corpus)
     elif corpus.task == "tagging" and corpus.tokens is not None:

@@ -10,6 +10,7 @@ from react_rl.data.corpus import SPLITS, Corpus
 from react_rl.data.labels import is_missing
 from react_rl.data.readers import corpus_from_tables, split_words
 from react_rl.data.splits import DEFAULT_SHARES, Shares
+from react_rl.data.stacked import ID_COLUMN
 from react_rl.data.tables import Table
 from react_rl.errors import ReActError, unknown
 
@@ -26,6 +27,7 @@ def load_hub(
     splits: Mapping[str, str] | None = None,
     cost: str | None = None,
     confidence: str | None = None,
+    id: str | None = None,
     max_rows: int | None = None,
     shares: Shares = DEFAULT_SHARES,
     seed: int = 0,
@@ -46,6 +48,7 @@ def load_hub(
             takes those that are named after a split.
         cost: Column of the costs, in cost units.
         confidence: Column of the annotators' agreement.
+        id: Column of the rows' ids; None takes a column called ``id`` where there is one.
         max_rows: Keep this many rows.
         shares: Shares of train, dev and test, for splits that the dataset lacks.
         seed: Decides splits and kept rows.
@@ -57,7 +60,8 @@ def load_hub(
     where = path.resolve().name if path.is_dir() else str(name)
     parts = _load(str(name), path if path.is_dir() else None, config, revision)
     chosen = _chosen(where, parts, splits)
-    wanted = {column for column in (text, label, cost, confidence) if column is not None}
+    named = (text, label, cost, confidence, id or ID_COLUMN)
+    wanted = {column for column in named if column is not None}
     notes = []
     tables: list[tuple[int | None, Table]] = []
     label_names: list[str] | None = None
@@ -90,6 +94,7 @@ def load_hub(
         label=label,
         cost=cost,
         confidence=confidence,
+        id=id,
         max_rows=max_rows,
         shares=shares,
         seed=seed,

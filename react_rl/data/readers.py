@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from react_rl.data.corpus import SPLITS, TRAIN, UNUSED, Corpus
+from react_rl.data.corpus import TRAIN, Corpus
 from react_rl.data.labels import classes_of, is_missing
 from react_rl.data.splits import DEFAULT_SHARES, Shares, draw_splits, is_split, split_code
+from react_rl.data.stacked import ID_COLUMN, StackedTables, refuse_missing
 from react_rl.data.tables import Table, read_table, stem_and_format
 from react_rl.errors import ReActError, suggestion
 from react_rl.files import unusual
@@ -42,6 +43,7 @@ def read_corpus(
     splits: str | None = None,
     cost: str | None = None,
     confidence: str | None = None,
+    id: str | None = None,
     max_rows: int | None = None,
     shares: Shares = DEFAULT_SHARES,
     seed: int = 0,
@@ -60,6 +62,8 @@ def read_corpus(
         splits: Column that names the split of each row. Only read when it is named here.
         cost: Column of the cost of each row, in cost units; None gives every row 1.
         confidence: Column of the annotators' agreement, 0 to 1. A row may have none: it becomes NaN.
+        id: Column of the rows' ids, which are kept as ``Corpus.origin.ids``; None takes a column called
+            ``id`` where there is one.
         max_rows: Keep this many rows, drawn by ``seed``, in their order.
         shares: Shares of train, dev and test, for splits that the files do not give.
         seed: Decides the splits and the rows that are kept.
@@ -70,7 +74,8 @@ def read_corpus(
         ReActError: If the file, a column, a label, a text or a number is missing or wrong.
     """
     path = Path(path)
-    wanted = {column for column in (text, label, splits, cost, confidence) if column is not None}
+    named = (text, label, splits, cost, confidence, id or ID_COLUMN)
+    wanted = {column for column in named if column is not None}
     reading: dict[str, Any] = {
         "wanted": wanted, "format": format, "encoding": encoding, "separator": separator
     }  # fmt: skip
@@ -97,6 +102,7 @@ def read_corpus(
         splits=splits,
         cost=cost,
         confidence=confidence,
+        id=id,
         max_rows=max_rows,
         shares=shares,
         seed=seed,
@@ -112,6 +118,7 @@ def corpus_from_frame(
     splits: str | None = None,
     cost: str | None = None,
     confidence: str | None = None,
+    id: str | None = None,
     max_rows: int | None = None,
     shares: Shares = DEFAULT_SHARES,
     seed: int = 0,
@@ -126,6 +133,7 @@ def corpus_from_frame(
         splits: Column that names the split of each row.
         cost: Column of the cost of each row, in cost units.
         confidence: Column of the annotators' agreement, 0 to 1.
+        id: Column of the rows' ids; None takes a column called ``id`` where there is one.
         max_rows: Keep this many rows, drawn by ``seed``.
         shares: Shares of train, dev and test, for splits that are not given.
         seed: Decides the splits and the rows that are kept.
@@ -146,6 +154,7 @@ def corpus_from_frame(
         splits=splits,
         cost=cost,
         confidence=confidence,
+        id=id,
         max_rows=max_rows,
         shares=shares,
         seed=seed,
@@ -218,6 +227,7 @@ def corpus_from_tables(
     splits: str | None = None,
     cost: str | None = None,
     confidence: str | None = None,
+    id: str | None = None,
     max_rows: int | None = None,
     shares: Shares = DEFAULT_SHARES,
     seed: int = 0,
@@ -235,6 +245,7 @@ def corpus_from_tables(
         splits: Column of the splits; only for tables without a split code.
         cost: Column of the costs.
         confidence: Column of the confidences.
+        id: Column of the ids; None takes one called ``id`` where there is one.
         max_rows: Number of rows to keep.
         shares: Shares of train, dev and test.
         seed: Decides splits and kept rows.
@@ -244,9 +255,10 @@ def corpus_from_tables(
     Raises:
         ReActError: If anything in the tables is missing or wrong.
     """
-    tables = _Tables(parts)
+    tables = StackedTables(parts)
+    ids = tables.ids(id, {"text": text, "label": label})
     texts = tables.column(text, "text")
-    _refuse_missing(
+    refuse_missing(
         tables, "text", text, [not isinstance(value, str) and is_missing(value) for value in texts]
     )
     for row, value in enumerate(texts):
@@ -254,9 +266,9 @@ def corpus_from_tables(
             raise ReActError(
                 f"The text of {tables.place(row)} in column {text!r} is a {type(value).__name__}, no string."
             )
-    _refuse_missing(tables, "text", text, [not value.strip() for value in texts])
+    refuse_missing(tables, "text", text, [not value.strip() for value in texts])
     labels = tables.column(label, "label")
-    _refuse_missing(tables, "label", label, [is_missing(value) for value in labels])
+    refuse_missing(tables, "label", label, [is_missing(value) for value in labels])
     targets, names = classes_of(labels, tables.place, label_names)
     seen = np.unique(targets)
     if len(seen) < 2:
@@ -309,69 +321,8 @@ def corpus_from_tables(
         confidence=None if agreed is None else agreed[rows],
         source=source,
         notes=(*notes, *split_notes),
+        origin=tables.origin(ids).take(rows),
     )
-
-
-class _Tables:
-    """Several tables seen as one, that still knows which row came from where."""
-
-    def __init__(self, parts: Sequence[tuple[int | None, Table]]) -> None:
-        self.parts = parts
-        self.where = ", ".join(table.where for _, table in parts)
-
-    def place(self, row: int) -> str:
-        """Say where ``row`` stands: ``row 3 of train.csv``, counting data rows from 1."""
-        for _, table in self.parts:
-            if row < table.n_rows:
-                return f"row {row + 1} of {table.where}"
-            row -= table.n_rows
-        raise IndexError(row)
-
-    def column(self, name: str, role: str) -> list[Any]:
-        return [value for _, table in self.parts for value in table.column(name, role)]
-
-    def numbers(self, name: str, role: str) -> npt.NDArray[np.float64]:
-        """Read a column of numbers; a missing one becomes NaN."""
-        values = self.column(name, role)
-        numbers = np.full(len(values), np.nan)
-        for row, value in enumerate(values):
-            if not is_missing(value):
-                try:
-                    numbers[row] = float(value)
-                except (TypeError, ValueError):
-                    raise ReActError(
-                        f"The {role} of {self.place(row)} is {value!r}, which is no number."
-                    ) from None
-        return numbers
-
-    def split(self, column: str | None) -> npt.NDArray[np.uint8] | None:
-        """Return the split codes that the tables or a column give, or None."""
-        if column is not None:
-            values = self.column(column, "splits")
-            _refuse_missing(self, "split", column, [is_missing(value) for value in values])
-            codes = []
-            for row, value in enumerate(values):
-                if not is_split(str(value)):
-                    raise ReActError(
-                        f"The split of {self.place(row)} is {value!r}; it must be one of {', '.join(SPLITS)}."
-                    )
-                codes.append(split_code(str(value)))
-            return np.asarray(codes, dtype=np.uint8)
-        if any(code is None for code, _ in self.parts):
-            return None
-        return np.concatenate(
-            [np.full(table.n_rows, UNUSED if code is None else code, np.uint8) for code, table in self.parts]
-        )
-
-
-def _refuse_missing(tables: _Tables, role: str, column: str, missing: Sequence[bool]) -> None:
-    count = sum(missing)
-    if count:
-        word = "an empty" if role == "text" else "no"
-        raise ReActError(
-            f"{count} of {len(missing)} rows have {word} {role} in column {column!r},"
-            f" first {tables.place(missing.index(True))}; fill or remove them."
-        )
 
 
 def drawn_rows(n_rows: int, max_rows: int, seed: int) -> npt.NDArray[np.int64]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from react_rl.data.corpus import Corpus
 from react_rl.data.readers import drawn_rows, missing_path, split_files
+from react_rl.data.row_origin import RowOrigin
 from react_rl.data.splits import DEFAULT_SHARES, Shares, draw_splits
 from react_rl.data.tables import decoded, file_content, first_keys, read_table, stem_and_format
 from react_rl.data.tags import Scheme, to_iob2
@@ -257,14 +258,15 @@ def tagged_corpus(
     Raises:
         ReActError: A tag is wrong, or no entity is tagged at all.
     """
-    origin = [(sentences, row) for _, sentences in parts for row in range(len(sentences.tokens))]
+    begun = [(sentences, row) for _, sentences in parts for row in range(len(sentences.tokens))]
+    origin = RowOrigin.of_files([(sentences.where, sentences.places) for _, sentences in parts])
 
     def place(row: int, token: int) -> str:
-        sentences, own = origin[row]
+        sentences, own = begun[row]
         return sentences.place(own, token)
 
-    tokens = [sentences.tokens[row] for sentences, row in origin]
-    converted = to_iob2([s.tags[row] for s, row in origin], scheme, place, repair=not strict)
+    tokens = [sentences.tokens[row] for sentences, row in begun]
+    converted = to_iob2([s.tags[row] for s, row in begun], scheme, place, repair=not strict)
     types = sorted({tag[2:] for tags in converted.tags for tag in tags if tag != "O"})
     if not types:
         raise ReActError(f"No entity is tagged in {source}; check which column holds the tags.")
@@ -305,6 +307,7 @@ def tagged_corpus(
         source=source,
         notes=(*notes, *split_notes),
         tokens=tuple(tuple(words) for words in kept),
+        origin=origin.take(rows),
     )
 
 

@@ -61,8 +61,12 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
             options["splits"] = config.splits
         if config.confidence is not None:
             options["confidence"] = config.confidence
+        if config.id is not None:
+            options["id"] = config.id
         if config.cost.startswith(COLUMN):
             options["cost"] = config.cost.removeprefix(COLUMN)
+    elif config.id is not None:
+        raise ReActError(f"Built-in corpus {config.corpus!r} has no column {config.id!r}; leave 'id' out.")
     elif config.cost.startswith(COLUMN):
         raise ReActError(
             f"Built-in corpus {config.corpus!r} has no column {config.cost.removeprefix(COLUMN)!r}; "

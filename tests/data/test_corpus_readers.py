@@ -311,6 +311,6 @@ def test_a_separator_can_be_named(tmp_path: Path) -> None:
 
 def test_a_column_of_ids_is_no_label(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
-    file.write_text("id,text,label\n" + "".join(f"{i},text {i},{'xy'[i % 2]}\n" for i in range(20)))
-    with pytest.raises(ReActError, match=r"column 'id' of x\.csv holds 20 different values in 20 rows"):
-        load_corpus(file, label="id")
+    file.write_text("number,text,label\n" + "".join(f"{i},text {i},{'xy'[i % 2]}\n" for i in range(20)))
+    with pytest.raises(ReActError, match=r"column 'number' of x\.csv holds 20 different values in 20 rows"):
+        load_corpus(file, label="number")

@@ -10,7 +10,7 @@ import pytest
 from react_rl.data import synthetic_corpus, synthetic_embeddings
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, read_frames, run_comparison
-from react_rl.experiments.run.compare import Outcome
+from react_rl.experiments.run.outcome import Outcome
 from react_rl.experiments.run.results import ResultFolder
 
 

@@ -8,16 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import react_rl.experiments
 from react_rl.experiments.cli import main
 
 
 def test_the_python_example_and_the_config_make_the_same_comparison_and_a_report(
-    tmp_path: Path, shared_cache: Path
+    tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = Path(react_rl.experiments.__file__).with_name("README.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    (config,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    config, tickets = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     done = subprocess.run(
         [sys.executable, "-c", "".join(examples)],
         cwd=tmp_path,
@@ -37,3 +39,13 @@ def test_the_python_example_and_the_config_make_the_same_comparison_and_a_report
 
     assert len(runs(tmp_path / "results")) == 24
     assert runs(tmp_path / "again") == runs(tmp_path / "results")
+
+    monkeypatch.chdir(tmp_path)
+    Path("tickets.yaml").write_text(tickets)
+    assert main(["compare", "tickets.yaml"]) == 0
+    bought = Path("results/tickets/bought.csv")
+    written = bought.read_bytes()
+    assert written.startswith(b"id,file,row,text,label,round,seed,strategy,corpus\nT-")
+    bought.unlink()
+    assert main(["export", "results/tickets"]) == 0
+    assert bought.read_bytes() == written

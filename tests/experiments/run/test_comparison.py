@@ -50,7 +50,7 @@ def test_every_run_has_one_file_and_one_of_its_circumstances(
     )
     assert "products" in around["arithmetic"]
     assert not list(folder.rglob("*.part"))
-    assert {path.name for path in folder.iterdir()} == {"runs", "circumstances", "plan.json"}
+    assert {path.name for path in folder.iterdir()} == {"runs", "circumstances", "plan.json", "bought.csv"}
 
 
 def test_no_seconds_versions_or_machine_stand_in_a_run_file(
