@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from react_rl.data import Corpus, corpus_from_frame, load_corpus, synthetic_corpus
+from react_rl.data import Corpus, CorpusConfig, corpus_from_frame, load_corpus, synthetic_corpus
 from react_rl.data.row_origin import RowOrigin
 from react_rl.errors import ReActError
-from react_rl.simulation.corpora import CorpusConfig, load
+from react_rl.simulation.corpora import load
 
 
 def text_of(n: int) -> str:
