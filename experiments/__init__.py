@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from react_rl.data.config import CorpusConfig
     from react_rl.experiments.analysis.frames import Frames, read_frames
     from react_rl.experiments.analysis.summary import read_results, summarise
+    from react_rl.experiments.cli.comparison import run_comparison
     from react_rl.experiments.config.models import CompareConfig, TrainConfig, load_config
     from react_rl.experiments.figures.drawing import draw_all
-    from react_rl.experiments.run.compare import run_comparison
     from react_rl.experiments.run.train import run_training
 
 _HOMES = {
@@ -20,7 +20,7 @@ _HOMES = {
     "CorpusConfig": "config.models",
     "Frames": "analysis.frames",
     "TrainConfig": "config.models",
-    "run_comparison": "run.compare",
+    "run_comparison": "cli.comparison",
     "draw_all": "figures.drawing",
     "load_config": "config.models",
     "read_frames": "analysis.frames",

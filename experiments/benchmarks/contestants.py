@@ -43,7 +43,7 @@ def streams_of(seed: int) -> Streams:
 
 
 @dataclass(frozen=True)
-class Scene:
+class RoundsScene:
     """One corpus with the sizes of its episodes.
 
     Args:
@@ -78,7 +78,7 @@ class Scene:
 
 
 @dataclass
-class Played:
+class PlayedSeeds:
     """Episodes that were played.
 
     Args:
@@ -96,7 +96,7 @@ class Played:
     accuracy: dict[int, list[float]] = field(default_factory=dict)
     ids: dict[int, list[int]] = field(default_factory=dict)
 
-    def add(self, other: Played) -> None:
+    def add(self, other: PlayedSeeds) -> None:
         """Count other episodes too. Mutates."""
         self.rounds += other.rounds
         self.seconds += other.seconds
@@ -105,19 +105,19 @@ class Played:
         self.ids.update(other.ids)
 
 
-class Contestant(Protocol):
+class RoundsContestant(Protocol):
     """One line of the table."""
 
     name: str
     episodes: int
     """Episodes played at once."""
 
-    def play(self, seeds: Sequence[int]) -> Played:
+    def play(self, seeds: Sequence[int]) -> PlayedSeeds:
         """Play one episode for each seed."""
         ...
 
 
-class Ours:
+class OurEngine:
     """Our engine with E episodes in lockstep.
 
     Args:
@@ -125,16 +125,16 @@ class Ours:
         episodes: E.
     """
 
-    def __init__(self, scene: Scene, episodes: int) -> None:
+    def __init__(self, scene: RoundsScene, episodes: int) -> None:
         self.name = "react-rl"
         self.episodes = episodes
         self._scene = scene
         self._engine = LabelingEngine([scene.encoded], scene.options, episodes)
         self._strategy = make_strategy("margin")
 
-    def play(self, seeds: Sequence[int]) -> Played:
+    def play(self, seeds: Sequence[int]) -> PlayedSeeds:
         """Play seeds E at a time; the last batch goes on counting from its last seed to be full."""
-        played = Played()
+        played = PlayedSeeds()
         for first in range(0, len(seeds), self.episodes):
             some = list(seeds[first : first + self.episodes])
             some += range(some[-1] + 1, some[-1] + 1 + self.episodes - len(some))
@@ -142,7 +142,7 @@ class Ours:
                 played.add(self._play(some))
         return played
 
-    def _play(self, seeds: list[int]) -> Played:
+    def _play(self, seeds: list[int]) -> PlayedSeeds:
         engine = self._engine
         before = time.perf_counter()
         engine.reset([streams_of(seed) for seed in seeds])
@@ -154,7 +154,7 @@ class Ours:
         ended = time.perf_counter()
         accuracy, labelled = np.stack(curves, 1), np.concatenate(bought, 1)
         paired = [(e, seed) for e, seed in enumerate(seeds) if seed < self._scene.seeds]
-        return Played(
+        return PlayedSeeds(
             rounds=len(bought) * self.episodes,
             seconds=ended - started,
             start_seconds=started - before,
@@ -168,7 +168,7 @@ class PeerProcess:
 
     Args:
         python: Interpreter of the peers' environment.
-        data: File written by ``Scene.save``.
+        data: File written by ``RoundsScene.save``.
         threads: Threads it may use.
 
     Raises:
@@ -236,15 +236,15 @@ class Peer:
         c: scikit-learn's inverse penalty.
     """
 
-    def __init__(self, process: PeerProcess, scene: Scene, peer: str, c: float) -> None:
+    def __init__(self, process: PeerProcess, scene: RoundsScene, peer: str, c: float) -> None:
         self.name = f"{peer}, C={c:g}"
         self.episodes = 1
         self._process, self._scene, self._peer, self._c = process, scene, peer, c
 
-    def play(self, seeds: Sequence[int]) -> Played:
+    def play(self, seeds: Sequence[int]) -> PlayedSeeds:
         """Play one episode after another."""
         reply = self._process.ask(self._peer, self._c, seeds)
-        return Played(
+        return PlayedSeeds(
             rounds=len(seeds) * self._scene.rounds,
             seconds=reply["seconds"],
             start_seconds=reply["start_seconds"],
@@ -253,6 +253,6 @@ class Peer:
         )
 
 
-def start_of(played: Played, seed: int, initial_size: int) -> npt.NDArray[np.int64]:
+def start_of(played: PlayedSeeds, seed: int, initial_size: int) -> npt.NDArray[np.int64]:
     """Row ids labelled before the first round, ascending: the same for every contestant."""
     return np.sort(np.array(played.ids[seed][:initial_size], dtype=np.int64))

@@ -19,9 +19,9 @@ import torch
 
 from react_rl.acquisition.registry import make_strategy
 from react_rl.errors import ReActError
-from react_rl.experiments.benchmarks.contestants import Scene, streams_of
+from react_rl.experiments.benchmarks.contestants import RoundsScene, streams_of
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor, read_bandwidth
-from react_rl.experiments.benchmarks.rounds import QUICK, SCENES, Plan, make_scene
+from react_rl.experiments.benchmarks.rounds import QUICK, SCENES, RoundsPlan, make_scene
 from react_rl.files import write_atomically
 from react_rl.simulation.engine import LabelingEngine
 
@@ -52,7 +52,7 @@ class _Timed:
         return result
 
 
-def profile(scene: Scene, episodes: int, repeats: int) -> dict[str, float]:
+def profile(scene: RoundsScene, episodes: int, repeats: int) -> dict[str, float]:
     """Return the median microseconds of each stage, per round and episode."""
     engine = LabelingEngine([scene.encoded], scene.options, episodes)
     owners = {"engine": engine, "learner": engine.learner, "geometry": engine._geometry}
@@ -79,7 +79,7 @@ def profile(scene: Scene, episodes: int, repeats: int) -> dict[str, float]:
     return result
 
 
-def predict_bandwidth(scene: Scene, episodes: int) -> float:
+def predict_bandwidth(scene: RoundsScene, episodes: int) -> float:
     """GB/s at which the product ``duals x similarities`` reads the similarities of 50 labelled rows."""
     columns = scene.options.pool_size + scene.options.dev_size
     rows = torch.randn(episodes, 50, columns)
@@ -93,7 +93,7 @@ def predict_bandwidth(scene: Scene, episodes: int) -> float:
     return rows.numel() * 4 / best / 1e9
 
 
-def report(scene: Scene, episodes: Sequence[int], repeats: int) -> str:
+def report(scene: RoundsScene, episodes: Sequence[int], repeats: int) -> str:
     """Return the stages as a Markdown table with one column for each number of episodes, on one thread."""
     machine = describe_machine()
     columns = [profile(scene, e, repeats if e > 1 else 8 * repeats) for e in episodes]
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", default="bbc_news", choices=sorted(SCENES), help="what is labelled")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
     asked = parser.parse_args(arguments)
-    plan = QUICK if asked.quick else Plan()
+    plan = QUICK if asked.quick else RoundsPlan()
     threads = torch.get_num_threads()
     try:
         scene = make_scene(*SCENES[asked.corpus][0], plan)

@@ -26,16 +26,16 @@ from react_rl.errors import ReActError, unknown
 from react_rl.experiments.benchmarks.contestants import (
     PEERS,
     PENALTIES,
-    Contestant,
-    Ours,
+    OurEngine,
     Peer,
     PeerProcess,
-    Played,
-    Scene,
+    PlayedSeeds,
+    RoundsContestant,
+    RoundsScene,
     start_of,
 )
 from react_rl.experiments.benchmarks.machine import describe_machine, read_bandwidth
-from react_rl.experiments.benchmarks.rounds_report import Line, write_report
+from react_rl.experiments.benchmarks.rounds_report import RoundsLine, write_report
 from react_rl.metrics.curves import area_under_curve
 from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
 from react_rl.simulation.options import EpisodeOptions
@@ -51,7 +51,7 @@ SCENES: Final[dict[str, tuple[tuple[str, int, int | None], ...]]] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class RoundsPlan:
     """How much is measured.
 
     Args:
@@ -73,7 +73,7 @@ class Plan:
     dev_size: int = 500
 
 
-QUICK: Final = Plan(
+QUICK: Final = RoundsPlan(
     repeats=2, seeds=4, episodes=(1, 4), threads=(1,), least_seconds=0.0, pool_size=120, dev_size=60
 )
 
@@ -84,16 +84,16 @@ class Tally:
 
     rates: list[float] = field(default_factory=list)
     rates_with_start: list[float] = field(default_factory=list)
-    played: Played = field(default_factory=Played)
+    played: PlayedSeeds = field(default_factory=PlayedSeeds)
 
-    def add(self, played: Played) -> None:
+    def add(self, played: PlayedSeeds) -> None:
         """Note one turn. Mutates."""
         self.rates.append(played.rounds / played.seconds)
         self.rates_with_start.append(played.rounds / (played.seconds + played.start_seconds))
         self.played.add(played)
 
 
-def make_scene(name: str, pool_size: int, max_rows: int | None, plan: Plan) -> Scene:
+def make_scene(name: str, pool_size: int, max_rows: int | None, plan: RoundsPlan) -> RoundsScene:
     """Load and encode a corpus and say what its episodes look like."""
     if name == "synthetic":
         encoded = synthetic_encoded(n_rows=max_rows or 600)
@@ -109,11 +109,15 @@ def make_scene(name: str, pool_size: int, max_rows: int | None, plan: Plan) -> S
         budget=80,
         batch_size=5,
     )
-    return Scene(encoded, options, plan.seeds)
+    return RoundsScene(encoded, options, plan.seeds)
 
 
 def measure(
-    scene: Scene, contestants: Sequence[Contestant], plan: Plan, threads: int, progress: bool = True
+    scene: RoundsScene,
+    contestants: Sequence[RoundsContestant],
+    plan: RoundsPlan,
+    threads: int,
+    progress: bool = True,
 ) -> list[Tally]:
     """Let the contestants take turns, so that what else the machine does meets them all alike."""
     tallies = [Tally() for _ in contestants]
@@ -142,7 +146,7 @@ def measure(
     return tallies
 
 
-def check_draws(scene: Scene, tallies: Sequence[Tally]) -> None:
+def check_draws(scene: RoundsScene, tallies: Sequence[Tally]) -> None:
     """Check that every contestant started from the same labels and bought rows of its pool once.
 
     Raises:
@@ -159,15 +163,15 @@ def check_draws(scene: Scene, tallies: Sequence[Tally]) -> None:
 
 
 def lines_of(
-    scene: Scene, threads: int, contestants: Sequence[Contestant], tallies: Sequence[Tally]
-) -> list[Line]:
+    scene: RoundsScene, threads: int, contestants: Sequence[RoundsContestant], tallies: Sequence[Tally]
+) -> list[RoundsLine]:
     """Sum up one scene with one number of threads."""
     spent = np.arange(scene.rounds + 1) * scene.options.batch_size
     areas = [
         np.array([area_under_curve(spent, tally.played.accuracy[s]) for s in range(scene.seeds)])
         for tally in tallies
     ]
-    peers = [p for p, contestant in enumerate(contestants) if not isinstance(contestant, Ours)]
+    peers = [p for p, contestant in enumerate(contestants) if not isinstance(contestant, OurEngine)]
     fastest = max((float(np.median(tallies[p].rates)) for p in peers), default=None)
     best = max(peers, key=lambda p: float(areas[p].mean()), default=None)
     lines = []
@@ -175,7 +179,7 @@ def lines_of(
         median = float(np.median(tally.rates))
         gap = None if best is None else area - areas[best]
         lines.append(
-            Line(
+            RoundsLine(
                 corpus=scene.encoded.name,
                 dimensions=int(scene.encoded.embeddings.shape[1]),
                 classes=scene.encoded.corpus.n_classes,
@@ -199,7 +203,9 @@ def lines_of(
     return lines
 
 
-def run(corpus: str, out: Path, peer_python: Path | None, plan: Plan, progress: bool = True) -> list[Line]:
+def run(
+    corpus: str, out: Path, peer_python: Path | None, plan: RoundsPlan, progress: bool = True
+) -> list[RoundsLine]:
     """Measure every scene with every number of threads and write the files into ``out``.
 
     Raises:
@@ -209,7 +215,7 @@ def run(corpus: str, out: Path, peer_python: Path | None, plan: Plan, progress: 
         raise unknown("benchmark corpus", corpus, SCENES)
     machine: dict[str, Any] = describe_machine()
     threads_before = torch.get_num_threads()
-    lines: list[Line] = []
+    lines: list[RoundsLine] = []
     try:
         torch.set_num_threads(1)
         machine["read_bandwidth_gb_s"] = round(read_bandwidth(), 1)
@@ -226,18 +232,25 @@ def run(corpus: str, out: Path, peer_python: Path | None, plan: Plan, progress: 
 
 
 def _run_scene(
-    scene: Scene, peer_python: Path | None, plan: Plan, threads: int, machine: dict[str, Any], progress: bool
-) -> list[Line]:
-    contestants: list[Contestant] = [Ours(scene, episodes) for episodes in plan.episodes]
+    scene: RoundsScene,
+    peer_python: Path | None,
+    plan: RoundsPlan,
+    threads: int,
+    machine: dict[str, Any],
+    progress: bool,
+) -> list[RoundsLine]:
+    contestants: list[RoundsContestant] = [OurEngine(scene, episodes) for episodes in plan.episodes]
     with ExitStack() as stack:
         if peer_python is not None:
             data = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "scene.npz"
             scene.save(data)
             process = stack.enter_context(PeerProcess(peer_python, data, threads))
             machine["peers"] = process.versions
-            peers: list[Contestant] = [Peer(process, scene, peer, c) for peer in PEERS for c in PENALTIES]
+            peers: list[RoundsContestant] = [
+                Peer(process, scene, peer, c) for peer in PEERS for c in PENALTIES
+            ]
             # Ours, peer, ours, peer: neighbours in time are rivals.
-            order: list[Contestant] = []
+            order: list[RoundsContestant] = []
             for position in range(max(len(contestants), len(peers))):
                 order += contestants[position : position + 1] + peers[position : position + 1]
             contestants = order
@@ -255,11 +268,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/rounds"), help="folder to write")
     parser.add_argument("--peer-python", type=Path, help="python of the environment that holds the peers")
     parser.add_argument("--corpus", default="bbc_news", help=f"one of: {', '.join(SCENES)}")
-    parser.add_argument("--repeats", type=int, help=f"turns of each contestant (default {Plan.repeats})")
+    parser.add_argument(
+        "--repeats", type=int, help=f"turns of each contestant (default {RoundsPlan.repeats})"
+    )
     parser.add_argument("--threads", type=int, nargs="+", help="thread counts (default 1 and 2)")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
     asked = parser.parse_args(arguments)
-    plan = QUICK if asked.quick else Plan()
+    plan = QUICK if asked.quick else RoundsPlan()
     try:
         if asked.repeats is not None:
             if asked.repeats < 1:

@@ -24,7 +24,7 @@ MARKERS: Final = {1: "o", 2: "s"}
 
 
 @dataclass(frozen=True)
-class Line:
+class RoundsLine:
     """One contestant in one scene with one number of threads.
 
     Args:
@@ -71,7 +71,9 @@ class Line:
         return f"react-rl, {self.episodes} episode{'s' if self.episodes > 1 else ''}"
 
 
-def write_report(out: Path, lines: Sequence[Line], machine: dict[str, Any], repeats: int, seeds: int) -> None:
+def write_report(
+    out: Path, lines: Sequence[RoundsLine], machine: dict[str, Any], repeats: int, seeds: int
+) -> None:
     """Write all files of the benchmark into ``out``."""
     ordered = sorted(
         lines,
@@ -105,15 +107,15 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
-def _csv(lines: Sequence[Line]) -> str:
+def _csv(lines: Sequence[RoundsLine]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([field.name for field in fields(Line)])
+    writer.writerow([field.name for field in fields(RoundsLine)])
     writer.writerows([["" if v is None else _rounded(v) for v in asdict(line).values()] for line in lines])
     return file.getvalue()
 
 
-def table(lines: Sequence[Line], machine: dict[str, Any], repeats: int, seeds: int) -> str:
+def table(lines: Sequence[RoundsLine], machine: dict[str, Any], repeats: int, seeds: int) -> str:
     """Return the results as Markdown, one table for each pool size and number of threads."""
     parts = [
         f"{name_processor(machine)}, {machine['cores']} cores; torch {machine['torch']}, "
@@ -138,7 +140,7 @@ def table(lines: Sequence[Line], machine: dict[str, Any], repeats: int, seeds: i
     return "\n\n".join(parts) + "\n"
 
 
-def _row(line: Line) -> str:
+def _row(line: RoundsLine) -> str:
     ratio = "" if line.ratio_to_faster_peer is None else f"{line.ratio_to_faster_peer:.2f}"
     gap = ""
     if line.area_minus_best_peer is not None:
@@ -150,7 +152,7 @@ def _row(line: Line) -> str:
     )
 
 
-def draw(lines: Sequence[Line]) -> Figure:
+def draw(lines: Sequence[RoundsLine]) -> Figure:
     """Draw rounds per second on a logarithmic scale, one panel for each pool size."""
     pools = sorted({line.pool_size for line in lines})
     labels = list(dict.fromkeys(line.label for line in lines))
@@ -164,7 +166,7 @@ def draw(lines: Sequence[Line]) -> Figure:
     return figure
 
 
-def _draw_panel(panel: Axes, lines: Sequence[Line], labels: Sequence[str]) -> None:
+def _draw_panel(panel: Axes, lines: Sequence[RoundsLine], labels: Sequence[str]) -> None:
     threads = sorted({line.threads for line in lines})
     for count in threads:
         some = [line for line in lines if line.threads == count]

@@ -21,8 +21,8 @@ from react_rl.errors import ReActError, unknown
 from react_rl.experiments.benchmarks.machine import describe_machine
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
 from react_rl.experiments.benchmarks.selection_pool import PoolPlan, write_pool
-from react_rl.experiments.benchmarks.selection_process import Limits, Outcome, run_contestant
-from react_rl.experiments.benchmarks.selection_report import OURS, Line, write_report
+from react_rl.experiments.benchmarks.selection_process import Limits, ProcessOutcome, run_contestant
+from react_rl.experiments.benchmarks.selection_report import OURS, SelectionLine, write_report
 from react_rl.files import canonical_json, write_atomically
 
 PEERS: Final = ("small-text", "scikit-activeml")
@@ -58,7 +58,7 @@ WORKER: Final = Path(__file__).with_name("selection_peers.py")
 
 
 @dataclass(frozen=True)
-class Plan:
+class SelectionPlan:
     """How much is measured.
 
     Args:
@@ -76,7 +76,9 @@ class Plan:
     pool: PoolPlan = field(default_factory=PoolPlan)
 
 
-QUICK: Final = Plan(sizes=(500,), limits=Limits(repeats=1), pool=PoolPlan(labelled=40, dimensions=32))
+QUICK: Final = SelectionPlan(
+    sizes=(500,), limits=Limits(repeats=1), pool=PoolPlan(labelled=40, dimensions=32)
+)
 
 
 def is_quadratic(strategy: str) -> bool:
@@ -84,7 +86,7 @@ def is_quadratic(strategy: str) -> bool:
     return strategy in STRATEGIES and "P^2" in STRATEGIES[strategy].cost
 
 
-def contests(plan: Plan, size: int) -> Iterator[tuple[str, str]]:
+def contests(plan: SelectionPlan, size: int) -> Iterator[tuple[str, str]]:
     """Contestants and strategies that take part with one size."""
     offered = [name for name in STRATEGIES if name not in ABSENT]
     names = offered if plan.strategies is None else list(plan.strategies)
@@ -112,13 +114,13 @@ def command(contestant: str, strategy: str, folder: Path, peer_python: Path | No
 
 
 def run(
-    plan: Plan,
+    plan: SelectionPlan,
     out: Path,
     work: Path,
     peer_python: Path | None,
     progress: bool = True,
     finished_only: bool = False,
-) -> list[Line]:
+) -> list[SelectionLine]:
     """Measure whatever is not measured yet and write the files into ``out``.
 
     Args:
@@ -151,9 +153,9 @@ def run(
         for contestant, strategy in pairs:
             found = json.loads(_file(folder, contestant, strategy).read_text())
             load = found.pop("load_average")
-            outcome = Outcome(**found)
+            outcome = ProcessOutcome(**found)
             machine.setdefault("peers", {}).update(outcome.versions)
-            lines.append(Line.of(size, contestant, strategy, outcome, load))
+            lines.append(SelectionLine.of(size, contestant, strategy, outcome, load))
     write_report(out, lines, machine, plan.limits, plan.pool)
     return lines
 
@@ -177,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--finished", action="store_true", help="measure nothing, report what --work holds")
     parser.add_argument("--quick", action="store_true", help="500 rows, to see that everything runs")
     asked = parser.parse_args(arguments)
-    plan = QUICK if asked.quick else Plan()
+    plan = QUICK if asked.quick else SelectionPlan()
     try:
         plan = _changed(plan, asked)
         with tempfile.TemporaryDirectory() as folder:
@@ -192,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _changed(plan: Plan, asked: argparse.Namespace) -> Plan:
+def _changed(plan: SelectionPlan, asked: argparse.Namespace) -> SelectionPlan:
     if asked.rows is not None:
         least = plan.pool.labelled + plan.pool.batch
         if min(asked.rows) <= least:

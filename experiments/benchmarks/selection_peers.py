@@ -97,7 +97,7 @@ class Embedder(small_text.SklearnClassifier):  # type: ignore[misc]
         return np.stack(members, 1)
 
 
-class Rows(list[Any]):
+class ListedRows(list[Any]):
     """Rows as small-text's gradient strategy wants them: a list that is its own data."""
 
 
@@ -123,7 +123,7 @@ def small_text_query(pool: Pool, strategy: str) -> Query:
     known = pool.targets[pool.initial]
     asked: Any = (head, data, others, pool.initial, known)
     if strategy == "egl":
-        asked = (TorchHead(head.model), Rows(pool.vectors), others, pool.initial, known)
+        asked = (TorchHead(head.model), ListedRows(pool.vectors), others, pool.initial, known)
     discriminator = small_text.SklearnClassifierFactory(LogisticRegression(), 2)
     chosen = {
         "random": small_text.RandomSampling,

@@ -50,7 +50,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProcessOutcome:
     """What one contestant needed.
 
     Args:
@@ -172,7 +172,7 @@ class Watched:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run_contestant(command: Sequence[str], limits: Limits) -> Outcome:
+def run_contestant(command: Sequence[str], limits: Limits) -> ProcessOutcome:
     """Let one contestant select, again and again while that is quick, and say what it needed.
 
     Raises:
@@ -199,9 +199,9 @@ def run_contestant(command: Sequence[str], limits: Limits) -> Outcome:
                 walls.append(message["wall"])
                 ids = message["ids"]
         if message["stage"] != "done":
-            return Outcome(status=message["stage"], versions=versions)
+            return ProcessOutcome(status=message["stage"], versions=versions)
         known = peak > 0
-        return Outcome(
+        return ProcessOutcome(
             "done", float(np.median(seconds)), float(np.median(walls)), len(seconds),
             peak - data if known else None, peak if known else None, ids, versions,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from react_rl.acquisition import STRATEGIES
 from react_rl.experiments.benchmarks.machine import name_processor
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
 from react_rl.experiments.benchmarks.selection_pool import EXACT_DENSITY, PoolPlan
-from react_rl.experiments.benchmarks.selection_process import Limits, Outcome
+from react_rl.experiments.benchmarks.selection_process import Limits, ProcessOutcome
 from react_rl.files import canonical_json, write_atomically
 
 OURS: Final = "react-rl"
@@ -24,7 +24,7 @@ PREDICTING: Final = ("least-confidence", "margin", "entropy", "egl", "badge", "c
 
 
 @dataclass(frozen=True)
-class Line:
+class SelectionLine:
     """One contestant with one strategy on one pool.
 
     Args:
@@ -54,7 +54,9 @@ class Line:
     picked: tuple[int, ...]
 
     @classmethod
-    def of(cls, rows: int, contestant: str, strategy: str, outcome: Outcome, load: float) -> Line:
+    def of(
+        cls, rows: int, contestant: str, strategy: str, outcome: ProcessOutcome, load: float
+    ) -> SelectionLine:
         """The line of one outcome."""
         return cls(
             rows, contestant, strategy, outcome.status, outcome.seconds, outcome.wall, outcome.runs,
@@ -93,8 +95,8 @@ class Pair:
     """
 
     strategy: str
-    ours: Line
-    peers: dict[str, Line]
+    ours: SelectionLine
+    peers: dict[str, SelectionLine]
     seconds: float | None
     limit: float
 
@@ -119,7 +121,7 @@ class Pair:
         return Ratio(float("inf"))
 
 
-def pairs_of(lines: Sequence[Line], rows: int, limits: Limits) -> list[Pair]:
+def pairs_of(lines: Sequence[SelectionLine], rows: int, limits: Limits) -> list[Pair]:
     """Our strategies on pools of one size, each with its peers, in the order of the registry."""
     here = {(line.contestant, line.strategy): line for line in lines if line.rows == rows}
     predicted = here.get((OURS, PREDICTION))
@@ -138,7 +140,7 @@ def pairs_of(lines: Sequence[Line], rows: int, limits: Limits) -> list[Pair]:
 
 
 def write_report(
-    out: Path, lines: Sequence[Line], machine: dict[str, Any], limits: Limits, pool: PoolPlan
+    out: Path, lines: Sequence[SelectionLine], machine: dict[str, Any], limits: Limits, pool: PoolPlan
 ) -> None:
     """Write all files of the benchmark into ``out``."""
     content = {
@@ -156,10 +158,10 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def _csv(lines: Sequence[Line]) -> str:
+def _csv(lines: Sequence[SelectionLine]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    names = [field.name for field in fields(Line) if field.name != "picked"]
+    names = [field.name for field in fields(SelectionLine) if field.name != "picked"]
     writer.writerow(names)
     for line in lines:
         values = [getattr(line, name) for name in names]
@@ -167,7 +169,7 @@ def _csv(lines: Sequence[Line]) -> str:
     return file.getvalue()
 
 
-def table(lines: Sequence[Line], machine: dict[str, Any], limits: Limits, pool: PoolPlan) -> str:
+def table(lines: Sequence[SelectionLine], machine: dict[str, Any], limits: Limits, pool: PoolPlan) -> str:
     """Return the results as Markdown, one table for each pool size."""
     loads = [line.load_average for line in lines]
     head = (
@@ -188,7 +190,7 @@ def table(lines: Sequence[Line], machine: dict[str, Any], limits: Limits, pool: 
     return "\n\n".join(parts) + "\n"
 
 
-def _summary(pairs: Sequence[Pair], lines: Sequence[Line], rows: int) -> str:
+def _summary(pairs: Sequence[Pair], lines: Sequence[SelectionLine], rows: int) -> str:
     own = [line for line in lines if line.rows == rows and line.contestant == OURS]
     predicted = [line.seconds for line in own if line.strategy == PREDICTION and line.seconds is not None]
     text = ""
@@ -240,7 +242,7 @@ def _own_table(pairs: Sequence[Pair]) -> str:
     return "| strategy | seconds | MB |\n| --- | ---: | ---: |\n" + "\n".join(rows)
 
 
-def _cells(line: Line, limits: Limits) -> list[str]:
+def _cells(line: SelectionLine, limits: Limits) -> list[str]:
     if line.status == "time":
         return [f"> {limits.seconds:g}", ""]
     if line.status == "memory":

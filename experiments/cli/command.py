@@ -280,11 +280,12 @@ def _imitate(known: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
+    from react_rl.experiments.cli.comparison import run_comparison
     from react_rl.experiments.cli.plot import plot_results
     from react_rl.experiments.cli.screen import console, run_progress, show_facts
     from react_rl.experiments.config.models import CompareConfig, load_config
     from react_rl.experiments.run.bought import too_much
-    from react_rl.experiments.run.compare import check_strategies, run_comparison
+    from react_rl.experiments.run.compare import check_strategies
     from react_rl.experiments.run.strategies import label
     from react_rl.simulation.corpora import inspect_all
 

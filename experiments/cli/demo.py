@@ -6,10 +6,10 @@ import sys
 import time
 from pathlib import Path
 
+from react_rl.experiments.cli.comparison import run_comparison
 from react_rl.experiments.cli.plot import plot_results
 from react_rl.experiments.cli.screen import aside, console, run_progress, training_progress
 from react_rl.experiments.config.models import CompareConfig, TrainConfig, load_config
-from react_rl.experiments.run.compare import run_comparison
 from react_rl.experiments.run.strategies import resolve
 from react_rl.experiments.run.train import run_training
 

@@ -23,7 +23,7 @@ from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
 from react_rl.files import unusual
 from react_rl.learners.finetune.settings import FineTuneSettings
-from react_rl.learners.linear.softmax import SoftmaxSettings
+from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.classification import METRICS

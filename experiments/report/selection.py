@@ -85,7 +85,7 @@ def _overlap_part(material: Material) -> str:
 
 
 @dataclass(frozen=True)
-class Played:
+class PlayedPool:
     """A corpus of the plan as it can be had now, with its runs.
 
     Args:
@@ -111,7 +111,7 @@ def selection_section(material: Material) -> Section:
     return Section("selection", "What the strategies bought", body)
 
 
-def _played(material: Material) -> tuple[list[Played], list[str]]:
+def _played(material: Material) -> tuple[list[PlayedPool], list[str]]:
     """The corpora that can be had and fit their runs, and why others cannot."""
     runs: dict[str, list[Purchases]] = {}
     for run in material.files.purchases:
@@ -129,11 +129,11 @@ def _played(material: Material) -> tuple[list[Played], list[str]]:
         if draw is None:
             reasons.append(f"corpus {name!r} is not the one that was played on")
         else:
-            played.append(Played(corpora[name], draw, own))
+            played.append(PlayedPool(corpora[name], draw, own))
     return played, reasons
 
 
-def _balance_part(material: Material, played: Sequence[Played], reasons: Sequence[str]) -> str:
+def _balance_part(material: Material, played: Sequence[PlayedPool], reasons: Sequence[str]) -> str:
     if not material.files.purchases:
         return note(_NO_RUNS)
     pictures, links = [], []
@@ -160,7 +160,7 @@ def _balance_part(material: Material, played: Sequence[Played], reasons: Sequenc
     )
 
 
-def _map_part(material: Material, played: Sequence[Played]) -> str:
+def _map_part(material: Material, played: Sequence[PlayedPool]) -> str:
     """A map for each corpus, of which the reader chooses one."""
     if not material.files.purchases:
         return note(_NO_RUNS)

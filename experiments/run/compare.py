@@ -6,7 +6,7 @@ import itertools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,6 @@ from react_rl.acquisition.registry import is_strategy
 from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import ReActError, suggestion
-from react_rl.experiments.cli.plot import draw_results
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.run.bought import write_bought
 from react_rl.experiments.run.episodes import one_thread, play
@@ -150,7 +149,7 @@ def blocks(runs: Sequence[RunId], finished: Callable[[RunId], bool]) -> list[Blo
     ]
 
 
-def run_comparison(
+def play_comparison(
     config: CompareConfig,
     results: str | Path,
     report: Callable[[int, int], None] | None = None,
@@ -158,9 +157,8 @@ def run_comparison(
     tell: Callable[[str], None] | None = None,
     overwrite: bool = False,
     on_facts: OnFacts | None = None,
-    draw: bool = True,
 ) -> Outcome:
-    """Run what is missing of a comparison, and write its tables and figures.
+    """Play what is missing of a comparison and write its runs; tables and figures are ``cli.comparison``'s.
 
     Args:
         config: What to compare.
@@ -170,7 +168,6 @@ def run_comparison(
         tell: Told after each round of fine-tuning what is going on, where one process plays everything.
         overwrite: Replace another comparison that is in ``results/NAME``.
         on_facts: Told what the corpora hold, before anything is encoded or played.
-        draw: Write tables and figures, where enough has been played for them.
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
@@ -183,15 +180,10 @@ def run_comparison(
             if report is not None:
                 report(done, total)
 
-        outcome = _run(config, Path(results), count, progress, tell, overwrite, on_facts)
-        if draw:
-            # Failures are in the outcome; what they leave may not suffice for a summary.
-            with suppress(ReActError) if outcome.failures else nullcontext():
-                draw_results(outcome.folder.folder)
-        return outcome
+        return _play(config, Path(results), count, progress, tell, overwrite, on_facts)
 
 
-def _run(
+def _play(
     config: CompareConfig,
     results: Path,
     report: Callable[[int, int], None],

@@ -17,7 +17,7 @@ from react_rl.envs.batched import episode_streams
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.run.episodes import TestSplit, one_thread, rounded
 from react_rl.experiments.run.results import ResultFolder, RunId
-from react_rl.learners.linear.softmax import SoftmaxSettings
+from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.weighting import CURVATURE
 from react_rl.learners.protocol import INVALID_LOGIT
 from react_rl.learners.registry import LearnerSettings, entry_of

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.studies.few_seeds import RIGHT, WRONG, save_figure
-from react_rl.experiments.studies.scores import Floats, Scores, read_scores
+from react_rl.experiments.studies.scores import Floats, ScoreTable, read_scores
 from react_rl.files import write_atomically
 from react_rl.metrics.statistics import Interval, paired_difference
 
@@ -23,7 +23,7 @@ BUDGETS: Final = {1: 50, 5: 100, 20: 200, 50: 300}
 REFERENCE: Final = "random"
 
 
-def gains(table: Scores, corpora: list[str]) -> dict[str, Interval]:
+def gains(table: ScoreTable, corpora: list[str]) -> dict[str, Interval]:
     """Paired difference of every strategy to random, averaged over ``corpora``, with its interval."""
 
     def mean(strategy: str) -> Floats:
@@ -50,7 +50,7 @@ class Gains:
     seeds: int
 
     @classmethod
-    def of(cls, tables: Mapping[int, Scores]) -> Gains:
+    def of(cls, tables: Mapping[int, ScoreTable]) -> Gains:
         """Read them off the tables."""
         each = tables.values()
         shared = [c for c in next(iter(each)).corpora if all(c in table.corpora for table in each)]

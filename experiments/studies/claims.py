@@ -19,7 +19,7 @@ from react_rl.errors import ReActError
 from react_rl.experiments.analysis.summary import SUMMARY
 from react_rl.experiments.studies import batch_sizes, few_seeds
 from react_rl.experiments.studies.claims_page import Judged, markdown, table_rows
-from react_rl.experiments.studies.judging import Claim, Line, judge
+from react_rl.experiments.studies.judging import Claim, Comparison, judge
 from react_rl.experiments.studies.scores import MEASURES, collect, read_scores
 from react_rl.files import write_atomically
 
@@ -31,11 +31,11 @@ CLAIMS: Final = (
         "Margin is above random on TREC-6, Subj and AG News.",
         "Their sizes: 25 initial labels, 20 rounds of 25. Area under the accuracy curve.",
         (
-            Line(("margin",), "random", "schroeder", corpus="trec6"),
-            Line(("margin",), "random", "schroeder", corpus="subj"),
-            Line(("margin",), "random", "schroeder", corpus="ag_news"),
-            Line(("margin",), "random", "schroeder", corpus="mr", detail=True),
-            Line(("margin",), "random", "schroeder", corpus="cr", detail=True),
+            Comparison(("margin",), "random", "schroeder", corpus="trec6"),
+            Comparison(("margin",), "random", "schroeder", corpus="subj"),
+            Comparison(("margin",), "random", "schroeder", corpus="ag_news"),
+            Comparison(("margin",), "random", "schroeder", corpus="mr", detail=True),
+            Comparison(("margin",), "random", "schroeder", corpus="cr", detail=True),
         ),
     ),
     Claim(
@@ -43,9 +43,9 @@ CLAIMS: Final = (
         "The same with fewer labels.",
         "10 initial labels, 20 rounds of 5. Area under the accuracy curve.",
         (
-            Line(("margin",), "random", "batch-5", corpus="trec6"),
-            Line(("margin",), "random", "batch-5", corpus="subj"),
-            Line(("margin",), "random", "batch-5", corpus="ag_news"),
+            Comparison(("margin",), "random", "batch-5", corpus="trec6"),
+            Comparison(("margin",), "random", "batch-5", corpus="subj"),
+            Comparison(("margin",), "random", "batch-5", corpus="ag_news"),
         ),
     ),
     Claim(
@@ -53,10 +53,10 @@ CLAIMS: Final = (
         "Least confidence and entropy fall to or below random at large batches.",
         "10 initial labels, 6 rounds of 50. Area under the accuracy curve.",
         (
-            Line(("least-confidence",), "random", "batch-50", says="at or below"),
-            Line(("entropy",), "random", "batch-50", says="at or below"),
-            Line(("least-confidence",), "random", "batch-20", says="at or below", detail=True),
-            Line(("entropy",), "random", "batch-20", says="at or below", detail=True),
+            Comparison(("least-confidence",), "random", "batch-50", says="at or below"),
+            Comparison(("entropy",), "random", "batch-50", says="at or below"),
+            Comparison(("least-confidence",), "random", "batch-20", says="at or below", detail=True),
+            Comparison(("entropy",), "random", "batch-20", says="at or below", detail=True),
         ),
     ),
     Claim(
@@ -64,10 +64,10 @@ CLAIMS: Final = (
         "BADGE edges ahead of margin at large batches.",
         "10 initial labels, 10 rounds of 20, and 6 rounds of 50. Area under the accuracy curve.",
         (
-            Line(("badge",), "margin", "batch-20"),
-            Line(("badge",), "margin", "batch-50"),
-            Line(("badge",), "margin", "batch-1", detail=True),
-            Line(("badge",), "margin", "batch-5", detail=True),
+            Comparison(("badge",), "margin", "batch-20"),
+            Comparison(("badge",), "margin", "batch-50"),
+            Comparison(("badge",), "margin", "batch-1", detail=True),
+            Comparison(("badge",), "margin", "batch-5", detail=True),
         ),
     ),
     Claim(
@@ -75,8 +75,8 @@ CLAIMS: Final = (
         "One label at a time, the greedy oracle is above margin, and margin above random.",
         "10 initial labels, 50 rounds of 1. Area under the accuracy curve.",
         (
-            Line(("greedy-oracle",), "margin", "batch-1"),
-            Line(("margin",), "random", "batch-1"),
+            Comparison(("greedy-oracle",), "margin", "batch-1"),
+            Comparison(("margin",), "random", "batch-1"),
         ),
     ),
     Claim(
@@ -86,10 +86,10 @@ CLAIMS: Final = (
         "are equal. 25 initial labels, 20 rounds of 5. Area under the macro F1 curve; the deciding line "
         "averages five uncertainty strategies.",
         (
-            Line(_UNCERTAINTY, "random", "skewed", control="balanced"),
-            *(Line((s,), "random", "skewed", control="balanced", detail=True) for s in _UNCERTAINTY),
+            Comparison(_UNCERTAINTY, "random", "skewed", control="balanced"),
+            *(Comparison((s,), "random", "skewed", control="balanced", detail=True) for s in _UNCERTAINTY),
             *(
-                Line((s,), "random", "skewed", control="balanced", detail=True)
+                Comparison((s,), "random", "skewed", control="balanced", detail=True)
                 for s in ("k-center", "badge", "typicality", "mixture")
             ),
         ),
@@ -99,11 +99,11 @@ CLAIMS: Final = (
         "Representativeness wins at the smallest budgets.",
         "1 initial label, rounds of 2. Area under the accuracy curve of the first 10 labels bought.",
         (
-            Line(("typiclust",), "random", "cold-10"),
-            Line(("typiclust",), "margin", "cold-10"),
-            Line(("typicality",), "margin", "cold-10", detail=True),
-            Line(("maxherding",), "margin", "cold-10", detail=True),
-            Line(("probcover",), "margin", "cold-10", detail=True),
+            Comparison(("typiclust",), "random", "cold-10"),
+            Comparison(("typiclust",), "margin", "cold-10"),
+            Comparison(("typicality",), "margin", "cold-10", detail=True),
+            Comparison(("maxherding",), "margin", "cold-10", detail=True),
+            Comparison(("probcover",), "margin", "cold-10", detail=True),
         ),
     ),
     Claim(
@@ -111,9 +111,9 @@ CLAIMS: Final = (
         "At larger budgets uncertainty is ahead of representativeness.",
         "10 initial labels, 20 rounds of 5. Accuracy at the end; details: after 10 rounds of 20.",
         (
-            Line(("margin",), "typiclust", "batch-5-final"),
-            Line(("margin",), "typiclust", "batch-20-final", detail=True),
-            Line(("margin",), "typicality", "batch-20-final", detail=True),
+            Comparison(("margin",), "typiclust", "batch-5-final"),
+            Comparison(("margin",), "typiclust", "batch-20-final", detail=True),
+            Comparison(("margin",), "typicality", "batch-20-final", detail=True),
         ),
     ),
 )

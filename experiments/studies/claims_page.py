@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from react_rl.experiments.studies.judging import RULE, Claim, Finding, Line
+from react_rl.experiments.studies.judging import RULE, Claim, Comparison, Finding
 
 Judged = tuple[Claim, str, list[Finding]]
 """A claim, its verdict, and the findings on its lines."""
 
 
-def describe(line: Line) -> str:
+def describe(line: Comparison) -> str:
     """A line in words."""
     left = line.left[0] if len(line.left) == 1 else f"mean of {len(line.left)} strategies"
     word = "above" if line.says == "above" else "at or below"

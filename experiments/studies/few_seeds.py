@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from react_rl.experiments.figures.looks import STYLE
-from react_rl.experiments.studies.scores import Floats, Scores, read_scores
+from react_rl.experiments.studies.scores import Floats, ScoreTable, read_scores
 from react_rl.files import write_atomically
 from react_rl.metrics.distributions import student_t_critical
 from react_rl.metrics.significance import holm, wilcoxon_signed_rank
@@ -60,7 +60,7 @@ class Study:
     other_winner: float
 
 
-def told_apart(table: Scores) -> npt.NDArray[np.bool_]:
+def told_apart(table: ScoreTable) -> npt.NDArray[np.bool_]:
     """``(T, A, A)`` which pairs all seeds tell apart: Wilcoxon, Holm over all pairs and corpora."""
     values = _stacked(table)
     pairs = list(combinations(range(values.shape[2]), 2))
@@ -77,7 +77,7 @@ def told_apart(table: Scores) -> npt.NDArray[np.bool_]:
 
 
 def studies(
-    table: Scores, sizes: Sequence[int] = SIZES, subsets: int = SUBSETS, seed: int = 0
+    table: ScoreTable, sizes: Sequence[int] = SIZES, subsets: int = SUBSETS, seed: int = 0
 ) -> list[Study]:
     """Draw ``subsets`` studies of each size and compare what they say with what all seeds say.
 
@@ -88,7 +88,7 @@ def studies(
     return [_study(values, decided, n, subsets, rng) for n in sizes if 2 * n <= len(values)]
 
 
-def _stacked(table: Scores) -> Floats:
+def _stacked(table: ScoreTable) -> Floats:
     values: Floats = np.stack(list(table.values.values()), axis=2)  # (S, T, A)
     return values
 
@@ -135,7 +135,7 @@ def groups(values: Floats, size: int) -> Floats:
     return np.asarray(values[: whole * size].reshape(whole, size).mean(axis=1))
 
 
-def draw(table: Scores, found: Sequence[Study]) -> Figure:
+def draw(table: ScoreTable, found: Sequence[Study]) -> Figure:
     """Three panels: the difference of one pair by groups of seeds, wrong orders, and conclusions by seeds."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.6, 3.9), layout="constrained")
@@ -148,7 +148,7 @@ def draw(table: Scores, found: Sequence[Study]) -> Figure:
     return figure
 
 
-def _draw_groups(panel: Axes, table: Scores) -> None:
+def _draw_groups(panel: Axes, table: ScoreTable) -> None:
     first, second = SHOWN
     difference = {c: table.of(first, c) - table.of(second, c) for c in table.corpora}
     order = sorted(difference, key=lambda c: difference[c].mean())

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 
 from react_rl.errors import ReActError
-from react_rl.experiments.studies.scores import Floats, Scores
+from react_rl.experiments.studies.scores import Floats, ScoreTable
 from react_rl.metrics.significance import holm, wilcoxon_signed_rank
 from react_rl.metrics.statistics import paired_difference
 
@@ -41,7 +41,7 @@ triples, averaged over the corpora."""
 
 
 @dataclass(frozen=True)
-class Line:
+class Comparison:
     """One comparison of a claim.
 
     Args:
@@ -70,7 +70,7 @@ class Claim:
     source: str
     statement: str
     setting: str
-    lines: tuple[Line, ...]
+    lines: tuple[Comparison, ...]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Finding:
         verdict: ``holds``, ``does not hold`` or ``not told apart``.
     """
 
-    line: Line
+    line: Comparison
     estimate: float
     low: float
     high: float
@@ -104,7 +104,7 @@ class Finding:
     verdict: str
 
 
-def differences(line: Line, tables: Mapping[str, Scores]) -> Floats:
+def differences(line: Comparison, tables: Mapping[str, ScoreTable]) -> Floats:
     """``(S, T)`` differences that a line is about: seeds by corpora (one column for a single corpus).
 
     Raises:
@@ -121,7 +121,7 @@ def differences(line: Line, tables: Mapping[str, Scores]) -> Floats:
     return found - _difference(line, control)
 
 
-def _difference(line: Line, table: Scores) -> Floats:
+def _difference(line: Comparison, table: ScoreTable) -> Floats:
     corpora = table.corpora if line.corpus is None else (line.corpus,)
     return np.column_stack(
         [np.mean([table.of(s, c) for s in line.left], axis=0) - table.of(line.right, c) for c in corpora]
@@ -147,7 +147,7 @@ def verdict(says: str, low: float, high: float, p: float) -> str:
     return HOLDS if high < LEVEL else OPEN
 
 
-def judge(claim: Claim, tables: Mapping[str, Scores]) -> tuple[str, list[Finding]]:
+def judge(claim: Claim, tables: Mapping[str, ScoreTable]) -> tuple[str, list[Finding]]:
     """Verdict of a claim and the findings on its lines."""
     values = [differences(line, tables) for line in claim.lines]
     tests = [wilcoxon_signed_rank(v.mean(axis=1), np.zeros(len(v))).p_value for v in values]
@@ -160,7 +160,7 @@ def judge(claim: Claim, tables: Mapping[str, Scores]) -> tuple[str, list[Finding
     return whole, findings
 
 
-def _finding(line: Line, values: Floats, p: float) -> Finding:
+def _finding(line: Comparison, values: Floats, p: float) -> Finding:
     seeds = len(values)
     mean = values.mean(axis=1)
     whole = paired_difference(mean, np.zeros(seeds), np.random.default_rng(0))

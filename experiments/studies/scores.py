@@ -59,7 +59,7 @@ MEASURES: Final[dict[str, Measure]] = {
 
 
 @dataclass(frozen=True)
-class Scores:
+class ScoreTable:
     """A table of scores.
 
     Args:
@@ -127,7 +127,7 @@ def collect(results: Path, out: Path) -> list[str]:
     return written
 
 
-def read_scores(out: Path, name: str) -> Scores:
+def read_scores(out: Path, name: str) -> ScoreTable:
     """Read a table; only seeds that every strategy has on every corpus are kept.
 
     Raises:
@@ -141,7 +141,7 @@ def read_scores(out: Path, name: str) -> Scores:
     return _scores(pd.read_csv(path, dtype={"corpus": str}), path)
 
 
-def _scores(table: pd.DataFrame, source: Path) -> Scores:
+def _scores(table: pd.DataFrame, source: Path) -> ScoreTable:
     corpora = tuple(dict.fromkeys(table["corpus"]))
     strategies = [column for column in table.columns if column not in ("corpus", "seed")]
     wide = {s: table.pivot(index="seed", columns="corpus", values=s)[list(corpora)] for s in strategies}
@@ -150,7 +150,7 @@ def _scores(table: pd.DataFrame, source: Path) -> Scores:
         raise ReActError(
             f"{source} has no seed that every strategy finished on every corpus; finish the runs."
         )
-    return Scores(
+    return ScoreTable(
         corpora,
         tuple(int(seed) for seed in wide[strategies[0]].index[complete]),
         {s: frame.to_numpy(float)[complete] for s, frame in wide.items()},

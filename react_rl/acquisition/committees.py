@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError
-from react_rl.learners.linear.softmax import SoftmaxSettings
+from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.weighting import descend, row_weights
 from react_rl.learners.protocol import INVALID_LOGIT
 

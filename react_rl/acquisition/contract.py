@@ -1,11 +1,14 @@
-"""The contract of a query strategy: from a view of the pools to the row ids of the next batch."""
+"""The contract of a query strategy, from a view of the pools to the row ids of the next batch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
+from react_rl.learners.capabilities import Capability
 from react_rl.simulation.view import PoolView
 
 
@@ -46,3 +49,30 @@ class QueryStrategy(Protocol):
             -1 where a pool holds fewer than ``n`` available rows.
         """
         ...
+
+
+@dataclass(frozen=True)
+class StrategyEntry:
+    """How to make a strategy, and what a list of strategies says about it.
+
+    Args:
+        make: Makes the strategy with its defaults.
+        family: random, uncertainty, diversity, representative, hybrid, cost-aware or adaptive.
+        summary: One line for people.
+        source: The paper.
+        cost: Work of one batch of n rows for one episode; P pool rows, C classes, D dimensions, L labelled
+            rows, M committee members.
+        draws: Whether the batch hangs on random numbers that belong to rows, beyond the order of rare
+            ties: then renumbered rows give another batch of the same distribution.
+        surprisal: Whether it reads surprisal vectors, which corpora carry only where something asks for them.
+        needs: What it asks of a learner; see ``learners.capabilities``.
+    """
+
+    make: Callable[[], QueryStrategy]
+    family: str
+    summary: str
+    source: str
+    cost: str = "O(P C)"
+    draws: bool = False
+    surprisal: bool = False
+    needs: frozenset[Capability] = frozenset()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from react_rl.acquisition.catalogue import PACKAGED
 from react_rl.acquisition.features import FEATURES, code_of_feature, is_packaged_feature
-from react_rl.acquisition.registry import PACKAGED, STRATEGIES, make_strategy
+from react_rl.acquisition.registry import STRATEGIES, make_strategy
 from react_rl.acquisition.strategies.weighted import FEATURE
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE, parse_subsample
 

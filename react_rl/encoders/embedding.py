@@ -15,7 +15,7 @@ from react_rl.errors import ReActError
 from react_rl.files import canonical_json, digest
 
 
-class Texts(Protocol):
+class TextSource(Protocol):
     """What of a corpus is read here: ``react_rl.data`` has the real one."""
 
     @property
@@ -47,7 +47,7 @@ class Encoder(Protocol):
 
 
 def encode_corpus(
-    corpus: Texts, encoder: Encoder, cache: ArrayCache | None = None, progress: bool = True
+    corpus: TextSource, encoder: Encoder, cache: ArrayCache | None = None, progress: bool = True
 ) -> npt.NDArray[np.float32]:
     """Return the vector of every row of ``corpus``, from the cache if it is there.
 

@@ -18,7 +18,7 @@ import torch
 from react_rl.encoders.batches import batches, check_texts, tokenise
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.checkpoints import locate
-from react_rl.encoders.embedding import Texts
+from react_rl.encoders.embedding import TextSource
 from react_rl.encoders.progress import progress_bar
 from react_rl.encoders.transformer import TextEncoder, one_sentence, quiet_transformers
 from react_rl.errors import ReActError
@@ -51,7 +51,7 @@ class SurprisalSettings:
 
 
 def surprisal_vectors(
-    corpus: Texts,
+    corpus: TextSource,
     encoder: TextEncoder,
     cache: ArrayCache | None = None,
     progress: bool = True,
@@ -103,7 +103,7 @@ def surprisal_vectors(
 
 
 def _compute(
-    corpus: Texts, encoder: TextEncoder, progress: bool, settings: SurprisalSettings
+    corpus: TextSource, encoder: TextEncoder, progress: bool, settings: SurprisalSettings
 ) -> npt.NDArray[np.float32]:
     if not corpus.texts:
         return np.zeros((0, settings.max_length), np.float32)

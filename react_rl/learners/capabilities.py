@@ -16,7 +16,7 @@ from torch import Tensor
 from react_rl.learners.protocol import LabelledRows, Learner
 
 if TYPE_CHECKING:
-    from react_rl.learners.linear.softmax import SoftmaxSettings
+    from react_rl.learners.linear.settings import SoftmaxSettings
 
 Capability = Literal["linear", "dropout", "committee", "trials"]
 

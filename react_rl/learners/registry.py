@@ -17,7 +17,8 @@ from react_rl.errors import ReActError
 from react_rl.learners.capabilities import CAPABILITIES, Capability, missing
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.settings import FineTuneSettings
-from react_rl.learners.linear.softmax import SoftmaxRegression, SoftmaxSettings
+from react_rl.learners.linear.settings import SoftmaxSettings
+from react_rl.learners.linear.softmax import SoftmaxRegression
 from react_rl.learners.mlp.head import MlpHead
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.protocol import LabelledRows, Learner

@@ -26,7 +26,7 @@ from react_rl.simulation.basket import chosen_columns
 from react_rl.simulation.purchases import PENNY
 
 if TYPE_CHECKING:
-    from react_rl.learners.linear.softmax import SoftmaxSettings
+    from react_rl.learners.linear.settings import SoftmaxSettings
     from react_rl.simulation.geometry import Geometry
     from react_rl.simulation.ledger import Ledger
 

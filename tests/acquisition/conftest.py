@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from react_rl.acquisition import make_strategy
-from react_rl.learners.linear.softmax import SoftmaxSettings
+from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 

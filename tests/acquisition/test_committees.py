@@ -14,7 +14,7 @@ from scipy.special import log_softmax, softmax
 
 from react_rl.acquisition.committees import Committee, bootstrap_committee, dropout_committee, refit_weighted
 from react_rl.errors import ReActError
-from react_rl.learners.linear.softmax import SoftmaxSettings
+from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
 

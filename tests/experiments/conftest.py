@@ -38,7 +38,7 @@ def own_cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparisons from Python draw nothing here: it would take longer than they do."""
-    monkeypatch.setattr("react_rl.experiments.run.compare.draw_results", lambda _: None)
+    monkeypatch.setattr("react_rl.experiments.cli.comparison.draw_results", lambda _: None)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.settings import FineTuneSettings
-from react_rl.learners.linear.softmax import SoftmaxSettings
+from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.registry import LEARNERS, LearnerSettings, check_needs, entry_of
 

@@ -89,7 +89,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Rows:
+class SceneRows:
     """Rows of one split.
 
     Args:
@@ -136,8 +136,8 @@ class Scene:
     corpus: str
     seed: int
     classes: list[str]
-    pool: Rows
-    test: Rows
+    pool: SceneRows
+    test: SceneRows
     initial: list[int]
     sizes: Sizes = field(default_factory=Sizes)
     recipe: Recipe = field(default_factory=Recipe)
@@ -160,7 +160,7 @@ class Scene:
         """
         content = read_file(path, "scene")
         digest = content.pop("digest")
-        parts = {"pool": Rows, "test": Rows, "sizes": Sizes, "recipe": Recipe}
+        parts = {"pool": SceneRows, "test": SceneRows, "sizes": Sizes, "recipe": Recipe}
         scene = cls(**{key: parts[key](**value) if key in parts else value for key, value in content.items()})
         if scene.digest != digest:
             raise ProtocolError(f"The scene {str(path)!r} was changed after it was drawn; draw it again.")
@@ -217,9 +217,9 @@ def _read_split(path: Path) -> list[tuple[str, str]]:
         raise ProtocolError(f"There is no {str(path)!r}; name the folder of the corpora as --data.") from None
 
 
-def _take(rows: list[tuple[str, str]], ids: Ids, classes: list[str]) -> Rows:
+def _take(rows: list[tuple[str, str]], ids: Ids, classes: list[str]) -> SceneRows:
     taken = [rows[row] for row in ids]
-    return Rows(ids.tolist(), [text for text, _ in taken], [classes.index(label) for _, label in taken])
+    return SceneRows(ids.tolist(), [text for text, _ in taken], [classes.index(label) for _, label in taken])
 
 
 def write_file(path: Path, kind: str, content: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ class Contestant(Protocol):
 
 
 @dataclass(frozen=True)
-class Round:
+class TimedRound:
     """What one round took and reached; round 0 trains on the initial rows and queries nothing.
 
     Args:
@@ -100,7 +100,7 @@ class Run:
     scene: str
     threads: int
     timing: bool
-    rounds: list[Round]
+    rounds: list[TimedRound]
     parts: dict[str, float]
     settings: dict[str, Any]
     versions: dict[str, str]
@@ -117,7 +117,7 @@ class Run:
             ProtocolError: The file is missing or holds something else.
         """
         content = read_file(path, "run")
-        return cls(**{**content, "rounds": [Round(**line) for line in content["rounds"]]})
+        return cls(**{**content, "rounds": [TimedRound(**line) for line in content["rounds"]]})
 
 
 def run_path(out: Path, scene: Scene, contestant: str, timing: bool) -> Path:
@@ -140,7 +140,7 @@ def is_finished(path: Path, scene: Scene) -> bool:
     return True
 
 
-def play(scene: Scene, contestant: Contestant, rounds: int | None = None) -> Iterator[Round]:
+def play(scene: Scene, contestant: Contestant, rounds: int | None = None) -> Iterator[TimedRound]:
     """Play a scene and time every round.
 
     Args:
@@ -169,7 +169,7 @@ def play(scene: Scene, contestant: Contestant, rounds: int | None = None) -> Ite
         updated = _now()
         predicted = contestant.predict_test()
         tested = _now()
-        yield Round(
+        yield TimedRound(
             labelled=len(labelled),
             steps=scene.recipe.steps(len(labelled)),
             bought=bought.tolist(),

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.features.kernel import Coverage, near_labelled, votes
+from react_rl.acquisition.features.kernel import KernelCoverage, near_labelled, votes
 from react_rl.acquisition.features.landmarks import Landmarks
 from react_rl.acquisition.features.posterior import Posterior
 from react_rl.encoders.copies import first_copies
@@ -48,9 +48,9 @@ class Growth:
         return self.view.level(votes(self.view, self.near_labelled))
 
     @cached_property
-    def coverage(self) -> Coverage:
+    def coverage(self) -> KernelCoverage:
         """How well labelled and picked rows cover the pool."""
-        return Coverage(self.landmarks, self.near_labelled)
+        return KernelCoverage(self.landmarks, self.near_labelled)
 
     @cached_property
     def posterior(self) -> Posterior:

@@ -89,7 +89,7 @@ def _kernel_blocks(landmarks: Landmarks, tau: Tensor) -> Iterator[tuple[slice, s
         yield some, part, kernel(similarity, tau[some]) if held is None else held[some, part]
 
 
-class Coverage:
+class KernelCoverage:
     """How well labelled and picked rows cover the pool: the largest kernel of each landmark to one of them.
 
     Args:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError, unknown
+from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.weighting import row_weights
 from react_rl.metrics.classification import METRICS, PADDING
-
-if TYPE_CHECKING:
-    from react_rl.simulation.view import PoolView
 
 _FLATTEST: Final = 1e-4
 """Smallest curvature of a row's loss that is told apart from none."""
@@ -21,7 +21,45 @@ _FLATTEST: Final = 1e-4
 _BISECTIONS: Final = 30
 
 
-def leave_one_out_logits(view: PoolView) -> Tensor:
+class ClassCounts(Protocol):
+    """How many classes each episode has."""
+
+    @property
+    def n_classes(self) -> npt.NDArray[np.int64]:
+        """Classes of each episode ``(E,)``."""
+        ...
+
+
+class FittedView(Protocol):
+    """What is read here of a view of the pools: the labelled rows, and what the head makes of them."""
+
+    @property
+    def labelled_geometry(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Similarities ``(E, n, n)``, one-hot answers ``(E, C, n)``, which slots hold a label ``(E, n)``."""
+        ...
+
+    @property
+    def linear_settings(self) -> SoftmaxSettings | None:
+        """Regularisation of a linear learner; None where the learner is another."""
+        ...
+
+    @property
+    def fitted_logits(self) -> Tensor:
+        """Scores of the labelled rows ``(E, C, n)``."""
+        ...
+
+    @property
+    def progress(self) -> ClassCounts:
+        """How far the episodes are; here only their classes."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the arrays are."""
+        ...
+
+
+def leave_one_out_logits(view: FittedView) -> Tensor:
     """Scores of each labelled row under a head that did not see it, ``(E, C, n)``, without refitting.
 
     The fitted logits are F_i = F_i^loo + (s_i / l2) (y_i - p_i), where s_i / l2 is the variance that the
@@ -58,7 +96,7 @@ def leave_one_out_logits(view: PoolView) -> Tensor:
     return left_out
 
 
-def leave_one_out_metrics(view: PoolView, names: Sequence[str] = ("accuracy",)) -> dict[str, Tensor]:
+def leave_one_out_metrics(view: FittedView, names: Sequence[str] = ("accuracy",)) -> dict[str, Tensor]:
     """Metrics of the labelled rows, each scored by a head that did not see it.
 
     They cost one inverse of an ``n x n`` matrix and no refit, no fold and no dev set. They speak of rows like
@@ -89,7 +127,7 @@ def leave_one_out_metrics(view: PoolView, names: Sequence[str] = ("accuracy",)) 
     return {name: METRICS[name].function(logits, labels, classes) for name in names}
 
 
-def leave_one_out_accuracy(view: PoolView) -> Tensor:
+def leave_one_out_accuracy(view: FittedView) -> Tensor:
     """Share of labelled rows that a head trained on the others gets right, ``(E,)`` float32, NaN without any.
 
     See ``leave_one_out_metrics`` for what it can and cannot say.

@@ -8,13 +8,12 @@ one inverse for all weights, but needs three times the steps.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from react_rl.learners.linear.softmax import SoftmaxSettings
+from react_rl.learners.linear.settings import SoftmaxSettings
 
 CURVATURE: Final = 0.25
 """Share of K in the preconditioner: half of Böhning's bound, the smallest that is safe."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.backbone.dropout import step_keys
 from react_rl.learners.linear.weighting import balanced_weights
-from react_rl.learners.mlp.training import Lesson, MlpSettings, kept_units, train
+from react_rl.learners.mlp.training import MlpLesson, MlpSettings, kept_units, train
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase
 from react_rl.learners.scores import ColumnScores
 
@@ -189,7 +189,7 @@ class MlpHead(ColumnScores):
             weight = weight * balanced_weights(onehot, live)[:, None]
         weight /= weight.sum(2, keepdim=True).clamp_min(1e-12)
         units = self._dual.shape[1]
-        lesson = Lesson(
+        lesson = MlpLesson(
             kernel=kernel,
             begin=self._begin[episodes].gather(2, columns[:, None].expand(-1, units, -1)),
             target=onehot,

@@ -66,7 +66,7 @@ class MlpSettings(BaseModel):
 
 
 @dataclass(frozen=True)
-class Lesson:
+class MlpLesson:
     """What R episodes are taught in one round.
 
     Args:
@@ -102,7 +102,7 @@ def kept_units(keys: Tensor, draws: int, members: int, hidden: int, rate: float)
     return keep_factors(tokens, hidden, _SITE, rate).view(-1, draws, members, hidden)
 
 
-def train(dual: Tensor, scale: Tensor, out: Tensor, lesson: Lesson, settings: MlpSettings) -> None:
+def train(dual: Tensor, scale: Tensor, out: Tensor, lesson: MlpLesson, settings: MlpSettings) -> None:
     """Take the steps of one round, in place.
 
     Args:

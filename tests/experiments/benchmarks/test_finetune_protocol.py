@@ -18,8 +18,8 @@ from react_rl.experiments.benchmarks.finetune.protocol import (
     Ids,
     ProtocolError,
     Recipe,
-    Rows,
     Scene,
+    SceneRows,
     Sizes,
     draw_scene,
 )
@@ -103,7 +103,7 @@ def test_positions_are_looked_up_by_row_id(scene: Scene) -> None:
 
 @pytest.mark.parametrize("row", [-5, 4, 100])
 def test_a_row_outside_the_scene_has_no_position(row: int) -> None:
-    rows = Rows([3, 5, 8], ["a", "b", "c"], [0, 0, 1])
+    rows = SceneRows([3, 5, 8], ["a", "b", "c"], [0, 0, 1])
     with pytest.raises(ProtocolError, match=f"Row {row} is not among the 3 rows"):
         rows.positions([3, row])
 

@@ -12,8 +12,8 @@ import pytest
 
 from react_rl.errors import ReActError
 from react_rl.experiments.benchmarks import profile_rounds, rounds
-from react_rl.experiments.benchmarks.contestants import Contestant, Ours, Peer, Scene
-from react_rl.experiments.benchmarks.rounds_report import Line, table
+from react_rl.experiments.benchmarks.contestants import OurEngine, Peer, RoundsContestant, RoundsScene
+from react_rl.experiments.benchmarks.rounds_report import RoundsLine, table
 
 ARGUMENTS = ["--quick", "--corpus", "synthetic", "--out"]
 
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scene() -> Scene:
+def scene() -> RoundsScene:
     return rounds.make_scene("synthetic", 500, 1200, rounds.QUICK)
 
 
@@ -89,15 +89,15 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert not (tmp_path / "none").exists()
 
 
-def test_a_short_last_batch_is_filled_up(scene: Scene) -> None:
-    played = Ours(scene, 4).play([0, 1])
+def test_a_short_last_batch_is_filled_up(scene: RoundsScene) -> None:
+    played = OurEngine(scene, 4).play([0, 1])
     assert played.rounds == 4 * scene.rounds
     assert sorted(played.accuracy) == [0, 1, 2, 3]
 
 
-def test_the_file_for_the_peers_holds_the_draws_that_we_play(scene: Scene, tmp_path: Path) -> None:
+def test_the_file_for_the_peers_holds_the_draws_that_we_play(scene: RoundsScene, tmp_path: Path) -> None:
     scene.save(tmp_path / "scene.npz")
-    played = Ours(scene, 1).play(range(scene.seeds))
+    played = OurEngine(scene, 1).play(range(scene.seeds))
     with np.load(tmp_path / "scene.npz", allow_pickle=False) as data:
         for seed in range(scene.seeds):
             ids = played.ids[seed]
@@ -107,17 +107,17 @@ def test_the_file_for_the_peers_holds_the_draws_that_we_play(scene: Scene, tmp_p
             assert len(set(ids)) == size + scene.options.budget
 
 
-def test_unequal_starts_are_noticed(scene: Scene) -> None:
+def test_unequal_starts_are_noticed(scene: RoundsScene) -> None:
     tallies = [rounds.Tally(), rounds.Tally()]
     for tally in tallies:
-        tally.add(Ours(scene, 4).play(range(4)))
+        tally.add(OurEngine(scene, 4).play(range(4)))
     rounds.check_draws(scene, tallies)
     tallies[1].played.ids[2][0] += 1
     with pytest.raises(ReActError, match="did not play the same episode for seed 2"):
         rounds.check_draws(scene, tallies)
 
 
-def test_the_ratio_is_to_the_faster_peer_and_the_area_to_the_better(scene: Scene) -> None:
+def test_the_ratio_is_to_the_faster_peer_and_the_area_to_the_better(scene: RoundsScene) -> None:
     class Told:
         """A worker that answers what it is told to."""
 
@@ -132,8 +132,8 @@ def test_the_ratio_is_to_the_faster_peer_and_the_area_to_the_better(scene: Scene
             }  # fmt: skip
 
     slow_good, fast_poor = Told(1.0, 0.8), Told(0.1, 0.6)
-    contestants: list[Contestant] = [
-        Ours(scene, 4),
+    contestants: list[RoundsContestant] = [
+        OurEngine(scene, 4),
         Peer(slow_good, scene, "small-text", 1.0),  # type: ignore[arg-type]
         Peer(fast_poor, scene, "scikit-activeml", 1.0),  # type: ignore[arg-type]
     ]
@@ -148,7 +148,7 @@ def test_the_ratio_is_to_the_faster_peer_and_the_area_to_the_better(scene: Scene
 
 
 def test_the_table_has_a_line_for_each_contestant() -> None:
-    line = Line(
+    line = RoundsLine(
         corpus="bbc_news", dimensions=384, classes=5, pool_size=500, threads=2, contestant="react-rl",
         episodes=64, rounds_per_second=4321.0, slowest_turn=4000.0, fastest_turn=5000.0, with_start=4100.0,
         ratio_to_faster_peer=30.5, area=0.9, area_error=0.002, area_minus_best_peer=0.01,

@@ -16,8 +16,8 @@ from react_rl.acquisition import STRATEGIES
 from react_rl.experiments.benchmarks import clusters, selection
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
 from react_rl.experiments.benchmarks.selection_pool import PoolPlan, make_vectors, read_corpus, write_pool
-from react_rl.experiments.benchmarks.selection_process import Limits, Outcome, run_contestant
-from react_rl.experiments.benchmarks.selection_report import OURS, Line, Ratio, pairs_of, table
+from react_rl.experiments.benchmarks.selection_process import Limits, ProcessOutcome, run_contestant
+from react_rl.experiments.benchmarks.selection_report import OURS, Ratio, SelectionLine, pairs_of, table
 
 STRATEGY_NAMES = ["margin"]
 
@@ -159,9 +159,9 @@ def test_memory_is_counted_beyond_the_data_and_limited() -> None:
     assert run_contestant(_script(LOADED, READY, told), Limits()).status == "memory"
 
 
-def _line(contestant: str, strategy: str, seconds: float | None, status: str = "done") -> Line:
-    outcome = Outcome(status, seconds, seconds, 1, 100.0, 500.0)  # type: ignore[arg-type]
-    return Line.of(1000, contestant, strategy, outcome, 0.5)
+def _line(contestant: str, strategy: str, seconds: float | None, status: str = "done") -> SelectionLine:
+    outcome = ProcessOutcome(status, seconds, seconds, 1, 100.0, 500.0)  # type: ignore[arg-type]
+    return SelectionLine.of(1000, contestant, strategy, outcome, 0.5)
 
 
 def test_the_ratio_is_to_the_faster_peer_with_our_prediction_counted() -> None:
@@ -193,7 +193,7 @@ def test_the_ratio_is_to_the_faster_peer_with_our_prediction_counted() -> None:
 
 
 def test_strategies_that_compare_all_pairs_stay_out_of_the_largest_pool() -> None:
-    plan = selection.Plan(sizes=(1000, 9000))
+    plan = selection.SelectionPlan(sizes=(1000, 9000))
     first, second = (set(selection.contests(plan, size)) for size in plan.sizes)
     assert {(OURS, name) for name in STRATEGIES if name not in selection.ABSENT} <= first
     assert {s for _, s in first} - {s for _, s in second} == {

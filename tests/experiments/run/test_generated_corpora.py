@@ -15,7 +15,7 @@ from react_rl.encoders.transformer import TextEncoder
 from react_rl.envs import LabelingEnv
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, CorpusConfig
-from react_rl.experiments.run.compare import run_comparison
+from react_rl.experiments.cli.comparison import run_comparison
 from react_rl.simulation import EncodedCorpus
 from react_rl.simulation.corpora import prepare
 

@@ -11,7 +11,7 @@ from react_rl.data import CorpusConfig, synthetic_corpus, synthetic_embeddings
 from react_rl.encoders import EncoderConfig, TextEncoder
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig
-from react_rl.experiments.run.compare import run_comparison
+from react_rl.experiments.cli.comparison import run_comparison
 from react_rl.simulation.corpora import prepare
 
 EPISODE = {"pool_size": 40, "dev_size": 30, "initial_size": 5, "budget": 8, "batch_size": 4}

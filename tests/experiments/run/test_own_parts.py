@@ -69,7 +69,7 @@ def test_the_page_on_ones_own_code_runs_as_it_stands(
 def test_what_a_listed_module_registers_is_known_in_workers(folder: Path) -> None:
     (folder / "registering.py").write_text(
         "from react_rl.acquisition import STRATEGIES, Margin\n"
-        "from react_rl.acquisition.registry import StrategyEntry\n"
+        "from react_rl.acquisition.contract import StrategyEntry\n"
         "def make(): return Margin('mine')\n"
         "STRATEGIES['mine'] = StrategyEntry(make, 'own', 'margin', '-')\n",
         encoding="utf-8",

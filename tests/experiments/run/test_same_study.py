@@ -9,7 +9,7 @@ import pytest
 
 from react_rl.acquisition import STRATEGIES, Entropy, Margin
 from react_rl.acquisition.batching.selection import take_top
-from react_rl.acquisition.registry import StrategyEntry
+from react_rl.acquisition.contract import StrategyEntry
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, TrainConfig, run_comparison, run_training
 from react_rl.experiments.analysis.about import about
@@ -195,7 +195,7 @@ def test_differences_name_the_key_and_both_values() -> None:
 def test_a_comparison_from_python_writes_what_the_command_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("react_rl.experiments.run.compare.draw_results", draw_results)
+    monkeypatch.setattr("react_rl.experiments.cli.comparison.draw_results", draw_results)
     done = run_comparison(comparison(), str(tmp_path))
     written = {file.name for file in done.folder.folder.iterdir()}
     assert {"summary.csv", "curves.csv", "learning_curves.png", "areas.svg", "plan.json"} <= written

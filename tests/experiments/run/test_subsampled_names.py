@@ -12,7 +12,7 @@ from react_rl.acquisition.wide.subsampling import Subsampled
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig
 from react_rl.experiments.analysis.about import about
-from react_rl.experiments.run.compare import run_comparison
+from react_rl.experiments.cli.comparison import run_comparison
 from react_rl.experiments.run.strategies import identity, label, resolve
 
 

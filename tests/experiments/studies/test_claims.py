@@ -22,26 +22,26 @@ from react_rl.experiments.studies.judging import (
     HOLDS,
     OPEN,
     Claim,
-    Line,
+    Comparison,
     differences,
     judge,
     other_sign,
     verdict,
 )
-from react_rl.experiments.studies.scores import MEASURES, Measure, Scores, collect, measured, read_scores
+from react_rl.experiments.studies.scores import MEASURES, Measure, ScoreTable, collect, measured, read_scores
 
 Build = Callable[..., Any]
 RunsOf = Callable[[Path], list[dict[str, Any]]]
 
 
-def table(levels: dict[str, float], seeds: int = 12, corpora: tuple[str, ...] = ("a", "b")) -> Scores:
+def table(levels: dict[str, float], seeds: int = 12, corpora: tuple[str, ...] = ("a", "b")) -> ScoreTable:
     """Scores at these levels, with a little noise of their own and much that all strategies share."""
     rng = np.random.default_rng(0)
     shared = rng.normal(scale=0.1, size=(seeds, len(corpora)))
     values = {
         name: level + shared + rng.normal(scale=0.002, size=shared.shape) for name, level in levels.items()
     }
-    return Scores(corpora, tuple(range(seeds)), values)
+    return ScoreTable(corpora, tuple(range(seeds)), values)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_rule_for_one_line(says: str, low: float, high: float, p: float, exp
     ],
 )
 def test_a_claim_is_what_its_lines_are(levels: dict[str, float], expected: str) -> None:
-    claim = Claim("paper", "x > y > z", "made", (Line(("x",), "y", "t"), Line(("y",), "z", "t")))
+    claim = Claim("paper", "x > y > z", "made", (Comparison(("x",), "y", "t"), Comparison(("y",), "z", "t")))
     whole, findings = judge(claim, {"t": table(levels)})
     assert whole == expected
     assert findings[0].verdict == HOLDS
@@ -83,7 +83,7 @@ def test_a_claim_is_what_its_lines_are(levels: dict[str, float], expected: str) 
 
 def test_details_neither_decide_nor_enter_the_correction() -> None:
     tables = {"t": table({"x": 0.8, "y": 0.7})}
-    line = Line(("x",), "y", "t")
+    line = Comparison(("x",), "y", "t")
     alone, first = judge(Claim("paper", "x > y", "made", (line,)), tables)
     contrary = replace(line, left=("y",), right="x", detail=True)
     whole, both = judge(Claim("paper", "x > y", "made", (line, contrary)), tables)
@@ -97,7 +97,7 @@ def test_details_neither_decide_nor_enter_the_correction() -> None:
 
 def test_several_strategies_are_averaged_and_a_control_is_taken_off() -> None:
     skewed, even = table({"x": 0.8, "y": 0.6, "r": 0.5}), table({"x": 0.75, "y": 0.6, "r": 0.55})
-    line = Line(("x", "y"), "r", "skewed", control="even")
+    line = Comparison(("x", "y"), "r", "skewed", control="even")
     found = differences(line, {"skewed": skewed, "even": even})
     expected = (skewed.values["x"] + skewed.values["y"]) / 2 - skewed.values["r"]
     expected -= (even.values["x"] + even.values["y"]) / 2 - even.values["r"]

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from react_rl.experiments.studies.few_seeds import groups, studies, told_apart, write
-from react_rl.experiments.studies.scores import FOLDER, Scores
+from react_rl.experiments.studies.scores import FOLDER, ScoreTable
 
 
-def gaussian(difference: float, seeds: int = 400, shared: float = 1.0) -> Scores:
+def gaussian(difference: float, seeds: int = 400, shared: float = 1.0) -> ScoreTable:
     """Two strategies on one corpus: paired differences of standard deviation 1 and exactly this mean."""
     rng = np.random.default_rng(3)
     noise = rng.normal(size=seeds)
     noise = (noise - noise.mean()) / noise.std()
     base = rng.normal(scale=shared, size=seeds)
-    return Scores(
+    return ScoreTable(
         ("c",), tuple(range(seeds)), {"better": (base + difference + noise)[:, None], "worse": base[:, None]}
     )
 
@@ -48,7 +48,7 @@ def test_significance_is_that_of_the_paired_t_test() -> None:
 
 def test_the_side_of_the_better_one_does_not_matter() -> None:
     table = gaussian(0.5)
-    turned = Scores(
+    turned = ScoreTable(
         table.corpora, table.seeds, {"worse": table.values["worse"], "better": table.values["better"]}
     )
     one, other = (studies(t, sizes=(5,))[0] for t in (table, turned))
@@ -59,10 +59,10 @@ def test_the_side_of_the_better_one_does_not_matter() -> None:
 def test_only_pairs_that_all_seeds_tell_apart_count() -> None:
     table = gaussian(0.4)
     copy = table.values["worse"] + 1e-9 * np.random.default_rng(0).normal(size=(400, 1))
-    three = Scores(table.corpora, table.seeds, {**table.values, "same": copy})
+    three = ScoreTable(table.corpora, table.seeds, {**table.values, "same": copy})
     assert told_apart(three).sum() == 2
     assert not told_apart(three)[0, 1, 2]
-    none = Scores(("c",), table.seeds, {"worse": table.values["worse"], "same": copy})
+    none = ScoreTable(("c",), table.seeds, {"worse": table.values["worse"], "same": copy})
     assert np.isnan(studies(none, sizes=(3,))[0].wrong_order)
 
 

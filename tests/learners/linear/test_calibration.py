@@ -17,7 +17,7 @@ from react_rl.learners.linear.calibration import (
     leave_one_out_logits,
     leave_one_out_metrics,
 )
-from react_rl.learners.linear.softmax import SoftmaxSettings
+from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 
