@@ -12,6 +12,7 @@ from react_rl.acquisition.batching.selection import best_column, moments, to_ids
 from react_rl.acquisition.features import Growth, feature_named
 from react_rl.envs.context import POOL, PROGRESS, pool_numbers, progress_numbers
 from react_rl.errors import ReActError
+from react_rl.files import digest
 from react_rl.simulation.view import PoolView
 
 ROW_FEATURES: Final = (
@@ -111,19 +112,21 @@ class ScorerStrategy:
         self.features = tuple(features)
         self.context = tuple(context)
 
+    def __repr__(self) -> str:
+        weights = [values.cpu().numpy().tobytes() for values in self.network.state_dict().values()]
+        seen = (*self.features, *self.context)
+        return f"ScorerStrategy({self.name!r}, weights {digest(*weights, *seen)[:16]})"
+
     @torch.inference_mode()
     def score(self, view: PoolView) -> Tensor:
         """Scores of all rows as the first pick ``(E, P)``."""
-        scores: Tensor = self.network(
-            RowFeatures(view, self.features).values, row_context(view, self.context)
-        )
-        return scores
+        return self._score(RowFeatures(view, self.features), row_context(view, self.context))
 
     @torch.inference_mode()
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows greedily."""
         features, context = RowFeatures(view, self.features), row_context(view, self.context)
-        scores = self.network(features.values, context)
+        scores = self._score(features, context)
         column = best_column(view, scores, view.available)
         picks = [column]
         if n > 1:
@@ -136,7 +139,11 @@ class ScorerStrategy:
             free &= rows != chosen[:, None]
             # An episode without free rows picks nothing more, so what its row 0 does to the features is idle.
             features.add(chosen)
-            place = best_column(view, self.network(features.values, context), free)
+            place = best_column(view, self._score(features, context), free)
             column = torch.where(place >= 0, rows.gather(1, place.clamp_min(0)[:, None])[:, 0], -1)
             picks.append(column)
         return to_ids(view, torch.stack(picks, 1))
+
+    def _score(self, features: RowFeatures, context: Tensor) -> Tensor:
+        """Scores ``(E, R)`` of the rows that the features are of, equal for copies."""
+        return features.growth.level(self.network(features.values, context))

@@ -178,7 +178,7 @@ def train(
     settings: AgentSettings,
     reward: RewardSettings,
     folder: Path,
-    name: str = "learned",
+    name: str = "policy",
     report: Callable[[TrainingProgress], None] | None = None,
 ) -> PolicyCard:
     """Train a policy and write the best one by validation to ``folder/policy``.

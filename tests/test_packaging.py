@@ -52,12 +52,16 @@ def packages_on_disk() -> set[str]:
 def expected_files() -> set[str]:
     """The wheel's files, apart from its metadata: what the package folders hold but notes and scripts."""
     left_out = {".md", ".pyc", ".sh"}
-    return {
+    modules = {
         f"{package.replace('.', '/')}/{path.name}"
         for package in packages_on_disk()
         for path in folder_of(package).iterdir()
         if path.is_file() and path.suffix not in left_out
     }
+    policies = {
+        f"react_rl/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "agents/pretrained").glob("*/*.*")
+    }
+    return modules | {name for name in policies if "__pycache__" not in name}
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -225,6 +229,12 @@ def test_every_package_of_an_installed_wheel_imports_from_the_wheel(
     assert [file for file in files if not Path(file).is_relative_to(installed)] == []
     assert len(files) == len(modules)
     assert callable_command == "True"
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_knows_the_policy_that_it_brings(ask_installed: Callable[[str], str]) -> None:
+    asked = "from react_rl.acquisition import make_strategy; print(repr(make_strategy('learned')))"
+    assert ask_installed(asked).startswith("ScorerStrategy('learned'")
 
 
 @pytest.mark.slow

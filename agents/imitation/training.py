@@ -21,6 +21,7 @@ from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.evaluation import Validation
 from react_rl.agents.folder import IMITATION, PolicyCard
 from react_rl.agents.imitation.collection import collect
+from react_rl.agents.imitation.dealing import dealt_again
 from react_rl.agents.imitation.fitting import fit_ensemble
 from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.imitation.states import States
@@ -70,7 +71,8 @@ def imitate(
     """Train a row scorer and write it to ``folder/policy``.
 
     Args:
-        corpora: Training corpora, whose pool and dev rows the expert knows; test rows play no part.
+        corpora: Training corpora, whose train and dev rows are dealt out again (see ``dealing``); test rows
+            play no part.
         validation: Episodes on which the policy is measured after each round.
         episode: Sizes of pool and dev set, and the annotator; ``settings`` says what else is drawn.
         settings: States, candidates and networks.
@@ -86,11 +88,13 @@ def imitate(
         ReActError: The learner is not linear, or the episodes do not fit a corpus.
     """
     check_needs("imitation", {"trials"}, learner)
+    trained_on = {corpus.name: corpus.corpus.digest() for corpus in corpora}
+    corpora = [dealt_again(corpus, settings.seed) for corpus in corpora]
     for corpus in corpora:
         for options in settings.extremes(episode):
             check_fit(corpus.corpus, options)
     store = _Store(folder / "states", _key(corpora, episode, settings, learner))
-    training = _Training(corpora, validation, episode, settings, store, report, learner, name)
+    training = _Training(corpora, trained_on, validation, episode, settings, store, report, learner, name)
     card = training.run(folder / "policy")
     shutil.rmtree(store.folder, ignore_errors=True)
     return card
@@ -122,6 +126,7 @@ class _Training:
     def __init__(
         self,
         corpora: Sequence[EncodedCorpus],
+        trained_on: dict[str, str],
         validation: Validation,
         episode: EpisodeOptions,
         settings: ImitationSettings,
@@ -131,6 +136,7 @@ class _Training:
         name: str,
     ) -> None:
         self._corpora, self._validation, self._episode = corpora, validation, episode
+        self._trained_on = trained_on
         self._settings, self._store, self._report, self._learner = settings, store, report, learner
         self._name = name
         self._parts: list[States] = []
@@ -206,7 +212,7 @@ class _Training:
             action_space={"name": "score-rows", "features": list(settings.features), "short": SHORT},
             reward={"kind": "gain in soft accuracy, tried on copies"},
             episode=self._episode.model_dump(mode="json"),
-            trained_on={corpus.name: corpus.corpus.digest() for corpus in self._corpora},
+            trained_on=self._trained_on,
             validated_on={corpus.name: corpus.corpus.digest() for corpus in self._validation.corpora},
             settings=settings.model_dump(mode="json"),
             validation=list(self._curve),

@@ -53,12 +53,14 @@ def run_imitation(
             if report is not None:
                 report(state)
 
-        corpora = prepare(config.corpora, config.encoder, config.device, progress, config.episode)
+        corpora = prepare(config.corpora, config.encoder, config.device, progress)
         validation = corpora
         if config.validation:
-            validation = prepare(config.validation, config.encoder, config.device, progress, config.episode)
+            validation = prepare(config.validation, config.encoder, config.device, progress)
         learner = config.learner.settings()
-        episodes = Validation(validation, config.episode, config.evaluation_episodes, learner=learner)
+        measured = min(config.episode.dev_size, *(len(one.corpus.ids("dev")) for one in validation))
+        options = config.episode.model_copy(update={"dev_size": measured})
+        episodes = Validation(validation, options, config.evaluation_episodes, learner=learner)
         write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
         write_atomically(
             folder / "train-circumstances.json",

@@ -104,10 +104,10 @@ class LabelInventor:
     """Invents labels for the rows of one corpus.
 
     - ``linear``: the largest of C random linear scores of whitened principal components. Their weights fall
-      as a power of the rank, over 2 to 64 components that begin at the 1st to 20th; each class has an offset,
-      each row Gumbel noise.
-    - ``clusters``: k-means clusters, one to four for each class, dealt out to classes; up to a quarter of the
-      labels is then drawn again.
+      as a power of the rank, over all components or over 2 to 64 that begin at the 1st to 20th; each class
+      has an offset, each row Gumbel noise.
+    - ``clusters``: k-means clusters, one to four for each class, dealt out to 2 to 40 classes; up to a third
+      of the labels is then drawn again.
     - ``merged``: the corpus's own classes, joined at random (crossed, where there are fewer than four).
     - ``crossed``: the corpus's own classes, joined at random if many, times the two sides of a random
       direction.
@@ -175,21 +175,25 @@ class LabelInventor:
         return components
 
     def _linear(self, rng: np.random.Generator) -> Labels:
-        first, many = int(rng.integers(0, 20)), int(rng.integers(2, 65))
-        used = self._components[:, first : first + many]
+        if rng.random() < 0.5:
+            # Real classes differ along many components, about 1 / rank of the difference along each.
+            used, fall = self._components, rng.uniform(0.2, 0.9)
+        else:
+            first, many = int(rng.integers(0, 20)), int(rng.integers(2, 65))
+            used, fall = self._components[:, first : first + many], rng.uniform(0.0, 1.2)
         if used.shape[1] == 0:
             used = self._components
-        weight = (1.0 + np.arange(used.shape[1])) ** -rng.uniform(0.0, 1.2)
+        weight = (1.0 + np.arange(used.shape[1])) ** -fall
         n_classes = int(rng.choice([2, 2, 3, 4, 6]))
         scores = used @ (rng.standard_normal((used.shape[1], n_classes)) * weight[:, None])
         scores /= max(scores.std(), 1e-12)
-        scores += rng.standard_normal(n_classes) * 0.3
-        scores += rng.gumbel(size=scores.shape) * rng.uniform(0.05, 0.5)
+        scores += rng.standard_normal(n_classes) * rng.uniform(0.0, 0.8)
+        scores += rng.gumbel(size=scores.shape) * rng.uniform(0.05, 1.0)
         largest: Labels = scores.argmax(1)
         return largest
 
     def _clusters(self, rng: np.random.Generator) -> Labels:
-        rows, n_classes = self._rows, int(rng.choice([2, 3, 5, 8, 12]))
+        rows, n_classes = self._rows, int(rng.choice([2, 3, 5, 8, 12, 20, 40]))
         many = min(n_classes * int(rng.integers(1, 5)), len(rows))
         centres = rows[rng.choice(len(rows), many, replace=False)]
         for _ in range(_MOVES):
@@ -198,7 +202,7 @@ class LabelInventor:
             filled = members.sum(0) > 0
             centres[filled] = (members.T @ rows)[filled] / members.sum(0)[filled, None]
         labels = (rng.permutation(many) % n_classes)[cluster]
-        flipped = rng.random(len(rows)) < rng.uniform(0.0, 0.25)
+        flipped = rng.random(len(rows)) < rng.uniform(0.0, 0.35)
         return np.where(flipped, rng.integers(0, n_classes, len(rows)), labels)
 
     def _merged(self, rng: np.random.Generator) -> Labels:

@@ -51,7 +51,7 @@ def assert_copies_agree(view: PoolView, values: torch.Tensor) -> None:
     torch.testing.assert_close(values, values.gather(1, first), rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - BY_CHANCE - CUT - ELSEWHERE))
+@pytest.mark.parametrize("name", sorted({*STRATEGIES, "learned"} - BY_CHANCE - CUT - ELSEWHERE))
 def test_copies_have_one_score(name: str, views: list[PoolView]) -> None:
     for view in views:
         strategy = make_strategy(name)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from react_rl.agents.imitation.collection import collect
+from react_rl.agents.imitation.dealing import dealt_again
 from react_rl.agents.imitation.fitting import fit_ensemble, fit_scorer
 from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.imitation.states import States
@@ -102,3 +103,17 @@ def test_a_network_learns_weights_that_depend_on_the_context() -> None:
     assert correlation > 0.95
     again = fit_scorer(states, settings, 0)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_train_and_dev_rows_are_dealt_out_again_and_test_rows_stay() -> None:
+    for one in corpora():
+        dealt = dealt_again(one, 0)
+        test = one.corpus.ids("test")
+        assert dealt.corpus.ids("test").tolist() == test.tolist()
+        train, dev = dealt.corpus.ids("train"), dealt.corpus.ids("dev")
+        assert train.size + dev.size + test.size == one.corpus.n_rows
+        assert abs(dev.size / (train.size + dev.size) - 0.4) < 0.02
+        assert (dealt.density[torch.from_numpy(train)] > 0).all()
+        assert not dealt.density[torch.from_numpy(dev)].any()
+        assert dealt_again(one, 0).corpus.digest() == dealt.corpus.digest() != one.corpus.digest()
+        assert not {one.corpus.texts[row] for row in train} & {one.corpus.texts[row] for row in dev}

@@ -45,7 +45,7 @@ def test_the_demo_trains_compares_and_says_where_everything_lies(
     assert main(["demo", "--results", str(results), "--episodes", "8", "--seeds", "2"]) == 0
     shown = capsys.readouterr()
     folder = results / "demo"
-    strategies = ("learned", *load_config(CompareConfig, "demo-compare").strategies)
+    strategies = ("demo-policy", *load_config(CompareConfig, "demo-compare").strategies)
     for name in (*strategies, "2 paired seeds", "learning_curves.png", str(folder), "Done in"):
         assert name in shown.out
     assert "Traceback" not in shown.err

@@ -12,6 +12,7 @@ from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import STRATEGIES
 from react_rl.experiments.analysis.about import REFERENCE, about
 from react_rl.experiments.cli import listings
+from react_rl.own_code import STRATEGY, announced
 
 WIDTH = 80
 
@@ -38,12 +39,15 @@ def test_every_strategy_stands_under_its_family_with_its_cost_and_source(lines: 
             family = line.split("  ")[0].strip()
         elif line.startswith("  ") and line[2] != " ":
             found[line.split()[0]] = family
-    assert found == {name: about(name).family.split(",")[0] for name in (*STRATEGIES, *REFERENCES)}
+    assert found == {
+        name: about(name).family.split(",")[0]
+        for name in (*STRATEGIES, *announced(STRATEGY.group), *REFERENCES)
+    }
     # The columns are read apart and joined again, because words are broken into lines.
     starts = [lines[0].index(head) for head in ("cost of", "what it takes")]
     costs = " ".join(line[starts[0] : starts[1]].strip() for line in lines)
     sources = " ".join(line[starts[1] :].strip() for line in lines)
-    for name in (*STRATEGIES, *REFERENCES):
+    for name in (*STRATEGIES, *announced(STRATEGY.group), *REFERENCES):
         assert about(name).cost in " ".join(costs.split()), name
         assert about(name).source in " ".join(sources.split()), name
 

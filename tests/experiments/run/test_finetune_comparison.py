@@ -197,7 +197,7 @@ def test_a_policy_of_the_frozen_encoder_is_compared_and_trained_further_by_flags
         for key, value in learner["finetune"].items()
         for part in (f"--learner.finetune.{key.replace('_', '-')}", str(value))
     ]
-    assert main(["train", str(train_file(name="cheap", strategy="learned"))]) == 0
+    assert main(["train", str(train_file(name="cheap", strategy="cheap"))]) == 0
     policy = tmp_path / "results" / "cheap" / "policy"
     further = train_file(name="further", strategy="further")
     assert main(["train", str(further), "--agent.start", str(policy), "--agent.episodes", "4", *flags]) == 0
@@ -209,7 +209,7 @@ def test_a_policy_of_the_frozen_encoder_is_compared_and_trained_further_by_flags
     config = config_file(strategies=["random", str(policy), str(other)])
     assert main(["compare", str(config), *flags]) == 0
     runs = runs_of(tmp_path / "results" / "small")
-    assert {run["strategy"] for run in runs} == {"random", "learned", "further"}
+    assert {run["strategy"] for run in runs} == {"random", "cheap", "further"}
     assert all(run["cost"][-1] == 12 for run in runs)
     weighed = [run for run in runs if run["strategy"] != "random"]
     assert all(len(run["weights"]) == 3 for run in weighed)

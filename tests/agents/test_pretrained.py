@@ -1,0 +1,71 @@
+"""The policy that ships: a strategy by name everywhere, small, and made by the committed config."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from react_rl.acquisition import make_strategy
+from react_rl.acquisition.registry import entry_of
+from react_rl.agents import LearnedStrategy, Validation, load_strategy, read_card
+from react_rl.agents.scorer import ScorerStrategy
+from react_rl.agents.scorer_folder import pretrained_folder
+from react_rl.envs.actions import ChooseStrategy
+from react_rl.errors import ReActError
+from react_rl.experiments.config.models import ImitateConfig, load_config
+from react_rl.experiments.run.strategies import identity, label, resolve
+from react_rl.seeding import Streams
+from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+
+
+def test_it_is_a_strategy_by_name_wherever_one_is_named() -> None:
+    engine = LabelingEngine([synthetic_encoded(300, 4)], EpisodeOptions(pool_size=100, dev_size=50), 2)
+    engine.reset([Streams(0), Streams(1)])
+    expected = LearnedStrategy.from_pretrained().select(engine.view, 5)
+    for strategy in (
+        make_strategy("learned"),
+        resolve("learned"),
+        load_strategy(pretrained_folder("learned")),
+    ):
+        assert strategy.name == "learned"
+        assert strategy.select(engine.view, 5).tolist() == expected.tolist()
+    assert label("learned") == "learned"
+    assert identity("learned") == identity("learned") != "learned"
+    assert entry_of("learned").family == "learned"
+    assert make_strategy("subsample:50:learned").select(engine.view, 3).shape == (2, 3)
+    chosen, _ = ChooseStrategy(["random", "learned"]).decide(engine.view, np.array([1, 1]), 5)
+    assert chosen.tolist() == expected.tolist()
+
+
+def test_its_card_is_that_of_the_committed_config() -> None:
+    card, config = read_card(pretrained_folder("learned")), load_config(ImitateConfig, "learned")
+    assert card.settings == config.imitation.model_dump(mode="json")
+    assert card.episode == config.episode.model_dump(mode="json")
+    assert set(card.trained_on) == {"bbc_news", "crowd_tweets"}
+    assert card.settings["generated"] == 1.0
+
+
+def test_it_is_small_enough_to_ship() -> None:
+    folder = pretrained_folder("learned")
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 5_000_000
+
+
+def test_it_is_ahead_of_random_and_margin_on_vectors_made_in_code() -> None:
+    """Vectors unlike those of its training; the numbers of real corpora are in the model card."""
+    options = EpisodeOptions(pool_size=200, dev_size=100, initial_size=8, budget=40, batch_size=5)
+    validation = Validation([synthetic_encoded(600, n, seed=n) for n in (3, 6)], options, 32)
+    area = validation.areas(LearnedStrategy.from_pretrained())
+    for rival in ("random", "margin"):
+        assert area.mean() > validation.areas(make_strategy(rival)).mean()
+
+
+def test_it_says_what_it_is() -> None:
+    strategy = LearnedStrategy.from_pretrained()
+    assert isinstance(strategy, ScorerStrategy)
+    assert repr(strategy) == repr(LearnedStrategy.from_pretrained())
+    assert repr(strategy).startswith("ScorerStrategy('learned', weights ")
+
+
+def test_an_unknown_policy_is_refused() -> None:
+    with pytest.raises(ReActError, match="No policy called 'lerned'"):
+        LearnedStrategy.from_pretrained("lerned")
