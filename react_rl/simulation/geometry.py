@@ -7,7 +7,7 @@ strategy looked at while it picked are remembered until the round ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from torch import Tensor
 from react_rl.encoders.copies import copy_members, first_copies
 from react_rl.errors import ReActError
 from react_rl.simulation.encoded import EncodedCorpus
+
+T = TypeVar("T")
 
 HELD: Final = 1 << 26
 """Most similarities between the rows of all pools that are held at once (256 MiB)."""
@@ -45,7 +47,7 @@ class Geometry:
             dimension = self._corpora[0].embeddings.shape[1]
             self._gathered = torch.zeros(n_episodes, n_columns, dimension, device=device)
         self._picked: list[tuple[Tensor, Tensor]] = []
-        self._kept: dict[str, Tensor] = {}
+        self._kept: dict[str, Any] = {}
 
     def place(self, episode: int, corpus: int, ids: Tensor) -> None:
         """Set the row ids ``(W,)`` of an episode's columns; unused columns carry -1. Mutates."""
@@ -56,11 +58,12 @@ class Geometry:
         if self._gathered is not None and data.gram is None:
             self._gathered[episode] = data.embeddings[self._ids[episode]]
 
-    def kept(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+    def kept(self, name: str, compute: Callable[[], T]) -> T:
         """What depends on the placed rows alone, computed once until an episode is placed. Mutates."""
         if name not in self._kept:
             self._kept[name] = compute()
-        return self._kept[name]
+        found: T = self._kept[name]
+        return found
 
     def pool_similarity(self, n_columns: int) -> Tensor | None:
         """Similarities between the first ``n_columns`` columns ``(E, P, P)``; None if they are too many."""

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from react_rl.simulation.geometry import Geometry
     from react_rl.simulation.ledger import Ledger
 
+
+T = TypeVar("T")
 
 _FEW = 1 << 14
 """Numbers below which one operation is quicker than several that read memory in order."""
@@ -356,7 +358,7 @@ class PoolView:
         """Words of each text ``(E, P)`` int64."""
         return self._geometry.words(self.width)
 
-    def kept(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+    def kept(self, name: str, compute: Callable[[], T]) -> T:
         """What depends on the pools alone, never on labels: computed once for all rounds of the episodes."""
         return self._geometry.kept(name, compute)
 

@@ -24,14 +24,85 @@ from react_rl.acquisition.features.landmarks import Landmarks, rows_of
 LEAST: Final = 1e-6
 """Smallest variance: rounding must not make one negative."""
 
+GROUP: Final = 16
+"""Labelled rows that are taken off the kept covariances together. Groups begin at multiples of this, so that
+the same labels give the same bits, whenever somebody first asks."""
+
+
+class Covariances:
+    """Covariances of all rows of small pools given the first labels, kept for all rounds of the episodes.
+
+    A label's part of the covariance never changes, so each round takes off the part of new groups only.
+
+    Args:
+        similarity: Similarities of all rows ``(E, P, P)``.
+        shift: What the kernel adds to them.
+        noise: Variance of a label.
+    """
+
+    def __init__(self, similarity: Tensor, shift: float, noise: float) -> None:
+        self._similarity, self._shift, self._noise = similarity, shift, noise
+        self.matrix = similarity + shift
+        """Covariances ``(E, P, P)`` given the labels followed so far."""
+        self._columns = torch.zeros(len(similarity), 0, dtype=torch.int64, device=similarity.device)
+        self._live = torch.zeros(len(similarity), 0, device=similarity.device)
+
+    def follow(self, columns: Tensor, live: Tensor) -> int:
+        """Take off what whole groups of the labelled rows explain. Mutates.
+
+        Args:
+            columns: ``(E, n)`` labelled columns in the order of their purchase.
+            live: ``(E, n)`` 1 where a slot holds a label, 0 elsewhere.
+
+        Returns:
+            How many of them, a multiple of ``GROUP``, ``matrix`` takes into account.
+        """
+        known, whole = self._columns.shape[1], columns.shape[1] // GROUP * GROUP
+        same = torch.equal(self._columns, columns[:, :known]) and torch.equal(self._live, live[:, :known])
+        if not same:
+            torch.add(self._similarity, self._shift, out=self.matrix)
+            known = 0
+        for first in range(known, whole, GROUP):
+            rows, here = columns[:, first : first + GROUP], live[:, first : first + GROUP]
+            basis = explained(rows_of(self.matrix, rows), rows, here, self._noise)
+            self.matrix.baddbmm_(basis.transpose(1, 2), basis, alpha=-1.0)
+        if known < whole or not same:
+            self._columns, self._live = columns[:, :whole].clone(), live[:, :whole].clone()
+        return whole
+
+
+def explained(reach: Tensor, columns: Tensor, live: Tensor, noise: float) -> Tensor:
+    """Rows V with ``V^T V`` the part of the covariances that labels of some rows explain.
+
+    With ``cov_LL + noise = R R^T`` it is ``V = R^-1 cov_L``.
+
+    Args:
+        reach: Covariances ``(E, n, P)`` of these rows with all rows.
+        columns: Their columns ``(E, n)``.
+        live: ``(E, n)`` 1 where a slot holds a label; others explain nothing.
+        noise: Variance of a label.
+
+    Returns:
+        ``(E, n, P)``.
+    """
+    among = reach.gather(2, columns[:, None].expand(-1, columns.shape[1], -1))
+    among = among * (live[:, :, None] * live[:, None, :])
+    among.diagonal(dim1=1, dim2=2).add_(noise)
+    factor = torch.linalg.cholesky_ex(among).L
+    # The noise keeps the factor well conditioned; inverting it is much faster than solving for P columns.
+    unit = torch.eye(columns.shape[1], device=reach.device).expand_as(factor)
+    inverse = torch.linalg.solve_triangular(factor, unit, upper=False) * live[:, None, :]
+    return torch.bmm(inverse, reach)
+
 
 class Posterior:
     """Posterior variances and their reductions, updated exactly after each pick.
 
-    With ``K_LL + s2 = R R^T`` and ``V = R^-1 K_L^T`` the covariance is ``K - V^T V``. A pick with covariances
-    c adds the row ``c / sqrt(c_pick + s2)`` to V, and no matrix of all pairs has to be kept: the sums
-    ``a_i = sum_j w_j cov_ij^2`` change by ``-2 c_i t_i / d + c_i^2 (sum_j w_j c_j^2) / d^2`` with
-    ``t_i = sum_j w_j c_j cov_ij`` and ``d = c_pick + s2``.
+    The covariance is ``C - V^T V``: C given the labels that are followed for all rounds (none where the pools
+    are too large to hold a matrix), V what the others explain. A pick with covariances c adds the row
+    ``c / sqrt(c_pick + s2)`` to V: the sums ``a_i = sum_j w_j cov_ij^2`` change by
+    ``-2 c_i t_i / d + c_i^2 (sum_j w_j c_j^2) / d^2`` with ``t_i = sum_j w_j c_j cov_ij`` and
+    ``d = c_pick + s2``.
 
     Args:
         landmarks: The rows j that sums run over, with their weights.
@@ -44,31 +115,37 @@ class Posterior:
         self._shift = settings.bias**2
         self._noise = 4.0 * settings.l2
         self._rows: Tensor | None = None
-        self._basis = self._first_basis()  # V: (E, n, P)
-        self._near: Tensor | None = None  # similarities of few rows to the landmarks (E, R, J)
+        kept, columns, live = self._followed(), *view.labelled_columns
+        self._prior = None if kept is None else kept.matrix  # C: (E, P, P)
+        done = 0 if kept is None else kept.follow(columns, live)
+        columns, live = columns[:, done:], live[:, done:]
+        reach = view.similarity_to_labelled + self._shift if kept is None else rows_of(kept.matrix, columns)
+        self._basis = explained(reach, columns, live, self._noise)  # V: (E, n, P)
+        self._near: Tensor | None = None  # C of few rows with the landmarks (E, R, J)
         self._near_basis = self._basis  # V of the rows (E, n, R)
-        self._variance = (1.0 + self._shift - self._basis.square().sum(1)).clamp_min(LEAST)  # (E, R)
+        own = 1.0 + self._shift if kept is None else kept.matrix.diagonal(dim1=1, dim2=2)
+        self._variance = (own - self._basis.square().sum(1)).clamp_min(LEAST)  # (E, R)
         self._sums = self._first_sums()  # a: (E, R, 2)
         # What cov_ii^2 is counted too often in a_i, (E, R, 2).
         self._own = landmarks.of_themselves(torch.ones_like(landmarks.weights[:, :, 0]))
 
-    def _first_basis(self) -> Tensor:
-        view = self._landmarks.view
-        similarity, _, live = view.labelled_geometry
-        kernel = (similarity + self._shift) * (live[:, :, None] * live[:, None, :])
-        kernel.diagonal(dim1=1, dim2=2).add_(self._noise)
-        factor = torch.linalg.cholesky_ex(kernel).L
-        reach = (view.similarity_to_labelled + self._shift) * live[:, :, None]
-        basis: Tensor = torch.linalg.solve_triangular(factor, reach, upper=False)
-        return basis
+    def _followed(self) -> Covariances | None:
+        view, shift, noise = self._landmarks.view, self._shift, self._noise
+        similarity = view.pool_similarity if self._landmarks.everyone else None
+        if similarity is None:
+            return None
+        return view.kept(f"covariances {shift} {noise}", lambda: Covariances(similarity, shift, noise))
 
     def _first_sums(self) -> Tensor:
         landmarks, view = self._landmarks, self._landmarks.view
         weights, theirs = landmarks.weights, landmarks.of(self._basis)
-        sums = torch.zeros(*view.ids.shape, 2, device=view.device)
+        sums = torch.empty(*view.ids.shape, 2, device=view.device)
         for some, rows, similarity in landmarks.blocks():
             own = self._basis[some, :, rows].transpose(1, 2)
-            covariance = torch.baddbmm(similarity, own, theirs[some], alpha=-1.0).add_(self._shift)
+            prior = similarity if self._prior is None else self._prior[some, rows]
+            covariance = torch.baddbmm(prior, own, theirs[some], alpha=-1.0)
+            if self._prior is None:
+                covariance += self._shift
             sums[some, rows] = torch.bmm(covariance.square_(), weights[some])
         return sums
 
@@ -93,14 +170,16 @@ class Posterior:
             similarity: Their similarities to all columns ``(E, P)``.
         """
         landmarks = self._landmarks
+        reach = (
+            similarity + self._shift if self._prior is None else rows_of(self._prior, columns[:, None])[:, 0]
+        )
         own = self._basis.gather(2, columns[:, None, None].expand(-1, self._basis.shape[1], 1))  # (E, n, 1)
-        covariance = similarity + self._shift - torch.bmm(own.transpose(1, 2), self._basis)[:, 0]  # c: (E, P)
+        covariance = reach - torch.bmm(own.transpose(1, 2), self._basis)[:, 0]  # c: (E, P)
         scale = covariance.gather(1, columns[:, None]).clamp_min(LEAST) + self._noise  # d: (E, 1)
         near = covariance if self._rows is None else covariance.gather(1, self._rows)  # (E, R)
         weighted = landmarks.weights * landmarks.of(covariance)[:, :, None]  # w c: (E, J, 2)
         theirs = torch.bmm(landmarks.of(self._basis), weighted)  # (E, n, 2)
-        product = landmarks.product(weighted) if self._near is None else torch.bmm(self._near, weighted)
-        product += self._shift * weighted.sum(1, keepdim=True)
+        product = self._prior_times(weighted)
         product -= torch.bmm(self._near_basis.transpose(1, 2), theirs)  # t: (E, R, 2)
         squares = torch.bmm(weighted.transpose(1, 2), landmarks.of(covariance)[:, :, None])  # (E, 2, 1)
         share = (near / scale)[:, :, None]
@@ -114,10 +193,21 @@ class Posterior:
         )
         self.__dict__.pop("reductions", None)
 
+    def _prior_times(self, vectors: Tensor) -> Tensor:
+        """C of the rows with the landmarks times vectors ``(E, J, k)``, as ``(E, R, k)``."""
+        if self._near is not None:
+            return torch.bmm(self._near, vectors)
+        if self._prior is not None:
+            return torch.bmm(self._prior, vectors)
+        return self._landmarks.product(vectors) + self._shift * vectors.sum(1, keepdim=True)
+
     def narrow(self, rows: Tensor) -> None:
         """Speak of the columns ``(E, R)`` only from now on. Mutates."""
         self._rows = rows
-        self._near = self._landmarks.similarity_of(rows)
+        prior = self._prior
+        self._near = (
+            self._landmarks.similarity_of(rows) + self._shift if prior is None else rows_of(prior, rows)
+        )
         self._near_basis = self._basis.gather(2, rows[:, None].expand(-1, self._basis.shape[1], -1))
         self._variance = self._variance.gather(1, rows)
         self._sums = rows_of(self._sums, rows)

@@ -39,9 +39,18 @@ def second_probability(view: PoolView) -> Tensor:
 def third_probability(view: PoolView) -> Tensor:
     """The third largest class probability; 0 where there are two classes."""
     probabilities = view.probabilities
-    if probabilities.shape[1] < 3:
+    n_classes = probabilities.shape[1]
+    if n_classes < 3:
         return torch.zeros_like(view.confidence)
-    return probabilities.topk(3, dim=1).values[:, 2]
+    if n_classes > 16:
+        return probabilities.topk(3, dim=1).values[:, 2]
+    # Three running maxima over the class axis read memory in order, which topk does not.
+    first, second, third = probabilities[:, :3].sort(1, descending=True).values.unbind(1)
+    for other in probabilities[:, 3:].unbind(1):
+        third = torch.maximum(third, torch.minimum(second, other))
+        second = torch.maximum(second, torch.minimum(first, other))
+        first = torch.maximum(first, other)
+    return third
 
 
 def gini(view: PoolView) -> Tensor:

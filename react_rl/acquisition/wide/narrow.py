@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from react_rl.acquisition.wide.chunks import WIDE, column_slices
 from react_rl.encoders.copies import copy_members
 from react_rl.simulation.geometry import HELD
 from react_rl.simulation.view import DevMetric, PoolView, Progress
+
+T = TypeVar("T")
 
 SMALLEST: Final = 1e-37
 """Stands for a probability of 0 where logarithms are taken quickly; times 0 it is 0. Below 1.2e-38 numbers
@@ -50,7 +52,7 @@ class NarrowView(PoolView):
         )  # fmt: skip
         self._whole, self._episodes, self._columns = view, episodes, columns
         self._at = at
-        self._kept: dict[str, Tensor] = {}
+        self._kept: dict[str, Any] = {}
 
     @cached_property
     def copy_groups(self) -> Tensor | None:
@@ -111,11 +113,12 @@ class NarrowView(PoolView):
         """Words of the texts ``(F, S)``."""
         return self._whole.words[self._at]
 
-    def kept(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+    def kept(self, name: str, compute: Callable[[], T]) -> T:
         """What depends on these rows alone, computed once for this view."""
         if name not in self._kept:
             self._kept[name] = compute()
-        return self._kept[name]
+        found: T = self._kept[name]
+        return found
 
     @cached_property
     def labelled_columns(self) -> tuple[Tensor, Tensor]:

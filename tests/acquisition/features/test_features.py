@@ -9,7 +9,7 @@ import torch
 
 from react_rl.acquisition import FEATURES, WeightedFeatures, make_strategy
 from react_rl.acquisition.batching.selection import take_weighted
-from react_rl.acquisition.features import NEEDS, Growth, kernel, landmarks
+from react_rl.acquisition.features import NEEDS, Growth, kernel, landmarks, posterior
 from react_rl.acquisition.registry import STRATEGIES, entry_of
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
@@ -145,6 +145,41 @@ def test_a_few_rows_have_the_features_that_they_have_among_all(name: str, mixed:
         assert torch.allclose(of(few) / scale, of(whole).gather(1, rows) / scale, atol=1e-4)
         whole.add(torch.full((6,), column))
         few.add(torch.full((6,), column))
+
+
+def test_variances_are_the_same_bits_whenever_somebody_first_asks() -> None:
+    options = EpisodeOptions(pool_size=90, dev_size=30, initial_size=6, budget=60, batch_size=7)
+    engines = [LabelingEngine([synthetic_encoded(400, 3)], options, 2) for _ in range(2)]
+    always, late = engines
+    for engine in engines:
+        engine.reset([Streams(seed) for seed in range(2)])
+    for _ in range(6):
+        Growth(always.view).posterior  # noqa: B018 keeps what the labels so far explain
+        ids = make_strategy("margin").select(always.view, 7)
+        for engine in engines:
+            engine.step(ids)
+    assert always.labels[0] > 2 * posterior.GROUP
+    for name in ("variance", "variance_reduction"):
+        assert torch.equal(FEATURES[name](always.view), FEATURES[name](late.view))
+
+
+def test_other_labels_do_not_meet_what_earlier_ones_explained() -> None:
+    options = EpisodeOptions(pool_size=90, dev_size=30, initial_size=20, budget=20)
+    engine = LabelingEngine([synthetic_encoded(400, 3)], options, 2)
+    engine.reset([Streams(seed) for seed in range(2)])
+    kept = engine.view.kept("one", lambda: posterior.Covariances(torch.eye(5).repeat(2, 1, 1), 0.1, 0.4))
+    fresh = kept.matrix.clone()
+    columns, live = torch.tensor([[0, 1, 2, 3] * 4] * 2), torch.ones(2, 16)
+    assert kept.follow(columns, live) == 16
+    first = kept.matrix.clone()
+    assert kept.follow(columns, live) == 16
+    assert torch.equal(kept.matrix, first)
+    assert kept.follow(columns[:, :5], live[:, :5]) == 0
+    assert torch.equal(kept.matrix, fresh)
+    assert kept.follow(columns, live) == 16
+    assert torch.equal(kept.matrix, first)
+    assert kept.follow(columns, torch.zeros(2, 16)) == 16
+    assert torch.equal(kept.matrix, fresh)
 
 
 @pytest.fixture
