@@ -15,8 +15,8 @@ from stable_baselines3.common.policies import BasePolicy
 
 from react_rl.agents.settings import ALGORITHMS, Algorithm, network_arguments
 from react_rl.documents import parse_json, read_text
-from react_rl.envs.actions import ActionSpace, make_action_space
-from react_rl.envs.observations import Observation, make_observation
+from react_rl.envs.interfaces import Interface, make_interface
+from react_rl.envs.observations import make_observation
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, write_atomically, written_atomically
 from react_rl.own_code import require_imported
@@ -124,8 +124,8 @@ def is_policy(folder: Path) -> bool:
     return (folder / CARD).is_file()
 
 
-def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, PolicyCard]:
-    """Rebuild a policy with its observation and action space.
+def load_policy(folder: Path) -> tuple[BasePolicy, Interface, PolicyCard]:
+    """Rebuild a policy with its interface.
 
     Raises:
         ReActError: The folder is no policy, is damaged, or was made for another observation.
@@ -138,7 +138,7 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, Pol
         seen = card.observation
         observation = make_observation(str(seen.get("name", "")), str(seen.get("metric", "")))
         settings = dict(card.action_space)
-        action_space = make_action_space(str(settings.pop("name", "")), **settings)
+        interface = make_interface(str(settings.pop("name", "")), observation, **settings)
     except (ReActError, TypeError, ValueError) as error:
         raise ReActError(f"The card of policy {folder} is damaged: {error}") from error
     if observation.describe() != card.observation:
@@ -148,7 +148,9 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, Pol
         )
     check_readable(folder / WEIGHTS)
     try:
-        policy = build_policy(card.algorithm, card.network, observation.space, action_space.space)
+        policy = build_policy(
+            card.algorithm, card.network, interface.observation_space, interface.action_space
+        )
         safetensors.torch.load_model(policy, str(folder / WEIGHTS))
         wrong = [name for name, values in policy.state_dict().items() if not values.isfinite().all()]
         if wrong:
@@ -159,7 +161,7 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Observation, ActionSpace, Pol
         raise ReActError(
             f"The weights of policy {folder} cannot be read ({reason}); train it again or copy it anew."
         ) from error
-    return policy, observation, action_space, card
+    return policy, interface, card
 
 
 def check_readable(path: Path) -> None:
@@ -182,7 +184,7 @@ def check_parts(card: PolicyCard, folder: Path) -> None:
         ReActError: A module has not.
     """
     named = named_by(card)
-    for name in (named.observation, *named.strategies, *named.features):
+    for name in (named.action_space, named.observation, *named.strategies, *named.features):
         require_imported(name, f"Policy {folder}")
 
 
@@ -191,11 +193,13 @@ class Named:
     """Names of the parts that a policy is made of.
 
     Args:
+        action_space: What its actions mean.
         observation: What it sees.
         strategies: Strategies that it may choose.
         features: Features that it weighs.
     """
 
+    action_space: str
     observation: str
     strategies: tuple[str, ...]
     features: tuple[str, ...]
@@ -205,7 +209,10 @@ def named_by(card: PolicyCard) -> Named:
     """The names in a card."""
     space = card.action_space
     return Named(
-        card.observation["name"], tuple(space.get("strategies", ())), tuple(space.get("features", ()))
+        space["name"],
+        card.observation["name"],
+        tuple(space.get("strategies", ())),
+        tuple(space.get("features", ())),
     )
 
 

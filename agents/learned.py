@@ -1,19 +1,21 @@
-"""The learned query strategy: a trained policy with its observation and action space."""
+"""The learned query strategy: a trained policy with its interface."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from react_rl.agents.folder import IMITATION, load_policy, read_card
 from react_rl.agents.scorer import ScorerStrategy
 from react_rl.agents.scorer_folder import load_scorer, pretrained_folder
-from react_rl.envs.actions import ActionSpace, WeighScores
-from react_rl.envs.observations import Observation
+from react_rl.envs.interfaces import Frame, Interface, WeighScores
 from react_rl.simulation.view import PoolView
 
 
@@ -25,17 +27,13 @@ class LearnedStrategy:
     Args:
         name: Name in tables and figures.
         policy: The policy.
-        observation: What it sees.
-        action_space: What its actions mean.
+        interface: What it sees and what its actions mean.
     """
 
-    def __init__(
-        self, name: str, policy: BasePolicy, observation: Observation, action_space: ActionSpace
-    ) -> None:
+    def __init__(self, name: str, policy: BasePolicy, interface: Interface) -> None:
         self.name = name
         self.policy = policy
-        self.observation = observation
-        self.action_space = action_space
+        self.interface = interface
 
     @classmethod
     def from_pretrained(cls, name: str = "learned") -> ScorerStrategy:
@@ -45,36 +43,68 @@ class LearnedStrategy:
     @classmethod
     def load(cls, folder: Path | str, name: str | None = None) -> LearnedStrategy:
         """Load a policy folder; the strategy is called ``name``, or what the policy's card says."""
-        policy, observation, action_space, card = load_policy(Path(folder))
-        return cls(name or card.name, policy, observation, action_space)
+        policy, interface, card = load_policy(Path(folder))
+        return cls(name or card.name, policy, interface)
 
-    def act(self, view: PoolView) -> npt.NDArray[np.float32]:
-        """Actions for the present view, with the episode axis first."""
-        actions, _ = self.policy.predict(self.observation.observe(view), deterministic=True)
+    def act(self, frame: Frame) -> npt.NDArray[Any]:
+        """Actions in a frame, with the episode axis first."""
+        actions, _ = self.policy.predict(frame.observation, deterministic=True)
         return np.asarray(actions)
 
     @property
     def features(self) -> tuple[str, ...]:
         """Features that a weigh-scores policy weighs; none for other action spaces."""
-        return self.action_space.features if isinstance(self.action_space, WeighScores) else ()
+        return self.interface.features if isinstance(self.interface, WeighScores) else ()
 
     def weights(self, view: PoolView) -> npt.NDArray[np.float32] | None:
         """Feature weights ``(E, F)`` of a weigh-scores policy now; None for other action spaces."""
-        if isinstance(self.action_space, WeighScores):
-            return self.action_space.weights(self.act(view))
+        if isinstance(self.interface, WeighScores):
+            return self.interface.weights(self.act(self.interface.frame(view)))
         return None
 
     def score(self, view: PoolView) -> Tensor:
         """Scores of the first pick ``(E, P)``."""
-        return self.action_space.score(view, self.act(view))
+        frame = self.interface.frame(view)
+        return self.interface.score(frame, self.act(frame))
 
     def select(self, view: PoolView, n: int) -> Tensor:
-        """Choose ``n`` rows as the policy says ``(E, n)``; -1 throughout where it stops."""
-        ids, stopped = self.action_space.decide(view, self.act(view), n)
-        if stopped.any():
-            ids = ids.clone()
-            ids[stopped] = -1
+        """Choose rows as the policy says ``(E, b)``; -1 throughout where it stops.
+
+        They are ``n``, unless the policy decides on the size of its batches.
+        """
+        frame = replace(self.interface.frame(view), batch_size=n)
+        decision = self.interface.decide(frame, self.act(frame))
+        ids = without(decision.ids, decision.stop)
+        if decision.batch_size is None:
+            return ids
+        picks, over = [ids], np.zeros(view.n_episodes, dtype=np.bool_)
+        asked = np.zeros(view.n_episodes, dtype=np.int64)
+        while True:
+            now = (ids >= 0).sum(1).cpu().numpy()
+            asked += now
+            view = view.after(columns_of(view, ids))
+            free = view.n_available.cpu().numpy() > 0
+            over |= decision.stop | (asked >= decision.batch_size) | (now == 0) | ~free
+            if over.all():
+                return torch.cat(picks, 1)
+            frame = replace(self.interface.frame(view, frame), batch_size=n)
+            decision = self.interface.decide(frame, self.act(frame))
+            assert decision.batch_size is not None, "an interface picks row by row or batch by batch"
+            ids = without(decision.ids, decision.stop | over)
+            picks.append(ids)
+
+
+def without(ids: Tensor, episodes: npt.NDArray[np.bool_]) -> Tensor:
+    """Row ids ``(E, b)`` with -1 throughout in some episodes ``(E,)``."""
+    if not episodes.any():
         return ids
+    return torch.where(torch.from_numpy(episodes).to(ids.device)[:, None], -1, ids)
+
+
+def columns_of(view: PoolView, ids: Tensor) -> Tensor:
+    """Columns of row ids ``(E, b)``; -1 stays -1."""
+    columns = torch.searchsorted(view.ids, ids.contiguous()).clamp_(max=view.width - 1)
+    return torch.where(ids >= 0, columns, -1)
 
 
 def load_strategy(folder: Path | str, name: str | None = None) -> LearnedStrategy | ScorerStrategy:

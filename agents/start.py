@@ -10,14 +10,11 @@ from stable_baselines3.common.policies import BasePolicy
 from react_rl.agents.extra import POLICY
 from react_rl.agents.folder import load_policy
 from react_rl.agents.settings import ALGORITHMS, AgentSettings
-from react_rl.envs.actions import ActionSpace
-from react_rl.envs.observations import Observation
+from react_rl.envs.interfaces import Interface
 from react_rl.errors import ReActError
 
 
-def starting_policy(
-    settings: AgentSettings, observation: Observation, action_space: ActionSpace
-) -> BasePolicy | None:
+def starting_policy(settings: AgentSettings, interface: Interface) -> BasePolicy | None:
     """Load the policy that ``settings.start`` names; None where it names none.
 
     Episodes, rewards, corpora and learner may differ from those that it was trained on. What it sees, what
@@ -25,17 +22,17 @@ def starting_policy(
 
     Args:
         settings: Settings of the training.
-        observation: What the policy will see.
-        action_space: What its actions will mean.
+        interface: What the policy will see, and what its actions will mean.
 
     Raises:
         ReActError: The folder is no policy, is damaged, or does not fit the training.
     """
     if settings.start is None:
         return None
-    policy, seen, space, card = load_policy(settings.start)
-    _check_equal(settings.start, "observation", seen.describe(), observation.describe())
-    _check_equal(settings.start, "action_space", space.describe(), action_space.describe())
+    policy, joined, card = load_policy(settings.start)
+    seen, shown = joined.observation.describe(), interface.observation.describe()
+    _check_equal(settings.start, "observation", seen, shown)
+    _check_equal(settings.start, "action_space", joined.describe(), interface.describe())
     layers = {"layers": list(card.network.get("net_arch", ()))}
     _check_equal(settings.start, "agent", layers, {"layers": list(settings.layers)})
     theirs = {key: value for key, value in card.network.items() if key not in ("net_arch", "log_std_init")}

@@ -38,6 +38,7 @@ from react_rl.agents.settings import (
 )
 from react_rl.agents.start import starting_policy
 from react_rl.envs.batched import BatchedLabeling
+from react_rl.envs.interfaces import ACTION_SPACES
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.envs.rewards import REWARDS, RewardSettings, reward_form
 from react_rl.envs.sb3 import LabelingVecEnv
@@ -203,14 +204,15 @@ def train(
         ReActError: The algorithm cannot act in the action space, or the policy to start from does not fit.
         WriteError: A file cannot be written; the best policy so far is kept.
     """
-    space = core.action_space.space
+    interface = core.interface
+    space = interface.action_space
     check_fit(settings, space)
     if settings.start is not None and settings.start.resolve() == (folder / "policy").resolve():
         raise ReActError(
             f"Policy {settings.start} is where this training writes; give the training another name."
         )
     with preserved_random_state():
-        start = starting_policy(settings, core.observation, core.action_space)
+        start = starting_policy(settings, interface)
     options = core.engine.options
     rounds = _rounds(core)
     network = policy_arguments(settings, space)
@@ -223,7 +225,7 @@ def train(
         model = _algorithm(settings, environment, network, rounds)
         if start is not None:
             model.policy.load_state_dict(start.state_dict())
-        strategy = LearnedStrategy(name, model.policy, core.observation, core.action_space)
+        strategy = LearnedStrategy(name, model.policy, interface)
         cards: list[PolicyCard] = []
 
         def save(curve: list[dict[str, float]], episodes: int) -> None:
@@ -231,8 +233,8 @@ def train(
                 name=name,
                 algorithm=settings.algorithm,
                 network=network,
-                observation=core.observation.describe(),
-                action_space=core.action_space.describe(),
+                observation=interface.observation.describe(),
+                action_space=interface.describe(),
                 reward=reward.model_dump(mode="json"),
                 episode=options.model_dump(mode="json"),
                 trained_on=trained_on,
@@ -246,7 +248,7 @@ def train(
             save_policy(folder / "policy", model.policy, card)
             cards[:] = [card]
 
-        parts = (settings, options, reward, core.action_space.describe(), core.observation.describe())
+        parts = (settings, options, reward, interface.describe(), interface.observation.describe())
         world = (core.engine.learner_settings, trained_on, validated_on, _versions())
         begun = b"" if settings.start is None else (settings.start / WEIGHTS).read_bytes()
         key = digest(*map(str, (*parts, *world)), begun, *own_sources(core, reward))
@@ -270,13 +272,15 @@ def train(
 
 def own_sources(core: BatchedLabeling, reward: RewardSettings) -> tuple[str, ...]:
     """Source of what a training uses from outside this package: with other code it begins again."""
-    said = core.action_space.describe()
+    said = core.interface.describe()
     parts = [part_behind(name) for name in said.get("strategies", ()) if not is_packaged(name)]
     parts += [code_of_feature(name) for name in said.get("features", ()) if not is_packaged_feature(name)]
     if reward.kind not in REWARDS:
         parts.append(reward_form(reward.kind).of)
-    if core.observation.describe()["name"] not in OBSERVATIONS:
-        parts.append(type(core.observation))
+    if core.interface.observation.describe()["name"] not in OBSERVATIONS:
+        parts.append(type(core.interface.observation))
+    if said["name"] not in ACTION_SPACES:
+        parts.append(type(core.interface))
     return tuple(text for part in parts for text in source_of(part))
 
 

@@ -1,8 +1,16 @@
-"""Environments: observations, actions and rewards over the one labelling engine."""
+"""Environments: interfaces (what is seen, what actions mean) and rewards over the one labelling engine."""
 
-from react_rl.envs.actions import ACTION_SPACES, ActionSpace, ChooseStrategy, WeighScores, make_action_space
 from react_rl.envs.batched import BatchedLabeling, Transition, episode_streams
 from react_rl.envs.build import build_environment
+from react_rl.envs.interfaces import (
+    ACTION_SPACES,
+    ChooseStrategy,
+    Decision,
+    Frame,
+    Interface,
+    WeighScores,
+    make_interface,
+)
 from react_rl.envs.observations import (
     CONTEXT,
     OBSERVATIONS,
@@ -20,10 +28,12 @@ __all__ = [
     "CONTEXT",
     "OBSERVATIONS",
     "REWARDS",
-    "ActionSpace",
     "BatchedLabeling",
     "ChooseStrategy",
     "ContextObservation",
+    "Decision",
+    "Frame",
+    "Interface",
     "LabelingEnv",
     "LabelingVecEnv",
     "LabelingVectorEnv",
@@ -36,6 +46,6 @@ __all__ = [
     "WeighScores",
     "build_environment",
     "episode_streams",
-    "make_action_space",
+    "make_interface",
     "make_observation",
 ]

@@ -1,4 +1,4 @@
-"""The environment itself, for E episodes at once: engine, action space, observation, reward.
+"""The environment itself, for E episodes at once: engine, interface, reward.
 
 The single Gymnasium environment is the batch of one; the Gymnasium vector environment and the
 Stable-Baselines3 VecEnv are faces of this class.
@@ -13,10 +13,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
-from react_rl.envs.actions import ActionSpace
-from react_rl.envs.observations import Observation
+from react_rl.envs.interfaces import Decision, Frame, Interface, Observed
 from react_rl.envs.rewards import Reward, RewardSettings
 from react_rl.errors import ReActError, unknown
 from react_rl.learners.registry import LearnerSettings
@@ -24,6 +24,7 @@ from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.simulation.purchases import Mask
 
 
 def episode_streams(seed: int, corpus: str) -> Streams:
@@ -36,9 +37,10 @@ class Transition:
     """What one step brought; arrays of length E.
 
     Args:
-        rewards: float64.
+        rewards: float64; 0 where the round goes on.
         ended: Episodes that are over.
         stopped: Episodes that the action itself ended.
+        learned: Episodes whose learner was refitted: their round is over.
         cost: Cost units charged.
         ids: ``(E, b)`` row ids bought, -1 elsewhere.
     """
@@ -46,6 +48,7 @@ class Transition:
     rewards: npt.NDArray[np.float64]
     ended: npt.NDArray[np.bool_]
     stopped: npt.NDArray[np.bool_]
+    learned: npt.NDArray[np.bool_]
     cost: npt.NDArray[np.float64]
     ids: npt.NDArray[np.int64]
 
@@ -84,8 +87,7 @@ class BatchedLabeling:
     Args:
         corpora: Encoded corpora; each episode draws one unless told.
         options: Sizes, budget and annotator of an episode.
-        action_space: How actions become row ids.
-        observation: What the policy sees.
+        interface: What the policy sees and what its actions mean.
         reward: What it is paid for.
         n_episodes: E.
         learner: Settings of the learner; None is the softmax regression as it comes.
@@ -95,8 +97,7 @@ class BatchedLabeling:
         self,
         corpora: Sequence[EncodedCorpus],
         options: EpisodeOptions,
-        action_space: ActionSpace,
-        observation: Observation,
+        interface: Interface,
         reward: RewardSettings,
         n_episodes: int = 1,
         learner: LearnerSettings | None = None,
@@ -104,15 +105,16 @@ class BatchedLabeling:
         names = [corpus.name for corpus in corpora]
         if len(set(names)) < len(names):
             raise ReActError(f"Corpora of one environment need different names, got {', '.join(names)}.")
-        metrics = tuple(dict.fromkeys((reward.metric, *observation.metrics)))
+        metrics = tuple(dict.fromkeys((reward.metric, *interface.metrics)))
         self.engine = LabelingEngine(corpora, options, n_episodes, metrics, learner)
-        self.action_space = action_space
-        self.observation = observation
+        self.interface = interface
         self.reward = Reward(self.engine, reward)
         self.n_episodes = n_episodes
         self._corpus_index = {corpus.name: i for i, corpus in enumerate(corpora)}
         self._metric = reward.metric
         self._area = np.zeros(n_episodes)
+        self._asked = np.zeros(n_episodes, dtype=np.int64)
+        self._frame: Frame | None = None
 
     def corpus_index(self, name: str) -> int:
         """Position of the corpus called ``name``.
@@ -153,7 +155,7 @@ class BatchedLabeling:
         streams: Sequence[Streams],
         episodes: Sequence[int] | None = None,
         corpora: Sequence[int | None] | None = None,
-    ) -> npt.NDArray[np.float32]:
+    ) -> Observed:
         """Begin new episodes (all, or those given) and return the observations of all E."""
         with self.engine.threads():
             return self._reset(streams, episodes, corpora)
@@ -163,19 +165,42 @@ class BatchedLabeling:
         streams: Sequence[Streams],
         episodes: Sequence[int] | None,
         corpora: Sequence[int | None] | None,
-    ) -> npt.NDArray[np.float32]:
+    ) -> Observed:
         self.engine.reset(streams, episodes, corpora)
         chosen = np.arange(self.n_episodes) if episodes is None else np.asarray(episodes)
         self.reward.start(chosen)
-        self._area[chosen] = 0.0
-        return self.observation.observe(self.engine.view)
+        self._area[chosen], self._asked[chosen] = 0.0, 0
+        return self.frame.observation
 
-    def observe(self) -> npt.NDArray[np.float32]:
+    @property
+    def frame(self) -> Frame:
+        """All E episodes as the policy meets them now."""
+        view = self.engine.view
+        if self._frame is None or self._frame.view is not view:
+            with torch.inference_mode():
+                self._frame = self.interface.frame(view, self._frame)
+        return self._frame
+
+    def observe(self) -> Observed:
         """Observations of all E episodes as they stand."""
-        return self.observation.observe(self.engine.view)
+        return self.frame.observation
+
+    def action_masks(self, episode: int) -> npt.NDArray[np.bool_]:
+        """Actions of an episode that are allowed now ``(A,)``, as sb3-contrib asks for them.
+
+        Raises:
+            ReActError: The action space is not discrete.
+        """
+        mask, space = self.frame.mask, self.interface.action_space
+        if mask is not None:
+            own: npt.NDArray[np.bool_] = mask[episode].copy()
+            return own
+        if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+            raise ReActError(f"Actions of the space {space} are not discrete, so none can be masked.")
+        return np.ones(spaces.flatdim(space), dtype=np.bool_)
 
     def step(self, actions: npt.NDArray[Any]) -> Transition:
-        """Play one round of every episode that is not over."""
+        """Play one action of every episode that is not over: a round, or a pick of one."""
         with self.engine.threads():
             return self._step(actions)
 
@@ -184,25 +209,46 @@ class BatchedLabeling:
         idle = engine.finished
         before = engine.current[self._metric]
         with torch.inference_mode():
-            ids, stopped = self.action_space.decide(engine.view, actions, engine.options.batch_size)
-            ids = ids.clone() if stopped.any() else ids
-            ids[torch.from_numpy(stopped).to(ids.device)] = -1
-        stopped = stopped & ~idle
-        round_ = engine.step(ids)
+            decision = self.interface.decide(self.frame, actions)
+            ids, stop = decision.ids, decision.stop
+            if stop.any():
+                ids = ids.clone()
+                ids[torch.from_numpy(stop).to(ids.device)] = -1
+        bought = engine.buy(ids)
+        stopped = stop & ~idle & (self._asked == 0)
+        learned = self._due(decision, ids)
+        self._asked[learned] = 0
+        cost = np.zeros(self.n_episodes)
+        if learned.any():
+            cost = engine.learn(learned, decision.recipe).cost
         # Trapezoid under the curve of the reward's metric, in shares of the budget.
-        self._area += (before + engine.current[self._metric]) / 2 * round_.cost / engine.options.budget
-        ended = round_.finished | stopped | self.reward.reached()
-        rewards = np.where(idle, 0.0, self.reward.of_round(round_.cost, ended & ~idle))
-        engine.stop(ended)
-        return Transition(rewards, ended, stopped, round_.cost, round_.ids)
+        self._area += (before + engine.current[self._metric]) / 2 * cost / engine.options.budget
+        ended = engine.finished | stopped | self.reward.reached()
+        played = learned & ~idle
+        rewards = np.where(played, self.reward.of_round(cost, ended & ~idle), 0.0)
+        if ended.any():
+            engine.stop(ended)
+        return Transition(rewards, ended, stopped, played, bought.cost, bought.ids)
+
+    def _due(self, decision: Decision, ids: Tensor) -> Mask:
+        """Episodes ``(E,)`` whose round ends with this decision. Mutates what was asked for."""
+        if decision.batch_size is None:
+            return np.ones(self.n_episodes, dtype=np.bool_)
+        asked = (ids >= 0).sum(1).cpu().numpy()
+        self._asked += asked
+        full = self._asked >= decision.batch_size
+        due: Mask = full | decision.stop | (asked == 0) | self.engine.exhausted
+        return due
 
     def state(self) -> dict[str, Tensor]:
         """What steps have changed beside the engine, by name."""
-        return {"area": torch.from_numpy(self._area)} | self.reward.state()
+        own = {"area": torch.from_numpy(self._area), "asked": torch.from_numpy(self._asked)}
+        return own | self.reward.state()
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Put the episodes where ``state`` was taken; the engine is in place already. Mutates."""
-        self._area = state["area"].numpy().copy()
+        self._area, self._asked = state["area"].numpy().copy(), state["asked"].numpy().copy()
+        self._frame = None
         self.reward.load_state(state)
 
     def standing(self, transition: Transition | None = None) -> dict[str, npt.NDArray[Any]]:

@@ -18,8 +18,8 @@ from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import EncoderSettings
-from react_rl.envs.actions import ACTION_SPACES, ActionSpace, check_learner_of, make_action_space
 from react_rl.envs.batched import BatchedLabeling
+from react_rl.envs.interfaces import Interface, check_learner_of, make_interface, settings_of
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, suggestion
@@ -40,8 +40,8 @@ CorpusLike = str | Path | Mapping[str, Any] | CorpusConfig | pd.DataFrame | Corp
 
 def build_environment(
     corpus: CorpusLike | Sequence[CorpusLike] | None = None,
-    action_space: str | ActionSpace = "weigh-scores",
-    observation: str | Observation = "context",
+    action_space: str | Interface = "weigh-scores",
+    observation: str | Observation | None = None,
     reward: RewardSettings | Mapping[str, Any] | str = "area",
     episode: EpisodeOptions | Mapping[str, Any] | None = None,
     encoder: EncoderSettings | EncoderConfig | Mapping[str, Any] | str | None = None,
@@ -57,8 +57,10 @@ def build_environment(
     Args:
         corpus: One of ``CorpusLike``, or several; None is a tiny corpus generated in code, which needs no
             file, no model and no package.
-        action_space: Name or object; ``action_settings`` (features, stop, strategies, ...) go to the name.
-        observation: Name or object; by its name it shows the reward's metric.
+        action_space: Name, or an interface; ``action_settings`` (features, stop, strategies, ...) go to the
+            name.
+        observation: Name or object; by its name it shows the reward's metric. None is the context
+            observation, or what an interface has.
         reward: Settings, a mapping of settings, or the kind alone.
         episode: Options or a mapping of options.
         encoder: Which transformer encodes texts: its name, its settings or a mapping of them; None is the
@@ -76,25 +78,18 @@ def build_environment(
     given = [] if corpus is None else _listed(corpus)
     columns = {key: name for key, name in (("text", text), ("label", label)) if name is not None}
     default = EpisodeOptions() if given else SYNTHETIC_EPISODE
-    if isinstance(action_space, str):
-        action_space = make_action_space(action_space, **action_settings)
-    elif action_settings:
-        raise ReActError(
-            f"Settings {sorted(action_settings)} go with the name of an action space, not an object."
-        )
     if isinstance(reward, str):
         reward = {"kind": reward}
     if not isinstance(reward, RewardSettings):
         reward = validated(RewardSettings, reward, "Reward")
-    if isinstance(observation, str):
-        observation = make_observation(observation, reward.metric)
+    interface = _interface(action_space, observation, reward.metric, action_settings)
     if episode is None:
         episode = default
     elif not isinstance(episode, EpisodeOptions):
         if not isinstance(episode, Mapping):
             raise ReActError(f"Episode options: give a mapping, not {type(episode).__name__}.")
         episode = validated(EpisodeOptions, {**default.model_dump(), **episode}, "Episode options")
-    check_learner_of(action_space, learner)
+    check_learner_of(interface, learner)
     settings = _encoder_settings(encoder)
     if not given:
         if columns:
@@ -102,7 +97,22 @@ def build_environment(
         corpora = [synthetic_encoded(device=device)]
     else:
         corpora = [one for item in given for one in _encoded(item, columns, settings, device)]
-    return BatchedLabeling(corpora, episode, action_space, observation, reward, n_episodes, learner)
+    return BatchedLabeling(corpora, episode, interface, reward, n_episodes, learner)
+
+
+def _interface(
+    action_space: str | Interface,
+    observation: str | Observation | None,
+    metric: str,
+    settings: Mapping[str, Any],
+) -> Interface:
+    if isinstance(action_space, Interface):
+        for given in (*sorted(settings), *(["observation"] if observation is not None else [])):
+            raise ReActError(f"{given!r} goes with the name of an action space, not with an object.")
+        return action_space
+    if observation is None or isinstance(observation, str):
+        observation = make_observation(observation or "context", metric)
+    return make_interface(action_space, observation, **settings)
 
 
 def build_face(face: type, n_episodes: int, size: str | None, settings: Mapping[str, Any]) -> BatchedLabeling:
@@ -123,8 +133,8 @@ def build_face(face: type, n_episodes: int, size: str | None, settings: Mapping[
     shared = [name for name in inspect.signature(build_environment).parameters if name != "action_settings"]
     own = [name for name in inspect.signature(face).parameters if name not in ("settings", "core")]
     known = [name for name in dict.fromkeys((*own, *shared)) if name != "n_episodes" or size == name]
-    if isinstance(space, str) and space in ACTION_SPACES:
-        known += list(inspect.signature(ACTION_SPACES[space]).parameters)
+    if isinstance(space, str):
+        known += settings_of(space)
     for name in settings:
         if name not in known:
             raise ReActError(

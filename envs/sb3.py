@@ -16,6 +16,7 @@ from torch import Tensor
 from react_rl.acquisition.strategies.bandit import courses_of, restore_courses
 from react_rl.envs.batched import BatchedLabeling, EpisodeSource, Transition
 from react_rl.envs.build import build_face
+from react_rl.envs.interfaces import fresh, observation_of
 from react_rl.envs.vector import episode_sources, step_limit
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
@@ -51,7 +52,7 @@ class LabelingVecEnv(VecEnv):
         self._limit = step_limit(max_episode_steps)
         self.render_mode: str | None = None
         n = self.core.n_episodes
-        super().__init__(n, self.core.observation.space, self.core.action_space.space)
+        super().__init__(n, self.core.interface.observation_space, self.core.interface.action_space)
         self._sources: list[EpisodeSource] | None = None
         self._actions: npt.NDArray[Any] | None = None
         self._returns = np.zeros(n)
@@ -75,7 +76,8 @@ class LabelingVecEnv(VecEnv):
         self._returns[:], self._lengths[:] = 0.0, 0
         observations = self.core.reset([streams for streams, _ in begun], corpora=[c for _, c in begun])
         self.reset_infos = [self.core.summary(i) for i in range(self.num_envs)]
-        return observations.copy()
+        observed: VecEnvObs = fresh(observations)
+        return observed
 
     def notes(self) -> dict[str, Any]:
         """What identifies the episodes under way, for JSON; see ``resume``."""
@@ -112,11 +114,11 @@ class LabelingVecEnv(VecEnv):
         self.reset_infos = [self.core.summary(i) for i in range(self.num_envs)]
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
-        """Take the actions of the next round."""
+        """Take the next actions."""
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Play the round; episodes that end are followed by the next at once.
+        """Play the actions; episodes that end are followed by the next at once.
 
         Raises:
             ReActError: ``reset`` or ``step_async`` was not called.
@@ -134,7 +136,7 @@ class LabelingVecEnv(VecEnv):
         places = np.flatnonzero(ended)
         for place in places:
             infos[place]["episode"] = {"r": float(self._returns[place]), "l": int(self._lengths[place])}
-            infos[place]["terminal_observation"] = observations[place].copy()
+            infos[place]["terminal_observation"] = observation_of(observations, int(place))
         if places.size:
             self._returns[places], self._lengths[places] = 0.0, 0
             observations = self.core.reset([self._sources[p].next() for p in places], places.tolist())
@@ -142,7 +144,7 @@ class LabelingVecEnv(VecEnv):
             for place in places:
                 own = {key: values[place : place + 1].tolist()[0] for key, values in now.items()}
                 self.reset_infos[place] = own
-        return observations.copy(), transition.rewards.astype(np.float32), ended.copy(), infos
+        return fresh(observations), transition.rewards.astype(np.float32), ended.copy(), infos
 
     def _infos(self, transition: Transition, truncated: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
         """The infos of a step, one mapping for each environment."""

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from react_rl.envs.batched import BatchedLabeling, EpisodeSource
 from react_rl.envs.build import build_face
+from react_rl.envs.interfaces import Observed, observation_of
 from react_rl.errors import ReActError
 
 
-class LabelingEnv(gymnasium.Env[npt.NDArray[np.float32], Any]):
+class LabelingEnv(gymnasium.Env[Observed, Any]):
     """One labelling episode: each action says what to label next, the reward is the dev metric's gain.
 
     ``reset`` takes ``options={"corpus": name, "episode": k}`` to play episode k of a comparison.
@@ -38,14 +39,14 @@ class LabelingEnv(gymnasium.Env[npt.NDArray[np.float32], Any]):
     ) -> None:
         self.core = core if core is not None else build_face(LabelingEnv, 1, None, settings)
         self.render_mode = render_mode
-        self.observation_space = self.core.observation.space
-        self.action_space = self.core.action_space.space
+        self.observation_space = self.core.interface.observation_space
+        self.action_space = self.core.interface.action_space
         self._source: EpisodeSource | None = None
         self._over = True
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+    ) -> tuple[Observed, dict[str, Any]]:
         """Draw a new episode and return its first observation."""
         super().reset(seed=seed)
         if seed is not None or self._source is None:
@@ -53,10 +54,10 @@ class LabelingEnv(gymnasium.Env[npt.NDArray[np.float32], Any]):
         streams, corpus = self.core.next_episode(self._source, options)
         observation = self.core.reset([streams], corpora=[corpus])
         self._over = False
-        return observation[0].copy(), self.core.summary(0)
+        return observation_of(observation, 0), self.core.summary(0)
 
-    def step(self, action: Any) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        """Query a batch, buy its labels, refit, measure.
+    def step(self, action: Any) -> tuple[Observed, float, bool, bool, dict[str, Any]]:
+        """Buy what the action says; once the round's batch is whole, refit and measure.
 
         Raises:
             ReActError: The episode is over, or none was begun.
@@ -69,6 +70,14 @@ class LabelingEnv(gymnasium.Env[npt.NDArray[np.float32], Any]):
             "ids": transition.ids[0].copy(),
             "stopped": bool(transition.stopped[0]),
         }
-        observation = self.core.observe()[0].copy()
+        observation = observation_of(self.core.observe(), 0)
         # A used-up budget belongs to the task and is observed: the episode terminates, nothing is truncated.
         return observation, float(transition.rewards[0]), bool(transition.ended[0]), False, info
+
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """Actions that are allowed now, as sb3-contrib asks for them.
+
+        Raises:
+            ReActError: The action space is not discrete.
+        """
+        return self.core.action_masks(0)

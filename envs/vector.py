@@ -16,6 +16,7 @@ from gymnasium.vector.utils import batch_space
 
 from react_rl.envs.batched import BatchedLabeling, EpisodeSource
 from react_rl.envs.build import build_face
+from react_rl.envs.interfaces import Observed, fresh, observation_of
 from react_rl.errors import ReActError
 
 
@@ -60,7 +61,7 @@ def masked(columns: Mapping[str, npt.NDArray[Any]], mask: npt.NDArray[np.bool_])
     return infos
 
 
-class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[Any]]):
+class LabelingVectorEnv(VectorEnv[Observed, npt.NDArray[Any], npt.NDArray[Any]]):
     """E labelling episodes in lockstep.
 
     Args:
@@ -87,8 +88,8 @@ class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt
             core if core is not None else build_face(LabelingVectorEnv, num_envs, "num_envs", settings)
         )
         self.num_envs = self.core.n_episodes
-        self.single_observation_space = self.core.observation.space
-        self.single_action_space = self.core.action_space.space
+        self.single_observation_space = self.core.interface.observation_space
+        self.single_action_space = self.core.interface.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._limit = step_limit(max_episode_steps)
@@ -100,25 +101,25 @@ class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt
         *,
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
-    ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+    ) -> tuple[Observed, dict[str, Any]]:
         """Draw E new episodes and return their first observations; options are for all of them."""
         if seed is not None or self._sources is None:
             self._sources = episode_sources(seed, self.num_envs)
         begun = [self.core.next_episode(source, options) for source in self._sources]
         observations = self.core.reset([streams for streams, _ in begun], corpora=[c for _, c in begun])
         self._lengths[:] = 0
-        return observations.copy(), masked(self.core.standing(), np.ones(self.num_envs, dtype=np.bool_))
+        return fresh(observations), masked(self.core.standing(), np.ones(self.num_envs, dtype=np.bool_))
 
     def step(
         self, actions: npt.NDArray[Any]
     ) -> tuple[
-        npt.NDArray[np.float32],
+        Observed,
         npt.NDArray[Any],
         npt.NDArray[Any],
         npt.NDArray[Any],
         dict[str, Any],
     ]:
-        """Play one round of every episode; those that end are followed by the next at once.
+        """Play one action of every episode; those that end are followed by the next at once.
 
         Raises:
             ReActError: ``reset`` was not called.
@@ -136,11 +137,11 @@ class LabelingVectorEnv(VectorEnv[npt.NDArray[np.float32], npt.NDArray[Any], npt
             final = np.full(self.num_envs, None, dtype=object)
             places = np.flatnonzero(over)
             for place in places:
-                final[place] = observations[place].copy()
+                final[place] = observation_of(observations, int(place))
             infos |= {"final_obs": final, "_final_obs": over.copy()}
             infos |= {"final_info": masked(standing, over), "_final_info": over.copy()}
             streams = [self._sources[place].next() for place in places]
             observations = self.core.reset(streams, places.tolist())
             self._lengths[places] = 0
             infos |= masked(self.core.standing(), np.ones(self.num_envs, dtype=np.bool_))
-        return observations.copy(), transition.rewards.copy(), transition.ended.copy(), truncated, infos
+        return fresh(observations), transition.rewards.copy(), transition.ended.copy(), truncated, infos

@@ -17,7 +17,7 @@ from react_rl.acquisition.registry import STRATEGIES
 from react_rl.agents.folder import find_policies
 from react_rl.data.registry import describe_corpora
 from react_rl.encoders.cache import ArrayCache, default_folder
-from react_rl.envs.actions import ACTION_SPACES
+from react_rl.envs.interfaces import ACTION_SPACES
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.envs.rewards import REWARDS
 from react_rl.experiments.analysis.about import about

@@ -107,7 +107,7 @@ class ActionConfig(_Frozen):
     """choose-strategy: the strategies to choose from."""
 
     def settings(self) -> dict[str, Any]:
-        """Settings for ``make_action_space``, only those given."""
+        """Settings for ``make_interface``, only those given."""
         return {k: v for k, v in self.model_dump().items() if v is not None}
 
 

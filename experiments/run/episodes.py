@@ -127,7 +127,7 @@ def play(
     rule = make_stopping(stopping) if stopping is not None else None
     looked_at = [] if rule is None or stopping is None else [stopping.metric]
     if isinstance(strategy, LearnedStrategy):
-        looked_at += strategy.observation.metrics
+        looked_at += strategy.interface.metrics
     measured = tuple(dict.fromkeys((*metrics, *looked_at)))
     engine = LabelingEngine([corpus], options, len(seeds), measured, learner)
     if isinstance(strategy, LooksAtLabels):

@@ -15,8 +15,8 @@ from react_rl.agents.folder import PolicyCard
 from react_rl.agents.settings import check_fit as check_algorithm
 from react_rl.agents.start import starting_policy
 from react_rl.agents.training import TrainingProgress, train
-from react_rl.envs.actions import ActionSpace, check_learner_of, make_action_space
 from react_rl.envs.batched import BatchedLabeling
+from react_rl.envs.interfaces import Interface, check_learner_of, make_interface
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import reward_form
 from react_rl.errors import unknown
@@ -52,8 +52,8 @@ def observation_of(config: TrainConfig) -> Observation:
     return make_observation(config.observation.name, config.observation.metric or config.reward.metric)
 
 
-def check_training(config: TrainConfig) -> ActionSpace:
-    """Check what needs no corpus, and build the action space.
+def check_training(config: TrainConfig) -> Interface:
+    """Check what needs no corpus, and build the interface.
 
     Raises:
         ReActError: A metric, a feature or a strategy is unknown, the algorithm does not fit the space, or
@@ -64,11 +64,11 @@ def check_training(config: TrainConfig) -> ActionSpace:
         raise unknown("metric", config.reward.metric, METRICS)
     reward_form(config.reward.kind)
     action = config.action_space.settings()
-    action_space = make_action_space(action.pop("name"), **action)
-    check_learner_of(action_space, config.learner.settings())
-    check_algorithm(config.agent, action_space.space)
-    starting_policy(config.agent, observation_of(config), action_space)
-    return action_space
+    interface = make_interface(action.pop("name"), observation_of(config), **action)
+    check_learner_of(interface, config.learner.settings())
+    check_algorithm(config.agent, interface.action_space)
+    starting_policy(config.agent, interface)
+    return interface
 
 
 def run_training(
@@ -112,7 +112,7 @@ def _run(
     overwrite: bool,
     on_facts: OnFacts | None,
 ) -> Trained:
-    action_space = check_training(config)
+    interface = check_training(config)
     folder = results / config.name
     remove_abandoned(folder)
     old = None if overwrite else read_mapping(folder / TRAINING)
@@ -131,8 +131,7 @@ def _run(
     core = BatchedLabeling(
         corpora,
         config.episode,
-        action_space,
-        observation_of(config),
+        interface,
         config.reward,
         min(config.agent.n_envs, config.agent.episodes),
         learner,
@@ -143,7 +142,7 @@ def _run(
         config.agent.evaluation_episodes,
         learner=learner,
         metric=config.reward.metric,
-        observed=core.observation.metrics,
+        observed=interface.metrics,
     )
     write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
     write_atomically(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -331,8 +332,18 @@ class LabelingEngine:
         return Bought(bought, cost)
 
     @torch.inference_mode()
-    def learn(self, episodes: Mask | None = None) -> Round:
-        """End the round of all episodes, or of those given ``(E,)``: labels come, learners are refitted."""
+    def learn(self, episodes: Mask | None = None, recipes: Sequence[Any] | None = None) -> Round:
+        """End the round of all episodes, or of those given ``(E,)``: labels come, learners are refitted.
+
+        Args:
+            episodes: Which rounds end; None ends all.
+            recipes: How each episode is trained from now on; None changes nothing.
+
+        Raises:
+            ReActError: The learner takes no recipes.
+        """
+        if recipes is not None and any(recipe is not None for recipe in recipes):
+            raise ReActError("Changing how an episode is trained needs a learner that takes recipes.")
         everyone = episodes is None or bool(episodes.all())
         ending = np.ones(self.n_episodes, dtype=np.bool_) if episodes is None else episodes.copy()
         columns, ids, cost = self._basket.take(None if everyone else ending)

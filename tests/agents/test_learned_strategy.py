@@ -13,9 +13,8 @@ from torch import Tensor
 from react_rl.acquisition import make_strategy
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.agents import LearnedStrategy, Validation
-from react_rl.envs.actions import ChooseStrategy, WeighScores
 from react_rl.envs.batched import episode_streams
-from react_rl.envs.observations import make_observation
+from react_rl.envs.interfaces import ChooseStrategy, WeighScores
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
 from react_rl.simulation.view import PoolView
@@ -45,7 +44,7 @@ class Scripted:
 
 
 def scripted(actions: npt.ArrayLike, space: WeighScores | ChooseStrategy) -> LearnedStrategy:
-    return LearnedStrategy("scripted", Scripted(actions), make_observation(), space)  # type: ignore[arg-type]
+    return LearnedStrategy("scripted", Scripted(actions), space)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("which", ["trained", "trained_chooser"])
@@ -57,8 +56,8 @@ def test_it_selects_available_rows_once_and_pads_with_minus_one(
     strategy = LearnedStrategy.load(request.getfixturevalue(which).policy)
     view = started(range(5), rounds).view
     stopped = np.zeros(5, dtype=np.bool_)
-    if isinstance(strategy.action_space, ChooseStrategy):
-        stopped = np.asarray(strategy.act(view)) == len(strategy.action_space.names)
+    if isinstance(strategy.interface, ChooseStrategy):
+        stopped = np.asarray(strategy.act(strategy.interface.frame(view))) == len(strategy.interface.names)
     ids = strategy.select(view, n)
     assert ids.shape == (5, n)
     assert ids.dtype == torch.int64

@@ -61,14 +61,14 @@ def test_loading_unpickles_nothing(
 
 
 def test_a_loaded_policy_has_the_weights_that_were_saved(trained: Any, tmp_path: Path) -> None:
-    policy, _, _, card = load_policy(trained.policy)
+    policy, _, card = load_policy(trained.policy)
     save_policy(tmp_path / "again", policy, card)
     for name in ("card.json", "policy.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (trained.policy / name).read_bytes()
 
 
 def test_saving_leaves_the_weights_of_the_policy_alone(trained: Any, tmp_path: Path) -> None:
-    policy, _, _, card = load_policy(trained.policy)
+    policy, _, card = load_policy(trained.policy)
     before = {name: value.clone() for name, value in policy.state_dict().items()}
     save_policy(tmp_path / "again", policy, card)
     assert all(torch.equal(value, before[name]) for name, value in policy.state_dict().items())
@@ -189,11 +189,11 @@ def test_a_loaded_policy_selects_what_the_trained_one_selected(
 
 def test_saving_and_loading_changes_no_selection(trained: Any, trained_chooser: Any, tmp_path: Path) -> None:
     for one in (trained, trained_chooser):
-        policy, observation, space, card = load_policy(one.policy)
+        policy, interface, card = load_policy(one.policy)
         with torch.no_grad():
             for weight in policy.parameters():
                 weight.mul_(3.0)
-        in_memory = LearnedStrategy("changed", policy, observation, space)
+        in_memory = LearnedStrategy("changed", policy, interface)
         save_policy(tmp_path / one.card.name, policy, card)
         on_disk = LearnedStrategy.load(tmp_path / one.card.name)
         picked = [selection(strategy) for strategy in (in_memory, on_disk)]
@@ -221,7 +221,7 @@ def selection(strategy: LearnedStrategy) -> torch.Tensor:
 
 
 def test_the_weights_have_the_mode_of_other_files(trained: Any, tmp_path: Path) -> None:
-    policy, _, _, card = load_policy(trained.policy)
+    policy, _, card = load_policy(trained.policy)
     before = os.umask(0o022)
     try:
         save_policy(tmp_path / "policy", policy, card)

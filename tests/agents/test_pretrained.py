@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from react_rl.acquisition.registry import entry_of
 from react_rl.agents import LearnedStrategy, Validation, load_strategy, read_card
 from react_rl.agents.scorer import ScorerStrategy
 from react_rl.agents.scorer_folder import pretrained_folder
-from react_rl.envs.actions import ChooseStrategy
+from react_rl.envs.interfaces import ChooseStrategy
 from react_rl.errors import ReActError
 from react_rl.experiments.config.models import ImitateConfig, load_config
 from react_rl.experiments.run.strategies import identity, label, resolve
@@ -33,8 +35,9 @@ def test_it_is_a_strategy_by_name_wherever_one_is_named() -> None:
     assert identity("learned") == identity("learned") != "learned"
     assert entry_of("learned").family == "learned"
     assert make_strategy("subsample:50:learned").select(engine.view, 3).shape == (2, 3)
-    chosen, _ = ChooseStrategy(["random", "learned"]).decide(engine.view, np.array([1, 1]), 5)
-    assert chosen.tolist() == expected.tolist()
+    chooser = ChooseStrategy(["random", "learned"])
+    frame = replace(chooser.frame(engine.view), batch_size=5)
+    assert chooser.decide(frame, np.array([1, 1])).ids.tolist() == expected.tolist()
 
 
 def test_its_card_is_that_of_the_committed_config() -> None:

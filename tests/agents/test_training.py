@@ -259,6 +259,6 @@ def test_a_card_names_the_metric_that_the_policy_sees(small_training: Any, tmp_p
     done = small_training(tmp_path, "weigh-scores")
     assert done.card.observation["metric"] == done.card.reward["metric"] == "accuracy"
     env = build_environment(reward={"kind": "gain", "metric": "log_loss"})
-    assert env.observation.describe()["metric"] == "log_loss"
+    assert env.interface.observation.describe()["metric"] == "log_loss"
     env.reset([Streams(0)])
     assert env.summary(0)["log_loss"] == env.engine.current["log_loss"][0]

@@ -14,7 +14,7 @@ import pytest
 from react_rl.agents import AgentSettings, TrainingProgress, Validation, train
 from react_rl.agents.folder import PolicyCard
 from react_rl.agents.settings import Algorithm
-from react_rl.envs import BatchedLabeling, RewardSettings, make_action_space, make_observation
+from react_rl.envs import BatchedLabeling, RewardSettings, make_interface
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, synthetic_encoded
 
 OPTIONS = EpisodeOptions(pool_size=60, dev_size=40, initial_size=6, budget=12, batch_size=4)
@@ -56,9 +56,9 @@ def _train(
         "seed": seed,
     }
     settings = AgentSettings(**(values | changes))
-    space = make_action_space(SPACES[algorithm], stop=stop)
+    space = make_interface(SPACES[algorithm], stop=stop)
     reward = RewardSettings(cost_weight=0.01)
-    core = BatchedLabeling([corpus], OPTIONS, space, make_observation(), reward, settings.n_envs)
+    core = BatchedLabeling([corpus], OPTIONS, space, reward, settings.n_envs)
     return train(core, Validation([corpus], OPTIONS, 4), settings, reward, folder, report=report)
 
 

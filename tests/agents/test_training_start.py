@@ -13,8 +13,8 @@ import torch
 
 from react_rl.agents import AgentSettings, Validation, load_policy, train
 from react_rl.agents.start import starting_policy
-from react_rl.envs.actions import make_action_space
 from react_rl.envs.batched import BatchedLabeling
+from react_rl.envs.interfaces import make_interface
 from react_rl.envs.observations import make_observation
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError
@@ -97,9 +97,7 @@ def test_a_policy_of_the_frozen_encoder_is_trained_further_on_fine_tuned_transfo
         model=str(save_bert(tmp_path / "bert", sorted(words))), precision="fp32", epochs=1, max_length=12
     )
     settings = SETTINGS.model_copy(update={"start": trained.policy})
-    core = BatchedLabeling(
-        [corpus], EPISODE, make_action_space("weigh-scores"), make_observation(), RewardSettings(), 4, learner
-    )
+    core = BatchedLabeling([corpus], EPISODE, make_interface("weigh-scores"), RewardSettings(), 4, learner)
     validation = Validation([corpus], EPISODE, 2, learner=learner)
     card = train(core, validation, settings, RewardSettings(), tmp_path / "further")
     assert [point["episodes"] for point in card.validation] == [0.0, 8.0]
@@ -110,9 +108,7 @@ def test_a_policy_of_the_frozen_encoder_is_trained_further_on_fine_tuned_transfo
 def refused(trained: Any, space: dict[str, Any] | None = None, **changes: Any) -> str:
     settings = SETTINGS.model_copy(update={"start": trained.policy} | changes)
     with pytest.raises(ReActError) as caught:
-        starting_policy(
-            settings, make_observation(), make_action_space(**(space or {"name": "weigh-scores"}))
-        )
+        starting_policy(settings, make_interface(**(space or {"name": "weigh-scores"})))
     message = str(caught.value)
     assert "\n" not in message
     assert str(settings.start) in message
@@ -146,8 +142,7 @@ def test_a_policy_with_another_observation_is_refused(trained: Any, monkeypatch:
     with pytest.raises(ReActError, match=r"expects the observation .* train it again"):
         starting_policy(
             SETTINGS.model_copy(update={"start": trained.policy}),
-            observation,
-            make_action_space("weigh-scores"),
+            make_interface("weigh-scores", observation),
         )
 
 

@@ -7,12 +7,20 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from react_rl.acquisition import MIXTURE, WeightedFeatures, make_strategy
-from react_rl.envs import ACTION_SPACES, ChooseStrategy, WeighScores, build_environment, make_action_space
-from react_rl.envs.actions import CHOSEN_STRATEGIES, WEIGHED_FEATURES
+from react_rl.envs import (
+    ACTION_SPACES,
+    ChooseStrategy,
+    Interface,
+    WeighScores,
+    build_environment,
+    make_interface,
+)
+from react_rl.envs.interfaces import CHOSEN_STRATEGIES, WEIGHED_FEATURES
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
@@ -33,10 +41,20 @@ def view(n: int = 4, rounds: int = 1) -> PoolView:
     return engine.view
 
 
+def decided(
+    space: Interface, seen: PoolView, actions: npt.NDArray[Any], n: int
+) -> tuple[torch.Tensor, npt.NDArray[np.bool_]]:
+    """Ids and stops of a decision."""
+    decision = space.decide(replace(space.frame(seen), batch_size=n), actions)
+    assert decision.batch_size is None
+    assert decision.recipe is None
+    return decision.ids, decision.stop
+
+
 def test_choosing_a_strategy_buys_what_the_strategy_would() -> None:
     space = ChooseStrategy()
     for k, name in enumerate(CHOSEN_STRATEGIES):
-        ids, stopped = space.decide(view(), np.full(4, k), 5)
+        ids, stopped = decided(space, view(), np.full(4, k), 5)
         assert ids.tolist() == make_strategy(name).select(view(), 5).tolist(), name
         assert not stopped.any()
 
@@ -46,9 +64,9 @@ def test_a_mixed_choice_gives_each_episode_its_own_strategy_and_random_numbers()
     names = ["random", "mixture", "random", "k-center", "margin", "entropy"]
     actions = np.array([space.names.index(name) for name in names])
     mixed = view(6)
-    ids, _ = space.decide(mixed, actions, 5)
+    ids, _ = decided(space, mixed, actions, 5)
     for e, name in enumerate(names):
-        pure, _ = space.decide(view(6), np.full(6, actions[e]), 5)
+        pure, _ = decided(space, view(6), np.full(6, actions[e]), 5)
         assert ids[e].tolist() == pure[e].tolist(), name
     # Streams of episodes whose strategy draws nothing have not moved.
     untouched = view(6)
@@ -59,7 +77,7 @@ def test_a_mixed_choice_gives_each_episode_its_own_strategy_and_random_numbers()
 
 def test_the_stop_choice_stops_and_the_others_play_on() -> None:
     space = ChooseStrategy(("random", "margin"), stop=True)
-    ids, stopped = space.decide(view(), np.array([2, 0, 1, 2]), 3)
+    ids, stopped = decided(space, view(), np.array([2, 0, 1, 2]), 3)
     assert stopped.tolist() == [True, False, False, True]
     assert (ids[[0, 3]] == -1).all()
     assert (ids[[1, 2]] >= 0).all()
@@ -69,20 +87,20 @@ def test_the_stop_choice_stops_and_the_others_play_on() -> None:
 def test_a_choice_outside_the_space_is_refused(stop: bool, action: int) -> None:
     space = ChooseStrategy(("random", "margin"), stop=stop)
     with pytest.raises(ReActError, match=f"{action}"):
-        space.decide(view(), np.array([0, action, 0, 0]), 3)
+        decided(space, view(), np.array([0, action, 0, 0]), 3)
 
 
 def test_weights_of_the_mixture_buy_what_the_mixture_buys() -> None:
     space = WeighScores(tuple(MIXTURE))
     action = np.tile(np.array(list(MIXTURE.values()), dtype=np.float32), (4, 1))
-    ids, stopped = space.decide(view(), action, 6)
+    ids, stopped = decided(space, view(), action, 6)
     assert ids.tolist() == make_strategy("mixture").select(view(), 6).tolist()
     assert not stopped.any()
 
 
 def test_with_a_center_the_zero_action_is_the_mixture_and_reach_scales_the_rest() -> None:
     space = WeighScores(center=MIXTURE, reach=0.5)
-    ids, _ = space.decide(view(), np.zeros((4, 5), dtype=np.float32), 6)
+    ids, _ = decided(space, view(), np.zeros((4, 5), dtype=np.float32), 6)
     assert ids.tolist() == make_strategy("mixture").select(view(), 6).tolist()
     action = np.array([[1.0, -1.0, 0.5, 7.0, -7.0]], dtype=np.float32)
     expected = [0.7 + 0.5, -0.5, 1.25, 1.5, 0.5 - 0.5]
@@ -93,7 +111,7 @@ def test_with_a_center_the_zero_action_is_the_mixture_and_reach_scales_the_rest(
 def test_each_episode_is_weighed_by_its_own_action() -> None:
     space = WeighScores(("density", "novelty"))
     table = np.array([[1, 1], [-1, 0.5], [0.2, -1], [0, 1]], dtype=np.float32)
-    ids, _ = space.decide(view(), table, 5)
+    ids, _ = decided(space, view(), table, 5)
     for e, (density, novelty) in enumerate(table.tolist()):
         alone = WeightedFeatures("one", {"density": density, "novelty": novelty})
         assert ids[e].tolist() == alone.select(view(), 5)[e].tolist()
@@ -101,22 +119,22 @@ def test_each_episode_is_weighed_by_its_own_action() -> None:
 
 def test_the_last_coordinate_stops_above_one_half() -> None:
     space = WeighScores(("margin",), stop=True)
-    assert space.space.shape == (2,)
+    assert space.action_space.shape == (2,)
     action = np.array([[0.3, 0.5], [0.3, 0.51], [0.3, -1.0], [-1.0, 1.0]], dtype=np.float32)
     seen = view()
-    ids, stopped = space.decide(seen, action, 4)
+    ids, stopped = decided(space, seen, action, 4)
     assert stopped.tolist() == [False, True, False, True]
     assert (ids[[1, 3]] == -1).all()
-    expected, _ = WeighScores(("margin",)).decide(view(), action[:, :1], 4)
+    expected, _ = decided(WeighScores(("margin",)), view(), action[:, :1], 4)
     assert ids[[0, 2]].tolist() == expected[[0, 2]].tolist()
 
 
 def test_no_weight_at_all_is_random_sampling() -> None:
     space = WeighScores()
     drawn = view(40)
-    ids, _ = space.decide(drawn, np.zeros((40, 5), dtype=np.float32), 4)
+    ids, _ = decided(space, drawn, np.zeros((40, 5), dtype=np.float32), 4)
     columns = torch.searchsorted(drawn.ids, ids)
-    again, _ = space.decide(view(40), np.zeros((40, 5), dtype=np.float32), 4)
+    again, _ = decided(space, view(40), np.zeros((40, 5), dtype=np.float32), 4)
     assert ids.tolist() == again.tolist(), "the same streams give the same batch"
     assert len(set(columns.flatten().tolist())) > 45
 
@@ -124,7 +142,7 @@ def test_no_weight_at_all_is_random_sampling() -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_an_action_that_is_no_number_is_refused(bad: float) -> None:
     with pytest.raises(ReActError, match="not finite"):
-        WeighScores().decide(view(), np.full((4, 5), bad, dtype=np.float32), 4)
+        decided(WeighScores(), view(), np.full((4, 5), bad, dtype=np.float32), 4)
 
 
 @pytest.mark.parametrize("name", sorted(ACTION_SPACES))
@@ -135,29 +153,29 @@ def test_a_space_is_built_again_from_its_description(name: str, stop: bool) -> N
         "choose-strategy": {"strategies": ["margin", "random"]},
     }
     changes = every[name]
-    space = make_action_space(name, stop=stop, **changes)
+    space = make_interface(name, stop=stop, **changes)
     described = space.describe()
-    again = make_action_space(**described)
+    again = make_interface(**described)
     assert again.describe() == described
     assert described == {"name": name, "stop": stop, **changes}
-    assert again.space == space.space
-    space.space.seed(0)
+    assert again.action_space == space.action_space
+    space.action_space.seed(0)
     for _ in range(5):
-        actions = np.stack([space.space.sample() for _ in range(4)])
-        one, other = space.decide(view(), actions, 4), again.decide(view(), actions, 4)
+        actions = np.stack([space.action_space.sample() for _ in range(4)])
+        one, other = decided(space, view(), actions, 4), decided(again, view(), actions, 4)
         assert one[0].tolist() == other[0].tolist()
         assert one[1].tolist() == other[1].tolist()
 
 
 @pytest.mark.parametrize("name", sorted(ACTION_SPACES))
 def test_the_largest_score_under_an_action_is_its_first_pick(name: str) -> None:
-    space = make_action_space(name)
-    space.space.seed(1)
+    space = make_interface(name)
+    space.action_space.seed(1)
     for _ in range(6):
-        actions = np.stack([space.space.sample() for _ in range(4)])
+        actions = np.stack([space.action_space.sample() for _ in range(4)])
         scored, picked = view(), view()
-        scores = torch.where(scored.available, space.score(scored, actions).double(), -torch.inf)
-        first = space.decide(picked, actions, 3)[0][:, 0]
+        scores = torch.where(scored.available, space.score(space.frame(scored), actions).double(), -torch.inf)
+        first = decided(space, picked, actions, 3)[0][:, 0]
         for e in range(4):
             place = int((picked.ids[e] == first[e]).nonzero()[0, 0])
             assert scores[e, place] >= scores[e].max() - 1e-5
@@ -176,7 +194,7 @@ def test_the_largest_score_under_an_action_is_its_first_pick(name: str) -> None:
         ({"action_space": "choose-strategy", "strategies": ["margn"]}, "Did you mean 'margin'"),
         ({"action_space": "choose-strategy", "strategies": []}, "at least one"),
         ({"action_space": "choose-strategy", "reach": 2.0}, "'reach'"),
-        ({"action_space": WeighScores(), "stop": True}, "not an object"),
+        ({"action_space": WeighScores(), "stop": True}, "'stop' goes with the name .* not with an object"),
         ({"observation": "contxt"}, "Unknown observation 'contxt'. Did you mean 'context'"),
         ({"corpus": "bbc_new"}, "Did you mean 'bbc_news'"),
         ({"episode": {"pool_siez": 100}}, "pool_siez.*Did you mean 'pool_size'"),

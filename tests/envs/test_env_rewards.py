@@ -188,7 +188,7 @@ def test_an_episode_that_is_over_earns_nothing_while_its_neighbours_play_on(kind
         n_episodes=2,
     )
     env.reset([Streams(0), Streams(1)])
-    stop = len(env.action_space.describe()["strategies"])
+    stop = len(env.interface.describe()["strategies"])
     env.step(np.array([0, 1]))
     second = env.step(np.array([0, stop]))
     assert second.ended.tolist() == [False, True]

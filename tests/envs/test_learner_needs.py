@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from react_rl.envs.actions import ChooseStrategy
 from react_rl.envs.build import build_environment
+from react_rl.envs.interfaces import ChooseStrategy
 from react_rl.errors import ReActError
 from react_rl.learners.mlp.training import MlpSettings
 

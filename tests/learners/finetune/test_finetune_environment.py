@@ -140,7 +140,7 @@ def test_one_environment_gives_what_it_gives_among_others(world: dict[str, Any])
     for n in (1, 3):
         env = build_environment(**world, n_episodes=n)
         env.reset([Streams(seed) for seed in range(n)])
-        space = env.action_space.space
+        space = env.interface.action_space
         action = np.zeros((n, *(space.shape or ())), space.dtype)
         rewards.append([float(env.step(action).rewards[0]) for _ in range(2)])
     assert rewards[0] == pytest.approx(rewards[1], abs=1e-5)

@@ -1,0 +1,77 @@
+"""The list of interfaces by the name of their action space: adding one is a module and a line here."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Final
+
+from react_rl.envs.interfaces.choose_strategy import ChooseStrategy
+from react_rl.envs.interfaces.contract import Interface
+from react_rl.envs.interfaces.weigh_scores import WeighScores
+from react_rl.envs.observations import Observation
+from react_rl.errors import ReActError, unknown
+from react_rl.own_code import ACTION_SPACE, announced, is_outside, load_outside
+
+ACTION_SPACES: Final[dict[str, type[Interface]]] = {
+    "weigh-scores": WeighScores,
+    "choose-strategy": ChooseStrategy,
+}
+"""The interfaces by name; each is called with an observation and its settings."""
+
+
+def interface_class(name: str) -> type[Interface]:
+    """The interface called ``name``: a registered one, one that a package announces, or ``module:Name``.
+
+    Raises:
+        ReActError: There is none; the nearest name is given.
+    """
+    if name in ACTION_SPACES:
+        return ACTION_SPACES[name]
+    if not is_outside(name, ACTION_SPACE):
+        raise unknown("action space", name, [*ACTION_SPACES, *announced(ACTION_SPACE.group), "module:Name"])
+    found = load_outside(name, ACTION_SPACE)
+    if not isinstance(found, type) or not issubclass(found, Interface):
+        raise ReActError(
+            f"Action space {name!r} is {found!r:.80}; it must be a class derived from "
+            "react_rl.envs.interfaces.Interface."
+        )
+    return found
+
+
+def settings_of(name: str) -> list[str]:
+    """Names of the settings of the action space called ``name``."""
+    return [one for one in inspect.signature(interface_class(name)).parameters if one != "observation"]
+
+
+def make_interface(name: str, observation: Observation | None = None, **settings: Any) -> Interface:
+    """Build an interface by the name of its action space.
+
+    Args:
+        name: See ``interface_class``.
+        observation: What the policy sees of episode and pool; None is the context observation.
+        **settings: Settings of the action space.
+
+    Raises:
+        ReActError: Unknown name or setting; the nearest one is given.
+    """
+    kind = interface_class(name)
+    known = settings_of(name)
+    for key in settings:
+        if key not in known:
+            raise unknown(f"setting of action space {name!r}:", key, known)
+    if name in ACTION_SPACES:
+        return kind(observation=observation, **settings)
+    try:
+        made = kind(observation=observation, **settings)
+    # A class may raise whatever it likes.
+    except Exception as error:
+        raise ReActError(
+            f"Action space {name!r} cannot be made from {settings} ({type(error).__name__}: {error})."
+        ) from error
+    said = made.describe()
+    if said.get("name") != name:
+        raise ReActError(
+            f"Action space {name!r} describes itself as {said}; describe() must return its 'name', {name!r}, "
+            "and the settings from which a policy's card makes it again."
+        )
+    return made
