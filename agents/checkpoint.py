@@ -137,7 +137,7 @@ class TrainingCheckpoint:
         notes = self._file.restore(environment.core.engine, streams)
         if notes is None:
             raise ReActError(f"{self._file.path} changed while it was read; start the training again.")
-        environment.load_state(values["environment"], part_of(notes.arrays, "environment"))
+        environment.load_state(part_of(notes.arrays, "environment"))
         _load_tensors(model, notes.arrays)
         for name, number in values["numbers"].items():
             setattr(model, name, number)

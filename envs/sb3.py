@@ -13,7 +13,6 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 from torch import Tensor
 
-from react_rl.acquisition.strategies.bandit import courses_of, restore_courses
 from react_rl.envs.batched import BatchedLabeling, EpisodeSource, Transition
 from react_rl.envs.build import build_face
 from react_rl.envs.interfaces import fresh, observation_of
@@ -81,10 +80,7 @@ class LabelingVecEnv(VecEnv):
 
     def notes(self) -> dict[str, Any]:
         """What identifies the episodes under way, for JSON; see ``resume``."""
-        return {
-            "drawn": [source.drawn for source in self._sources or ()],
-            "bandits": [courses_of(streams) for streams in self.core.engine.streams],
-        }
+        return {"drawn": [source.drawn for source in self._sources or ()]}
 
     def state(self) -> dict[str, Tensor]:
         """What steps have changed beside the engine, by name."""
@@ -105,10 +101,8 @@ class LabelingVecEnv(VecEnv):
         self._reset_seeds()
         return [source.next() for source in self._sources]
 
-    def load_state(self, notes: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-        """Put the episodes where ``notes`` and ``state`` were taken; the engine is in place. Mutates."""
-        for streams, told in zip(self.core.engine.streams, notes["bandits"], strict=True):
-            restore_courses(streams, told)
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put the episodes where ``state`` was taken; the engine is in place. Mutates."""
         self._returns, self._lengths = state["returns"].numpy().copy(), state["lengths"].numpy().copy()
         self.core.load_state(state)
         self.reset_infos = [self.core.summary(i) for i in range(self.num_envs)]

@@ -16,7 +16,6 @@ from torch import Tensor
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.references import LooksAtLabels
 from react_rl.acquisition.stopping import StoppingRule, StoppingSettings, make_stopping
-from react_rl.acquisition.strategies.bandit import courses_of, restore_courses
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
@@ -251,7 +250,6 @@ class _Block:
             "records": self.records,
             "selection": self.selection,
             "training": self.training,
-            "bandits": [courses_of(streams) for streams in self._engine.streams],
         }
         self._checkpoint.save(self._engine, Notes(values, self._rule.memory if self._rule else {}))
 
@@ -265,8 +263,6 @@ class _Block:
         self.selection, self.training = notes.values["selection"], notes.values["training"]
         if self._rule is not None:
             self._rule.memory.update(notes.arrays)
-        for one, told in zip(streams, notes.values["bandits"], strict=True):
-            restore_courses(one, told)
         return True
 
 

@@ -15,9 +15,9 @@ from react_rl.simulation.view import PoolView
 class QueryStrategy(Protocol):
     """Chooses what to label next, for E episodes at once.
 
-    A strategy keeps no state of its own (what a bandit has learnt hangs on the episode's streams and ends
-    with it) and draws random numbers only from the view's strategy
-    streams, so one object serves any number of episodes, and the same seed gives the same ids.
+    A strategy keeps no state of its own (what a bandit has learnt is in the notebook of the episode and ends
+    with it) and draws random numbers only from the view's strategy streams, so one object serves any number
+    of episodes, and the same seed gives the same ids.
     """
 
     @property
@@ -62,7 +62,7 @@ class StrategyEntry:
         source: The paper.
         cost: Work of one batch of n rows for one episode; P pool rows, C classes, D dimensions, L labelled
             rows, M committee members.
-        draws: Whether the batch hangs on random numbers that belong to rows, beyond the order of rare
+        draws: Whether the batch depends on random numbers that belong to rows, beyond the order of rare
             ties: then renumbered rows give another batch of the same distribution.
         surprisal: Whether it reads surprisal vectors, which corpora carry only where something asks for them.
         needs: What it asks of a learner; see ``learners.capabilities``.

@@ -1,7 +1,7 @@
 """Running episodes in a file, so that a run that was stopped goes on from its last round to the same end.
 
 A draw is repeated from its streams. What rounds have changed since is kept: arrays as safetensors, the rest
-(where the streams stand, failures, notes of the caller) as JSON in the header of the same file.
+(where the streams stand, notebooks, failures, notes of the caller) as JSON in the header of the same file.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from react_rl.seeding import Streams
 from react_rl.simulation.engine import LabelingEngine
 
 _HEADER: Final = "state"
-_FORMAT: Final = "2"
-"""Changes whenever the names of the arrays do."""
+_FORMAT: Final = "3"
+"""Changes whenever the names of the arrays or of what is in the header do."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Checkpoint:
         header = {
             "key": self._full_key,
             "streams": [streams.state() for streams in engine.streams],
+            "notebooks": [notebook.state() for notebook in engine.notebooks],
             "failures": [[episode, reason] for episode, reason in engine.learner.failures.items()],
             "values": notes.values,
         }
@@ -91,6 +92,8 @@ class Checkpoint:
         engine.resume(streams, corpora, part_of(arrays, "engine"))
         for one, state in zip(streams, header["streams"], strict=True):
             one.load_state(state)
+        for notebook, pages in zip(engine.notebooks, header["notebooks"], strict=True):
+            notebook.load_state(pages)
         engine.learner.failures.update({int(episode): reason for episode, reason in header["failures"]})
         return Notes(header["values"], part_of(arrays, "notes"))
 

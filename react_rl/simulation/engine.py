@@ -27,6 +27,7 @@ from react_rl.simulation.draw import Draw, check_fit, draw_episode
 from react_rl.simulation.encoded import EncodedCorpus, check_dimensions
 from react_rl.simulation.geometry import Geometry
 from react_rl.simulation.ledger import Ledger
+from react_rl.simulation.notebook import Notebook
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import ABSTAINED, Oracle
 from react_rl.simulation.purchases import PENNY, Bought, Mask, Round, affordable, check_ids
@@ -84,6 +85,7 @@ class LabelingEngine:
         self.oracle = Oracle(n_episodes, width, options, self.device)
         self.draws: list[Draw | None] = [None] * n_episodes
         self.streams = [Streams(0)] * n_episodes
+        self.notebooks = [Notebook() for _ in range(n_episodes)]
         self._geometry = Geometry(corpora, n_episodes, width + dev, self.device)
         self._everyone = torch.arange(n_episodes, device=self.device)
         self._ids = torch.full((n_episodes, width), _NO_ROW, device=self.device)
@@ -206,6 +208,7 @@ class LabelingEngine:
         for episode, draw, stream in zip(chosen, draws, streams, strict=True):
             data = self.corpora[draw.corpus]
             self.draws[episode], self.streams[episode] = draw, stream
+            self.notebooks[episode] = Notebook()
             pool, size = torch.from_numpy(draw.pool).to(device), draw.pool.size
             dev, dev_size = torch.from_numpy(draw.dev).to(device), draw.dev.size
             columns = torch.full((width + self.options.dev_size,), -1, device=device)
@@ -294,7 +297,7 @@ class LabelingEngine:
         )
         return PoolView(
             self._ids, available, self._labelled, self.oracle.cost, self._density,
-            self.learner, self.ledger, self._geometry, self.streams, progress, scored,
+            self.learner, self.ledger, self._geometry, self.streams, progress, scored, self.notebooks,
         )  # fmt: skip
 
     def step(self, ids: Tensor) -> Round:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from react_rl.learners.linear.settings import SoftmaxSettings
     from react_rl.simulation.geometry import Geometry
     from react_rl.simulation.ledger import Ledger
-
+from react_rl.simulation.notebook import Notebook
 
 T = TypeVar("T")
 
@@ -105,6 +105,7 @@ class PoolView:
         streams: The episodes' random streams; strategies draw from ``strategy`` only.
         progress: Budget and dev metric.
         scored: ``(E, P)`` bool, rows that the learner scores in this round; None for all.
+        notebooks: What strategies remember of each episode.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class PoolView:
         streams: Sequence[Streams | None],
         progress: Progress,
         scored: Tensor | None = None,
+        notebooks: Sequence[Notebook] = (),
     ) -> None:
         self.ids = ids
         self.available = available
@@ -132,6 +134,7 @@ class PoolView:
         self._scored = scored
         self._geometry = geometry
         self._streams = streams
+        self._notebooks = notebooks
         self.picks = ids[:, :0]  # (E, j) columns bought since the round's start, -1 for none
         self._start: PoolView | None = None
 
@@ -406,3 +409,7 @@ class PoolView:
         streams = self._streams[episode]
         assert streams is not None, "an episode outside the view draws no numbers"
         return streams.strategy
+
+    def notebook(self, episode: int) -> Notebook:
+        """What strategies have written down about an episode since it began; theirs to write on."""
+        return self._notebooks[episode]

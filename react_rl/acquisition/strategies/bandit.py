@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from torch import Tensor
 from react_rl.acquisition.batching.selection import to_ids
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.errors import ReActError
-from react_rl.seeding import Streams
+from react_rl.files import canonical_json
 from react_rl.simulation.view import PoolView
 
 _Floats = npt.NDArray[np.float64]
@@ -84,9 +84,30 @@ class _Course:
     importance: dict[int, float] = field(default_factory=dict)
     pending: _Batch | None = None
 
+    def write(self, page: dict[str, Any]) -> None:
+        """Put everything on a page of the episode's notebook. Mutates the page."""
+        batch = self.pending
+        page["horizon"] = self.horizon
+        page["log_weights"] = self.bandit.log_weights.tolist()
+        page["importance"] = [[row, weight] for row, weight in self.importance.items()]
+        page["pending"] = (
+            None
+            if batch is None
+            else [batch.round, *(part.tolist() for part in (batch.ids, batch.chances, batch.shares))]
+        )
 
-_COURSES: WeakKeyDictionary[Streams, dict[tuple[object, ...], _Course]] = WeakKeyDictionary()
-"""Courses of running episodes. They hang on the episode's own streams and leave with them."""
+    @classmethod
+    def read(cls, page: Mapping[str, Any], delta: float) -> _Course:
+        """What ``write`` put on a page."""
+        weights = np.array(page["log_weights"])
+        bandit = Exp4P(weights.size, page["horizon"], delta)
+        bandit.log_weights = weights
+        course = cls(bandit, page["horizon"], {int(row): weight for row, weight in page["importance"]})
+        if page["pending"] is not None:
+            number, ids, chances, shares = page["pending"]
+            arrays = np.array(ids, np.int64), np.array(chances), np.array(shares)
+            course.pending = _Batch(number, arrays[0], arrays[1], arrays[2].reshape(-1, weights.size))
+        return course
 
 
 @dataclass(frozen=True)
@@ -106,7 +127,7 @@ class ActiveLearningByLearning:
     larger batch, all draws use the chances of its start and share one reward. Draws without an answer count
     for nothing.
 
-    What an episode has taught hangs on the episode, not on this object: a new episode starts with equal
+    What an episode has taught is in its notebook, not in this object: a new episode starts with equal
     weights, and one that is entered midway starts with equal weights there.
 
     Source: Hsu & Lin 2015, Active learning by learning, algorithm 1; Beygelzimer et al. 2011 (EXP4.P).
@@ -144,6 +165,7 @@ class ActiveLearningByLearning:
                 told = _answers(view) if told is None else told
                 ids, answered, right = (array[episode] for array in told)
                 self._reward(course, batch, ids[answered], right[answered], view.progress.pool_size[episode])
+                course.write(self._page(view, episode))
             chances[episode] = course.bandit.chances
         return torch.from_numpy(chances).to(view.device)
 
@@ -191,18 +213,20 @@ class ActiveLearningByLearning:
         noise = -(-view.random().clamp_min(_SMALLEST).log()).clamp_min(_SMALLEST).log()
         return chance.clamp_min(_SMALLEST).log() + noise, chance, advised
 
+    def _page(self, view: PoolView, episode: int) -> dict[str, Any]:
+        """This bandit's page in the notebook of an episode."""
+        arms = [strategy.name for strategy in self.strategies]
+        return view.notebook(episode).page(canonical_json([self.name, self.delta, *arms]))
+
     def _course(self, view: PoolView, episode: int) -> _Course:
-        """What the episode has told so far; an episode that begins has told nothing."""
-        streams = view._streams[episode]
-        assert streams is not None, "an episode outside the view learns nothing"
-        courses = _COURSES.setdefault(streams, {})
-        key = (self.name, self.delta, *(strategy.name for strategy in self.strategies))
-        if key not in courses or view.progress.rounds[episode] == 0:
-            pool = view.available[episode] | view.labelled[episode]
-            draws = view.progress.budget / max(float(view.cost[episode][pool].mean()), _SMALLEST)
-            horizon = max(draws, 1.0)
-            courses[key] = _Course(Exp4P(len(self.strategies) + 1, horizon, self.delta), horizon)
-        return courses[key]
+        """What the episode has told so far; one that is entered midway has told nothing yet."""
+        page = self._page(view, episode)
+        if page:
+            return _Course.read(page, self.delta)
+        pool = view.available[episode] | view.labelled[episode]
+        draws = view.progress.budget / max(float(view.cost[episode][pool].mean()), _SMALLEST)
+        horizon = max(draws, 1.0)
+        return _Course(Exp4P(len(self.strategies) + 1, horizon, self.delta), horizon)
 
     def _reward(
         self, course: _Course, batch: _Batch, ids: _Ids, right: npt.NDArray[np.bool_], pool_size: int
@@ -218,42 +242,14 @@ class ActiveLearningByLearning:
         course.bandit.learn(total / (pool_size * course.horizon), batch.shares[bought])
 
     def _note(self, view: PoolView, ids: Tensor, chances: Tensor, shares: Tensor) -> None:
-        """Keep the draws until their labels are there. Mutates the courses."""
+        """Keep the draws until their labels are there. Mutates the notebooks."""
         arrays = ids.cpu().numpy(), chances.cpu().numpy(), shares.cpu().numpy()
         for episode in torch.nonzero(view.n_available)[:, 0].tolist():
             taken = arrays[0][episode] >= 0
             number = int(view.progress.rounds[episode])
-            batch = _Batch(number, *(array[episode][taken] for array in arrays))
-            self._course(view, episode).pending = batch
-
-
-def courses_of(streams: Streams) -> list[Any]:
-    """What the episode of these streams has told all bandits so far, as numbers, names and lists."""
-    told = []
-    for key, course in _COURSES.get(streams, {}).items():
-        importance = [[row, weight] for row, weight in course.importance.items()]
-        batch = course.pending
-        pending = (
-            None
-            if batch is None
-            else [batch.round, *(part.tolist() for part in (batch.ids, batch.chances, batch.shares))]
-        )
-        told.append([list(key), course.horizon, course.bandit.log_weights.tolist(), importance, pending])
-    return told
-
-
-def restore_courses(streams: Streams, told: list[Any]) -> None:
-    """Give an episode what ``courses_of`` said of it. Mutates what bandits know."""
-    courses = _COURSES.setdefault(streams, {})
-    for (name, delta, *strategies), horizon, log_weights, importance, pending in told:
-        bandit = Exp4P(len(log_weights), horizon, delta)
-        bandit.log_weights = np.array(log_weights)
-        course = _Course(bandit, horizon, {int(row): weight for row, weight in importance})
-        if pending is not None:
-            number, ids, chances, shares = pending
-            arrays = np.array(ids, np.int64), np.array(chances), np.array(shares)
-            course.pending = _Batch(number, arrays[0], arrays[1], arrays[2].reshape(-1, len(log_weights)))
-        courses[name, delta, *strategies] = course
+            course = self._course(view, episode)
+            course.pending = _Batch(number, *(array[episode][taken] for array in arrays))
+            course.write(self._page(view, episode))
 
 
 def _answers(view: PoolView) -> tuple[_Ids, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

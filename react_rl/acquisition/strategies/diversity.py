@@ -119,7 +119,7 @@ class TypiClust:
         clusters = k_means(view, rows, counts)
         assignment = clusters.assignment.cpu().numpy()
         available = view.available.cpu().numpy()
-        # Luck must not hang on how many clusters other episodes have.
+        # Luck must not depend on how many clusters other episodes have.
         made = assignment.max(1) + 1
         for episode in torch.nonzero(buying)[:, 0].tolist():
             yield _Groups(self, view, episode, assignment[episode], available[episode], int(made[episode]))

@@ -49,6 +49,7 @@ class NarrowView(PoolView):
             view.ids[at], view.available[at], view.labelled[at], view.cost[at], view.density[at],
             view._learner, view._ledger, view._geometry, [view._streams[e] for e in episodes.tolist()],
             _progress_of(view.progress, episodes.cpu().numpy()),
+            notebooks=[view.notebook(e) for e in episodes.tolist()],
         )  # fmt: skip
         self._whole, self._episodes, self._columns = view, episodes, columns
         self._at = at

@@ -72,7 +72,7 @@ class Subsampled:
         """Narrow views of candidates and labelled rows, their episodes ``(F,)`` and columns ``(F, S)``.
 
         Episodes with as many rows go together. So nothing has to be padded, and what an episode draws does
-        not hang on the others.
+        not depend on the others.
         """
         groups: dict[int, list[tuple[int, Tensor]]] = {}
         for episode in torch.nonzero(view.n_available)[:, 0].tolist():

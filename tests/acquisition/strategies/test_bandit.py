@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,7 +9,8 @@ import torch
 
 from react_rl.acquisition import Entropy, Margin, RandomSampling, make_strategy
 from react_rl.acquisition.contract import QueryStrategy
-from react_rl.acquisition.strategies.bandit import _COURSES, ActiveLearningByLearning, Exp4P
+from react_rl.acquisition.strategies.bandit import ActiveLearningByLearning, Exp4P
+from react_rl.acquisition.wide.narrow import NarrowView
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
@@ -144,10 +143,25 @@ def test_what_was_learnt_belongs_to_the_episode_and_ends_with_it() -> None:
     one = bandit()
     for expected in played[:1]:
         assert one.select(other.view, 4).tolist() == expected
-    before = len(_COURSES)
-    del engine, other
-    gc.collect()
-    assert len(_COURSES) < before
+
+
+def test_streams_that_are_used_again_begin_a_new_episode() -> None:
+    engine, streams = started(1, batch_size=4), Streams(7)
+    for _ in range(2):
+        engine.reset([streams], [0], [0])
+        np.testing.assert_allclose(bandit().chances(engine.view), 1 / 3)
+        for _ in range(3):
+            engine.step(bandit().select(engine.view, 4))
+        assert (bandit().chances(engine.view) - 1 / 3).abs().max() > 1e-4
+
+
+def test_a_bandit_that_looks_at_some_episodes_only_knows_what_they_told() -> None:
+    engine = started(2, batch_size=4)
+    for _ in range(3):
+        engine.step(bandit().select(engine.view, 4))
+    columns = torch.arange(engine.view.width).expand(1, -1)
+    narrow = NarrowView(engine.view, torch.tensor([1]), columns)
+    assert torch.equal(bandit().chances(narrow)[0], bandit().chances(engine.view)[1])
 
 
 def test_a_batch_that_was_not_bought_teaches_nothing() -> None:
