@@ -23,11 +23,17 @@ from react_rl.envs.rewards import REWARDS
 from react_rl.experiments.analysis.about import about
 from react_rl.experiments.cli.screen import console
 from react_rl.experiments.config.models import packaged_configs
+from react_rl.learners.recipes import RECIPES
 from react_rl.own_code import CORPUS, OBSERVATION, REWARD, STRATEGY, announced
 
 _COSTS: Final = (
     "Costs: P pool rows, C classes, D dimensions, L labelled rows, n rows of the batch, M members. "
     "References show what choosing could gain; they are no strategies for use, and no upper bounds."
+)
+
+_RECIPE_COSTS: Final = (
+    "Costs come on top of plain training: P pool rows, W pool and dev rows, n labelled rows, k neighbours, "
+    "C classes, D dimensions, all for one episode."
 )
 
 
@@ -72,6 +78,28 @@ def show_strategies(_: Path) -> None:
     console.print(_COSTS, soft_wrap=False, highlight=False)
 
 
+def show_recipes(_: Path) -> None:
+    """Recipes by family with the learners that can follow them, cost and source."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("learner.kind", max_width=12)
+    table.add_column("cost of a round", max_width=20)
+    table.add_column("what it does (source)")
+    families: dict[str, list[str]] = {}
+    for name, entry in RECIPES.items():
+        families.setdefault(entry.family, []).append(name)
+    for family, names in families.items():
+        table.add_row(f"[bold]{escape(family)}[/bold]")
+        for name in names:
+            entry = RECIPES[name]
+            source = f" [dim]({escape(entry.source)})[/dim]" if entry.source != "-" else ""
+            kinds = ", ".join(sorted(entry.kinds))
+            table.add_row(f"  {name}", kinds, escape(entry.cost), escape(entry.summary) + source)
+        table.add_row()
+    console.print(table)
+    console.print(_RECIPE_COSTS, soft_wrap=False, highlight=False)
+
+
 def show_envs(_: Path) -> None:
     """Registered environments and the names of their parts."""
     table = _table("environment", "action spaces", "observations", "rewards")
@@ -108,6 +136,7 @@ def show_configs(_: Path) -> None:
 LISTINGS: Final[dict[str, Callable[[Path], None]]] = {
     "corpora": show_corpora,
     "strategies": show_strategies,
+    "recipes": show_recipes,
     "envs": show_envs,
     "policies": show_policies,
     "configs": show_configs,

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from react_rl.acquisition.stopping import StoppingSettings
 from react_rl.agents.imitation.settings import ImitationSettings
@@ -25,6 +26,7 @@ from react_rl.files import unusual
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.mlp.training import MlpSettings
+from react_rl.learners.recipes import PLAIN, Recipe, check_recipe, make_recipe
 from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.classification import METRICS
 from react_rl.own_code import look_in
@@ -44,11 +46,27 @@ APART: Final = ("mlp", "finetune")
 """Kinds of learners whose settings stand in a field of their own, named like the kind."""
 
 
+def _recipe_as_text(recipe: str | Recipe) -> list[str]:
+    given = recipe if isinstance(recipe, str) else recipe.said
+    return [given if isinstance(given, str) else yaml.safe_dump(given, default_flow_style=True).strip()]
+
+
+_RECIPE_ON_COMMAND_LINE: Final = tyro.constructors.PrimitiveConstructorSpec[str | Recipe](
+    nargs=1,
+    metavar="NAME",
+    instance_from_str=lambda words: parse_yaml(words[0], "Override --learner.recipe"),
+    is_instance=lambda value: isinstance(value, str | Recipe),
+    str_from_instance=_recipe_as_text,
+)
+
+
 class LearnerConfig(_Frozen):
     """The model that is trained on bought labels."""
 
     kind: Literal["softmax", "mlp", "finetune"] = "softmax"
     """softmax: linear head on frozen embeddings; mlp: with a hidden layer; finetune: the transformer."""
+    recipe: Annotated[str | Recipe, _RECIPE_ON_COMMAND_LINE] = "plain"
+    """How it is trained beyond its own settings: a name from `react-rl list recipes`, or settings."""
     finetune: FineTuneSettings = FineTuneSettings()
     """finetune: model, method and training."""
     mlp: MlpSettings = MlpSettings()
@@ -64,8 +82,21 @@ class LearnerConfig(_Frozen):
     max_steps: int = Field(default=20, ge=1, le=10**5)
     """Most steps of one refit."""
 
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _known_recipe(cls, value: Any) -> Any:
+        try:
+            recipe = make_recipe(value)
+        except ReActError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        return value if isinstance(value, str) else recipe
+
     @model_validator(mode="after")
     def _check(self) -> LearnerConfig:
+        try:
+            check_recipe(make_recipe(self.recipe), self.kind)
+        except ReActError as error:
+            raise ValueError(str(error).rstrip(".")) from None
         if self.kind != "softmax" and self.class_weights != "none":
             raise ValueError(
                 f"class_weights {self.class_weights!r} beside kind {self.kind!r} is of no effect; "
@@ -79,15 +110,18 @@ class LearnerConfig(_Frozen):
             return self.finetune
         if self.kind == "mlp":
             return self.mlp
-        return SoftmaxSettings(self.l2, self.bias, self.tolerance, self.max_steps, self.class_weights)
+        recipe = make_recipe(self.recipe)
+        return SoftmaxSettings(self.l2, self.bias, self.tolerance, self.max_steps, self.class_weights, recipe)
 
     def identity(self) -> dict[str, Any]:
         """What determines the learner's results, the settings of the other kinds left out."""
         if self.kind in APART:
             return {"kind": self.kind, **getattr(self, self.kind).model_dump(mode="json")}
         # Results are filed under this: a head without class weights is filed as before there were any.
-        unsaid = {"kind", *APART} | ({"class_weights"} if self.class_weights == "none" else set())
-        return self.model_dump(mode="json", exclude=unsaid)
+        unsaid = {"kind", "recipe", *APART} | ({"class_weights"} if self.class_weights == "none" else set())
+        recipe = make_recipe(self.recipe)
+        said = {} if recipe == PLAIN else {"recipe": recipe.said}
+        return self.model_dump(mode="json", exclude=unsaid) | said
 
 
 class ActionConfig(_Frozen):

@@ -20,6 +20,7 @@ from react_rl.experiments.run.results import ResultFolder, RunId
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.weighting import CURVATURE
 from react_rl.learners.protocol import INVALID_LOGIT
+from react_rl.learners.recipes import PLAIN
 from react_rl.learners.registry import LearnerSettings, entry_of
 from react_rl.simulation.draw import draw_episode
 from react_rl.simulation.encoded import EncodedCorpus
@@ -179,7 +180,7 @@ def _buy_all(
 
 def _is_plain(settings: SoftmaxSettings) -> bool:
     """Whether the objective is the one that ``fit_primal`` minimises."""
-    return settings.class_weights == "none"
+    return settings.class_weights == "none" and settings.recipe == PLAIN
 
 
 @torch.inference_mode()

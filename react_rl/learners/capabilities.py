@@ -9,22 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
+from react_rl.errors import ReActError
 from react_rl.learners.protocol import LabelledRows, Learner
+from react_rl.learners.recipes.settings import Recipe
 
 if TYPE_CHECKING:
     from react_rl.learners.linear.settings import SoftmaxSettings
 
-Capability = Literal["linear", "dropout", "committee", "trials"]
+Capability = Literal["linear", "dropout", "committee", "trials", "recipes"]
 
 CAPABILITIES: Final[dict[Capability, str]] = {
     "linear": "a linear map of the embeddings; set learner.kind to softmax",
     "dropout": "hidden units to drop; set learner.mlp.dropout or learner.finetune.dropout above 0",
     "committee": "several heads; an MLP has one of its own only with learner.mlp.members of 2 or more",
     "trials": "batches to be tried out on copies of the learner; set learner.kind to softmax",
+    "recipes": "recipes that episodes can choose; set learner.kind to softmax",
 }
 """Each capability in words that say what to do where it is missing."""
 
@@ -76,15 +77,6 @@ class HasMembers(Protocol):
 
 
 @runtime_checkable
-class ScoresRows(Protocol):
-    """Scores rows outside pool and dev."""
-
-    def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> Tensor:
-        """Scores ``(E, C, T)`` of other rows, T for each episode, e.g. of a test split."""
-        ...
-
-
-@runtime_checkable
 class OffersCandidates(Protocol):
     """Scores only some rows of a pool in a round, because scoring is expensive."""
 
@@ -100,6 +92,31 @@ class TriesBatches(Learner, Protocol):
     def replicate(self, labelled: LabelledRows, times: int) -> Learner:
         """Scratch learners of E * times episodes, side by side, on a ledger copied likewise."""
         ...
+
+
+@runtime_checkable
+class ChoosesRecipe(Protocol):
+    """Lets each episode follow a recipe of its own, and change it between rounds."""
+
+    @property
+    def recipes(self) -> Sequence[Recipe]:
+        """Recipe of each episode."""
+        ...
+
+    def choose(self, recipes: Sequence[Recipe | None]) -> None:
+        """Set the recipe of each episode from now on; None leaves it as it is."""
+        ...
+
+
+def choose_recipes(learner: Learner, recipes: Sequence[Recipe | None]) -> None:
+    """Set how each episode is trained and read from now on; None leaves it as it is. Mutates.
+
+    Raises:
+        ReActError: The learner knows no recipes, or not this one.
+    """
+    if not isinstance(learner, ChoosesRecipe):
+        raise ReActError(f"Changing how an episode is trained needs {CAPABILITIES['recipes']}.")
+    learner.choose(recipes)
 
 
 def missing(needs: Iterable[Capability], offers: frozenset[Capability]) -> list[Capability]:

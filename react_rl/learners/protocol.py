@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -173,6 +175,10 @@ class Learner(Protocol):
         Returns:
             ``(E, C, .)`` float32; classes outside an episode carry ``INVALID_LOGIT``.
         """
+        ...
+
+    def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> Tensor:
+        """Current scores ``(E, C, T)`` of other rows, T for each episode, e.g. of a test split."""
         ...
 
     def fitted_logits(self) -> Tensor:

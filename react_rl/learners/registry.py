@@ -18,10 +18,10 @@ from react_rl.learners.capabilities import CAPABILITIES, Capability, missing
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
-from react_rl.learners.linear.softmax import SoftmaxRegression
 from react_rl.learners.mlp.head import MlpHead
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.protocol import LabelledRows, Learner
+from react_rl.learners.recipes.head import RecipeHead
 
 LearnerSettings = SoftmaxSettings | MlpSettings | FineTuneSettings
 
@@ -37,6 +37,11 @@ class Rows(Protocol):
     @property
     def embeddings(self) -> Tensor:
         """Unit-norm embeddings ``(N, D)`` float32."""
+        ...
+
+    @property
+    def gram(self) -> Tensor | None:
+        """All inner products ``(N, N)`` float32 where they are kept."""
         ...
 
     @property
@@ -78,11 +83,11 @@ def _of_mlp(settings: MlpSettings) -> frozenset[Capability]:
 LEARNERS: Final[dict[str, LearnerEntry]] = {
     "softmax": LearnerEntry(
         SoftmaxSettings,
-        lambda settings, corpora, labelled: SoftmaxRegression(labelled, settings),
+        lambda settings, corpora, labelled: RecipeHead(corpora, labelled, settings),
         "softmax regression on frozen embeddings",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset({"linear", "dropout", "committee", "trials"}),
+        offers=lambda settings: frozenset({"linear", "dropout", "committee", "trials", "recipes"}),
     ),
     "mlp": LearnerEntry(
         MlpSettings,

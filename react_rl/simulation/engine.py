@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +16,9 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError, unknown
-from react_rl.learners.capabilities import LinearMap, OffersCandidates, ScoresRows, TriesBatches
-from react_rl.learners.protocol import INVALID_LOGIT, part_of
+from react_rl.learners.capabilities import OffersCandidates, TriesBatches, choose_recipes
+from react_rl.learners.protocol import part_of
+from react_rl.learners.recipes.settings import Recipe
 from react_rl.learners.registry import LearnerSettings, entry_of, make_learner
 from react_rl.metrics.classification import METRICS
 from react_rl.seeding import Streams
@@ -300,17 +300,22 @@ class LabelingEngine:
             self.learner, self.ledger, self._geometry, self.streams, progress, scored, self.notebooks,
         )  # fmt: skip
 
-    def step(self, ids: Tensor) -> Round:
+    def step(self, ids: Tensor, recipes: Sequence[Recipe | None] | None = None) -> Round:
         """Buy the labels of ``ids`` ``(E, b)`` (row ids, -1 for none), refit, measure.
 
         Rows are bought in the order given, as long as each fits in what is left of the budget.
         Finished episodes buy nothing.
 
+        Args:
+            ids: Row ids.
+            recipes: How each episode is trained from this round on; None changes nothing.
+
         Raises:
-            ReActError: An id is not in its episode's pool, is labelled already, or comes twice.
+            ReActError: An id is not in its episode's pool, is labelled already, or comes twice; or the
+                learner knows no recipes.
         """
         self.buy(ids)
-        return self.learn()
+        return self.learn(recipes=recipes)
 
     @torch.inference_mode()
     def buy(self, ids: Tensor) -> Bought:
@@ -335,18 +340,18 @@ class LabelingEngine:
         return Bought(bought, cost)
 
     @torch.inference_mode()
-    def learn(self, episodes: Mask | None = None, recipes: Sequence[Any] | None = None) -> Round:
+    def learn(self, episodes: Mask | None = None, recipes: Sequence[Recipe | None] | None = None) -> Round:
         """End the round of all episodes, or of those given ``(E,)``: labels come, learners are refitted.
 
         Args:
-            episodes: Which rounds end; None ends all.
-            recipes: How each episode is trained from now on; None changes nothing.
+            episodes: Which; None for all.
+            recipes: How each of all episodes is trained from now on; None changes nothing.
 
         Raises:
-            ReActError: The learner takes no recipes.
+            ReActError: The learner knows no recipes, or not this one.
         """
         if recipes is not None and any(recipe is not None for recipe in recipes):
-            raise ReActError("Changing how an episode is trained needs a learner that takes recipes.")
+            choose_recipes(self.learner, recipes)
         everyone = episodes is None or bool(episodes.all())
         ending = np.ones(self.n_episodes, dtype=np.bool_) if episodes is None else episodes.copy()
         columns, ids, cost = self._basket.take(None if everyone else ending)
@@ -375,20 +380,7 @@ class LabelingEngine:
 
         All episodes must be on one corpus. Rewards and views see pool and dev only, never this.
         """
-        if isinstance(self.learner, ScoresRows):
-            return self.learner.logits_of_rows([rows] * self.n_episodes)
-        assert isinstance(self.learner, LinearMap)
-        embeddings = self.corpus_of(0).embeddings[torch.from_numpy(rows).to(self.device)]
-        ids = self._ids.gather(1, self.ledger.slot_columns())
-        labelled = torch.stack(
-            [
-                self.corpus_of(e).embeddings[ids[e].clamp(max=self.corpus_of(e).corpus.n_rows - 1)]
-                for e in range(self.n_episodes)
-            ]
-        )
-        weights, intercept = self.learner.primal(labelled)
-        scores = torch.matmul(weights, embeddings.T) + intercept[:, :, None]
-        return scores.masked_fill_(~self._class_mask[:, :, None], INVALID_LOGIT)
+        return self.learner.logits_of_rows([rows] * self.n_episodes)
 
     @torch.inference_mode()
     def trial(self, ids: Tensor, judge: Judge | None = None) -> npt.NDArray[np.float64]:

@@ -14,7 +14,7 @@ from react_rl.learners.registry import LEARNERS, LearnerSettings, check_needs, e
 @pytest.mark.parametrize(
     ("settings", "offers"),
     [
-        (SoftmaxSettings(), {"linear", "dropout", "committee", "trials"}),
+        (SoftmaxSettings(), {"linear", "dropout", "committee", "trials", "recipes"}),
         (MlpSettings(members=3, dropout=0.1), {"dropout", "committee"}),
         (MlpSettings(members=1, dropout=0.0), set()),
         (FineTuneSettings(), {"dropout", "committee"}),

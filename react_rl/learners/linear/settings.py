@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from react_rl.learners.recipes.settings import PLAIN, Recipe
+
 
 @dataclass(frozen=True)
 class SoftmaxSettings:
@@ -18,6 +20,7 @@ class SoftmaxSettings:
         max_steps: Most steps of one refit; with balanced classes three times as many.
         class_weights: ``balanced`` weighs rows so that every class that has a label has the same share in
             the loss, however few labels it has.
+        recipe: How it is trained and read beyond that; see ``recipes``.
     """
 
     l2: float = 0.1
@@ -25,3 +28,4 @@ class SoftmaxSettings:
     tolerance: float = 1e-2
     max_steps: int = 20
     class_weights: Literal["none", "balanced"] = "none"
+    recipe: Recipe = PLAIN

@@ -20,6 +20,7 @@ from react_rl.data.registry import CORPORA
 from react_rl.encoders.cache import ArrayCache
 from react_rl.errors import ReActError
 from react_rl.experiments.cli import main
+from react_rl.learners.recipes import RECIPES
 
 Build = Callable[..., Path]
 Shown = pytest.CaptureFixture[str]
@@ -88,6 +89,7 @@ def test_a_wrong_command_line_ends_with_status_2(arguments: list[str], capsys: S
     [
         ("corpora", list(CORPORA)),
         ("strategies", [*STRATEGIES, "Sener & Savarese 2018"]),
+        ("recipes", [*RECIPES, "Zhou et al. 2004", "softmax"]),
         ("envs", ["react_rl:ReActRL/Labeling-v0", "weigh-scores", "choose-strategy", "context"]),
         ("configs", ["demo-train", "demo-compare"]),
         ("policies", ["No policy below results; `react-rl train` makes one."]),

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition import make_strategy
-from react_rl.learners.capabilities import ScoresRows
 from react_rl.learners.finetune import learner
 from react_rl.learners.finetune.methods.network import Network
 from react_rl.learners.finetune.training.prediction import Reading, predict
@@ -37,7 +36,6 @@ class Asked:
 
 
 def rows_scored(engine: LabelingEngine, rows: list[np.ndarray[Any, Any]]) -> torch.Tensor:
-    assert isinstance(engine.learner, ScoresRows)
     return engine.learner.logits_of_rows(rows)
 
 

@@ -1,0 +1,100 @@
+"""All recipes by name: family, cost and source of each, and which learners can follow it.
+
+Costs: E episodes, P pool rows, W pool and dev rows, n labelled rows, k neighbours, C classes, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+from react_rl.errors import ReActError, unknown
+from react_rl.learners.recipes.settings import KINDS, PLAIN, Kind, Recipe, SmoothingSettings
+from react_rl.validation import validated
+
+
+def kinds_of(recipe: Recipe) -> frozenset[Kind]:
+    """Kinds of learners that can follow a recipe."""
+    return frozenset(get_args(Kind)).intersection(*(KINDS[part] for part in recipe.said))
+
+
+@dataclass(frozen=True)
+class RecipeEntry:
+    """One recipe.
+
+    Args:
+        settings: What it sets.
+        family: What it belongs to.
+        summary: What it does.
+        cost: Of a round, beyond the plain one.
+        source: Paper.
+    """
+
+    settings: Recipe
+    family: str
+    summary: str
+    cost: str
+    source: str
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """Kinds of learners that can follow it."""
+        return kinds_of(self.settings)
+
+
+RECIPES: Final[dict[str, RecipeEntry]] = {
+    "plain": RecipeEntry(PLAIN, "plain", "the learner as it comes", "-", "-"),
+    "smooth": RecipeEntry(
+        Recipe(smoothing=SmoothingSettings()),
+        "semi-supervised",
+        "predictions half and half with those of the 15 nearest pool rows",
+        "W k C; W P D once",
+        "Zhou et al. 2004, one step",
+    ),
+    "spread": RecipeEntry(
+        Recipe(smoothing=SmoothingSettings(share=0.8, steps=20)),
+        "semi-supervised",
+        "label spreading over the pool's graph, begun from the predictions",
+        "20 W k C; W P D once",
+        "Zhou et al. 2004",
+    ),
+    "propagate": RecipeEntry(
+        Recipe(smoothing=SmoothingSettings(share=1.0, steps=200)),
+        "semi-supervised",
+        "label propagation: the harmonic function of the labels on the pool's graph",
+        "200 W k C; W P D once",
+        "Zhu et al. 2003",
+    ),
+}
+"""Recipes by the name that YAML gives as ``learner.recipe``."""
+
+
+def make_recipe(wanted: str | Recipe | Mapping[str, Any]) -> Recipe:
+    """The recipe of a name, of settings, or of their plain values.
+
+    Raises:
+        ReActError: The name or a setting is unknown.
+    """
+    if isinstance(wanted, Recipe):
+        return wanted
+    if isinstance(wanted, str):
+        if wanted not in RECIPES:
+            raise unknown("recipe", wanted, RECIPES)
+        return RECIPES[wanted].settings
+    return validated(Recipe, wanted, "recipe")
+
+
+def check_recipe(recipe: Recipe, kind: Kind) -> None:
+    """Check that a kind of learner can follow a recipe, before anything is loaded.
+
+    Raises:
+        ReActError: A part of the recipe is for other kinds.
+    """
+    for part in recipe.said:
+        if kind not in KINDS[part]:
+            able = " or ".join(sorted(KINDS[part]))
+            raise ReActError(
+                f"The recipe's {part!r} is for learner.kind {able}, and the learner is {kind}; "
+                "choose another recipe (`react-rl list recipes`) or another kind."
+            )
