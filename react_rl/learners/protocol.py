@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from react_rl.data.corpus import Corpus
+
 INVALID_LOGIT = -1e30
 """Logit of a class that does not take part in an episode."""
 
@@ -62,6 +64,30 @@ class Purchase:
         """Slots of the new rows ``(R, b)`` int64."""
         first = torch.tensor(self.before, device=self.labels.device)[:, None]
         return first + torch.arange(self.labels.shape[1], device=self.labels.device)
+
+
+class Rows(Protocol):
+    """A corpus with its embeddings, as learners are built from it."""
+
+    @property
+    def corpus(self) -> Corpus:
+        """Texts and targets."""
+        ...
+
+    @property
+    def embeddings(self) -> Tensor:
+        """Unit-norm embeddings ``(N, D)`` float32."""
+        ...
+
+    @property
+    def gram(self) -> Tensor | None:
+        """All inner products ``(N, N)`` float32 where they are kept."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        ...
 
 
 class LabelledRows(Protocol):

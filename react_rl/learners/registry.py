@@ -7,12 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-import torch
-from torch import Tensor
-
-from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import CAPABILITIES, Capability, missing
 from react_rl.learners.finetune.learner import FineTune
@@ -20,34 +16,10 @@ from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.mlp.head import MlpHead
 from react_rl.learners.mlp.training import MlpSettings
-from react_rl.learners.protocol import LabelledRows, Learner
+from react_rl.learners.protocol import LabelledRows, Learner, Rows
 from react_rl.learners.recipes.head import RecipeHead
 
 LearnerSettings = SoftmaxSettings | MlpSettings | FineTuneSettings
-
-
-class Rows(Protocol):
-    """A corpus with its embeddings, as learners are built from it."""
-
-    @property
-    def corpus(self) -> Corpus:
-        """Texts and targets."""
-        ...
-
-    @property
-    def embeddings(self) -> Tensor:
-        """Unit-norm embeddings ``(N, D)`` float32."""
-        ...
-
-    @property
-    def gram(self) -> Tensor | None:
-        """All inner products ``(N, N)`` float32 where they are kept."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where they are."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from react_rl.data.corpus import TEST, TRAIN, Corpus
 from react_rl.encoders.transformer import EncoderSettings, TextEncoder
-from react_rl.experiments.benchmarks.finetune.protocol import Ids, ProtocolError, Recipe, Scene
+from react_rl.experiments.benchmarks.finetune.protocol import Ids, PeerTraining, ProtocolError, Scene
 from react_rl.experiments.benchmarks.finetune.runs import Run, is_finished, lowest_margins, play, run_path
 from react_rl.learners.finetune import FineTune, FineTuneSettings
 from react_rl.learners.linear.softmax import SoftmaxRegression
@@ -30,7 +30,7 @@ Chooser = Callable[["Ours", int], npt.NDArray[np.int64]]
 """Picks positions of the pool."""
 
 
-def same(recipe: Recipe) -> FineTuneSettings:
+def same(recipe: PeerTraining) -> FineTuneSettings:
     """The recipe as it stands: every weight trained, the checkpoint's pooler in the head."""
     return FineTuneSettings(
         method="full",
@@ -46,12 +46,12 @@ def same(recipe: Recipe) -> FineTuneSettings:
     )
 
 
-def cached(recipe: Recipe) -> FineTuneSettings:
+def cached(recipe: PeerTraining) -> FineTuneSettings:
     """The upper half of the layers on cached hidden states, mean pooling, a linear head."""
     return same(recipe).model_copy(update={"layers": 3, "pooling": "mean", "head": "linear"})
 
 
-def warm(recipe: Recipe) -> FineTuneSettings:
+def warm(recipe: PeerTraining) -> FineTuneSettings:
     """The upper third of the layers on cached hidden states; 16 steps on from the last round."""
     return cached(recipe).model_copy(update={"layers": 2, "restart": "warm", "steps": 16})
 
@@ -71,7 +71,7 @@ def at_random(ours: Ours, n: int) -> npt.NDArray[np.int64]:
     return ours.generator.choice(ours.unlabelled, size=n, replace=False)
 
 
-CONTESTANTS: Final[dict[str, tuple[Callable[[Recipe], FineTuneSettings], Chooser]]] = {
+CONTESTANTS: Final[dict[str, tuple[Callable[[PeerTraining], FineTuneSettings], Chooser]]] = {
     "ours-same": (same, own_margins),
     "ours-cached": (cached, own_margins),
     "ours-warm": (warm, own_margins),

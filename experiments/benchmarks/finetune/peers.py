@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 if TYPE_CHECKING or __package__:
-    from react_rl.experiments.benchmarks.finetune.protocol import Ids, ProtocolError, Recipe, Scene
+    from react_rl.experiments.benchmarks.finetune.protocol import Ids, PeerTraining, ProtocolError, Scene
     from react_rl.experiments.benchmarks.finetune.runs import (
         Contestant,
         Run,
@@ -30,7 +30,7 @@ if TYPE_CHECKING or __package__:
         run_path,
     )
 else:  # run as a script, in an environment without react_rl
-    from protocol import Ids, ProtocolError, Recipe, Scene
+    from protocol import Ids, PeerTraining, ProtocolError, Scene
     from runs import Contestant, Run, is_finished, lowest_margins, play, run_path
 
 PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "small-text", "numpy")
@@ -50,7 +50,7 @@ class Parts(dict[str, float]):
         self[name] = self.get(name, 0.0) + time.perf_counter() - before
 
 
-def adamw(model: Any, recipe: Recipe, steps: int, warm_up: int) -> tuple[Any, Any]:
+def adamw(model: Any, recipe: PeerTraining, steps: int, warm_up: int) -> tuple[Any, Any]:
     """Return the optimiser and the schedule that ``Trainer`` makes from the same recipe."""
     import torch
     from transformers import get_linear_schedule_with_warmup
@@ -128,7 +128,7 @@ class SmallText:
         return np.asarray(self._learner.classifier.predict(self._test), dtype=np.int64)
 
 
-def _factory(model: Path, classes: int, settings: dict[str, Any], recipe: Recipe, parts: Parts) -> Any:
+def _factory(model: Path, classes: int, settings: dict[str, Any], recipe: PeerTraining, parts: Parts) -> Any:
     import small_text
     from small_text.integrations.transformers.classifiers.classification import TransformerBasedClassification
 

@@ -30,7 +30,7 @@ class ProtocolError(Exception):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PeerTraining:
     """The training of one round, from the pretrained weights, with every parameter free.
 
     AdamW (betas .9 and .999, eps 1e-8) with decoupled weight decay that spares biases and layer norms; the
@@ -140,7 +140,7 @@ class Scene:
     test: SceneRows
     initial: list[int]
     sizes: Sizes = field(default_factory=Sizes)
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: PeerTraining = field(default_factory=PeerTraining)
 
     @property
     def digest(self) -> str:
@@ -160,14 +160,14 @@ class Scene:
         """
         content = read_file(path, "scene")
         digest = content.pop("digest")
-        parts = {"pool": SceneRows, "test": SceneRows, "sizes": Sizes, "recipe": Recipe}
+        parts = {"pool": SceneRows, "test": SceneRows, "sizes": Sizes, "recipe": PeerTraining}
         scene = cls(**{key: parts[key](**value) if key in parts else value for key, value in content.items()})
         if scene.digest != digest:
             raise ProtocolError(f"The scene {str(path)!r} was changed after it was drawn; draw it again.")
         return scene
 
 
-def draw_scene(data: Path, corpus: str, seed: int, sizes: Sizes, recipe: Recipe) -> Scene:
+def draw_scene(data: Path, corpus: str, seed: int, sizes: Sizes, recipe: PeerTraining) -> Scene:
     """Draw pool, initial and test rows of a corpus from a seed.
 
     Args:
@@ -257,11 +257,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--corpora", nargs="+", default=["trec6", "ag_news"], help="names of folders in --data"
     )
     parser.add_argument("--seeds", type=int, default=5, help="scenes of a corpus")
-    for name, value in (asdict(Sizes()) | asdict(Recipe())).items():
+    for name, value in (asdict(Sizes()) | asdict(PeerTraining())).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=" ")
     given = vars(parser.parse_args(arguments))
     sizes = Sizes(**{name: given[name] for name in asdict(Sizes())})
-    recipe = Recipe(**{name: given[name] for name in asdict(Recipe())})
+    recipe = PeerTraining(**{name: given[name] for name in asdict(PeerTraining())})
     try:
         for corpus in given["corpora"]:
             for seed in range(given["seeds"]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,11 @@ from torch import Tensor
 
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.softmax import SoftmaxRegression
-from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase
+from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, Rows
 from react_rl.learners.recipes.neighbours import PoolGraph
 from react_rl.learners.recipes.registry import check_recipe
 from react_rl.learners.recipes.settings import PLAIN, Recipe
 from react_rl.learners.recipes.spreading import mix, spread
-
-if TYPE_CHECKING:
-    from react_rl.learners.registry import Rows
 
 _LEAST: Final = 1e-12
 """Smallest probability whose logarithm is taken."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from react_rl.learners.registry import Rows
+from react_rl.learners.protocol import Rows
 
 _BLOCK: Final = 1 << 22
 """Similarities held at once."""

@@ -16,8 +16,8 @@ import pytest
 from react_rl.experiments.benchmarks.finetune import peers, protocol, runs
 from react_rl.experiments.benchmarks.finetune.protocol import (
     Ids,
+    PeerTraining,
     ProtocolError,
-    Recipe,
     Scene,
     SceneRows,
     Sizes,
@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scene(data: Path) -> Scene:
-    return draw_scene(data, "weather", 7, SIZES, Recipe())
+    return draw_scene(data, "weather", 7, SIZES, PeerTraining())
 
 
 class Buyer:
@@ -68,14 +68,14 @@ class Buyer:
 
 
 def test_the_same_seed_draws_the_same_rows(data: Path, scene: Scene) -> None:
-    assert draw_scene(data, "weather", 7, SIZES, Recipe()) == scene
-    other = draw_scene(data, "weather", 8, SIZES, Recipe())
+    assert draw_scene(data, "weather", 7, SIZES, PeerTraining()) == scene
+    other = draw_scene(data, "weather", 8, SIZES, PeerTraining())
     assert other.pool.ids != scene.pool.ids
     assert other.test.ids != scene.test.ids
 
 
 def test_the_recipe_does_not_change_the_rows(data: Path, scene: Scene) -> None:
-    other = draw_scene(data, "weather", 7, SIZES, Recipe(epochs=2))
+    other = draw_scene(data, "weather", 7, SIZES, PeerTraining(epochs=2))
     assert replace(other, recipe=scene.recipe) == scene
     assert other.digest != scene.digest
 
@@ -112,7 +112,7 @@ def test_a_row_outside_the_scene_has_no_position(row: int) -> None:
     ("labelled", "steps", "warm_up"), [(25, 10, 1), (50, 20, 2), (275, 90, 9), (16, 5, 1), (17, 10, 1)]
 )
 def test_the_recipe_counts_its_steps(labelled: int, steps: int, warm_up: int) -> None:
-    recipe = Recipe(epochs=5, batch_size=16, warm_up=0.1)
+    recipe = PeerTraining(epochs=5, batch_size=16, warm_up=0.1)
     assert recipe.steps(labelled) == steps
     assert recipe.warm_up_steps(labelled) == warm_up
 
@@ -157,7 +157,7 @@ def test_a_file_of_another_kind_is_refused(scene: Scene, tmp_path: Path) -> None
 )
 def test_what_cannot_be_drawn_is_one_sentence(data: Path, corpus: str, sizes: Sizes, sentence: str) -> None:
     with pytest.raises(ProtocolError, match=sentence):
-        draw_scene(data, corpus, 0, sizes, Recipe())
+        draw_scene(data, corpus, 0, sizes, PeerTraining())
 
 
 def test_the_command_writes_a_file_for_each_corpus_and_seed(
@@ -167,7 +167,7 @@ def test_the_command_writes_a_file_for_each_corpus_and_seed(
     command = ["--data", str(data), "--out", str(tmp_path), "--corpora", "weather", *sizes]
     assert protocol.main([*command, "--seeds", "2", "--epochs", "3", "--learning-rate", "0.002"]) == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["weather-0.json", "weather-1.json"]
-    recipe = Recipe(epochs=3, learning_rate=0.002)
+    recipe = PeerTraining(epochs=3, learning_rate=0.002)
     assert Scene.load(tmp_path / "weather-1.json") == draw_scene(data, "weather", 1, SIZES, recipe)
     assert protocol.main([*command, "--pool", "99"]) == 2
     assert "99 are to be drawn" in capsys.readouterr().err
@@ -280,7 +280,7 @@ def test_a_run_of_other_rows_is_not_taken_for_this_one(
     scene: Scene, played: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert peers.main(played["command"]) == 0
-    replace(scene, recipe=Recipe(epochs=1)).save(Path(played["command"][0]))
+    replace(scene, recipe=PeerTraining(epochs=1)).save(Path(played["command"][0]))
     assert peers.main(played["command"]) == 2
     assert "holds a run of another scene" in capsys.readouterr().err
 
