@@ -10,8 +10,9 @@ import numpy.typing as npt
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.envs.batched import episode_streams
 from react_rl.learners.registry import LearnerSettings
-from react_rl.metrics.classification import DEFAULT_METRIC, METRICS
+from react_rl.metrics.classification import DEFAULT_METRIC
 from react_rl.metrics.curves import areas_to_budget
+from react_rl.metrics.registry import METRICS
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions

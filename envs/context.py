@@ -58,7 +58,7 @@ def progress_numbers(view: PoolView) -> npt.NDArray[np.float64]:
 
 
 def pool_numbers(view: PoolView) -> Tensor:
-    """The numbers of ``POOL`` for each pool ``(E, 15)`` float32."""
+    """The numbers of ``POOL`` for each pool ``(E, 15)`` float32; those of classes are 0 in other tasks."""
     weight = view.available.float()
     count = view.n_available.clamp_min(1).float()
     log_classes = torch.from_numpy(np.log(np.maximum(view.progress.n_classes, 2))).to(weight)
@@ -76,7 +76,12 @@ def pool_numbers(view: PoolView) -> Tensor:
     )
     counts = view.class_counts
     shares = counts / counts.sum(1, keepdim=True).clamp_min(1.0)
-    predicted = (view.probabilities * weight[:, None]).sum(2) / count[:, None]
+    zero = torch.zeros_like(count)
+    foreseen, agreement, fit = zero, zero, zero
+    if view.has_classes:
+        predicted = (view.probabilities * weight[:, None]).sum(2) / count[:, None]
+        foreseen = torch.special.entr(predicted).sum(1) / log_classes
+        agreement, fit = _neighbour_agreement(view), _fit(view)
     return torch.stack(
         [
             mean_margin,
@@ -84,7 +89,7 @@ def pool_numbers(view: PoolView) -> Tensor:
             mean((margin < 0.1).float()),
             mean(view.entropy) / log_classes,
             torch.special.entr(shares).sum(1) / log_classes,
-            torch.special.entr(predicted).sum(1) / log_classes,
+            foreseen,
             mean_nearest,
             deviation(nearest, mean_nearest) * 4.0,
             mean_density,
@@ -92,8 +97,8 @@ def pool_numbers(view: PoolView) -> Tensor:
             mean(uncertain * dense),
             mean(uncertain * novel),
             mean(dense * novel),
-            _neighbour_agreement(view),
-            _fit(view),
+            agreement,
+            fit,
         ],
         1,
     )

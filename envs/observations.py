@@ -15,7 +15,8 @@ import torch
 
 from react_rl.envs.context import POOL, PROGRESS, pool_numbers, progress_numbers
 from react_rl.errors import ReActError, unknown
-from react_rl.metrics.classification import DEFAULT_METRIC, METRICS, metric_named
+from react_rl.metrics.classification import DEFAULT_METRIC
+from react_rl.metrics.registry import METRICS, metric_named
 from react_rl.own_code import OBSERVATION, announced, is_outside, make_outside
 from react_rl.simulation.view import PoolView
 

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from react_rl.envs.attainable import AttainableValue
 from react_rl.errors import ReActError, unknown
-from react_rl.metrics.classification import DEFAULT_METRIC, METRICS
+from react_rl.metrics.classification import DEFAULT_METRIC
+from react_rl.metrics.registry import METRICS
 from react_rl.own_code import REWARD, announced, is_outside, load_outside
 from react_rl.simulation.engine import LabelingEngine
 

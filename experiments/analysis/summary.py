@@ -19,8 +19,8 @@ from react_rl.errors import ReActError, unknown
 from react_rl.escaping import for_csv, from_csv
 from react_rl.experiments.run.results import ResultFolder
 from react_rl.files import write_atomically
-from react_rl.metrics.classification import METRICS
 from react_rl.metrics.curves import area_to_budget, interpolate_curves, labels_to_fractions
+from react_rl.metrics.registry import METRICS
 from react_rl.metrics.significance import holm, wilcoxon_signed_rank
 from react_rl.metrics.statistics import bootstrap_mean, paired_difference
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from react_rl.acquisition import STRATEGIES
+from react_rl.acquisition import STRATEGIES, suited
 from react_rl.errors import ReActError, unknown
 from react_rl.experiments.benchmarks.machine import describe_machine
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
@@ -88,7 +88,7 @@ def is_quadratic(strategy: str) -> bool:
 
 def contests(plan: SelectionPlan, size: int) -> Iterator[tuple[str, str]]:
     """Contestants and strategies that take part with one size."""
-    offered = [name for name in STRATEGIES if name not in ABSENT]
+    offered = [name for name in suited() if name not in ABSENT]
     names = offered if plan.strategies is None else list(plan.strategies)
     for name in names:
         if name not in offered:

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from react_rl.acquisition import STRATEGIES
+from react_rl.acquisition import suited
 from react_rl.experiments.benchmarks.machine import name_processor
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
 from react_rl.experiments.benchmarks.selection_pool import EXACT_DENSITY, PoolPlan
@@ -127,7 +127,7 @@ def pairs_of(lines: Sequence[SelectionLine], rows: int, limits: Limits) -> list[
     predicted = here.get((OURS, PREDICTION))
     extra = predicted.seconds if predicted is not None and predicted.seconds is not None else 0.0
     pairs = []
-    for strategy in STRATEGIES:
+    for strategy in suited():
         ours = here.get((OURS, strategy))
         if ours is None:
             continue

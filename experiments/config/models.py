@@ -25,10 +25,11 @@ from react_rl.errors import ReActError, unknown
 from react_rl.files import unusual
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
+from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.recipes import PLAIN, Recipe, check_recipe, make_recipe
 from react_rl.learners.registry import LearnerSettings
-from react_rl.metrics.classification import METRICS
+from react_rl.metrics.registry import METRICS
 from react_rl.own_code import look_in
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.validation import check_key, explain, validated
@@ -42,7 +43,7 @@ class _Frozen(BaseModel):
 
 _EXTRA: Final = "--agent.extra."
 
-APART: Final = ("mlp", "finetune")
+APART: Final = ("mlp", "finetune", "tagger")
 """Kinds of learners whose settings stand in a field of their own, named like the kind."""
 
 
@@ -63,14 +64,17 @@ _RECIPE_ON_COMMAND_LINE: Final = tyro.constructors.PrimitiveConstructorSpec[str 
 class LearnerConfig(_Frozen):
     """The model that is trained on bought labels."""
 
-    kind: Literal["softmax", "mlp", "finetune"] = "softmax"
-    """softmax: linear head on frozen embeddings; mlp: with a hidden layer; finetune: the transformer."""
+    kind: Literal["softmax", "mlp", "finetune", "tagger"] = "softmax"
+    """softmax: linear head on frozen embeddings; mlp: with a hidden layer; finetune: the transformer;
+    tagger: linear tagger on frozen token states, for corpora of tagging."""
     recipe: Annotated[str | Recipe, _RECIPE_ON_COMMAND_LINE] = "plain"
     """How it is trained beyond its own settings: a name from `react-rl list recipes`, or settings."""
     finetune: FineTuneSettings = FineTuneSettings()
     """finetune: model, method and training."""
     mlp: MlpSettings = MlpSettings()
     """mlp: size, ensemble and training."""
+    tagger: TaggerSettings = TaggerSettings()
+    """tagger: regularisation and convergence."""
     class_weights: Literal["none", "balanced"] = "none"
     """softmax: balanced gives every class the same share in the loss, however few labels it has."""
     l2: float = Field(default=0.1, ge=1e-6, le=1e6)
@@ -110,6 +114,8 @@ class LearnerConfig(_Frozen):
             return self.finetune
         if self.kind == "mlp":
             return self.mlp
+        if self.kind == "tagger":
+            return self.tagger
         recipe = make_recipe(self.recipe)
         return SoftmaxSettings(self.l2, self.bias, self.tolerance, self.max_steps, self.class_weights, recipe)
 

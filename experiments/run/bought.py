@@ -24,7 +24,8 @@ from react_rl.simulation.corpora import prepare
 from react_rl.simulation.draw import draw_episode
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.options import EpisodeOptions
-from react_rl.simulation.oracle import ABSTAINED, Oracle
+from react_rl.simulation.oracle import Oracle
+from react_rl.tasks.registry import task_of
 from react_rl.validation import validated
 
 BOUGHT: Final = "bought.csv"
@@ -128,16 +129,19 @@ class _Answers:
     Args:
         initial: ``(I,)`` ids of the initial labelled set.
         pool: ``(P,)`` row ids, ascending.
-        classes: ``(P,)`` class of each answer, ``ABSTAINED`` where there is none.
+        given: What was answered for each, as a table shows it.
+        right: What would have been right.
     """
 
     initial: npt.NDArray[np.int64]
     pool: npt.NDArray[np.int64]
-    classes: npt.NDArray[np.int64]
+    given: list[str]
+    right: list[str]
 
-    def of(self, row: int) -> int:
-        """The class that was answered for a row."""
-        return int(self.classes[np.searchsorted(self.pool, row)])
+    def of(self, row: int) -> dict[str, str]:
+        """What was answered for a row, and what would have been right."""
+        place = int(np.searchsorted(self.pool, row))
+        return {"label": self.given[place], TRUE_LABEL: self.right[place]}
 
 
 def _purchases(
@@ -152,7 +156,7 @@ def _purchases(
             raise ReActError(f"The config of {folder.folder} has no corpus {run.corpus!r}; compare again.")
         encoded = corpora[run.corpus]
         if run.corpus not in oracles:
-            oracles[run.corpus] = Oracle(1, config.episode.pool_size, config.episode, encoded.device)
+            oracles[run.corpus] = _oracle_of(encoded, config.episode)
         if (run.corpus, run.seed) not in known:
             known[run.corpus, run.seed] = _answers(encoded, config.episode, run.seed, oracles[run.corpus])
         answers = known[run.corpus, run.seed]
@@ -161,12 +165,21 @@ def _purchases(
         _check_same(folder, run, rounds, answers)
         for number, batch in enumerate(rounds):
             for row in batch:
-                yield _line(encoded.corpus, row, answers.of(row)) | {
-                    "round": number,
-                    "seed": run.seed,
-                    "strategy": run.strategy,
-                    "corpus": run.corpus,
-                }
+                yield (
+                    _line(encoded.corpus, row)
+                    | answers.of(row)
+                    | {
+                        "round": number,
+                        "seed": run.seed,
+                        "strategy": run.strategy,
+                        "corpus": run.corpus,
+                    }
+                )
+
+
+def _oracle_of(encoded: EncodedCorpus, options: EpisodeOptions) -> Oracle:
+    task = task_of([encoded.corpus])
+    return Oracle(1, options.pool_size, options, encoded.device, task, task.shape([encoded.corpus]))
 
 
 def _answers(encoded: EncodedCorpus, options: EpisodeOptions, seed: int, oracle: Oracle) -> _Answers:
@@ -176,7 +189,12 @@ def _answers(encoded: EncodedCorpus, options: EpisodeOptions, seed: int, oracle:
     oracle.draw([0], [draw], [encoded], [streams])
     everything = torch.arange(draw.pool.size, device=encoded.device)[None]
     heard = oracle.answer(torch.zeros(1, dtype=torch.int64), everything)[0].cpu().numpy()
-    return _Answers(draw.initial, draw.pool, np.where(heard >= 0, draw.classes[heard], ABSTAINED))
+    corpus, task = encoded.corpus, task_of([encoded.corpus])
+    truth = task.targets(corpus, draw.pool, draw.classes, heard.shape[1:])
+    given, right = (
+        [task.written(corpus, target, draw.classes) for target in targets] for targets in (heard, truth)
+    )
+    return _Answers(draw.initial, draw.pool, given, right)
 
 
 def _check_same(folder: ResultFolder, run: RunId, rounds: list[list[int]], answers: _Answers) -> None:
@@ -188,7 +206,7 @@ def _check_same(folder: ResultFolder, run: RunId, rounds: list[list[int]], answe
         )
 
 
-def _line(corpus: Corpus, row: int, answer: int) -> dict[str, Any]:
+def _line(corpus: Corpus, row: int) -> dict[str, Any]:
     origin = corpus.origin
     # Rows without a file go by their place in the corpus, as in the run files.
     where: dict[str, Any] = {"id": "", "file": "", "row": row}
@@ -198,8 +216,4 @@ def _line(corpus: Corpus, row: int, answer: int) -> dict[str, Any]:
             "file": origin.files[origin.file[row]],
             "row": int(origin.row[row]),
         }
-    return where | {
-        "text": corpus.texts[row],
-        "label": "" if answer == ABSTAINED else corpus.label_names[answer],
-        TRUE_LABEL: corpus.label_names[corpus.targets[row]],
-    }
+    return where | {"text": corpus.texts[row]}

@@ -38,11 +38,13 @@ from react_rl.experiments.run.strategies import (
 )
 from react_rl.experiments.run.workers import Death, Workers, usable_processors
 from react_rl.files import WriteError, canonical_json, digest, remove_abandoned
+from react_rl.learners.registry import check_task
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.checkpoint import Checkpoint
 from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.tasks.registry import TASKS, check_metrics, task_of
 
 BLOCK: Final = 32
 """Seeds that are played in lockstep. Blocks begin at multiples of this, whatever is already finished, so
@@ -92,6 +94,10 @@ def check_strategies(config: CompareConfig) -> None:
         )
 
 
+_METRICS: Final = CompareConfig.model_fields["metrics"].default
+"""What a config holds where nobody asked for metrics."""
+
+
 def check_same(config: CompareConfig, folder: ResultFolder) -> None:
     """Refuse to replace another comparison; one with more strategies, seeds or corpora is the same.
 
@@ -100,8 +106,26 @@ def check_same(config: CompareConfig, folder: ResultFolder) -> None:
     """
     old = read_mapping(folder.folder / PLAN)
     if old is not None:
-        found = comparison_differences(old.get("config") or {}, config.model_dump(mode="json"))
+        before, now = old.get("config") or {}, config.model_dump(mode="json")
+        usual = [list(task.default_metrics) for task in TASKS.values()]
+        if now["metrics"] == list(_METRICS) and before.get("metrics") in usual:
+            now["metrics"] = before["metrics"]  # those of the corpora's task
+        found = comparison_differences(before, now)
         refuse_another(folder.folder, "comparison", found)
+
+
+def fitted(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> CompareConfig:
+    """The comparison with the metrics of its corpora's task, where none were asked for.
+
+    Raises:
+        ReActError: Metrics or learner are of another task.
+    """
+    task = task_of([corpus.corpus for corpus in corpora])
+    check_task(config.learner.settings(), task, corpora[0].name)
+    if config.metrics == _METRICS:
+        return config.model_copy(update={"metrics": task.default_metrics})
+    check_metrics(task, config.metrics)
+    return config
 
 
 def plan(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[RunId]:
@@ -202,6 +226,7 @@ def _play(
     for corpus in corpora:
         if corpus.corpus.ids("test").size == 0:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
+    config = fitted(config, corpora)
     runs = plan(config, corpora)
     todo = blocks(runs, folder.finished)
     kept_of = Counter(run.strategy for run in runs if folder.finished(run))

@@ -20,7 +20,6 @@ from react_rl.agents.learned import LearnedStrategy
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
 from react_rl.learners.registry import LearnerSettings
-from react_rl.metrics.classification import METRICS
 from react_rl.seeding import Streams
 from react_rl.simulation.checkpoint import Checkpoint, Notes
 from react_rl.simulation.encoded import EncodedCorpus
@@ -72,26 +71,10 @@ class TestSplit:
             rows = np.sort(np.random.default_rng(0).choice(rows, size=size, replace=False))
         self.rows = rows
         """Row ids, ascending."""
-        self._targets = corpus.corpus.targets[rows]
 
     def measure(self, engine: LabelingEngine, names: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
         """Test metrics of each episode's present model, by name."""
-        classes = [engine.draw_of(e).classes for e in range(engine.n_episodes)]
-        return self.judge(engine.scores(self.rows), classes, names)
-
-    def judge(
-        self, scores: Tensor, classes: Sequence[npt.NDArray[np.int64]], names: Sequence[str]
-    ) -> dict[str, npt.NDArray[np.float64]]:
-        """Test metrics by name of scores ``(E, C, T)``; ``classes`` are those of each episode."""
-        labels = np.full((len(classes), self._targets.size), -1, dtype=np.int64)
-        mask = np.zeros(scores.shape[:2], dtype=np.bool_)
-        for e, own in enumerate(classes):
-            position = np.searchsorted(own, self._targets).clip(max=own.size - 1)
-            labels[e] = np.where(own[position] == self._targets, position, -1)
-            mask[e, : own.size] = True
-        truth = torch.from_numpy(labels).to(scores.device)
-        valid = torch.from_numpy(mask).to(scores.device)
-        return {n: METRICS[n].function(scores, truth, valid).double().cpu().numpy() for n in names}
+        return engine.measure(self.rows, names)
 
 
 def play(

@@ -27,6 +27,7 @@ from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import Oracle
+from react_rl.tasks.classification import Classification
 
 ALL_LABELS: Final = "(all labels)"
 """Stands in the list of failures where others have a strategy."""
@@ -206,8 +207,10 @@ def _primal(
     scores = weights @ _with_bias(tested, settings).T
     missing = corpus.corpus.n_classes - draw.classes.size
     padded = torch.nn.functional.pad(scores, (0, 0, 0, missing), value=INVALID_LOGIT)
-    found = test.judge(padded[None], [draw.classes], metrics)
-    return {name: rounded(found[name][0]) for name in metrics}
+    task = Classification()
+    truth = torch.from_numpy(task.targets(corpus.corpus, test.rows, draw.classes, ())).to(corpus.device)
+    found = task.judge(metrics, padded[None], truth[None], padded.new_ones(1, len(padded)) > 0)
+    return {name: rounded(float(found[name][0])) for name in metrics}
 
 
 def fit_primal(rows: Tensor, labels: Tensor, n_classes: int, settings: SoftmaxSettings) -> Tensor:

@@ -22,7 +22,7 @@ from react_rl.documents import parse_json, read_text
 from react_rl.encoders.processor import arithmetic, processor_name
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, write_atomically
-from react_rl.metrics.classification import METRICS
+from react_rl.metrics.registry import METRICS
 from react_rl.validation import validated
 
 SCHEMA: Final = 1

@@ -24,7 +24,7 @@ from react_rl.experiments.config.models import TrainConfig
 from react_rl.experiments.run.results import circumstances
 from react_rl.experiments.run.sameness import read_mapping, refuse_another, training_differences
 from react_rl.files import canonical_json, remove_abandoned, write_atomically
-from react_rl.metrics.classification import METRICS
+from react_rl.metrics.registry import METRICS
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import OnFacts, prepare

@@ -2,7 +2,7 @@
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.features import FEATURES
-from react_rl.acquisition.registry import STRATEGIES, make_strategy
+from react_rl.acquisition.registry import STRATEGIES, make_strategy, suited
 from react_rl.acquisition.strategies.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
 from react_rl.acquisition.strategies.weighted import MIXTURE, WeightedFeatures
 
@@ -17,4 +17,5 @@ __all__ = [
     "RandomSampling",
     "WeightedFeatures",
     "make_strategy",
+    "suited",
 ]

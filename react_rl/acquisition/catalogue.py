@@ -16,6 +16,16 @@ from react_rl.acquisition.strategies.diversity import KMeansSampling, TypiClust
 from react_rl.acquisition.strategies.gradient import Badge, ExpectedGradientLength
 from react_rl.acquisition.strategies.hybrid import ContrastiveLearning, InformationDensity
 from react_rl.acquisition.strategies.stochastic import StochasticBatch
+from react_rl.acquisition.strategies.tagging import (
+    largest_token_entropy,
+    mnlp,
+    n_best_entropy,
+    sequence_confidence,
+    sequence_margin,
+    tag_count,
+    token_entropy,
+    total_token_entropy,
+)
 from react_rl.acquisition.strategies.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
 from react_rl.acquisition.strategies.weighted import WeightedFeatures
 from react_rl.acquisition.strategies.whole_batches import BatchBald, ClusterMargin, WeightedKMeans
@@ -23,6 +33,8 @@ from react_rl.acquisition.wide.subsampling import CANDIDATES, Subsampled
 from react_rl.learners.capabilities import Capability
 
 _DROPOUT: Final = "O(M P C D)"
+_CLASSES: Final[frozenset[Capability]] = frozenset({"classes"})
+_TOKENS: Final[frozenset[Capability]] = frozenset({"tokens"})
 _LINEAR: Final[frozenset[Capability]] = frozenset({"linear"})
 _DROPS: Final[frozenset[Capability]] = frozenset({"dropout"})
 _VOTES: Final[frozenset[Capability]] = frozenset({"committee"})
@@ -117,6 +129,7 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         "largest reduction of the pool's variance, weighted by uncertainty",
         "after Cohn et al. 1996",
         cost="O(P^2 L)",
+        needs=_CLASSES,
     ),
     "mixture": StrategyEntry(
         WeightedFeatures,
@@ -198,6 +211,7 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         "uncertainty",
         "largest expected gradient of the head",
         "Settles & Craven 2008",
+        needs=_CLASSES,
     ),
     "badge": StrategyEntry(
         Badge,
@@ -205,6 +219,7 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         "k-means++ on hypothetical gradients",
         "Ash et al. 2020",
         cost="O(P n (C + D))",
+        needs=_CLASSES,
         draws=True,
     ),
     "power-margin": StrategyEntry(
@@ -238,6 +253,7 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         "predicted unlike the nearest labelled rows",
         "Margatina et al. 2021",
         cost="O(P L C)",
+        needs=_CLASSES,
     ),
     "information-density": StrategyEntry(
         InformationDensity,
@@ -304,7 +320,25 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         "a bandit (EXP4.P) over margin, entropy, k-center, typicality, mixture, random",
         "Hsu & Lin 2015; Beygelzimer et al. 2011",
         cost="O(P (C + n D))",
+        needs=_CLASSES,
         draws=True,
     ),
+    **{
+        make().name: StrategyEntry(make, "tagging", summary, source, cost="O(T C), T tokens", needs=_TOKENS)
+        for make, summary, source in (
+            (mnlp, "smallest log-probability of the best tags per token", "Shen et al. 2017"),
+            (sequence_confidence, "smallest probability of the best tags", "Culotta & McCallum 2005"),
+            (sequence_margin, "smallest gap of the two best taggings", "Settles & Craven 2008"),
+            (token_entropy, "largest mean entropy of a token", "Settles & Craven 2008"),
+            (total_token_entropy, "largest sum of the tokens' entropies", "Settles & Craven 2008"),
+            (largest_token_entropy, "largest entropy of any token", "Marcheggiani & Artières 2014"),
+            (
+                n_best_entropy,
+                "largest entropy of the five best taggings",
+                "Kim et al. 2006; Settles & Craven 2008",
+            ),
+            (tag_count, "most entities found by the model", "Kohl et al. 2024"),
+        )
+    },
 }
 """By name, in the order of lists; whatever a program adds is in the registry alone."""

@@ -57,7 +57,7 @@ class StrategyEntry:
 
     Args:
         make: Makes the strategy with its defaults.
-        family: random, uncertainty, diversity, representative, hybrid, cost-aware or adaptive.
+        family: random, uncertainty, diversity, representative, hybrid, cost-aware, adaptive or tagging.
         summary: One line for people.
         source: The paper.
         cost: Work of one batch of n rows for one episode; P pool rows, C classes, D dimensions, L labelled

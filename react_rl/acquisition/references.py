@@ -17,7 +17,7 @@ from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.registry import make_strategy
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import Capability
-from react_rl.metrics.classification import METRICS
+from react_rl.metrics.registry import METRICS
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.view import PoolView
 

@@ -12,7 +12,11 @@ from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.strategies.weighted import FEATURE, WeightedFeatures
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE, Subsampled, parse_subsample
 from react_rl.errors import unknown
+from react_rl.learners.capabilities import Capability, missing
+from react_rl.learners.registry import LearnerSettings, offers_of
 from react_rl.own_code import STRATEGY, announced, is_outside, load_outside, make_outside
+
+_CLASSES: Final[frozenset[Capability]] = frozenset({"classes"})
 
 STRATEGIES: Final[dict[str, StrategyEntry]] = dict(PACKAGED)
 """All query strategies by name: those of the package, and what a program adds."""
@@ -71,6 +75,7 @@ def _entry_of_feature(name: str) -> StrategyEntry:
         f"{column.summary}, rows greedily",
         column.source,
         cost=column.cost,
+        needs=_CLASSES if "classes" in column.needs else frozenset(),
     )
 
 
@@ -81,6 +86,12 @@ def make_strategy(name: str) -> QueryStrategy:
         ReActError: There is no such strategy; the nearest name is given.
     """
     return entry_of(name).make()
+
+
+def suited(learner: LearnerSettings | None = None) -> list[str]:
+    """Names of the listed strategies that a learner serves; None is the softmax regression as it comes."""
+    offered = offers_of(learner)
+    return [name for name, entry in STRATEGIES.items() if not missing(entry.needs, offered)]
 
 
 def needs_surprisal(names: Iterable[str]) -> bool:

@@ -15,7 +15,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from react_rl.metrics.classification import DEFAULT_METRIC, metric_named
+from react_rl.metrics.classification import DEFAULT_METRIC
+from react_rl.metrics.registry import metric_named
 from react_rl.simulation.view import PoolView
 
 _Mask = npt.NDArray[np.bool_]

@@ -32,8 +32,17 @@ class CorpusConfig(BaseModel):
     """Encoding of text files, e.g. cp1252 or utf-16; the default is UTF-8 (files)."""
     separator: str | None = None
     """What separates the columns of CSV and TSV files; the default finds it out (files)."""
-    cost: str = "uniform"
-    """Cost of a label: uniform, words, tokens, or column:NAME."""
+    task: Literal["classification", "tagging"] | None = None
+    """What a target is; None sees it from the columns (tokens and tags, or text and label)."""
+    tokens: str = "tokens"
+    """Column of the tokens of tagged sentences (tables of files)."""
+    tags: str = "tags"
+    """Column of their tags (tables of files)."""
+    scheme: Literal["iob1", "iob2", "bioes"] | None = None
+    """What the tags are written in; None finds out."""
+    cost: str | None = None
+    """Cost of a label: uniform, words, tokens, or column:NAME; of a tagged sentence tokens, uniform, or
+    tokens+K*entities. None is uniform, and tokens for sentences."""
     half: Literal["first", "second"] | None = None
     """Use only one half of the rows, so that the other half can tell how a policy generalises."""
     max_rows: int | None = Field(default=None, ge=10, le=10**9)
@@ -48,7 +57,12 @@ class CorpusConfig(BaseModel):
     def _without_empty_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Plans read as if there were no such keys where they are not used.
         values: dict[str, Any] = handler(self)
-        for key in ("embeddings", "encoding", "id", "separator"):
+        for key in ("embeddings", "encoding", "id", "separator", "task", "scheme"):
             if getattr(self, key) is None:
                 values.pop(key, None)
+        for key in ("tokens", "tags"):
+            if getattr(self, key) == key:
+                values.pop(key, None)
+        if self.cost is None:
+            values["cost"] = "uniform" if self.task != "tagging" else "tokens"
         return values

@@ -5,6 +5,7 @@ A budget is counted in the same units. One unit is the price of an average row u
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
@@ -127,6 +128,37 @@ def apply_cost(corpus: Corpus, model: str | CostModel, **options: Any) -> Corpus
     elif options:
         raise ReActError(f"Options {sorted(options)} only go with the name of a cost model.")
     return replace(corpus, cost=np.array(model(corpus.texts), dtype=np.float64))
+
+
+_ENTITIES: Final = re.compile(r"tokens\s*\+\s*(\d+(?:\.\d+)?)\s*\*\s*entities")
+
+
+def apply_sentence_cost(corpus: Corpus, cost: str) -> Corpus:
+    """Price tagged sentences; a unit is a token.
+
+    Args:
+        corpus: The corpus.
+        cost: ``tokens``; ``tokens+K*entities``, where every entity costs as much as K tokens; or ``uniform``,
+            one unit a sentence.
+
+    Raises:
+        ReActError: It is none of these.
+    """
+    lengths = np.array([len(tags) for tags in corpus.targets], dtype=np.float64)
+    found = _ENTITIES.fullmatch(cost)
+    if cost == "tokens":
+        prices = lengths
+    elif cost == "uniform":
+        prices = np.ones_like(lengths)
+    elif found is not None:
+        entities = np.array([int((tags % 2 == 1).sum()) for tags in corpus.targets], dtype=np.float64)
+        prices = lengths + float(found[1]) * entities
+    else:
+        raise ReActError(
+            f"A tagged sentence cannot cost {cost!r}; use tokens, tokens+K*entities (tokens+2*entities), "
+            "or uniform."
+        )
+    return replace(corpus, cost=prices)
 
 
 def _scaled(counts: Sequence[int], per: float | None) -> npt.NDArray[np.float64]:

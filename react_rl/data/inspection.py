@@ -6,8 +6,10 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from react_rl.data.corpus import SPLITS, UNUSED, Corpus
 from react_rl.data.grouping import text_groups
@@ -20,9 +22,9 @@ class CorpusFacts:
     Attributes:
         name: Name of the corpus.
         rows: Rows in use.
-        classes: Classes that have a row in use.
-        smallest: Rows of the smallest class in use.
-        largest: Rows of the largest class.
+        classes: Classes that have a row in use; types of entities in tagging.
+        smallest: Rows of the smallest class in use; entities of the rarest type.
+        largest: Rows of the largest class; entities of the most frequent type.
         repeated: Rows whose text, after normalisation, an earlier row has.
         contradicted: Different texts that stand under two labels or more.
         median_words: Median number of words of a text.
@@ -41,16 +43,23 @@ class CorpusFacts:
 
 
 def inspect_corpus(corpus: Corpus) -> CorpusFacts:
-    """Count what a corpus for classification holds, in the rows that are in use."""
+    """Count what a corpus holds, in the rows that are in use."""
     used = np.flatnonzero(corpus.split != UNUSED)
-    targets = corpus.targets[used]
-    sizes = np.bincount(targets, minlength=corpus.n_classes)
+    if corpus.task == "classification":
+        targets, all_names = corpus.targets[used], corpus.label_names
+        sizes = np.bincount(targets, minlength=corpus.n_classes)
+    else:
+        targets = _numbered(corpus.targets[used])
+        all_names = tuple(name[2:] for name in corpus.label_names[1::2])
+        begun = np.concatenate([_begun(tags) for tags in corpus.targets[used]])
+        sizes = np.bincount(begun, minlength=len(all_names))
     texts = [corpus.texts[row] for row in used.tolist()]
     groups = text_groups(texts)
     n_texts = int(groups.max()) + 1
     # Pairs of text and label: a text with two of them is labelled in two ways.
-    pairs = np.unique(groups * corpus.n_classes + targets)
-    contradicted = int((np.bincount(pairs // corpus.n_classes) > 1).sum())
+    n_targets = int(targets.max()) + 1
+    pairs = np.unique(groups * n_targets + targets)
+    contradicted = int((np.bincount(pairs // n_targets) > 1).sum())
     repeated = len(texts) - n_texts
     present = sizes[sizes > 0]
     return CorpusFacts(
@@ -62,13 +71,27 @@ def inspect_corpus(corpus: Corpus) -> CorpusFacts:
         repeated=repeated,
         contradicted=contradicted,
         median_words=float(np.median([len(text.split()) for text in texts])),
-        warnings=tuple(_warnings(corpus, sizes.tolist(), repeated, contradicted)),
+        warnings=tuple(_warnings(corpus, all_names, sizes.tolist(), repeated, contradicted)),
     )
 
 
-def _warnings(corpus: Corpus, sizes: Sequence[int], repeated: int, contradicted: int) -> list[str]:
+def _numbered(targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """A number for each list of tags, the same for the same tags."""
+    numbers: dict[bytes, int] = {}
+    return np.array([numbers.setdefault(tags.tobytes(), len(numbers)) for tags in targets], np.int64)
+
+
+def _begun(tags: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Types of the entities of a sentence."""
+    types: npt.NDArray[np.int64] = (tags[tags % 2 == 1] - 1) // 2
+    return types
+
+
+def _warnings(
+    corpus: Corpus, all_names: Sequence[str], sizes: Sequence[int], repeated: int, contradicted: int
+) -> list[str]:
     said = []
-    names = [name for name, size in zip(corpus.label_names, sizes, strict=True) if size]
+    names = [name for name, size in zip(all_names, sizes, strict=True) if size]
     fractions = [name for name in names if _is_fraction(name)]
     if fractions:
         said.append(
@@ -80,8 +103,11 @@ def _warnings(corpus: Corpus, sizes: Sequence[int], repeated: int, contradicted:
             f"the labels {_listed(alike)} differ only in case, blanks or type, and are different classes"
         )
     for code, split in enumerate(SPLITS):
-        found = set(np.unique(corpus.targets[corpus.split == code]).tolist())
-        missing = [name for c, name in enumerate(corpus.label_names) if sizes[c] and c not in found]
+        rows = corpus.targets[corpus.split == code]
+        if corpus.task != "classification":
+            rows = np.concatenate([np.empty(0, np.int64), *(_begun(tags) for tags in rows)])
+        found = set(np.unique(rows).tolist())
+        missing = [name for c, name in enumerate(all_names) if sizes[c] and c not in found]
         if missing and found:
             said.append(f"no {split} row has the label {_listed(missing)}")
     if repeated:

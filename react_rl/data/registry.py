@@ -15,7 +15,7 @@ from react_rl.data.generated import is_generated
 from react_rl.data.hub import is_saved_dataset, load_hub
 from react_rl.data.readers import missing_path, read_corpus
 from react_rl.data.sentences import holds_sentences, read_tagged
-from react_rl.data.synthetic import synthetic_corpus
+from react_rl.data.synthetic import synthetic_corpus, synthetic_sentences
 from react_rl.data.tables import stem_and_format
 from react_rl.errors import ReActError, suggestion, unknown
 from react_rl.own_code import CORPUS, is_outside, load_outside
@@ -52,6 +52,9 @@ CORPORA: Final[dict[str, BuiltIn]] = {
         "classification", 38158, 3, samples.TWEETS_PACKAGE, "crowd-labelled sentiment", samples.crowd_tweets
     ),
     "synthetic": BuiltIn("classification", 600, 3, None, "made-up words, made in code", synthetic_corpus),
+    "synthetic_sentences": BuiltIn(
+        "tagging", 400, 7, None, "tagged sentences of made-up words, made in code", synthetic_sentences
+    ),
 }
 """The corpora by name."""
 
@@ -128,7 +131,8 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
     if path.is_dir() and is_saved_dataset(path):
         return _call(load_hub, options, path)
     if word and path.exists():
-        return _call(read_tagged if _is_tagged(path, options) else read_corpus, options, path)
+        task = options.pop("task", None)
+        return _call(read_tagged if is_tagged(path, task) else read_corpus, options, path)
     if isinstance(name_or_path, Path) or _looks_like_path(word):
         raise missing_path(path)
     raise ReActError(
@@ -137,12 +141,15 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
     )
 
 
-def _is_tagged(path: Path, options: dict[str, Any]) -> bool:
-    """Whether a path holds tagged sentences: as ``task`` says, else by its columns. Takes the task out."""
-    task = options.pop("task", None)
+def is_tagged(path: Path, task: str | None = None) -> bool:
+    """Whether a path holds tagged sentences: as ``task`` says, else by its columns.
+
+    Raises:
+        ReActError: There is no such task.
+    """
     if task not in (None, "classification", "tagging"):
         raise unknown("task", str(task), ("classification", "tagging"))
-    return task == "tagging" or (task is None and holds_sentences(path))
+    return task == "tagging" or (task is None and path.exists() and holds_sentences(path))
 
 
 def is_named(word: str) -> bool:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from react_rl.data.corpus import Corpus
 from react_rl.data.grouping import first_rows, text_groups
+from react_rl.data.sentences import entity_strata
 from react_rl.data.splits import DEFAULT_SHARES, Shares, draw_splits
 from react_rl.errors import ReActError
 from react_rl.seeding import entropy_of
@@ -67,6 +68,87 @@ def synthetic_corpus(
         source=f"made in code with seed {seed}",
         notes=notes,
     )
+
+
+_NAMES: Final = 40
+"""Names of each type of entity."""
+
+
+def synthetic_sentences(
+    n_rows: int = 400, n_types: int = 3, seed: int = 0, *, shares: Shares = DEFAULT_SHARES
+) -> Corpus:
+    """Write tagged sentences of made-up words: entities are names of one to three words of their type.
+
+    A sentence has 4 to 16 words; a third of them has no entity, the others one to three.
+
+    Args:
+        n_rows: Number of sentences, at least 10.
+        n_types: Types of entities, at least 1.
+        seed: Decides words, sentences and splits.
+        shares: Shares of train, dev and test.
+
+    Raises:
+        ReActError: If the numbers are too small.
+    """
+    if n_types < 1 or n_rows < max(10, 5 * n_types):
+        raise ReActError(
+            f"Synthetic sentences, {n_rows} with {n_types} types, are too few: take 10, and 5 for each type."
+        )
+    rng = _generator(seed, "synthetic sentences")
+    vocabulary = _vocabulary(n_types * _NAMES + _COMMON_WORDS, rng)
+    tokens, tags = [], []
+    for _ in range(n_rows):
+        words = rng.integers(_COMMON_WORDS, size=int(rng.integers(4, 17))) + n_types * _NAMES
+        own = np.zeros(words.size, dtype=np.int64)
+        free = 0
+        for _ in range(int(rng.choice([0, 1, 2, 3], p=[1 / 3, 1 / 3, 2 / 9, 1 / 9]))):
+            begin, kind = free + int(rng.integers(0, 3)), int(rng.integers(n_types))
+            end = min(begin + int(rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2])), words.size)
+            if begin >= end:
+                break
+            words[begin:end] = kind * _NAMES + rng.integers(_NAMES, size=end - begin)
+            own[begin], own[begin + 1 : end] = 1 + 2 * kind, 2 + 2 * kind
+            free = end
+        tokens.append(tuple(vocabulary[word] for word in words.tolist()))
+        tags.append(own)
+    targets = np.empty(n_rows, dtype=object)
+    targets[:] = tags
+    texts = [" ".join(words) for words in tokens]
+    split, notes = draw_splits(texts, entity_strata(targets, n_types), shares=shares, seed=seed)
+    names = [f"{prefix}-type{number}" for number in range(n_types) for prefix in "BI"]
+    return Corpus(
+        name="synthetic_sentences",
+        task="tagging",
+        texts=tuple(texts),
+        targets=targets,
+        label_names=("O", *names),
+        split=split,
+        cost=np.array([len(own) for own in tags], dtype=np.float64),
+        source=f"made in code with seed {seed}",
+        notes=notes,
+        tokens=tuple(tokens),
+    )
+
+
+def synthetic_token_vectors(corpus: Corpus, dim: int = 24, seed: int = 0) -> npt.NDArray[np.float16]:
+    """Make vectors of the tokens of tagged sentences: a stand-in for an encoder.
+
+    Each tag has a random direction, and each occurrence adds Gaussian noise to that of its tag. The vectors
+    depend on sentences and tags only.
+
+    Args:
+        corpus: A corpus of tagging.
+        dim: Length D of the vectors, at least 2.
+        seed: Decides directions and noise.
+
+    Returns:
+        ``(T, D)`` float16 of unit norm, sentence after sentence.
+    """
+    rng = _generator(seed, "synthetic tokens")
+    centres = _unit(rng.standard_normal((corpus.n_classes, dim)))
+    noise = rng.standard_normal((sum(len(tags) for tags in corpus.targets), dim)) * (_NOISE / np.sqrt(dim))
+    vectors = _unit(centres[np.concatenate(list(corpus.targets))] + noise)
+    return vectors.astype(np.float16)
 
 
 def synthetic_embeddings(corpus: Corpus, dim: int = 16, seed: int = 0) -> npt.NDArray[np.float32]:

@@ -18,7 +18,7 @@ from react_rl.learners.recipes.settings import Recipe
 if TYPE_CHECKING:
     from react_rl.learners.linear.settings import SoftmaxSettings
 
-Capability = Literal["linear", "dropout", "committee", "trials", "recipes"]
+Capability = Literal["linear", "dropout", "committee", "trials", "recipes", "classes", "tokens"]
 
 CAPABILITIES: Final[dict[Capability, str]] = {
     "linear": "a linear map of the embeddings; set learner.kind to softmax",
@@ -26,6 +26,8 @@ CAPABILITIES: Final[dict[Capability, str]] = {
     "committee": "several heads; an MLP has one of its own only with learner.mlp.members of 2 or more",
     "trials": "batches to be tried out on copies of the learner; set learner.kind to softmax",
     "recipes": "recipes that episodes can choose; set learner.kind to softmax",
+    "classes": "a corpus of classification, where the model gives every row class probabilities",
+    "tokens": "a corpus of tagging, where tokens have tag probabilities; set learner.kind to tagger",
 }
 """Each capability in words that say what to do where it is missing."""
 
@@ -76,6 +78,19 @@ class HasMembers(Protocol):
         ...
 
 
+class ScoresClasses(Protocol):
+    """Scores classes, of the labelled rows as well."""
+
+    @property
+    def logits(self) -> Tensor:
+        """Scores ``(E, C, W)`` as they stand."""
+        ...
+
+    def fitted_logits(self) -> Tensor:
+        """Current scores of the labelled rows themselves, ``(E, C, n)``."""
+        ...
+
+
 @runtime_checkable
 class OffersCandidates(Protocol):
     """Scores only some rows of a pool in a round, because scoring is expensive."""
@@ -86,10 +101,10 @@ class OffersCandidates(Protocol):
 
 
 @runtime_checkable
-class TriesBatches(Learner, Protocol):
+class TriesBatches(Learner, ScoresClasses, Protocol):
     """Can be copied so cheaply that batches are tried out on the copies."""
 
-    def replicate(self, labelled: LabelledRows, times: int) -> Learner:
+    def replicate(self, labelled: LabelledRows, times: int) -> TriesBatches:
         """Scratch learners of E * times episodes, side by side, on a ledger copied likewise."""
         ...
 

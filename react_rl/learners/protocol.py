@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from react_rl.data.corpus import Corpus
+from react_rl.encoders.token_states import TokenStates
 
 INVALID_LOGIT = -1e30
 """Logit of a class that does not take part in an episode."""
@@ -32,6 +33,7 @@ class Purchase:
         episodes: ``(R,)`` int64, ascending.
         columns: ``(R, b)`` int64 pool columns of the new rows.
         labels: ``(R, b)`` int64 class indices, -1 where there is no label.
+        targets: ``(R, b, ...)`` int64 targets of the task; the labels themselves in classification.
         similarity: ``(R, b, W)`` float32 inner products of the new rows with all columns, if they are known.
         before: Slots that each of the R episodes had taken.
         everyone: Whether these are all episodes.
@@ -40,6 +42,7 @@ class Purchase:
     episodes: Tensor
     columns: Tensor
     labels: Tensor
+    targets: Tensor
     similarity: Tensor | None
     before: Sequence[int]
     everyone: bool
@@ -82,6 +85,11 @@ class Rows(Protocol):
     @property
     def gram(self) -> Tensor | None:
         """All inner products ``(N, N)`` float32 where they are kept."""
+        ...
+
+    @property
+    def tokens(self) -> TokenStates | None:
+        """States of the tokens, in tagging."""
         ...
 
     @property
@@ -152,19 +160,14 @@ class Learner(Protocol):
         """Reasons why episodes cannot go on, by episode."""
         ...
 
-    @property
-    def logits(self) -> Tensor:
-        """Scores ``(E, C, W)`` as they stand; see ``logits_of``."""
-        ...
-
-    def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
+    def place(self, episode: int, corpus: int, rows: Tensor, dev_targets: Tensor) -> None:
         """Note what the columns of an episode stand for.
 
         Args:
             episode: The episode.
             corpus: Position of its corpus.
             rows: ``(W,)`` row ids, -1 in unused columns.
-            dev_labels: ``(W,)`` class of the dev columns, -1 elsewhere; early stopping may look at them.
+            dev_targets: ``(W, ...)`` targets of the dev columns, -1 elsewhere; early stopping may look.
         """
         ...
 
@@ -190,8 +193,8 @@ class Learner(Protocol):
         """Put learners that have just been started where ``state`` was taken."""
         ...
 
-    def logits_of(self, columns: slice, wanted: Tensor | None = None) -> Tensor:
-        """Current scores of a range of columns.
+    def logits_of(self, columns: slice, wanted: Tensor | None = None) -> Any:
+        """Current scores of a range of columns, as the task reads them.
 
         Args:
             columns: Which.
@@ -199,14 +202,11 @@ class Learner(Protocol):
                 leave out the others. None: all.
 
         Returns:
-            ``(E, C, .)`` float32; classes outside an episode carry ``INVALID_LOGIT``.
+            In classification ``(E, C, .)`` float32, in tagging ``TokenScores``; classes outside an episode
+            carry ``INVALID_LOGIT``.
         """
         ...
 
-    def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> Tensor:
-        """Current scores ``(E, C, T)`` of other rows, T for each episode, e.g. of a test split."""
-        ...
-
-    def fitted_logits(self) -> Tensor:
-        """Current scores of the labelled rows themselves, ``(E, C, n)``."""
+    def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> Any:
+        """Current scores of other rows, T for each episode, e.g. of a test split; see ``logits_of``."""
         ...

@@ -14,12 +14,14 @@ from react_rl.learners.capabilities import CAPABILITIES, Capability, missing
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
+from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings
 from react_rl.learners.mlp.head import MlpHead
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.protocol import LabelledRows, Learner, Rows
 from react_rl.learners.recipes.head import RecipeHead
+from react_rl.tasks.protocol import Task
 
-LearnerSettings = SoftmaxSettings | MlpSettings | FineTuneSettings
+LearnerSettings = SoftmaxSettings | MlpSettings | FineTuneSettings | TaggerSettings
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class LearnerEntry:
         cheap: Whether a round takes milliseconds, so that whole pools can be bought at will.
         random: Whether chance decides about it; then each episode hands it a seed.
         offers: What it can do under given settings; see ``capabilities``.
+        task: What it learns.
     """
 
     settings: type[LearnerSettings]
@@ -41,10 +44,11 @@ class LearnerEntry:
     cheap: bool
     random: bool
     offers: Callable[[Any], frozenset[Capability]]
+    task: str = "classification"
 
 
 def _if_dropped(settings: MlpSettings | FineTuneSettings) -> frozenset[Capability]:
-    return frozenset({"dropout"}) if settings.dropout > 0 else frozenset()
+    return frozenset({"classes", "dropout"}) if settings.dropout > 0 else frozenset({"classes"})
 
 
 def _of_mlp(settings: MlpSettings) -> frozenset[Capability]:
@@ -59,7 +63,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "softmax regression on frozen embeddings",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset({"linear", "dropout", "committee", "trials", "recipes"}),
+        offers=lambda settings: frozenset({"classes", "linear", "dropout", "committee", "trials", "recipes"}),
     ),
     "mlp": LearnerEntry(
         MlpSettings,
@@ -76,6 +80,15 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         cheap=False,
         random=True,
         offers=lambda settings: _if_dropped(settings) | {"committee"},
+    ),
+    "tagger": LearnerEntry(
+        TaggerSettings,
+        lambda settings, corpora, labelled: LinearTagger(corpora, labelled, settings),
+        "linear tagger on frozen token states",
+        cheap=True,
+        random=False,
+        offers=lambda settings: frozenset({"tokens"}),
+        task="tagging",
     ),
 }
 """Learners by the name that YAML gives as ``learner.kind``."""
@@ -95,6 +108,11 @@ def entry_of(settings: LearnerSettings | None) -> LearnerEntry:
     raise ReActError(f"Learner settings are {wanted.__name__}; give one of {known}.")
 
 
+def offers_of(settings: LearnerSettings | None) -> frozenset[Capability]:
+    """What a learner can do; None is the softmax regression as it comes."""
+    return entry_of(settings).offers(SoftmaxSettings() if settings is None else settings)
+
+
 def check_needs(name: str, needs: Iterable[Capability], settings: LearnerSettings | None) -> None:
     """Check that the learner can do what a strategy, reference or feature needs, before anything is loaded.
 
@@ -106,10 +124,30 @@ def check_needs(name: str, needs: Iterable[Capability], settings: LearnerSetting
     Raises:
         ReActError: Something is needed that this learner does not offer.
     """
-    entry = entry_of(settings)
-    lacking = missing(needs, entry.offers(SoftmaxSettings() if settings is None else settings))
+    lacking = missing(needs, offers_of(settings))
     if lacking:
-        raise ReActError(f"{name!r} needs {CAPABILITIES[lacking[0]]}. The learner is a {entry.summary}.")
+        summary = entry_of(settings).summary
+        raise ReActError(f"{name!r} needs {CAPABILITIES[lacking[0]]}. The learner is a {summary}.")
+
+
+def check_task(settings: LearnerSettings | None, task: Task, corpus: str) -> None:
+    """Check that a learner learns what a corpus is labelled with.
+
+    Args:
+        settings: Settings of the learner; None is the softmax regression as it comes.
+        task: Task of the corpus.
+        corpus: Its name, for the message.
+
+    Raises:
+        ReActError: It learns something else.
+    """
+    entry = entry_of(settings)
+    if entry.task != task.name:
+        kinds = " or ".join(name for name, one in LEARNERS.items() if one.task == task.name)
+        raise ReActError(
+            f"Corpus {corpus!r} is of {task.name}, which the learner ({entry.summary}) does not learn; "
+            f"set learner.kind to {kinds}."
+        )
 
 
 def make_learner(

@@ -10,15 +10,13 @@ from react_rl.metrics.aggregates import (
     to_rliable,
 )
 from react_rl.metrics.classification import (
-    METRICS,
-    ClassificationMetric,
+    CLASS_METRICS,
     Metric,
     accuracy,
     calibration_error,
     expected_calibration_error,
     log_loss,
     macro_f1,
-    metric_named,
 )
 from react_rl.metrics.curves import (
     TimeSummary,
@@ -40,6 +38,7 @@ from react_rl.metrics.ranks import (
     nemenyi,
     rank_strategies,
 )
+from react_rl.metrics.registry import METRICS, metric_named
 from react_rl.metrics.significance import (
     PairwiseTest,
     WilcoxonResult,
@@ -55,8 +54,8 @@ from react_rl.metrics.significance import (
 from react_rl.metrics.statistics import Interval, bootstrap_mean, paired_difference, stratified_bootstrap
 
 __all__ = [
+    "CLASS_METRICS",
     "METRICS",
-    "ClassificationMetric",
     "FriedmanResult",
     "Interval",
     "Metric",

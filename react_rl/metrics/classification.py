@@ -7,27 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.errors import ReActError, unknown
+from react_rl.errors import ReActError
 
 Counts = npt.NDArray[np.float64]
 
 PADDING: Final = -1
 """The label of a column that is no row; such columns are left out of every metric."""
-
-
-class ClassificationMetric(Protocol):
-    """The one signature of all metrics here, so that a caller can choose one by name."""
-
-    def __call__(self, logits: Tensor, labels: Tensor, class_mask: Tensor | None = None) -> Tensor:
-        """Return one number per episode, ``(E,)`` float32."""
-        ...
 
 
 def _uniform_share(n_classes: Counts) -> Counts:
@@ -44,13 +36,13 @@ class Metric(NamedTuple):
     """A metric, the direction in which it improves, and the ends of its range.
 
     Args:
-        function: Computes it.
+        function: Computes it, ``(E,)`` float32, from what its task has: logits, labels and class mask here.
         higher_is_better: The direction.
         chance: From numbers of classes to what guessing uniformly gives, None where that says nothing.
         best: The value of a perfect model.
     """
 
-    function: ClassificationMetric
+    function: Callable[..., Tensor]
     higher_is_better: bool
     chance: Callable[[Counts], Counts] | None
     best: float
@@ -205,7 +197,7 @@ def calibration_error(confidence: Tensor, correct: Tensor, valid: Tensor, bins: 
 DEFAULT_METRIC: Final = "accuracy"
 """What is observed, rewarded and validated unless something else is asked for."""
 
-METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
+CLASS_METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
         "accuracy": Metric(accuracy, True, _uniform_share, 1.0),
         "macro_f1": Metric(macro_f1, True, _uniform_share, 1.0),
@@ -214,14 +206,3 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     }
 )
 """Metrics by the name that configs use."""
-
-
-def metric_named(name: str) -> Metric:
-    """Look up a metric.
-
-    Raises:
-        ReActError: If there is no metric of that name; the message names the nearest one.
-    """
-    if name not in METRICS:
-        raise unknown("metric", name, METRICS)
-    return METRICS[name]

@@ -6,8 +6,10 @@ stand one behind the other along the token axis. Readers of other schemes are in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -16,6 +18,8 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError
+from react_rl.metrics.classification import Counts as Numbers
+from react_rl.metrics.classification import Metric
 
 Mode = Literal["default", "strict"]
 """``default``: an I that continues nothing begins an entity (conlleval). ``strict``: it belongs to none."""
@@ -104,6 +108,44 @@ def f1(correct: Tensor, predicted: Tensor, actual: Tensor) -> Tensor:
 def entity_f1(counts: Counts) -> Tensor:
     """Micro-averaged F1 over all types, ``(E,)`` float32: seqeval's and conlleval's overall F1."""
     return f1(*(count.sum(1) for count in counts))
+
+
+Part = Literal["f1", "precision", "recall"]
+
+
+def entity_score(
+    predicted: Tensor, truth: Tensor, first: Tensor, n_types: int, part: Part = "f1", mode: Mode = "default"
+) -> Tensor:
+    """Micro-averaged score over all entities, ``(E,)`` float32; arguments are those of ``entity_counts``.
+
+    Precision is 0 where nothing is predicted, recall where there is no entity, as in seqeval.
+    """
+    correct, guessed, actual = (c.sum(1) for c in entity_counts(predicted, truth, first, n_types, mode))
+    if part == "f1":
+        return f1(correct, guessed, actual)
+    return correct / (guessed if part == "precision" else actual).clamp_min(1)
+
+
+def token_accuracy(predicted: Tensor, truth: Tensor, first: Tensor, n_types: int) -> Tensor:
+    """Share of tokens with the right tag ``(E,)``; NaN for an episode without tokens."""
+    return ((predicted == truth) & (truth != PADDING)).sum(1) / (truth != PADDING).sum(1)
+
+
+def _nothing(n_classes: Numbers) -> Numbers:
+    """Who guesses tags evenly finds next to no entity."""
+    return np.zeros_like(n_classes)
+
+
+ENTITY_METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
+    {
+        "entity_f1": Metric(entity_score, True, _nothing, 1.0),
+        "entity_precision": Metric(partial(entity_score, part="precision"), True, _nothing, 1.0),
+        "entity_recall": Metric(partial(entity_score, part="recall"), True, _nothing, 1.0),
+        "entity_f1_strict": Metric(partial(entity_score, mode="strict"), True, _nothing, 1.0),
+        "token_accuracy": Metric(token_accuracy, True, lambda n: 1.0 / n, 1.0),
+    }
+)
+"""Metrics of tagging by the name that configs use."""
 
 
 @dataclass(frozen=True)

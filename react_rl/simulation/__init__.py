@@ -2,7 +2,7 @@
 
 from react_rl.simulation.checkpoint import Checkpoint, Notes
 from react_rl.simulation.draw import Draw, draw_episode
-from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
+from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded, synthetic_tagged
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.generated import generated_task
 from react_rl.simulation.options import EpisodeOptions
@@ -25,4 +25,5 @@ __all__ = [
     "encode",
     "generated_task",
     "synthetic_encoded",
+    "synthetic_tagged",
 ]

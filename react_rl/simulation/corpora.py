@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from react_rl.data.config import CorpusConfig
 from react_rl.data.corpus import Corpus
-from react_rl.data.costs import apply_cost
+from react_rl.data.costs import apply_cost, apply_sentence_cost
 from react_rl.data.generated import is_generated, parse_generated
 from react_rl.data.imbalance import imbalanced
 from react_rl.data.inspection import CorpusFacts, inspect_corpus
-from react_rl.data.registry import CORPORA, HUB_PREFIX, is_named, load_corpus
+from react_rl.data.registry import CORPORA, HUB_PREFIX, is_named, is_tagged, load_corpus
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.embedding import Encoder
@@ -53,7 +54,13 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
             f"{config.corpus!r} is no file of columns, so '{next(iter(reading))}' has no meaning;"
             " leave it out."
         )
-    if not is_named(config.corpus):
+    tagged = _is_tagged(config)
+    cost = config.cost or ("tokens" if tagged else "uniform")
+    if tagged and not is_named(config.corpus):
+        options |= {"tokens": config.tokens, "tags": config.tags, "scheme": config.scheme, "task": "tagging"}
+        _only_of_tables(config)
+        options |= {"encoding": config.encoding} if config.encoding else {}
+    elif not is_named(config.corpus):
         options |= {"text": config.text, "label": config.label} | reading
         if config.splits is not None:
             if config.corpus.startswith(HUB_PREFIX):
@@ -63,29 +70,57 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
             options["confidence"] = config.confidence
         if config.id is not None:
             options["id"] = config.id
-        if config.cost.startswith(COLUMN):
-            options["cost"] = config.cost.removeprefix(COLUMN)
+        if config.task is not None and not config.corpus.startswith(HUB_PREFIX):
+            options["task"] = config.task
+        if cost.startswith(COLUMN):
+            options["cost"] = cost.removeprefix(COLUMN)
     elif config.id is not None:
         raise ReActError(f"Built-in corpus {config.corpus!r} has no column {config.id!r}; leave 'id' out.")
-    elif config.cost.startswith(COLUMN):
+    elif cost.startswith(COLUMN):
         raise ReActError(
-            f"Built-in corpus {config.corpus!r} has no column {config.cost.removeprefix(COLUMN)!r}; "
+            f"Built-in corpus {config.corpus!r} has no column {cost.removeprefix(COLUMN)!r}; "
             "use the cost model uniform, words or tokens."
         )
     corpus = load_corpus(config.corpus, **options)
-    if config.cost == "tokens":
+    if corpus.task == "tagging":
+        corpus = apply_sentence_cost(corpus, cost)
+    elif cost == "tokens":
         if encoder is None:
             raise ReActError("The cost model 'tokens' needs an encoder, whose tokenizer counts them.")
         corpus = apply_cost(
             corpus, "tokens", tokenizer=checkpoint_of(encoder, "The cost model 'tokens'").tokenizer
         )
-    elif config.cost != "uniform" and not config.cost.startswith(COLUMN):
-        corpus = apply_cost(corpus, config.cost)
+    elif cost != "uniform" and not cost.startswith(COLUMN):
+        corpus = apply_cost(corpus, cost)
     if config.half is not None:
         corpus = corpus.half(config.half)
     if config.imbalance is not None:
         corpus = imbalanced(corpus, config.imbalance)
     return corpus if config.name is None else replace(corpus, name=config.name)
+
+
+def _is_tagged(config: CorpusConfig) -> bool:
+    """Whether a config names tagged sentences."""
+    if config.corpus in CORPORA:
+        return CORPORA[config.corpus].task == "tagging"
+    if is_named(config.corpus) or config.corpus.startswith(HUB_PREFIX):
+        return config.task == "tagging"
+    return is_tagged(Path(config.corpus).expanduser(), config.task)
+
+
+def _only_of_tables(config: CorpusConfig) -> None:
+    """Refuse keys that mean nothing for tagged sentences.
+
+    Raises:
+        ReActError: One is set.
+    """
+    plain = CorpusConfig(corpus=config.corpus)
+    for key in ("text", "label", "splits", "confidence", "separator"):
+        if getattr(config, key) != getattr(plain, key):
+            raise ReActError(
+                f"{config.corpus!r} holds tagged sentences, so {key!r} has no meaning; leave it out, "
+                "or set task: classification."
+            )
 
 
 def inspect_all(configs: Sequence[CorpusConfig]) -> list[CorpusFacts]:
@@ -98,7 +133,7 @@ def inspect_all(configs: Sequence[CorpusConfig]) -> list[CorpusFacts]:
     plain = [_base(config) for config in configs]
     free = [c.model_copy(update={"cost": "uniform"}) if c.cost == "tokens" else c for c in plain]
     found = [load(config) for config in dict.fromkeys(free)]
-    return [inspect_corpus(corpus) for corpus in found if corpus.task == "classification"]
+    return [inspect_corpus(corpus) for corpus in found]
 
 
 def prepare(
@@ -163,7 +198,7 @@ def encode_all(
         for corpus in corpora.values():
             check_fit(corpus, episode)
     if on_facts is not None:
-        on_facts([inspect_corpus(c) for c in corpora.values() if c.task == "classification"])
+        on_facts([inspect_corpus(corpus) for corpus in corpora.values()])
     cache = ArrayCache()
     encoded = {
         config: _vectors(config, corpus, encoder, cache, device, progress, surprisal)

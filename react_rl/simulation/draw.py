@@ -12,8 +12,8 @@ from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation.encoded import EncodedCorpus
-from react_rl.simulation.noise import check_noise
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.tasks.registry import task_of
 
 Ids = npt.NDArray[np.int64]
 
@@ -44,7 +44,7 @@ def check_fit(corpus: Corpus, options: EpisodeOptions) -> None:
         ReActError: The pool, the dev set or the budget is larger than the corpus allows, or its rows lack
             what the annotator's errors depend on.
     """
-    check_noise(corpus, options)
+    task_of([corpus]).check(corpus, options)
     train, dev = corpus.ids("train"), corpus.ids("dev")
     if options.classes is None:
         for size, rows, key in ((options.pool_size, train, "pool_size"), (options.dev_size, dev, "dev_size")):
@@ -105,7 +105,8 @@ def draw_episode(
             )
     pool = np.sort(rng.choice(train, size=pool_size, replace=False))
     chosen_dev = np.sort(rng.choice(dev, size=dev_size, replace=False))
-    initial = _initial(data.targets[pool], pool, classes, options, streams.initial)
+    strata = task_of([data]).strata(data)[pool] if options.initial != "random" else pool
+    initial = _initial(strata, pool, classes, options, streams.initial)
     return Draw(index, classes, pool, chosen_dev, initial)
 
 

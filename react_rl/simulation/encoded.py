@@ -18,7 +18,13 @@ from torch import Tensor
 
 from react_rl.data.corpus import Corpus
 from react_rl.data.generated import LabelInventor
-from react_rl.data.synthetic import synthetic_corpus, synthetic_embeddings, synthetic_surprisal
+from react_rl.data.synthetic import (
+    synthetic_corpus,
+    synthetic_embeddings,
+    synthetic_sentences,
+    synthetic_surprisal,
+    synthetic_token_vectors,
+)
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.copies import first_copies, row_keys
 from react_rl.encoders.embedding import Encoder, encode_corpus
@@ -26,8 +32,10 @@ from react_rl.encoders.named import checkpoint_of
 from react_rl.encoders.neighbours import nearest_neighbours
 from react_rl.encoders.precomputed import read_embeddings
 from react_rl.encoders.surprisal import surprisal_vectors
+from react_rl.encoders.token_states import TokenStates, encode_tokens
 from react_rl.errors import ReActError
 from react_rl.files import digest
+from react_rl.tasks.registry import task_of
 
 DENSITY_NEIGHBOURS: Final = 20
 """Neighbours whose mean cosine similarity is the density of a row (TypiClust uses 20)."""
@@ -44,11 +52,12 @@ class EncodedCorpus:
         corpus: The corpus; row ids index every array here.
         embeddings: ``(N, D)`` float32, unit norm.
         density: ``(N,)`` float32, mean cosine similarity to the nearest train rows; 0 outside train.
-        targets: ``(N,)`` int64 class indices.
+        targets: ``(N,)`` int64 classes, or what stands for them in other tasks (``Task.strata``).
         cost: ``(N,)`` float64 cost units.
         surprisal: ``(N, S)`` float32 unit-norm surprisal vectors of a masked language model; None where
             nothing asked for them.
         given: Digest of embeddings that a file gave; None where an encoder did.
+        tokens: States of all tokens of a corpus of tagging; None for other tasks.
     """
 
     corpus: Corpus
@@ -58,6 +67,7 @@ class EncodedCorpus:
     cost: Tensor
     surprisal: Tensor | None = None
     given: str | None = None
+    tokens: TokenStates | None = None
 
     def __repr__(self) -> str:
         """One line: the name, sizes and the device."""
@@ -106,7 +116,7 @@ class EncodedCorpus:
         """The same rows and embeddings under other splits (a half, some of the classes) or labels."""
         targets = self.targets
         if corpus.targets is not self.corpus.targets:
-            targets = torch.from_numpy(corpus.targets.copy()).to(self.device)
+            targets = _strata(corpus, self.device)
         other = replace(self, corpus=corpus, targets=targets)
         for name in ("gram", "words"):
             if name in self.__dict__:
@@ -122,6 +132,7 @@ class EncodedCorpus:
             "density": self.density.cpu().numpy(),
             "surprisal": surprisal,
             "given": self.given,
+            "tokens": self.tokens,
         }
 
     @classmethod
@@ -132,10 +143,11 @@ class EncodedCorpus:
             corpus,
             torch.from_numpy(arrays["embeddings"]).to(device),
             torch.from_numpy(arrays["density"]).to(device),
-            torch.from_numpy(corpus.targets.copy()).to(device),
+            _strata(corpus, device),
             torch.from_numpy(corpus.cost.copy()).to(device),
             None if surprisal is None else torch.from_numpy(surprisal).to(device),
             arrays["given"],
+            arrays["tokens"],
         )
 
     @classmethod
@@ -164,6 +176,7 @@ class EncodedCorpus:
         device: str | torch.device = "cpu",
         progress: bool = False,
         surprisal: npt.NDArray[np.float32] | None = None,
+        tokens: TokenStates | None = None,
     ) -> EncodedCorpus:
         """Check the embeddings, compute the density over the train rows, and move all to ``device``.
 
@@ -181,10 +194,7 @@ class EncodedCorpus:
                 f"The embedding of row {int(np.flatnonzero(~finite)[0])} of corpus {corpus.name!r} "
                 "is not finite; check the encoder's precision and weights."
             )
-        if corpus.task != "classification":
-            raise ReActError(
-                f"Corpus {corpus.name!r} is a {corpus.task} corpus; only classification can be simulated."
-            )
+        task_of([corpus])  # refuses what cannot be simulated
         norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
         unit = np.ascontiguousarray(embeddings / np.maximum(norms, 1e-12), dtype=np.float32)
         density = _train_density(corpus, unit, cache, device, progress)
@@ -192,10 +202,15 @@ class EncodedCorpus:
             corpus=corpus,
             embeddings=torch.from_numpy(unit).to(device),
             density=torch.from_numpy(density).to(device),
-            targets=torch.from_numpy(corpus.targets.copy()).to(device),
+            targets=_strata(corpus, device),
             cost=torch.from_numpy(corpus.cost.copy()).to(device),
             surprisal=None if surprisal is None else torch.from_numpy(surprisal).to(device),
+            tokens=tokens,
         )
+
+
+def _strata(corpus: Corpus, device: str | torch.device) -> Tensor:
+    return torch.from_numpy(task_of([corpus]).strata(corpus).copy()).to(device)
 
 
 def _train_density(
@@ -270,9 +285,13 @@ def encode(
     if surprisal:
         model = checkpoint_of(encoder, "A surprisal")
         surprise = surprisal_vectors(corpus, model, cache, progress=progress)
+    tokens = None
+    if corpus.task == "tagging":
+        model = checkpoint_of(encoder, "A corpus of tagging")
+        tokens = encode_tokens(corpus.name, corpus.tokens or (), model, cache, progress=progress)
     embeddings = encode_corpus(corpus, encoder, cache, progress=progress)
     return EncodedCorpus.build(
-        corpus, embeddings, cache=cache, device=device, progress=progress, surprisal=surprise
+        corpus, embeddings, cache, device, progress=progress, surprisal=surprise, tokens=tokens
     )
 
 
@@ -283,3 +302,18 @@ def synthetic_encoded(
     corpus = synthetic_corpus(n_rows=n_rows, n_classes=n_classes, seed=seed)
     embeddings, surprisal = synthetic_embeddings(corpus, seed=seed), synthetic_surprisal(corpus, seed=seed)
     return EncodedCorpus.build(corpus, embeddings, device=device, surprisal=surprisal)
+
+
+def synthetic_tagged(
+    n_rows: int = 400, n_types: int = 3, seed: int = 0, device: str | torch.device = "cpu"
+) -> EncodedCorpus:
+    """Build tagged sentences that are made in code, with generated token states: no model needed.
+
+    The embedding of a sentence is the mean of its tokens' states.
+    """
+    corpus = synthetic_sentences(n_rows=n_rows, n_types=n_types, seed=seed)
+    states = synthetic_token_vectors(corpus, seed=seed)
+    starts = np.concatenate([[0], np.cumsum([len(tags) for tags in corpus.targets])]).astype(np.int64)
+    sums = np.add.reduceat(states.astype(np.float32), starts[:-1])
+    means = np.divide(sums, np.diff(starts)[:, None], dtype=np.float32)
+    return EncodedCorpus.build(corpus, means, device=device, tokens=TokenStates(states, starts, 0))

@@ -15,12 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.errors import ReActError, unknown
+from react_rl.errors import ReActError
 from react_rl.learners.capabilities import OffersCandidates, TriesBatches, choose_recipes
 from react_rl.learners.protocol import part_of
 from react_rl.learners.recipes.settings import Recipe
-from react_rl.learners.registry import LearnerSettings, entry_of, make_learner
-from react_rl.metrics.classification import METRICS
+from react_rl.learners.registry import LearnerSettings, check_task, entry_of, make_learner
 from react_rl.seeding import Streams
 from react_rl.simulation.basket import Basket, chosen_columns
 from react_rl.simulation.draw import Draw, check_fit, draw_episode
@@ -34,6 +33,8 @@ from react_rl.simulation.purchases import PENNY, Bought, Mask, Round, affordable
 from react_rl.simulation.threads import threads_for
 from react_rl.simulation.trials import Judge, try_batches
 from react_rl.simulation.view import DevMetric, PoolView, Progress
+from react_rl.tasks.protocol import Scores
+from react_rl.tasks.registry import check_metrics, task_of
 
 _NO_ROW = torch.iinfo(torch.int64).max
 _CHANGING = ("spent", "rounds", "labels", "finished", "_left")
@@ -47,11 +48,13 @@ class LabelingEngine:
         corpora: Encoded corpora of one embedding dimension, on one device.
         options: Sizes, budget and annotator of an episode.
         n_episodes: E.
-        metrics: Names of the dev metrics to measure; views report them by name.
+        metrics: Names of the dev metrics to measure; views report them by name. None takes the first one of
+            the task.
         learner: Settings of the learner; None is the softmax regression as it comes.
 
     Raises:
-        ReActError: Episodes of these sizes do not fit a corpus, or a metric is unknown.
+        ReActError: Episodes of these sizes do not fit a corpus, corpora or learner are of several tasks, or a
+            metric is unknown.
     """
 
     def __init__(
@@ -59,15 +62,17 @@ class LabelingEngine:
         corpora: Sequence[EncodedCorpus],
         options: EpisodeOptions,
         n_episodes: int = 1,
-        metrics: Sequence[str] = ("accuracy",),
+        metrics: Sequence[str] | None = None,
         learner: LearnerSettings | None = None,
     ) -> None:
         check_dimensions(corpora)
         for corpus in corpora:
             check_fit(corpus.corpus, options)
-        for metric in metrics:
-            if metric not in METRICS:
-                raise unknown("metric", metric, METRICS)
+        self.task = task_of([corpus.corpus for corpus in corpora])
+        metrics = self.task.default_metrics[:1] if metrics is None else metrics
+        check_metrics(self.task, metrics)
+        check_task(learner, self.task, corpora[0].name)
+        self._kind = entry_of(learner)
         self.corpora = list(corpora)
         self.options = options
         self.n_episodes = n_episodes
@@ -76,13 +81,13 @@ class LabelingEngine:
         width, dev, classes = options.pool_size, options.dev_size, self.most_classes
         mean_cost = min(float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora)
         capacity = options.initial_size + int(np.ceil(options.budget / mean_cost)) + options.batch_size
-        self.ledger = Ledger(n_episodes, classes, width + dev, capacity, self.device)
+        shape = self.task.shape([corpus.corpus for corpus in corpora])
+        self.ledger = Ledger(n_episodes, self.task.n_kinds(classes), width + dev, capacity, self.device)
         self.learner = make_learner(learner, corpora, self.ledger)
         self.learner_settings = learner
         # Asked once: a check against a protocol takes as long as a small product.
         self._selective = self.learner if isinstance(self.learner, OffersCandidates) else None
-        self._kind = entry_of(learner)
-        self.oracle = Oracle(n_episodes, width, options, self.device)
+        self.oracle = Oracle(n_episodes, width, options, self.device, self.task, shape)
         self.draws: list[Draw | None] = [None] * n_episodes
         self.streams = [Streams(0)] * n_episodes
         self.notebooks = [Notebook() for _ in range(n_episodes)]
@@ -92,7 +97,7 @@ class LabelingEngine:
         self._open = torch.zeros(n_episodes, width, dtype=torch.bool, device=self.device)
         self._labelled = torch.zeros_like(self._open)
         self._density = torch.zeros(n_episodes, width, device=self.device)
-        self._dev_labels = torch.full((n_episodes, dev), -1, device=self.device)
+        self._truth = torch.full((n_episodes, dev, *shape), -1, device=self.device)
         self._class_mask = torch.zeros(n_episodes, classes, dtype=torch.bool, device=self.device)
         # Where every row costs the same, affordability is arithmetic on the host.
         prices = {float(p) for c in corpora for p in np.unique(c.corpus.cost[c.corpus.ids("train")])}
@@ -217,14 +222,13 @@ class LabelingEngine:
             self._ids[episode, :size], self._ids[episode, size:] = pool, _NO_ROW
             self._open[episode, :size], self._open[episode, size:] = True, False
             self._density[episode, :size] = data.density[pool]
-            classes = torch.from_numpy(draw.classes).to(device)
-            self._dev_labels[episode, :dev_size] = torch.searchsorted(classes, data.targets[dev])
-            self._dev_labels[episode, dev_size:] = -1
-            dev_labels = torch.full_like(columns, -1)
-            dev_labels[width:] = self._dev_labels[episode]
-            self.learner.place(episode, draw.corpus, columns, dev_labels)
+            truth = self.task.targets(data.corpus, draw.dev, draw.classes, self._truth.shape[2:])
+            self._truth[episode, :dev_size] = torch.from_numpy(truth).to(device)
+            self._truth[episode, dev_size:] = -1
+            unknown = self._truth.new_full((width, *self._truth.shape[2:]), -1)
+            self.learner.place(episode, draw.corpus, columns, torch.cat([unknown, self._truth[episode]]))
             self._class_mask[episode] = (
-                torch.arange(self._class_mask.shape[1], device=device) < classes.numel()
+                torch.arange(self._class_mask.shape[1], device=device) < draw.classes.size
             )
             self._pool_size[episode], self._n_classes[episode] = size, draw.classes.size
         self._geometry.regroup()
@@ -296,7 +300,7 @@ class LabelingEngine:
             n_classes=self._n_classes.copy(),
         )
         return PoolView(
-            self._ids, available, self._labelled, self.oracle.cost, self._density,
+            self._ids, available, self._labelled, self.oracle.cost, self._density, self.task,
             self.learner, self.ledger, self._geometry, self.streams, progress, scored, self.notebooks,
         )  # fmt: skip
 
@@ -375,10 +379,36 @@ class LabelingEngine:
         return Round(ids, cost, {k: v.copy() for k, v in self._current.items()}, self.finished.copy())
 
     @torch.inference_mode()
-    def scores(self, rows: npt.NDArray[np.int64]) -> Tensor:
-        """Scores ``(E, C, T)`` that the present models give to other rows ``(T,)``, e.g. of a test split.
+    def measure(
+        self, rows: npt.NDArray[np.int64], metrics: Sequence[str], scores: Scores | None = None
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """Metrics of the present models on other rows ``(T,)``, e.g. of a test split, by name.
 
         All episodes must be on one corpus. Rewards and views see pool and dev only, never this.
+
+        Args:
+            rows: Row ids.
+            metrics: Names of metrics of the task.
+            scores: Scores of these rows, where they are not the present models'.
+        """
+        corpus, shape = self.corpus_of(0).corpus, tuple(self._truth.shape[2:])
+        classes = [self.draw_of(e).classes for e in range(self.n_episodes)]
+        if all(np.array_equal(own, classes[0]) for own in classes):
+            classes = classes[:1]
+        truth = np.stack([self.task.targets(corpus, rows, own, shape) for own in classes])
+        found = self.task.judge(
+            metrics,
+            self.scores(rows) if scores is None else scores,
+            torch.from_numpy(truth).to(self.device),
+            self._class_mask,
+        )
+        return {name: values.to(torch.float64).cpu().numpy() for name, values in found.items()}
+
+    @torch.inference_mode()
+    def scores(self, rows: npt.NDArray[np.int64]) -> Scores:
+        """Scores that the present models give to other rows ``(T,)``, as the task reads them.
+
+        All episodes must be on one corpus.
         """
         return self.learner.logits_of_rows([rows] * self.n_episodes)
 
@@ -395,13 +425,13 @@ class LabelingEngine:
         columns = torch.searchsorted(self._ids, ids.flatten(1)).clamp_(max=self.options.pool_size - 1)
         answers = self.oracle.answer(self._everyone, columns)
         answers = torch.where(ids.flatten(1) >= 0, answers, ABSTAINED)
-        metric = METRICS[self.metrics[0]].function
+        metric = self.metrics[0]
 
         def by_metric(logits: Tensor, tried: Tensor) -> Tensor:
             times = tried.shape[1]
-            labels = self._dev_labels.repeat_interleave(times, 0)
+            truth, mask = (array.repeat_interleave(times, 0) for array in (self._truth, self._class_mask))
             dev = logits[:, :, self.options.pool_size :]
-            return metric(dev, labels, self._class_mask.repeat_interleave(times, 0))
+            return self.task.judge([metric], dev, truth, mask)[metric]
 
         return try_batches(
             self.learner,
@@ -452,23 +482,22 @@ class LabelingEngine:
 
     def _learn(self, episodes: Tensor, columns: Tensor, wanted: Mask) -> None:
         everyone = episodes.numel() == self.n_episodes
-        answers = self.oracle.answer(episodes, columns)
+        targets = self.oracle.answer(episodes, columns)
+        answers = self.task.kinds(targets)
         if not wanted.all():
             answers = torch.where(torch.from_numpy(wanted).to(self.device), answers, ABSTAINED)
+            targets = answers if self.task.has_classes else targets
         similarity = self._geometry.rows(columns) if everyone else self._geometry.rows_of(episodes, columns)
-        self.learner.update(self.ledger.append(episodes, columns, answers, similarity))
+        self.learner.update(self.ledger.append(episodes, columns, answers, similarity, targets))
         where = slice(None) if everyone else episodes.cpu().numpy()
         self.labels[where] += (answers.cpu().numpy() != ABSTAINED).sum(1)
         self._geometry.forget_picks()
         self._view = None
 
     def _measure(self) -> None:
-        logits = self.learner.logits_of(slice(self.options.pool_size, None))
-        self._current = {
-            name: METRICS[name].function(logits, self._dev_labels, self._class_mask)
-            .to(torch.float64).cpu().numpy()
-            for name in self.metrics
-        }  # fmt: skip
+        scores = self.learner.logits_of(slice(self.options.pool_size, None))
+        found = self.task.judge(self.metrics, scores, self._truth, self._class_mask)
+        self._current = {name: values.to(torch.float64).cpu().numpy() for name, values in found.items()}
 
     @property
     def exhausted(self) -> Mask:

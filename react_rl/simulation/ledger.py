@@ -109,7 +109,12 @@ class Ledger:
             self.unanswered = False
 
     def append(
-        self, episodes: Tensor, columns: Tensor, labels: Tensor, similarity: Tensor | None = None
+        self,
+        episodes: Tensor,
+        columns: Tensor,
+        labels: Tensor,
+        similarity: Tensor | None = None,
+        targets: Tensor | None = None,
     ) -> Purchase:
         """Note newly bought rows. Mutates.
 
@@ -119,13 +124,16 @@ class Ledger:
             labels: ``(R, b)`` int64 class indices, -1 where there is no label.
             similarity: ``(R, b, W)`` float32 inner products of the new rows with all columns; None where no
                 one will ask for them.
+            targets: ``(R, b, ...)`` answers as the task has them, which learners are told of and the ledger
+                does not look into; None where the labels say all.
 
         Returns:
             What learners are told of it.
         """
         everyone = episodes.numel() == self.shape[0]
         used = list(self.used) if everyone else [self.used[e] for e in episodes.tolist()]
-        bought = Purchase(episodes, columns, labels, similarity, used, everyone)
+        told = labels if targets is None else targets
+        bought = Purchase(episodes, columns, labels, told, similarity, used, everyone)
         batch = labels.shape[1]
         self._reserve(max(used) + batch)
         self.unanswered |= not bought.answered

@@ -11,8 +11,9 @@ from torch import Tensor
 from react_rl.seeding import Streams
 from react_rl.simulation.draw import Draw
 from react_rl.simulation.encoded import EncodedCorpus
-from react_rl.simulation.noise import Noise, noise_of
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.tasks.classification import Classification
+from react_rl.tasks.protocol import Annotator, Task
 
 ABSTAINED = -1
 """The answer of an oracle that charges for a row and gives no label."""
@@ -26,13 +27,25 @@ class Oracle:
         width: Largest pool size P.
         options: Noise, confusions and abstention rate.
         device: Where the answers are kept.
+        task: What an answer is.
+        shape: Shape of an answer.
     """
 
-    def __init__(self, n_episodes: int, width: int, options: EpisodeOptions, device: torch.device) -> None:
+    def __init__(
+        self,
+        n_episodes: int,
+        width: int,
+        options: EpisodeOptions,
+        device: torch.device,
+        task: Task | None = None,
+        shape: tuple[int, ...] = (),
+    ) -> None:
         self._options = options
-        self._answers = torch.full((n_episodes, width), ABSTAINED, dtype=torch.int64, device=device)
+        self._task: Task = Classification() if task is None else task
+        self._shape = shape
+        self._answers = torch.full((n_episodes, width, *shape), ABSTAINED, dtype=torch.int64, device=device)
         self._cost = torch.ones((n_episodes, width), dtype=torch.float64, device=device)
-        self._noise: dict[int, Noise | None] = {}
+        self._annotators: dict[int, Annotator | None] = {}
 
     @property
     def cost(self) -> Tensor:
@@ -54,23 +67,31 @@ class Oracle:
             ReActError: The noise does not fit a corpus.
         """
         for episode, drawn, stream in zip(episodes, draws, streams, strict=True):
-            data = corpora[drawn.corpus].corpus
-            answers = np.searchsorted(drawn.classes, data.targets[drawn.pool])
-            if drawn.corpus not in self._noise:
-                self._noise[drawn.corpus] = noise_of(corpora[drawn.corpus], self._options)
-            noise = self._noise[drawn.corpus]
-            if noise is not None:
-                answers = noise.answer(drawn.pool, answers, drawn.classes, stream.oracle)
+            encoded = corpora[drawn.corpus]
+            data, size = encoded.corpus, drawn.pool.size
+            answers = self._task.targets(data, drawn.pool, drawn.classes, self._shape)
+            if drawn.corpus not in self._annotators:
+                found = self._task.annotator(data, encoded.embeddings, self._options)
+                self._annotators[drawn.corpus] = found
+            annotator = self._annotators[drawn.corpus]
+            if annotator is not None:
+                answers = annotator.answer(drawn.pool, answers, drawn.classes, stream.oracle)
             if self._options.abstention > 0:
-                silent = stream.oracle.random(answers.size) < self._options.abstention
+                silent = stream.oracle.random(size) < self._options.abstention
                 # The initial labelled set is what somebody already labelled.
                 silent[np.searchsorted(drawn.pool, drawn.initial)] = False
-                answers = np.where(silent, ABSTAINED, answers)
-            self._answers[episode, : answers.size] = torch.from_numpy(answers)
-            self._cost[episode, : answers.size] = torch.from_numpy(data.cost[drawn.pool])
+                answers = answers.copy()
+                answers[silent] = ABSTAINED
+            self._answers[episode, :size] = torch.from_numpy(answers)
+            self._cost[episode, :size] = torch.from_numpy(data.cost[drawn.pool])
 
     def answer(self, episodes: Tensor, columns: Tensor) -> Tensor:
-        """Return the class index within the episode for pool columns ``(R, b)``, or ``ABSTAINED``."""
+        """Return the targets for pool columns ``(R, b)``, ``(R, b, ...)``; ``ABSTAINED`` where none is given.
+
+        A class is answered as its position among those of the episode.
+        """
         everyone = episodes.numel() == self._answers.shape[0]
         answers = self._answers if everyone else self._answers[episodes]
-        return answers.gather(1, columns)
+        if not self._shape:
+            return answers.gather(1, columns)
+        return answers[torch.arange(len(columns), device=columns.device)[:, None], columns]

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,20 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError
-from react_rl.learners.capabilities import HasFeatures, HasMembers, LinearMap, SamplesDropout
+from react_rl.learners.capabilities import (
+    HasFeatures,
+    HasMembers,
+    LinearMap,
+    SamplesDropout,
+    ScoresClasses,
+)
 from react_rl.learners.protocol import Learner
 from react_rl.seeding import Streams
 from react_rl.simulation.basket import chosen_columns
 from react_rl.simulation.purchases import PENNY
+from react_rl.tasks.classification import ClassSignals
+from react_rl.tasks.protocol import RowSignals, Scores, Task
+from react_rl.tasks.tagging import TokenSignals
 
 if TYPE_CHECKING:
     from react_rl.learners.linear.settings import SoftmaxSettings
@@ -32,9 +41,6 @@ if TYPE_CHECKING:
 from react_rl.simulation.notebook import Notebook
 
 T = TypeVar("T")
-
-_FEW = 1 << 14
-"""Numbers below which one operation is quicker than several that read memory in order."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ class PoolView:
         labelled: ``(E, P)`` bool.
         cost: ``(E, P)`` float64 cost units.
         density: ``(E, P)`` float32, mean similarity of each row to its nearest neighbours in the corpus.
+        task: What is learned.
         learner: The learners, read only.
         ledger: What was bought, read only.
         geometry: Similarities between columns.
@@ -115,6 +122,7 @@ class PoolView:
         labelled: Tensor,
         cost: Tensor,
         density: Tensor,
+        task: Task,
         learner: Learner,
         ledger: Ledger,
         geometry: Geometry,
@@ -129,6 +137,7 @@ class PoolView:
         self.cost = cost
         self.density = density
         self.progress = progress
+        self.task = task
         self._learner = learner
         self._ledger = ledger
         self._scored = scored
@@ -208,46 +217,62 @@ class PoolView:
         return levelled
 
     @cached_property
+    def scores(self) -> Scores:
+        """The learner's scores of the pool, as the task reads them."""
+        scores = self._learner.logits_of(slice(0, self.width), self._scored)
+        return self.task.level_scores(scores, self.level)
+
+    @cached_property
+    def signals(self) -> RowSignals:
+        """What the scores say of each row; ``confidence``, ``margin`` and ``entropy`` whatever the task."""
+        return self.task.signals(self.scores, self.level, self.width)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether rows have classes, and so class probabilities and counts."""
+        return self.task.has_classes
+
+    @property
+    def tokens(self) -> TokenSignals:
+        """What token scores say of each sentence.
+
+        Raises:
+            ReActError: The task is not tagging.
+        """
+        if not isinstance(self.signals, TokenSignals):
+            raise ReActError(f"Token probabilities are asked for, but the task is {self.task.name}.")
+        return self.signals
+
+    @property
+    def _classes(self) -> ClassSignals:
+        if not isinstance(self.signals, ClassSignals):
+            raise ReActError(f"Class probabilities are asked for, but the task is {self.task.name}.")
+        return self.signals
+
+    @cached_property
     def logits(self) -> Tensor:
         """The learner's scores ``(E, C, P)`` float32; classes outside an episode near -1e30."""
-        return self.level(self._learner.logits_of(slice(0, self.width), self._scored))
+        return self._classes.logits
 
     @cached_property
     def probabilities(self) -> Tensor:
         """The learner's class probabilities ``(E, C, P)``."""
-        return self.level(torch.softmax(self.logits, 1))
-
-    @cached_property
-    def _top_two(self) -> tuple[Tensor, Tensor]:
-        probabilities = self.probabilities
-        n_classes = probabilities.shape[1]
-        if n_classes == 1:
-            return probabilities[:, 0], torch.zeros_like(probabilities[:, 0])
-        if n_classes > 16 or probabilities.numel() < _FEW:
-            best = probabilities.topk(2, dim=1).values
-            return best[:, 0], best[:, 1]
-        # A running pair of maxima over the class axis reads memory in order, which topk does not.
-        first, other, *others = probabilities.unbind(1)
-        first, second = torch.maximum(first, other), torch.minimum(first, other)
-        for other in others:
-            second = torch.maximum(second, torch.minimum(first, other))
-            first = torch.maximum(first, other)
-        return first, second
+        return self._classes.probabilities
 
     @cached_property
     def confidence(self) -> Tensor:
-        """Largest class probability ``(E, P)``."""
-        return self._top_two[0]
+        """Largest class probability ``(E, P)``; what the task makes of it where there are no classes."""
+        return self.signals.confidence
 
     @cached_property
     def margin(self) -> Tensor:
         """Difference between the two largest class probabilities ``(E, P)``; small means uncertain."""
-        return self._top_two[0] - self._top_two[1]
+        return self.signals.margin
 
     @cached_property
     def entropy(self) -> Tensor:
         """Entropy of the class probabilities in nats ``(E, P)``."""
-        return self.level(torch.special.entr(self.probabilities).sum(1))
+        return self.signals.entropy
 
     @cached_property
     def predicted(self) -> Tensor:
@@ -273,7 +298,7 @@ class PoolView:
     @cached_property
     def fitted_logits(self) -> Tensor:
         """The learner's scores of the labelled rows ``(E, C, n)``, in the order of ``labelled_geometry``."""
-        return self._learner.fitted_logits()
+        return cast(ScoresClasses, self._learner).fitted_logits()
 
     @cached_property
     def embeddings(self) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from react_rl.acquisition import FEATURES, STRATEGIES, make_strategy
+from react_rl.acquisition import FEATURES, make_strategy, suited
 from react_rl.acquisition.features import Growth
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
@@ -51,7 +51,7 @@ def assert_copies_agree(view: PoolView, values: torch.Tensor) -> None:
     torch.testing.assert_close(values, values.gather(1, first), rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", sorted({*STRATEGIES, "learned"} - BY_CHANCE - CUT - ELSEWHERE))
+@pytest.mark.parametrize("name", sorted({*suited(), "learned"} - BY_CHANCE - CUT - ELSEWHERE))
 def test_copies_have_one_score(name: str, views: list[PoolView]) -> None:
     for view in views:
         strategy = make_strategy(name)

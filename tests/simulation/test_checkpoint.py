@@ -159,7 +159,7 @@ def test_on_a_gpu_all_that_is_kept_comes_back(tmp_path: Path, bert: Path, how: s
     engine = resumed(world, tmp_path / "kept", 2)
     world.play(engine, ROUNDS - 2)
     assert engine.finished.tolist() == [False] * 3
-    assert engine.learner.logits.device.type == "cuda"
+    assert engine.learner.logits_of(slice(None)).device.type == "cuda"
 
 
 @pytest.mark.parametrize("strategy", ["random", "badge", "mixture"])

@@ -16,7 +16,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from react_rl.acquisition import STRATEGIES, make_strategy
+from react_rl.acquisition import make_strategy, suited
 from react_rl.errors import ReActError
 from react_rl.learners import SoftmaxSettings
 from react_rl.seeding import Streams
@@ -176,7 +176,7 @@ def relabelled(data: EncodedCorpus, rows: npt.NDArray[np.int64]) -> EncodedCorpu
     return replace(data, corpus=corpus, targets=torch.from_numpy(targets))
 
 
-@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("strategy", sorted(suited()))
 def test_labels_that_were_not_bought_reach_nobody(strategy: str) -> None:
     first = engine_on(n=2)
     first.reset(seeds(5, 6))
@@ -281,7 +281,7 @@ def test_a_stopped_episode_buys_nothing_more_and_its_neighbours_play_on() -> Non
     assert engine.rounds.tolist() == [2, 1, 2]
 
 
-@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("strategy", sorted(suited()))
 def test_an_exhausted_pool_ends_the_episode(strategy: str) -> None:
     options = EpisodeOptions(pool_size=16, dev_size=20, initial_size=3, budget=13, batch_size=5)
     engine = engine_on(n=2, options=options)

@@ -19,7 +19,7 @@ from react_rl.files import canonical_json
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 from react_rl.simulation.draw import check_fit
-from react_rl.simulation.noise import noise_of
+from react_rl.tasks.noise import noise_of
 
 NAMES = ("a", "b", "c", "d")
 
@@ -139,7 +139,7 @@ def test_similar_confusions_err_at_the_rate_and_fall_with_the_squared_distance_o
 def test_similar_confusions_never_name_a_class_without_train_rows() -> None:
     made = corpus_of()
     kept = made.corpus.restrict((made.corpus.targets != 3) | (made.corpus.split != 0))
-    noise = noise_of(made.with_corpus(kept), options(label_noise=0.4, confusion="similar"))
+    noise = noise_of(kept, made.embeddings, options(label_noise=0.4, confusion="similar"))
     assert noise is not None
     assert noise.confusion is not None
     assert (noise.confusion[:, 3] == 0).all()

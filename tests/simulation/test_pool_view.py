@@ -52,7 +52,12 @@ def engine(request: pytest.FixtureRequest) -> LabelingEngine:
 def chances(engine: LabelingEngine, episode: int) -> Floats:
     """Class probabilities (P, C) of the pool rows of one episode, in float64."""
     draw = engine.draw_of(episode)
-    logits = engine.learner.logits[episode, : draw.classes.size, : draw.pool.size].double().numpy().T
+    logits = (
+        engine.learner.logits_of(slice(None))[episode, : draw.classes.size, : draw.pool.size]
+        .double()
+        .numpy()
+        .T
+    )
     raised: Floats = np.exp(logits - logits.max(1, keepdims=True))
     raised /= raised.sum(1, keepdims=True)
     return raised
@@ -157,7 +162,7 @@ def test_looking_at_rows_does_not_change_what_is_learnt(engine: LabelingEngine) 
         engine.view.similarity_of_pick(torch.full((engine.n_episodes,), column))
     engine.step(ids)
     other.step(make_strategy("margin").select(other.view, 4))
-    assert torch.equal(engine.learner.logits, other.learner.logits)
+    assert torch.equal(engine.learner.logits_of(slice(None)), other.learner.logits_of(slice(None)))
 
 
 def test_only_hides_the_other_episodes_and_touches_no_stream_of_theirs() -> None:
@@ -219,7 +224,7 @@ def test_a_view_has_no_way_to_a_label_that_was_not_bought() -> None:
     made = LabelingEngine([corpus(3)], OPTIONS)
     made.reset([Streams(0)])
     public = {name for name in vars(made.view) if not name.startswith("_")}
-    assert public == {"ids", "available", "labelled", "cost", "density", "picks", "progress"}
+    assert public == {"ids", "available", "labelled", "cost", "density", "picks", "progress", "task"}
 
 
 def test_costs_are_those_of_the_rows() -> None:
@@ -244,7 +249,7 @@ def test_copies_have_one_score_one_novelty_and_one_density_however_products_are_
     inner = engine.learner.logits_of
 
     def rounded_by_place(columns: slice, wanted: torch.Tensor | None = None) -> torch.Tensor:
-        scores = inner(columns, wanted)
+        scores: torch.Tensor = inner(columns, wanted)
         return scores + 1e-6 * torch.randn(scores.shape, generator=torch.Generator().manual_seed(0))
 
     engine.learner.logits_of = rounded_by_place  # type: ignore[method-assign]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from react_rl.acquisition import make_strategy
-from react_rl.metrics.classification import METRICS
+from react_rl.metrics import CLASS_METRICS
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
 from react_rl.simulation.threads import FEW_COLUMNS, threads_for
@@ -42,10 +42,10 @@ def test_a_round_of_one_episode_is_measured_on_one_thread(monkeypatch: pytest.Mo
         logits: torch.Tensor, labels: torch.Tensor, class_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         seen.append(torch.get_num_threads())
-        return METRICS["log_loss"].function(logits, labels, class_mask)
+        return CLASS_METRICS["log_loss"].function(logits, labels, class_mask)
 
-    metrics = {**METRICS, "accuracy": METRICS["accuracy"]._replace(function=counted)}
-    monkeypatch.setattr("react_rl.simulation.engine.METRICS", metrics)
+    metrics = {**CLASS_METRICS, "accuracy": CLASS_METRICS["accuracy"]._replace(function=counted)}
+    monkeypatch.setattr("react_rl.tasks.classification.CLASS_METRICS", metrics)
     options = EpisodeOptions(pool_size=60, dev_size=30, initial_size=5, budget=10, batch_size=5)
     engine = LabelingEngine([synthetic_encoded(200)], options)
     engine.reset([Streams(0)])

@@ -22,9 +22,9 @@ from react_rl.simulation.view import PoolView
 
 NOVELTY: Final = "novelty"
 
-NEEDS: Final = ("predictions", "similarities", "labels", "costs", "texts")
-"""What features may look at: the learner's probabilities, the embeddings' similarities, bought labels,
-prices, the texts themselves."""
+NEEDS: Final = ("predictions", "classes", "similarities", "labels", "costs", "texts")
+"""What features may look at: how sure the learner is, its class probabilities, the embeddings' similarities,
+bought labels, prices, the texts themselves."""
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,15 @@ FEATURES: Final[dict[str, Feature]] = {
         rows.second_probability, "second largest probability", "predictions", "O(P C)"
     ),
     "third_probability": _of_view(
-        rows.third_probability, "third largest probability", "predictions", "O(P C)"
+        rows.third_probability, "third largest probability", "predictions classes", "O(P C)"
     ),
-    "gini": _of_view(rows.gini, "chance that two labels from the prediction differ", "predictions", "O(P C)"),
+    "gini": _of_view(
+        rows.gini, "chance that two labels from the prediction differ", "predictions classes", "O(P C)"
+    ),
     "expected_gradient": _of_view(
         rows.expected_gradient,
         "expected norm of the head's gradient",
-        "predictions",
+        "predictions classes",
         "O(P C)",
         "Settles & Craven 2008",
     ),
@@ -201,7 +203,7 @@ FEATURES: Final[dict[str, Feature]] = {
     "variance_reduction": _moving(
         _variance_reduction,
         "the same, times the row's gini",
-        "similarities predictions",
+        "similarities predictions classes",
         "O(P^2 L)",
         _VARIANCE,
     ),
@@ -209,18 +211,21 @@ FEATURES: Final[dict[str, Feature]] = {
         rows.balance, "one minus the label share of the predicted class", "predictions labels", "O(P C)"
     ),
     "rarity": _of_view(
-        rows.rarity, "expected rarity of the row's class among the labels", "predictions labels", "O(P C)"
+        rows.rarity,
+        "expected rarity of the row's class among the labels",
+        "predictions classes labels",
+        "O(P C)",
     ),
     "vote_entropy": Feature(
         _vote_entropy,
         "entropy of the labelled neighbours' votes over log C",
-        frozenset({"similarities", "labels"}),
+        frozenset({"similarities", "classes", "labels"}),
         "O(P L C)",
     ),
     "disagreement": Feature(
         _disagreement,
         "distance between the prediction and the labelled neighbours' votes",
-        frozenset({"similarities", "labels", "predictions"}),
+        frozenset({"similarities", "labels", "predictions", "classes"}),
         "O(P L C)",
         "after Margatina et al. 2021",
     ),

@@ -75,7 +75,9 @@ def density(view: PoolView) -> Tensor:
 
 
 def balance(view: PoolView) -> Tensor:
-    """One minus the share of the row's predicted class among the bought labels."""
+    """One minus the share of the row's predicted class among the bought labels; 0 without classes."""
+    if not view.has_classes:
+        return torch.zeros_like(view.density)
     return 1.0 - _shares(view).gather(1, view.predicted)
 
 

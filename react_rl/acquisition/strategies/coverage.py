@@ -275,7 +275,7 @@ class UncertaintyHerding:
 
     Args:
         name: Name in tables and configs.
-        calibrated: Whether to scale by a temperature.
+        calibrated: Whether to scale by a temperature, where the learner is linear.
     """
 
     name: str = "uncertainty-herding"
@@ -295,8 +295,9 @@ class UncertaintyHerding:
         pairs = (mask[:, :, None] * mask[:, None, :] > 0) & (apart > SAME)
         pairs.diagonal(dim1=1, dim2=2).fill_(False)
         square = torch.where(pairs, apart, torch.inf).flatten(1).amin(1)
-        # The score of the margin strategy is minus the margin.
-        unsure = 1.0 + CalibratedUncertainty().score(view) if self.calibrated else 1.0 - view.margin
+        # The score of the margin strategy is minus the margin. A linear learner alone leaves rows out.
+        calibrated = self.calibrated and view.linear
+        unsure = 1.0 + CalibratedUncertainty().score(view) if calibrated else 1.0 - view.margin
         return Coverage(view, _rbf(torch.where(square.isinf(), 1.0, 1.0 / square)), unsure)
 
 

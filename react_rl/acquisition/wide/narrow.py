@@ -20,6 +20,7 @@ from react_rl.acquisition.wide.chunks import WIDE, column_slices
 from react_rl.encoders.copies import copy_members
 from react_rl.simulation.geometry import HELD
 from react_rl.simulation.view import DevMetric, PoolView, Progress
+from react_rl.tasks.protocol import RowSignals
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class NarrowView(PoolView):
     def __init__(self, view: PoolView, episodes: Tensor, columns: Tensor) -> None:
         at = (episodes[:, None], columns)
         super().__init__(
-            view.ids[at], view.available[at], view.labelled[at], view.cost[at], view.density[at],
+            view.ids[at], view.available[at], view.labelled[at], view.cost[at], view.density[at], view.task,
             view._learner, view._ledger, view._geometry, [view._streams[e] for e in episodes.tolist()],
             _progress_of(view.progress, episodes.cpu().numpy()),
             notebooks=[view.notebook(e) for e in episodes.tolist()],
@@ -67,8 +68,13 @@ class NarrowView(PoolView):
         return None if self.copy_groups is None else copy_members(self.copy_groups)
 
     @cached_property
-    def logits(self) -> Tensor:
-        """The learner's scores ``(F, C, S)``."""
+    def signals(self) -> RowSignals:
+        """What the learner says of the S rows."""
+        return super().signals if self.has_classes else _PartOfSignals(self._whole.signals, self._at)
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """The learner's logits ``(F, C, S)``."""
         return self._whole.logits[self._at[0], :, self._columns].transpose(1, 2).contiguous()
 
     @cached_property
@@ -170,7 +176,7 @@ class Stretch(PoolView):
     def __init__(self, view: PoolView, columns: slice) -> None:
         super().__init__(
             view.ids[:, columns], view.available[:, columns], view.labelled[:, columns],
-            view.cost[:, columns], view.density[:, columns],
+            view.cost[:, columns], view.density[:, columns], view.task,
             view._learner, view._ledger, view._geometry, view._streams, view.progress,
         )  # fmt: skip
         self._whole, self._columns = view, columns
@@ -187,8 +193,8 @@ class Stretch(PoolView):
         return None if self.copy_groups is None else copy_members(self.copy_groups)
 
     @cached_property
-    def logits(self) -> Tensor:
-        """The learner's scores ``(E, C, k)``."""
+    def scores(self) -> Tensor:
+        """The learner's logits ``(E, C, k)``."""
         return self._whole.logits[:, :, self._columns]
 
     @cached_property
@@ -202,9 +208,36 @@ class Stretch(PoolView):
         return surprise(self.probabilities).sum(1)
 
 
+class _PartOfSignals:
+    """Some rows of what a model says of all.
+
+    Args:
+        whole: Of all rows.
+        at: Index of the rows.
+    """
+
+    def __init__(self, whole: RowSignals, at: tuple[Tensor, Tensor]) -> None:
+        self._whole, self._at = whole, at
+
+    @property
+    def confidence(self) -> Tensor:
+        """See ``RowSignals``."""
+        return self._whole.confidence[self._at]
+
+    @property
+    def margin(self) -> Tensor:
+        """See ``RowSignals``."""
+        return self._whole.margin[self._at]
+
+    @property
+    def entropy(self) -> Tensor:
+        """See ``RowSignals``."""
+        return self._whole.entropy[self._at]
+
+
 def row_by_row(view: PoolView, feature: Callable[[PoolView], Tensor]) -> Tensor:
     """A feature ``(E, P)`` of nothing but the rows' own probabilities; of wide pools in pieces."""
-    if view.width < WIDE:
+    if view.width < WIDE or not view.has_classes:
         return feature(view)
     scores = torch.empty(view.ids.shape, device=view.device)
     for columns in column_slices(view, 3 * view.logits.shape[1]):

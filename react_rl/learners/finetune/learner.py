@@ -93,11 +93,11 @@ class FineTune(ColumnScores):
         padded = sum(store.padded_tokens for store in self.stores)
         return 1.0 - sum(store.real_tokens for store in self.stores) / padded if padded else 0.0
 
-    def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
+    def place(self, episode: int, corpus: int, rows: Tensor, dev_targets: Tensor) -> None:
         """Note the rows of an episode's columns ``(W,)`` and the class of its dev columns, -1 elsewhere."""
         self._corpus[episode] = corpus
         self._row_ids[episode] = rows.cpu().numpy()
-        self._dev_labels[episode] = dev_labels.cpu().numpy()
+        self._dev_labels[episode] = dev_targets.cpu().numpy()
 
     @torch.inference_mode(False)
     def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int] = ()) -> None:

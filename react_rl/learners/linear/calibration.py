@@ -13,7 +13,7 @@ from torch import Tensor
 from react_rl.errors import ReActError, unknown
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.weighting import row_weights
-from react_rl.metrics.classification import METRICS, PADDING
+from react_rl.metrics.classification import CLASS_METRICS, PADDING
 
 _FLATTEST: Final = 1e-4
 """Smallest curvature of a row's loss that is told apart from none."""
@@ -117,14 +117,14 @@ def leave_one_out_metrics(view: FittedView, names: Sequence[str] = ("accuracy",)
         ReActError: A metric is unknown.
     """
     for name in names:
-        if name not in METRICS:
-            raise unknown("metric", name, METRICS)
+        if name not in CLASS_METRICS:
+            raise unknown("metric", name, CLASS_METRICS)
     logits = leave_one_out_logits(view)
     _, onehot, live = view.labelled_geometry
     labels = torch.where(live > 0, onehot.argmax(1), PADDING)
     counts = torch.from_numpy(view.progress.n_classes).to(view.device)
     classes = torch.arange(logits.shape[1], device=view.device) < counts[:, None]
-    return {name: METRICS[name].function(logits, labels, classes) for name in names}
+    return {name: CLASS_METRICS[name].function(logits, labels, classes) for name in names}
 
 
 def leave_one_out_accuracy(view: FittedView) -> Tensor:

@@ -54,7 +54,7 @@ class SoftmaxRegression(ColumnScores):
         self.steps = 0
         """Solver steps since construction, for profiling."""
 
-    def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
+    def place(self, episode: int, corpus: int, rows: Tensor, dev_targets: Tensor) -> None:
         """Similarities say all that this learner asks of a row."""
 
     def primal(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:

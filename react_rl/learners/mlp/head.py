@@ -69,7 +69,7 @@ class MlpHead(ColumnScores):
         self._dual = torch.zeros(n_episodes, units, labelled.capacity, device=self.device)
         self._importance = torch.zeros(n_episodes, self.members, labelled.capacity, device=self.device)
 
-    def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
+    def place(self, episode: int, corpus: int, rows: Tensor, dev_targets: Tensor) -> None:
         """Note the rows of an episode's columns ``(W,)``, -1 in unused ones."""
         self._corpus[episode] = corpus
         self._row_ids[episode] = rows.clamp_min(0)

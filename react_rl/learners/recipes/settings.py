@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["softmax", "mlp", "finetune"]
+Kind = Literal["softmax", "mlp", "finetune", "tagger"]
 
 
 class _Frozen(BaseModel):

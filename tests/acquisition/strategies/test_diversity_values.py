@@ -28,6 +28,7 @@ from react_rl.acquisition.strategies.whole_batches import WeightedKMeans
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
+from react_rl.tasks import Classification
 
 Floats = npt.NDArray[np.float64]
 LABELLED = [2, 9, 17]
@@ -61,7 +62,8 @@ def view(
     progress = SimpleNamespace(n_classes=np.full(e, n_classes), batch_size=batch_size)
     made = PoolView(
         torch.arange(p).expand(e, p) + 100, ~bought, bought, torch.ones(e, p), torch.zeros(e, p),
-        cast(Any, None), cast(Any, None), cast(Any, geometry), [Streams(seed + k) for k in range(e)],
+        Classification(), cast(Any, None), cast(Any, None), cast(Any, geometry),
+        [Streams(seed + k) for k in range(e)],
         cast(Any, progress),
     )  # fmt: skip
     some = list(labelled)

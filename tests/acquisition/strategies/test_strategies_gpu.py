@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from react_rl.acquisition import STRATEGIES, make_strategy
+from react_rl.acquisition import make_strategy, suited
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
 
@@ -27,7 +27,7 @@ def started(device: str) -> LabelingEngine:
     return engine
 
 
-@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@pytest.mark.parametrize("name", sorted(suited()))
 def test_every_strategy_chooses_available_distinct_rows_on_a_gpu(name: str) -> None:
     view = started("cuda").view
     with torch.inference_mode():

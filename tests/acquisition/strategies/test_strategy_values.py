@@ -47,7 +47,7 @@ def labelled_ids(engine: LabelingEngine, e: int) -> list[int]:
 
 def chances(engine: LabelingEngine, e: int) -> Floats:
     """Class probabilities of the available rows (A, C)."""
-    logits = engine.learner.logits[e, : engine.draw_of(e).classes.size, :80].double().numpy()
+    logits = engine.learner.logits_of(slice(None))[e, : engine.draw_of(e).classes.size, :80].double().numpy()
     logits = logits[:, engine.view.available[e].numpy()].T
     raised: Floats = np.exp(logits - logits.max(1, keepdims=True))
     raised /= raised.sum(1, keepdims=True)

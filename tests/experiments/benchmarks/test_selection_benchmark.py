@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from react_rl.acquisition import STRATEGIES
+from react_rl.acquisition import suited
 from react_rl.experiments.benchmarks import clusters, selection
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
 from react_rl.experiments.benchmarks.selection_pool import PoolPlan, make_vectors, read_corpus, write_pool
@@ -195,7 +195,7 @@ def test_the_ratio_is_to_the_faster_peer_with_our_prediction_counted() -> None:
 def test_strategies_that_compare_all_pairs_stay_out_of_the_largest_pool() -> None:
     plan = selection.SelectionPlan(sizes=(1000, 9000))
     first, second = (set(selection.contests(plan, size)) for size in plan.sizes)
-    assert {(OURS, name) for name in STRATEGIES if name not in selection.ABSENT} <= first
+    assert {(OURS, name) for name in suited() if name not in selection.ABSENT} <= first
     assert {s for _, s in first} - {s for _, s in second} == {
         "probcover",
         "maxherding",

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from react_rl.acquisition import STRATEGIES, make_strategy
+from react_rl.acquisition import make_strategy, suited
 from react_rl.errors import ReActError
 from react_rl.experiments import run_comparison
 from react_rl.experiments.cli import main
@@ -91,7 +91,7 @@ def test_a_run_file_tells_what_was_bought_and_measured_after_each_round(
 def test_rows_are_bought_once_and_only_from_the_train_split(
     comparison: Build, tmp_path: Path, runs_of: RunsOf
 ) -> None:
-    run_comparison(comparison(strategies=sorted(STRATEGIES), seeds=4), tmp_path)
+    run_comparison(comparison(strategies=sorted(suited()), seeds=4), tmp_path)
     train = set(synthetic_encoded(200, 3, seed=1).corpus.ids("train").tolist())
     for run in runs_of(tmp_path / "small"):
         bought = [*run["initial"], *(row for batch in run["batches"] for row in batch)]

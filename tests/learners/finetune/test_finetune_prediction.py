@@ -36,7 +36,8 @@ class Asked:
 
 
 def rows_scored(engine: LabelingEngine, rows: list[np.ndarray[Any, Any]]) -> torch.Tensor:
-    return engine.learner.logits_of_rows(rows)
+    found: Tensor = engine.learner.logits_of_rows(rows)
+    return found
 
 
 @pytest.fixture

@@ -47,7 +47,12 @@ def test_episodes_with_different_recipes_give_in_one_batch_what_they_give_alone(
     place = LINEAR.index(name)
     alone = begun([place])
     played(alone, 3, [recipes[place]])
-    torch.testing.assert_close(together.learner.logits[place], alone.learner.logits[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        together.learner.logits_of(slice(None))[place],
+        alone.learner.logits_of(slice(None))[0],
+        atol=1e-4,
+        rtol=1e-4,
+    )
     test = CORPUS.corpus.ids("test")
     torch.testing.assert_close(together.scores(test)[place], alone.scores(test)[0], atol=1e-4, rtol=1e-4)
     assert together.current["accuracy"][place] == alone.current["accuracy"][0]
@@ -59,7 +64,7 @@ def test_what_strategies_read_and_dev_measures_are_the_recipe_s_predictions(name
     played(engine, 2)
     played(plain, 2)
     logits = engine.learner.logits_of(slice(OPTIONS.pool_size, None))
-    truth = engine._dev_labels
+    truth = engine._truth
     right = (logits.argmax(1) == truth).double().mean(1)
     assert engine.current["accuracy"].tolist() == pytest.approx(right.tolist())
     np.testing.assert_allclose(engine.view.probabilities.sum(1).numpy(), 1.0, atol=1e-4)
@@ -104,7 +109,7 @@ def test_an_interrupted_episode_goes_on_with_the_recipes_it_had_chosen() -> None
     state = {name: array.clone() for name, array in engine.state().items()}
     other = LabelingEngine([CORPUS], OPTIONS, 2, ("accuracy", "log_loss"))
     other.resume([Streams(seed) for seed in (0, 1)], None, state)
-    assert torch.equal(other.learner.logits, engine.learner.logits)
+    assert torch.equal(other.learner.logits_of(slice(None)), engine.learner.logits_of(slice(None)))
 
 
 def test_recipes_that_a_learner_cannot_follow_are_refused_in_one_sentence() -> None:

@@ -100,6 +100,7 @@ class Embedded:
     corpus: Corpus
     embeddings: Tensor
     gram: Tensor | None = None
+    tokens: None = None
 
     @property
     def device(self) -> torch.device:

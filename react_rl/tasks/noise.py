@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError, unknown
-from react_rl.simulation.encoded import EncodedCorpus
-from react_rl.simulation.options import EpisodeOptions
+from react_rl.tasks.protocol import AnnotatorSettings
 
 Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
@@ -57,25 +57,25 @@ class Noise:
         return np.where(chance < rate, other, truth)
 
 
-def check_noise(corpus: Corpus, options: EpisodeOptions) -> None:
-    """Check that the options' annotator can be had on ``corpus``.
+def check_noise(corpus: Corpus, settings: AnnotatorSettings) -> None:
+    """Check that such an annotator can be had on ``corpus``.
 
     Raises:
         ReActError: Crowd noise on a corpus without confidence, or a confusion of classes it does not have.
     """
-    if options.label_noise == "crowd" and (corpus.confidence is None or np.isnan(corpus.confidence).all()):
+    if settings.label_noise == "crowd" and (corpus.confidence is None or np.isnan(corpus.confidence).all()):
         raise ReActError(
             f"label_noise is 'crowd', but corpus {corpus.name!r} carries no confidence; "
             "give a rate, or name the column when the corpus is read (confidence=...)."
         )
-    if isinstance(options.confusion, dict):
-        for name, row in options.confusion.items():
+    if isinstance(settings.confusion, dict):
+        for name, row in settings.confusion.items():
             for label in (name, *row):
                 if label not in corpus.label_names:
                     raise unknown(f"class of corpus {corpus.name!r} in confusion", label, corpus.label_names)
 
 
-def noise_of(encoded: EncodedCorpus, options: EpisodeOptions) -> Noise | None:
+def noise_of(corpus: Corpus, embeddings: Tensor, settings: AnnotatorSettings) -> Noise | None:
     """The annotator's errors on a corpus; None where there are none.
 
     - A number as ``label_noise`` is the rate on every row.
@@ -91,19 +91,23 @@ def noise_of(encoded: EncodedCorpus, options: EpisodeOptions) -> Noise | None:
     Raises:
         ReActError: As in ``check_noise``.
     """
-    corpus = encoded.corpus
-    check_noise(corpus, options)
-    if isinstance(options.confusion, dict):
-        return Noise(None, _named(corpus, options.confusion))
-    if options.label_noise == 0:
+    check_noise(corpus, settings)
+    if isinstance(settings.confusion, dict):
+        return Noise(None, _named(corpus, settings.confusion))
+    if settings.label_noise == 0:
         return None
-    if options.label_noise == "crowd":
-        assert corpus.confidence is not None
-        known = np.isfinite(corpus.confidence)
-        rate = 1.0 - np.where(known, corpus.confidence, corpus.confidence[known].mean())
-    else:
-        rate = np.full(corpus.n_rows, options.label_noise)
-    return Noise(rate, _similar(encoded) if options.confusion == "similar" else None)
+    similar = _similar(corpus, embeddings) if settings.confusion == "similar" else None
+    return Noise(error_rates(corpus, settings), similar)
+
+
+def error_rates(corpus: Corpus, settings: AnnotatorSettings) -> Floats:
+    """How often an annotator errs on each row ``(N,)``."""
+    if settings.label_noise != "crowd":
+        return np.full(corpus.n_rows, float(settings.label_noise))
+    assert corpus.confidence is not None
+    known = np.isfinite(corpus.confidence)
+    disagreed: Floats = 1.0 - np.where(known, corpus.confidence, corpus.confidence[known].mean())
+    return disagreed
 
 
 def _named(corpus: Corpus, confusion: dict[str, dict[str, float]]) -> Floats:
@@ -116,11 +120,10 @@ def _named(corpus: Corpus, confusion: dict[str, dict[str, float]]) -> Floats:
     return rates
 
 
-def _similar(encoded: EncodedCorpus) -> Floats:
+def _similar(corpus: Corpus, embeddings: Tensor) -> Floats:
     """Inverse squared distances between the class means of the train rows ``(K, K)``."""
-    corpus = encoded.corpus
     train = corpus.ids("train")
-    vectors = encoded.embeddings.cpu().numpy()[train].astype(np.float64)
+    vectors = embeddings.cpu().numpy()[train].astype(np.float64)
     member = corpus.targets[train][None, :] == np.arange(corpus.n_classes)[:, None]  # (K, n)
     count = member.sum(1)
     means = member @ vectors / np.maximum(count, 1)[:, None]

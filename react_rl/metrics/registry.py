@@ -1,0 +1,25 @@
+"""All metrics by name, whatever the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from react_rl.errors import unknown
+from react_rl.metrics.classification import CLASS_METRICS, Metric
+from react_rl.metrics.entities import ENTITY_METRICS
+
+METRICS: Final[Mapping[str, Metric]] = MappingProxyType({**CLASS_METRICS, **ENTITY_METRICS})
+"""Metrics by the name that configs use; a task has some of them."""
+
+
+def metric_named(name: str) -> Metric:
+    """Look up a metric.
+
+    Raises:
+        ReActError: If there is no metric of that name; the message names the nearest one.
+    """
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS)
+    return METRICS[name]

@@ -1,0 +1,21 @@
+"""What is learned and judged: classification and tagging behind one protocol."""
+
+from react_rl.tasks.classification import Classification
+from react_rl.tasks.protocol import Annotator, AnnotatorSettings, RowSignals, Scores, Task
+from react_rl.tasks.registry import TASKS, check_metrics, task_of
+from react_rl.tasks.tagging import Tagging, TokenScores, TokenSignals
+
+__all__ = [
+    "TASKS",
+    "Annotator",
+    "AnnotatorSettings",
+    "Classification",
+    "RowSignals",
+    "Scores",
+    "Tagging",
+    "Task",
+    "TokenScores",
+    "TokenSignals",
+    "check_metrics",
+    "task_of",
+]

@@ -1,0 +1,128 @@
+"""Text classification: a target is a class, scores are logits ``(E, C, .)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from react_rl.data.corpus import Corpus
+from react_rl.metrics.classification import CLASS_METRICS, Metric
+from react_rl.tasks.noise import check_noise, noise_of
+from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level
+
+_FEW: Final = 1 << 14
+"""Numbers below which one operation is quicker than several that read memory in order."""
+
+
+class ClassSignals:
+    """What class probabilities say of rows.
+
+    Args:
+        logits: ``(E, C, P)``, equal ones for equal rows.
+        level: Makes values of equal rows equal.
+    """
+
+    def __init__(self, logits: Tensor, level: Level) -> None:
+        self.logits = logits
+        """As given."""
+        self._level = level
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """Class probabilities ``(E, C, P)``."""
+        return self._level(torch.softmax(self.logits, 1))
+
+    @cached_property
+    def _top_two(self) -> tuple[Tensor, Tensor]:
+        probabilities = self.probabilities
+        n_classes = probabilities.shape[1]
+        if n_classes == 1:
+            return probabilities[:, 0], torch.zeros_like(probabilities[:, 0])
+        if n_classes > 16 or probabilities.numel() < _FEW:
+            best = probabilities.topk(2, dim=1).values
+            return best[:, 0], best[:, 1]
+        # A running pair of maxima over the class axis reads memory in order, which topk does not.
+        first, other, *others = probabilities.unbind(1)
+        first, second = torch.maximum(first, other), torch.minimum(first, other)
+        for other in others:
+            second = torch.maximum(second, torch.minimum(first, other))
+            first = torch.maximum(first, other)
+        return first, second
+
+    @property
+    def confidence(self) -> Tensor:
+        """Largest class probability ``(E, P)``."""
+        return self._top_two[0]
+
+    @cached_property
+    def margin(self) -> Tensor:
+        """Difference between the two largest class probabilities ``(E, P)``."""
+        return self._top_two[0] - self._top_two[1]
+
+    @cached_property
+    def entropy(self) -> Tensor:
+        """Entropy of the class probabilities in nats ``(E, P)``."""
+        return self._level(torch.special.entr(self.probabilities).sum(1))
+
+
+class Classification:
+    """One class for each text. Errors name another class."""
+
+    name: Final = "classification"
+    has_classes: Final = True
+    metrics: Final[Mapping[str, Metric]] = CLASS_METRICS
+    default_metrics: Final = ("accuracy", "macro_f1")
+
+    def shape(self, corpora: Sequence[Corpus]) -> tuple[int, ...]:
+        """A single number."""
+        return ()
+
+    def check(self, corpus: Corpus, settings: AnnotatorSettings) -> None:
+        """Check that the annotator can be had; see ``check_noise``."""
+        check_noise(corpus, settings)
+
+    def strata(self, corpus: Corpus) -> Ids:
+        """Its classes."""
+        return corpus.targets
+
+    def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
+        """Positions in ``classes``, -1 for rows of others."""
+        own = corpus.targets[rows]
+        place = np.searchsorted(classes, own).clip(max=classes.size - 1)
+        return np.where(classes[place] == own, place, -1)
+
+    def written(self, corpus: Corpus, target: Ids, classes: Ids) -> str:
+        """The name of the class."""
+        return "" if target < 0 else corpus.label_names[classes[target]]
+
+    def kinds(self, targets: Tensor) -> Tensor:
+        """The classes themselves."""
+        return targets
+
+    def n_kinds(self, most_classes: int) -> int:
+        """As many as there are classes."""
+        return most_classes
+
+    def annotator(self, corpus: Corpus, embeddings: Tensor, settings: AnnotatorSettings) -> Annotator | None:
+        """See ``noise_of``."""
+        return noise_of(corpus, embeddings, settings)
+
+    def judge(
+        self, names: Sequence[str], scores: Tensor, truth: Tensor, class_mask: Tensor
+    ) -> dict[str, Tensor]:
+        """Metrics of logits ``(E, C, n)``."""
+        labels = truth.expand(len(scores), -1)
+        return {name: CLASS_METRICS[name].function(scores, labels, class_mask) for name in names}
+
+    def level_scores(self, scores: Tensor, level: Level) -> Tensor:
+        """The logits, levelled."""
+        return level(scores)
+
+    def signals(self, scores: Tensor, level: Level, width: int) -> ClassSignals:
+        """What the class probabilities say."""
+        return ClassSignals(scores, level)

@@ -1,0 +1,167 @@
+"""What engine, oracle and view ask of a task. They hold its targets and scores without looking inside.
+
+A target is a row of int64 numbers of one shape: a class for classification, the tags of a sentence for
+tagging. Its first number is -1 where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from react_rl.data.corpus import Corpus
+from react_rl.metrics.classification import Metric
+
+Scores = Any
+"""What a learner gives for columns, and the task that it learns can read."""
+
+Ids = npt.NDArray[np.int64]
+Level = Callable[[Tensor], Tensor]
+"""Gives equal rows equal values ``(E, ..., P)``; see ``PoolView.level``."""
+
+
+class AnnotatorSettings(Protocol):
+    """How right an annotator is; ``EpisodeOptions`` says it."""
+
+    @property
+    def label_noise(self) -> float | Literal["crowd"]:
+        """Rate of wrong answers."""
+        ...
+
+    @property
+    def confusion(self) -> Literal["similar"] | dict[str, dict[str, float]] | None:
+        """Which wrong answers are given."""
+        ...
+
+    @property
+    def classes(self) -> tuple[int, int] | None:
+        """Smallest and largest number of classes of an episode."""
+        ...
+
+
+class Annotator(Protocol):
+    """Answers that may be wrong, on one corpus."""
+
+    def answer(self, rows: Ids, truth: Ids, classes: Ids, rng: np.random.Generator) -> Ids:
+        """Draw the answers to rows.
+
+        Args:
+            rows: ``(P,)`` row ids.
+            truth: ``(P, ...)`` their true targets.
+            classes: ``(C,)`` classes that take part, ascending.
+            rng: What the draw is taken from.
+
+        Returns:
+            ``(P, ...)`` targets.
+        """
+        ...
+
+
+class RowSignals(Protocol):
+    """How sure a model is of each row, ``(E, P)`` float32; what query strategies of any task read."""
+
+    @property
+    def confidence(self) -> Tensor:
+        """How probable the best answer is, per decision that it takes."""
+        ...
+
+    @property
+    def margin(self) -> Tensor:
+        """How far it is ahead of the second; small means uncertain."""
+        ...
+
+    @property
+    def entropy(self) -> Tensor:
+        """Entropy of the answer in nats, per decision that it takes."""
+        ...
+
+
+class Task(Protocol):
+    """What a target is, how answers err, how models are judged, and what they say of a row."""
+
+    @property
+    def name(self) -> str:
+        """As corpora and configs call it."""
+        ...
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether rows have classes: then learners give logits, and signals are ``ClassSignals``."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What models can be judged by."""
+        ...
+
+    @property
+    def default_metrics(self) -> tuple[str, ...]:
+        """What they are judged by unless something else is asked for; the first one is tabled."""
+        ...
+
+    def shape(self, corpora: Sequence[Corpus]) -> tuple[int, ...]:
+        """Shape of a target, the same for all of these corpora."""
+        ...
+
+    def check(self, corpus: Corpus, settings: AnnotatorSettings) -> None:
+        """Check that episodes with such an annotator can be drawn from ``corpus``.
+
+        Raises:
+            ReActError: They cannot.
+        """
+        ...
+
+    def strata(self, corpus: Corpus) -> Ids:
+        """Groups ``(N,)`` whose shares stratified draws keep."""
+        ...
+
+    def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
+        """Targets of rows ``(n, *shape)`` in an episode of ``classes``; -1 where one is of none of them."""
+        ...
+
+    def written(self, corpus: Corpus, target: Ids, classes: Ids) -> str:
+        """How a target ``(*shape)`` reads in a table; nothing where there is none.
+
+        Args:
+            corpus: The corpus.
+            target: The target.
+            classes: Classes of the episode that it was given in.
+        """
+        ...
+
+    def kinds(self, targets: Tensor) -> Tensor:
+        """Class that the ledger counts a target ``(..., *shape)`` as, ``(...)``; -1 where there is none."""
+        ...
+
+    def n_kinds(self, most_classes: int) -> int:
+        """How many such classes there are."""
+        ...
+
+    def annotator(self, corpus: Corpus, embeddings: Tensor, settings: AnnotatorSettings) -> Annotator | None:
+        """Who answers wrongly; None where nobody does."""
+        ...
+
+    def judge(
+        self, names: Sequence[str], scores: Scores, truth: Tensor, class_mask: Tensor
+    ) -> dict[str, Tensor]:
+        """Metrics by name, ``(E,)`` each.
+
+        Args:
+            names: Which.
+            scores: A learner's scores of n columns.
+            truth: ``(E, n, *shape)`` or ``(1, n, *shape)`` their targets, -1 in columns that are no row.
+            class_mask: ``(E, C)`` bool, classes that take part.
+        """
+        ...
+
+    def level_scores(self, scores: Scores, level: Level) -> Scores:
+        """The scores with those of equal rows made equal, where they are held by row."""
+        ...
+
+    def signals(self, scores: Scores, level: Level, width: int) -> RowSignals:
+        """What the scores of the first ``width`` columns say of them."""
+        ...

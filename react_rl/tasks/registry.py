@@ -1,0 +1,42 @@
+"""All tasks by name. A new task is a module that satisfies ``protocol.Task`` and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from react_rl.data.corpus import Corpus
+from react_rl.errors import ReActError, unknown
+from react_rl.tasks.classification import Classification
+from react_rl.tasks.protocol import Task
+from react_rl.tasks.tagging import Tagging
+
+TASKS: Final[dict[str, Task]] = {"classification": Classification(), "tagging": Tagging()}
+"""Tasks that can be simulated, by the name that corpora carry."""
+
+
+def task_of(corpora: Sequence[Corpus]) -> Task:
+    """The task of corpora.
+
+    Raises:
+        ReActError: They are of several, or of one that cannot be simulated.
+    """
+    names = list(dict.fromkeys(corpus.task for corpus in corpora))
+    if len(names) > 1:
+        raise ReActError(
+            f"Corpora of one engine need one task; these are of {' and '.join(names)}. Play them apart."
+        )
+    if names[0] not in TASKS:
+        raise unknown("task", names[0], TASKS)
+    return TASKS[names[0]]
+
+
+def check_metrics(task: Task, names: Sequence[str]) -> None:
+    """Check that models of a task can be judged by these metrics.
+
+    Raises:
+        ReActError: One is unknown, or of another task; the message names those that there are.
+    """
+    for name in names:
+        if name not in task.metrics:
+            raise unknown(f"metric of {task.name}", name, task.metrics)
