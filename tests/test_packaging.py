@@ -58,10 +58,13 @@ def expected_files() -> set[str]:
         for path in folder_of(package).iterdir()
         if path.is_file() and path.suffix not in left_out
     }
-    policies = {
-        f"react_rl/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "agents/pretrained").glob("*/*.*")
+    data = {
+        f"{package.replace('.', '/')}/{path.relative_to(folder_of(package)).as_posix()}"
+        for package, patterns in SETUPTOOLS["package-data"].items()
+        for pattern in patterns
+        for path in folder_of(package).glob(pattern)
     }
-    return modules | {name for name in policies if "__pycache__" not in name}
+    return modules | data
 
 
 def run(*command: str | Path, cwd: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
+from markupsafe import Markup
 
 from react_rl.experiments.analysis.diagnostics import RunFiles
 from react_rl.experiments.analysis.numbers import Scores
@@ -56,7 +57,7 @@ class Material:
         return {strategy: looks[strategy] for strategy in self.results.strategies}
 
     @property
-    def key(self) -> str:
+    def key(self) -> Markup:
         """The legend of all line figures."""
         return legend(key_of(self.looks, self.shown))
 

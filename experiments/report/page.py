@@ -1,6 +1,7 @@
 """The parts of a report page: inline SVG, figures, tables that can be sorted, CSV links, the page itself.
 
-Nothing here knows what is reported. A page loads nothing: style, script, figures and data are in it.
+Nothing here knows what is reported. A page loads nothing: style, script, figures and data are in it. The HTML
+is in ``templates``, where all text is escaped; what is marked as HTML came from there, or from matplotlib.
 """
 
 from __future__ import annotations
@@ -8,23 +9,29 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import cache
+from importlib import resources
 from typing import Any, Final
 
 import matplotlib
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from react_rl.experiments.figures.looks import STYLE, KeyLine
-from react_rl.experiments.report.look import CSS, SCRIPT
 
 _DIGITS: Final = 6
 _FEW: Final = 4
 """Drawings of one figure that fit a printed page two abreast."""
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+
+
+_PACKAGE: Final = "react_rl.experiments.report"
+_FOLDER: Final = "templates"
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Section:
 
     anchor: str
     heading: str
-    body: str
+    body: Markup
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,50 @@ class Column:
     form: str = ".4f"
 
 
-def inline_svg(picture: Picture, anchor: str) -> str:
+@dataclass(frozen=True)
+class PageCell:
+    """One cell of a table, as it is shown.
+
+    Args:
+        shown: Its text.
+        heads: Whether it heads its row.
+        numeric: Aligned right, and sorted by ``value``.
+        value: The number in full, nothing where there is none.
+        best: Shown in bold.
+        interval: What follows the number in pale letters.
+    """
+
+    shown: str
+    heads: bool = False
+    numeric: bool = False
+    value: str = ""
+    best: bool = False
+    interval: str = ""
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(_PACKAGE, _FOLDER),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+
+
+def _fill(template: str, macro: str, *values: Any) -> Markup:
+    """HTML of a macro in one of the templates."""
+    return Markup(getattr(_environment().get_template(template).module, macro)(*values))
+
+
+def _as_it_stands(name: str) -> Markup:
+    """A file that goes into the page without being a template: style or script."""
+    return Markup(resources.files(_PACKAGE).joinpath(_FOLDER, name).read_text(encoding="utf-8"))
+
+
+def inline_svg(picture: Picture, anchor: str) -> Markup:
     """Turn a drawing into an SVG element with a text alternative; all ids begin with ``anchor``."""
     with matplotlib.rc_context(STYLE):
         FigureCanvasSVG(picture.figure)
@@ -91,16 +141,10 @@ def inline_svg(picture: Picture, anchor: str) -> str:
     text = re.sub(r">\s+<", "><", text)
     box = re.search(r'viewBox="([^"]*)"', text)
     assert box is not None
-    inner = text[text.index(">") + 1 :]
+    inner = Markup(text[text.index(">") + 1 :].strip().removesuffix("</svg>"))
     # Points to pixels, and a little more: letters in drawings are small beside those of the page.
-    widest = 1.5 * float(box.group(1).split()[2])
-    names = f"{anchor}-t {anchor}-d"
-    size = f'viewBox="{box.group(1)}" style="max-width:{widest:.0f}px"'
-    return (
-        f'<svg {size} role="img" aria-labelledby="{names}">'
-        f'<title id="{anchor}-t">{escape(picture.title)}</title>'
-        f'<desc id="{anchor}-d">{escape(picture.description)}</desc>{inner.strip()}'
-    )
+    widest = f"{1.5 * float(box.group(1).split()[2]):.0f}"
+    return _fill("figures.html", "drawing", anchor, box.group(1), widest, picture, inner)
 
 
 def _shorten(match: re.Match[str]) -> str:
@@ -108,71 +152,53 @@ def _shorten(match: re.Match[str]) -> str:
     return f' {match.group(1)}="{" ".join(path.split())}"'
 
 
-def csv_link(name: str, frame: pd.DataFrame, words: str = "CSV") -> str:
+def csv_link(name: str, frame: pd.DataFrame, words: str = "CSV") -> Markup:
     """A link that saves the frame as ``name``.csv; the data are in the link."""
     text = frame.round(_DIGITS).to_csv(index=False, lineterminator="\n")
-    data = base64.b64encode(text.encode()).decode()
-    return (
-        f'<a class="csv" download="{escape(name)}.csv" href="data:text/csv;charset=utf-8;base64,{data}">'
-        f"{escape(words)}<span class='quiet'> ({escape(name)}.csv)</span></a>"
-    )
+    return _fill("words.html", "saved", f"{name}.csv", "text/csv", _encoded(text), words, True)
 
 
-def file_link(name: str, text: str, words: str) -> str:
+def file_link(name: str, text: str, words: str) -> Markup:
     """A link that saves a text file."""
-    data = base64.b64encode(text.encode()).decode()
-    return (
-        f'<a class="csv" download="{escape(name)}" href="data:text/plain;charset=utf-8;base64,{data}">'
-        f"{escape(words)}</a>"
-    )
+    return _fill("words.html", "saved", name, "text/plain", _encoded(text), words, False)
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def figure_block(
     anchor: str,
     pictures: Sequence[Picture],
     caption: str,
-    links: Iterable[str] = (),
-    key: str = "",
+    links: Iterable[Markup] = (),
+    key: Markup | None = None,
     broad: bool = False,
     before_links: str = "",
-) -> str:
+) -> Markup:
     """One or more drawings side by side, as the window allows, over their caption.
 
     Args:
         anchor: Start of all ids.
         pictures: The drawings.
         caption: Caption, plain text.
-        links: CSV links, HTML.
-        key: Legend, HTML.
+        links: CSV links.
+        key: Legend.
         broad: Scroll in narrow windows, since the drawing would shrink beyond reading.
         before_links: Words before the links, plain text.
     """
     few = " single" if len(pictures) == 1 else " many" if len(pictures) > _FEW else ""
-    # What scrolls must be reachable by keyboard.
-    panel = '<div class="panel" tabindex="0">' if broad else '<div class="panel">'
-    drawn = "".join(f"{panel}{inline_svg(one, f'{anchor}-{i}')}</div>" for i, one in enumerate(pictures))
-    saved = " ".join(links)
-    # What can be saved is of no use on paper.
-    saved = f'<span class="saved">{escape(before_links)} {saved}</span>' if saved else ""
-    return (
-        f'<figure id="{anchor}" aria-labelledby="{anchor}-c"{" class=broad" if broad else ""}>{key}'
-        f'<div class="panels{few}">{drawn}</div>'
-        f'<figcaption id="{anchor}-c">{escape(caption)} {saved}</figcaption></figure>'
-    )
+    drawn = [inline_svg(one, f"{anchor}-{i}") for i, one in enumerate(pictures)]
+    values = (anchor, drawn, caption, list(links), key or Markup(), broad, before_links, few)
+    return _fill("figures.html", "figure", *values)
 
 
-def tone_scale(colours: Sequence[str], first: str, last: str) -> str:
+def tone_scale(colours: Sequence[str], first: str, last: str) -> Markup:
     """Explain colours that stand for steps: the tones between the names of the first and the last one."""
-    step = 180 / len(colours)
-    tones = "".join(
-        f'<rect x="{i * step:.1f}" width="{step + 0.2:.1f}" height="10" fill="{colour}"/>'
-        for i, colour in enumerate(colours)
-    )
-    drawn = f'<svg viewBox="0 0 180 10" aria-hidden="true" preserveAspectRatio="none">{tones}</svg>'
-    return f'<p class="scale">{escape(first)} {drawn} {escape(last)}</p>'
+    return _fill("figures.html", "scale", colours, 180 / len(colours), first, last)
 
 
-def choice(anchor: str, words: str, options: Sequence[tuple[str, str]]) -> str:
+def choice(anchor: str, words: str, options: Sequence[tuple[str, Markup]]) -> Markup:
     """Show one of several parts, chosen in a list; without script all of them.
 
     Args:
@@ -180,33 +206,17 @@ def choice(anchor: str, words: str, options: Sequence[tuple[str, str]]) -> str:
         words: What is chosen, plain text.
         options: Name in plain text and HTML of each part; the first one is shown first.
     """
-    if len(options) == 1:
-        return options[0][1]
-    names = "".join(f"<option>{escape(name)}</option>" for name, _ in options)
-    parts = "".join(f'<div data-part="{i}">{part}</div>' for i, (_, part) in enumerate(options))
-    listed = f'id="{anchor}-list" autocomplete="off" aria-controls="{anchor}-parts"'
-    return (
-        f'<div id="{anchor}" data-choice><p class="choice" hidden><label for="{anchor}-list">{escape(words)}'
-        f"</label> <select {listed}>{names}</select></p>"
-        f'<div id="{anchor}-parts" aria-live="polite">{parts}</div></div>'
-    )
+    return options[0][1] if len(options) == 1 else _fill("figures.html", "choice", anchor, words, options)
 
 
-def legend(entries: Sequence[KeyLine]) -> str:
+def legend(entries: Sequence[KeyLine]) -> Markup:
     """Explain lines by a piece of each."""
-    items = "".join(
-        '<li><svg viewBox="0 0 34 8" aria-hidden="true"><line x1="1" x2="33" y1="4" y2="4" '
-        f'stroke="{line.colour}" stroke-width="{line.width:g}" stroke-dasharray="{line.dashes}"/>'
-        + (f'<polygon points="{line.marker}" fill="{line.colour}"/>' if line.marker else "")
-        + f"</svg>{escape(line.name)}</li>"
-        for line in entries
-    )
-    return f'<ul class="legend">{items}</ul>'
+    return _fill("figures.html", "legend", entries)
 
 
 def sortable_table(
     anchor: str, caption: str, frame: pd.DataFrame, columns: Sequence[Column], best: Sequence[str] = ()
-) -> str:
+) -> Markup:
     """A table whose headings are buttons that sort it.
 
     Args:
@@ -216,83 +226,85 @@ def sortable_table(
         columns: What to show; the first one heads the rows.
         best: Boolean columns that say which number is bold: ``best:KEY`` for the column KEY.
     """
-    head = "".join(
-        f'<th scope="col" aria-sort="none"{" class=n" if c.numeric else ""}>'
-        f'<button type="button">{escape(c.heading)}</button></th>'
-        for c in columns
-    )
-    body = []
-    for row in frame.to_dict("records"):
-        cells = [_cell(row, c, i == 0, f"best:{c.key}" in best) for i, c in enumerate(columns)]
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    return (
-        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{anchor}-c">'
-        f'<table id="{anchor}" data-sortable>'
-        f'<caption id="{anchor}-c"><span>{escape(caption)}</span></caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
+    rows = [
+        [_cell(row, one, i == 0, f"best:{one.key}" in best) for i, one in enumerate(columns)]
+        for row in frame.to_dict("records")
+    ]
+    return _fill("tables.html", "table", anchor, caption, columns, rows)
 
 
-def _cell(row: dict[Any, Any], column: Column, first: bool, may_be_best: bool) -> str:
+def _cell(row: Mapping[Any, Any], column: Column, first: bool, may_be_best: bool) -> PageCell:
     value = row.get(column.key)
     empty = value is None or (not isinstance(value, str) and bool(pd.isna(value)))
     if not column.numeric:
-        tag = 'th scope="row"' if first else "td"
-        return f"<{tag}>{'' if empty else escape(str(value))}</{tag.split()[0]}>"
+        return PageCell("" if empty else str(value), heads=first)
     if empty or value is None:
-        return '<td class="n" data-value=""></td>'
-    shown = f"{value:{column.form}}"
-    if may_be_best and row.get(f"best:{column.key}"):
-        shown = f"<strong>{shown}</strong>"
+        return PageCell("", numeric=True)
+    interval = ""
     if column.low is not None and column.high is not None and not pd.isna(row[column.low]):
         low, high = row[column.low], row[column.high]
-        shown += f' <span class="quiet">[{low:{column.form}}, {high:{column.form}}]</span>'
-    return f'<td class="n" data-value="{float(value):.{_DIGITS + 4}g}">{shown}</td>'
+        interval = f"[{low:{column.form}}, {high:{column.form}}]"
+    return PageCell(
+        f"{value:{column.form}}",
+        numeric=True,
+        value=f"{float(value):.{_DIGITS + 4}g}",
+        best=may_be_best and bool(row.get(f"best:{column.key}")),
+        interval=interval,
+    )
 
 
-def facts(anchor: str, rows: Sequence[tuple[str, str]]) -> str:
+def facts(anchor: str, rows: Sequence[tuple[str, str]]) -> Markup:
     """A list of names and values; values are plain text."""
-    items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows)
-    return f'<dl id="{anchor}">{items}</dl>'
+    return _fill("tables.html", "facts", anchor, rows)
 
 
-def code(text: str) -> str:
+def code(text: str) -> Markup:
     """Commands or a config as they are typed."""
-    return f'<pre tabindex="0"><code>{escape(text)}</code></pre>'
+    return _fill("words.html", "code", text)
 
 
-def paragraph(text: str, kind: str = "") -> str:
+def paragraph(text: str, kind: str = "") -> Markup:
     """A paragraph of plain text."""
-    return f"<p{f' class={kind}' if kind else ''}>{escape(text)}</p>"
+    return _fill("words.html", "paragraph", text, kind)
 
 
-def note(text: str) -> str:
+def note(text: str) -> Markup:
     """A remark on what is missing, plain text."""
     return paragraph(text, "note")
 
 
-def page(title: str, lead: str, sections: Sequence[Section]) -> str:
+def notes(texts: Iterable[str]) -> Markup:
+    """Remarks, one after the other."""
+    return Markup().join(note(text) for text in texts)
+
+
+def links_line(links: Iterable[Markup]) -> Markup:
+    """Links side by side in a paragraph of their own."""
+    return _fill("words.html", "links", list(links))
+
+
+def parts(named: Mapping[str, Markup]) -> Markup:
+    """Parts of a section, each under a heading of its own."""
+    return _fill("words.html", "parts", list(named.items()))
+
+
+def page(title: str, lead: Markup, sections: Sequence[Section]) -> str:
     """The whole document.
 
     Args:
         title: Title, plain text.
-        lead: What stands between the title and the contents, HTML.
+        lead: What stands between the title and the contents.
         sections: The sections in order.
     """
-    contents = "".join(f'<li><a href="#{s.anchor}">{escape(s.heading)}</a></li>' for s in sections)
-    body = "".join(
-        f'<section id="{s.anchor}" aria-labelledby="{s.anchor}-h"><h2 '
-        f'id="{s.anchor}-h">{escape(s.heading)}</h2>'
-        f"{s.body}</section>\n"
-        for s in sections
-    )
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{CSS}</style></head>\n"
-        '<body><a class="skip" href="#main">Skip to the results</a>'
-        f"<header><h1>{escape(title)}</h1>{lead}</header>\n"
-        f'<nav aria-label="Contents"><ul>{contents}</ul></nav>\n<main id="main" tabindex="-1">{body}</main>\n'
-        f"<script>{SCRIPT}</script></body></html>\n"
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            lead=lead,
+            sections=sections,
+            policy=_POLICY,
+            style=_as_it_stands("style.css"),
+            script=_as_it_stands("script.js"),
+        )
     )

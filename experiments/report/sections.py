@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from markupsafe import Markup
 
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.numbers import (
@@ -265,17 +266,19 @@ def cost_section(material: Material) -> Section:
         "as not reached). Seconds are of one run, measured with many runs in lockstep."
     )
     body = (
-        figure_block("pareto", pictures, caption, [csv_link("cost-performance", table)]) if pictures else ""
+        figure_block("pareto", pictures, caption, [csv_link("cost-performance", table)])
+        if pictures
+        else Markup()
     )
     body += sortable_table("cost-table", "Cost and performance", table, columns)
     return Section("cost", heading, body + _reached_table(material))
 
 
-def _reached_table(material: Material) -> str:
+def _reached_table(material: Material) -> Markup:
     """Cost at which mean curves reach shares of what all labels bring; nothing where that is not known."""
     table, names = material.table, {share: column_of(share) for share in SHARES}
     if table.empty or names[SHARES[0]] not in table:
-        return ""
+        return Markup()
     group = ALL_CORPORA if (table["corpus"] == ALL_CORPORA).any() else table["corpus"].iloc[0]
     rows = table[table["corpus"] == group]
     if rows[FULL].isna().all():

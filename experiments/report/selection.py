@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
@@ -30,6 +31,8 @@ from react_rl.experiments.report.page import (
     csv_link,
     figure_block,
     note,
+    notes,
+    parts,
     tone_scale,
 )
 from react_rl.simulation.draw import Draw
@@ -40,7 +43,7 @@ _NO_RUNS: Final = (
 _MOST_MAPS: Final = 8
 
 
-def _overlap_part(material: Material) -> str:
+def _overlap_part(material: Material) -> Markup:
     """Overlap of purchases between strategies."""
     if not material.files.purchases:
         return note(_NO_RUNS)
@@ -102,13 +105,12 @@ class PlayedPool:
 def selection_section(material: Material) -> Section:
     """Overlap, class balance and map, or a sentence for each that says why it is left out."""
     played, reasons = _played(material)
-    parts = {
+    found = {
         "Overlap between strategies": _overlap_part(material),
         "Class balance": _balance_part(material, played, reasons),
         "Map of one pool": _map_part(material, played),
     }
-    body = "".join(f"<h3>{heading}</h3>{part}" for heading, part in parts.items())
-    return Section("selection", "What the strategies bought", body)
+    return Section("selection", "What the strategies bought", parts(found))
 
 
 def _played(material: Material) -> tuple[list[PlayedPool], list[str]]:
@@ -133,7 +135,7 @@ def _played(material: Material) -> tuple[list[PlayedPool], list[str]]:
     return played, reasons
 
 
-def _balance_part(material: Material, played: Sequence[PlayedPool], reasons: Sequence[str]) -> str:
+def _balance_part(material: Material, played: Sequence[PlayedPool], reasons: Sequence[str]) -> Markup:
     if not material.files.purchases:
         return note(_NO_RUNS)
     pictures, links = [], []
@@ -146,7 +148,7 @@ def _balance_part(material: Material, played: Sequence[PlayedPool], reasons: Seq
         figure = balance_panel(balance, name, material.looks, material.shown, even)
         pictures.append(Picture(figure, f"Class balance on {name}", said))
         links.append(csv_link(f"class-balance-{i}", balance, name))
-    body = ""
+    body = Markup()
     if pictures:
         caption = (
             "Evenness of the classes in the labelled set: entropy of the class shares over its largest "
@@ -155,16 +157,14 @@ def _balance_part(material: Material, played: Sequence[PlayedPool], reasons: Seq
         )
         before = "CSV, with the share of each class:"
         body = figure_block("balance", pictures, caption, links, material.key, before_links=before)
-    return body + "".join(
-        note(f"Left out where labels cannot be had now: {reason.rstrip('.')}.") for reason in reasons
-    )
+    return body + notes(f"Left out where labels cannot be had now: {one.rstrip('.')}." for one in reasons)
 
 
-def _map_part(material: Material, played: Sequence[PlayedPool]) -> str:
+def _map_part(material: Material, played: Sequence[PlayedPool]) -> Markup:
     """A map for each corpus, of which the reader chooses one."""
     if not material.files.purchases:
         return note(_NO_RUNS)
-    maps: list[tuple[str, str]] = []
+    maps: list[tuple[str, Markup]] = []
     reasons: dict[str, list[str]] = {}
     for i, one in enumerate(played, start=1):
         assert material.config is not None
@@ -176,11 +176,11 @@ def _map_part(material: Material, played: Sequence[PlayedPool]) -> str:
             maps.append((one.corpus.name, _map_of(material, pool, one.runs, f"map-{i}")))
     if not played:
         return note("Left out: no corpus of the plan can be loaded now.")
-    left_out = "".join(note(f"Left out for {', '.join(names)}: {why}.") for why, names in reasons.items())
-    return (choice("map", "Corpus", maps) if maps else "") + left_out
+    left_out = notes(f"Left out for {', '.join(names)}: {why}." for why, names in reasons.items())
+    return (choice("map", "Corpus", maps) if maps else Markup()) + left_out
 
 
-def _map_of(material: Material, pool: PoolMap, runs: Sequence[Purchases], anchor: str) -> str:
+def _map_of(material: Material, pool: PoolMap, runs: Sequence[Purchases], anchor: str) -> Markup:
     """The map of one pool with the picks of the strategies that are in colour elsewhere."""
     own = {run.strategy: run for run in runs if run.seed == pool.seed}
     shown = [s for s in material.shown if s in own][:_MOST_MAPS]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 import yaml
+from markupsafe import Markup
 from pydantic import ValidationError
 
 from react_rl.errors import ReActError
@@ -26,6 +27,7 @@ from react_rl.experiments.report.page import (
     csv_link,
     facts,
     file_link,
+    links_line,
     page,
     paragraph,
     sortable_table,
@@ -280,7 +282,7 @@ def _numbers_section(material: Material) -> Section:
         for i, corpus in enumerate(material.results.corpora, start=1)
     ]
     note = "The curves of single runs are in curves.csv beside this report, and can be drawn from it again."
-    return Section("numbers", "All numbers", f"{table}<p>{' '.join(links)}</p>{paragraph(note, 'quiet')}")
+    return Section("numbers", "All numbers", table + links_line(links) + paragraph(note, "quiet"))
 
 
 def _machine_section(files: RunFiles) -> Section:
@@ -288,7 +290,7 @@ def _machine_section(files: RunFiles) -> Section:
     if not files.circumstances:
         note = "Left out: the circumstances of the runs are not in the results folder."
         return Section("machine", heading, paragraph(note, "note"))
-    body = ""
+    body = Markup()
     total = sum(count for _, count in files.circumstances)
     for i, (around, count) in enumerate(files.circumstances):
         versions = ", ".join(f"{name} {version}" for name, version in around.get("versions", {}).items())
@@ -311,7 +313,7 @@ def _machine_section(files: RunFiles) -> Section:
         {"runs": count} | {k: v for k, v in around.items() if k != "versions"} | around.get("versions", {})
         for around, count in files.circumstances
     ]
-    return Section("machine", heading, f"{body}<p>{csv_link('circumstances', pd.DataFrame(rows))}</p>")
+    return Section("machine", heading, body + links_line([csv_link("circumstances", pd.DataFrame(rows))]))
 
 
 def _reproduce_section(material: Material) -> Section:
@@ -328,6 +330,6 @@ def _reproduce_section(material: Material) -> Section:
             f"{', '.join(policies)}. "
             "`react-rl train` trains a policy (`react-rl demo` the one of the demo)."
         )
-    body += code(config) + f"<p>{file_link(f'{name}.yaml', config, 'Save the config')}</p>"
+    body += code(config) + links_line([file_link(f"{name}.yaml", config, "Save the config")])
     body += paragraph("The same config, version and kind of machine give the same run files, byte for byte.")
     return Section("reproduce", "Reproduce it", body)

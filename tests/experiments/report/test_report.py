@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from react_rl.experiments import CompareConfig, read_results, run_comparison, summarise
 from react_rl.experiments.analysis.numbers import mean_curves
@@ -288,7 +289,7 @@ def test_a_map_draws_every_row_once_and_every_purchase_in_the_colour_of_its_roun
 
 
 def test_one_corpus_needs_no_choice(made_corpora: None) -> None:
-    assert choice("map", "Corpus", [("one", "<p>map</p>")]) == "<p>map</p>"
+    assert choice("map", "Corpus", [("one", Markup("<p>map</p>"))]) == "<p>map</p>"
 
 
 def test_the_same_results_give_the_same_page(folder: Path, text: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from react_rl.experiments import CompareConfig, run_comparison
 from react_rl.experiments.report.page import Column, Section, choice, page, sortable_table
@@ -64,7 +65,9 @@ def table() -> str:
         {"name": ["b", "a10", "a9", "C"], "value": [0.5, float("nan"), -1.25, 10.0], "rank": [2, 1, 4, 3]}
     )
     columns = [Column("name", "Name", False), Column("value", "Value"), Column("rank", "Rank", form=".0f")]
-    return page("Test", "", [Section("one", "One", sortable_table("numbers", "Numbers", frame, columns))])
+    return page(
+        "Test", Markup(), [Section("one", "One", sortable_table("numbers", "Numbers", frame, columns))]
+    )
 
 
 LOOK = """
@@ -105,8 +108,8 @@ def test_the_headings_are_reached_and_named_for_the_keyboard(
 
 
 def test_the_reader_chooses_a_part_and_only_that_one_is_shown(ask: Callable[[str, str], Any]) -> None:
-    options = [(name, f"<p>map of {name}</p>") for name in ("one", "two", "three")]
-    text = page("Test", "", [Section("one", "One", choice("map", "Corpus", options))])
+    options = [(name, Markup(f"<p>map of {name}</p>")) for name in ("one", "two", "three")]
+    text = page("Test", Markup(), [Section("one", "One", choice("map", "Corpus", options))])
     script = """
     const list = document.querySelector("select");
     const shown = () => [...document.querySelectorAll("[data-part] p")].filter(p => p.offsetHeight > 0)
