@@ -17,10 +17,10 @@ from react_rl.agents.settings import ALGORITHMS, Algorithm, network_arguments
 from react_rl.documents import parse_json, read_text
 from react_rl.envs.interfaces import Interface, make_interface
 from react_rl.envs.observations import make_observation
-from react_rl.errors import ReActError
+from react_rl.errors import ReActError, first_line
 from react_rl.files import canonical_json, write_atomically, written_atomically
 from react_rl.own_code import require_imported
-from react_rl.validation import validated
+from react_rl.validation import Name, validated
 
 CARD: Final = "card.json"
 WEIGHTS: Final = "policy.safetensors"
@@ -37,7 +37,7 @@ class PolicyCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int = FORMAT
-    name: str
+    name: Name
     algorithm: Algorithm | Literal["imitation"]
     network: dict[str, Any]
     """Arguments of the policy's network."""
@@ -45,9 +45,9 @@ class PolicyCard(BaseModel):
     action_space: dict[str, Any]
     reward: dict[str, Any]
     episode: dict[str, Any]
-    trained_on: dict[str, str]
+    trained_on: dict[Name, str]
     """Content digest of each training corpus by name."""
-    validated_on: dict[str, str]
+    validated_on: dict[Name, str]
     """Content digest of each validation corpus by name."""
     settings: dict[str, Any]
     """Settings of the agent."""
@@ -157,9 +157,9 @@ def load_policy(folder: Path) -> tuple[BasePolicy, Interface, PolicyCard]:
             raise ValueError(f"{wrong[0]} holds values that are not finite")
     # What a card says of the network goes into code that raises whatever it likes.
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ReActError(
-            f"The weights of policy {folder} cannot be read ({reason}); train it again or copy it anew."
+            f"The weights of policy {folder} cannot be read ({first_line(error)}); train it again or copy it "
+            "again."
         ) from error
     return policy, interface, card
 

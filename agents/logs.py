@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from stable_baselines3.common.logger import KVWriter, Logger
 
+from react_rl.escaping import for_csv, from_csv
 from react_rl.files import WriteError, write_atomically
 
 CSV: Final = "progress.csv"
@@ -93,7 +94,8 @@ class _CsvLog(KVWriter):
     def write(
         self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
     ) -> None:
-        shown = {k: str(_plain(v)) for k, v in key_values.items() if "csv" not in key_excluded[k]}
+        plain = {k: _plain(v) for k, v in key_values.items() if "csv" not in key_excluded[k]}
+        shown = {k: for_csv(v) if isinstance(v, str) else str(v) for k, v in plain.items()}
         self.rows.append(shown)
         more = sorted(shown.keys() - set(self._columns))
         if more:
@@ -109,14 +111,14 @@ class _CsvLog(KVWriter):
         try:
             with self._path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file)
-                self.rows = [{k: v for k, v in row.items() if k and v} for row in reader][:keep]
-                self._columns = [column for column in reader.fieldnames or () if column]
+                self.rows = [{from_csv(k): v for k, v in row.items() if k and v} for row in reader][:keep]
+                self._columns = [from_csv(column) for column in reader.fieldnames or () if column]
         except (OSError, ValueError, csv.Error):
             self.rows, self._columns = [], []  # the log was removed or damaged; the training is not
 
     def _rewrite(self) -> None:
-        header = "" if not self._columns else ",".join(self._columns) + "\n"
-        write_atomically(self._path, header + self._lines(self.rows))
+        header = [{column: for_csv(column) for column in self._columns}] if self._columns else []
+        write_atomically(self._path, self._lines(header + self.rows))
 
     def _lines(self, rows: list[dict[str, str]]) -> str:
         buffer = io.StringIO()

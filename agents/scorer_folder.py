@@ -21,7 +21,7 @@ from react_rl.agents.folder import (
 )
 from react_rl.agents.networks import RowScorer, ScorerEnsemble
 from react_rl.agents.scorer import ScorerStrategy
-from react_rl.errors import ReActError
+from react_rl.errors import ReActError, first_line
 from react_rl.files import written_atomically
 
 PRETRAINED: Final = "react_rl.agents.pretrained"
@@ -57,7 +57,7 @@ def load_scorer(folder: Path, name: str | None = None) -> ScorerStrategy:
             raise ValueError(f"{wrong[0]} holds values that are not finite")
     except (RuntimeError, ValueError, OSError, safetensors.SafetensorError) as error:
         raise ReActError(
-            f"The weights of policy {folder} cannot be read ({str(error).splitlines()[0]}); "
+            f"The weights of policy {folder} cannot be read ({first_line(error)}); "
             "train it again or copy it again."
         ) from error
     context = card.observation.get("context", ())

@@ -6,6 +6,7 @@ What the values mean is checked by whoever asked for them; nothing but a ``ReAct
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from yaml.constructor import ConstructorError
 
 from react_rl.errors import ReActError
 from react_rl.files import utf16
+
+_HALF: Final = re.compile(r"\\(u|U0000)[dD][89a-fA-F]")
+"""Escapes that may be halves of a surrogate pair."""
 
 _MOST_BITS: Final = 63
 """Whole numbers beyond this are no setting of anything, and Python refuses to print long ones."""
@@ -54,7 +58,10 @@ def parse_json(text: str, what: str, advice: str) -> Any:
         ReActError: It is no JSON, nested too deeply, or holds a number of thousands of digits.
     """
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if not _half_pair(text, value):
+            return value
+        reason = "it holds half of a surrogate pair, which is no valid Unicode"
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at line {error.lineno}, column {error.colno}"
     except RecursionError:
@@ -76,7 +83,10 @@ def parse_yaml(text: str, what: str) -> Any:
     """
     try:
         # A safe loader: tags make plain values, never objects.
-        return yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=_Loader)
+        if _half_pair(text, value):
+            raise ReActError(f"{what} holds half of a surrogate pair, which is no valid Unicode; remove it.")
+        return value
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark is not None else ""
@@ -84,6 +94,17 @@ def parse_yaml(text: str, what: str) -> Any:
         raise ReActError(f"{what} is no valid YAML{place}: {problem}; fix it there.") from None
     except RecursionError:
         raise ReActError(f"{what} is no valid YAML: it is nested too deeply; fix its syntax.") from None
+
+
+def _half_pair(text: str, value: Any) -> bool:
+    """Whether an escape in a document stands for half of a character, which no file can be written with."""
+    if _HALF.search(text) is None:
+        return False
+    try:
+        json.dumps(value, ensure_ascii=False, default=str, skipkeys=True).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 class _Loader(yaml.SafeLoader):

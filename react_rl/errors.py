@@ -1,4 +1,4 @@
-"""The error a user can mend, and the sentence that names the nearest right word."""
+"""The error that a user can fix, and the sentence that names the nearest right word."""
 
 from __future__ import annotations
 
@@ -13,11 +13,21 @@ class ReActError(Exception):
     The command line prints it without a traceback and exits with status 2.
     """
 
+    def __str__(self) -> str:
+        """The message in one line, in which letters that would steer a terminal are made visible."""
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
+
 
 def suggestion(name: str, options: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the option nearest to ``name``, or an empty string."""
     near = difflib.get_close_matches(name, list(options), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def first_line(error: BaseException) -> str:
+    """What somebody else's error says in its first line, without a full stop; its kind if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(". ") if lines else type(error).__name__
 
 
 def unknown(kind: str, name: str, options: Iterable[str]) -> ReActError:

@@ -8,7 +8,8 @@ markup is escaped where that medium is written. HTML is escaped by ``html.escape
 from __future__ import annotations
 
 import unicodedata
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 from react_rl.errors import ReActError
 
@@ -84,6 +85,11 @@ def for_terminal(text: str) -> str:
 def for_csv(cell: str) -> str:
     """Put an apostrophe before what a spreadsheet would take for a formula; ``csv`` quotes the rest."""
     return f"'{cell}" if _is_formula(cell) else cell
+
+
+def csv_row(cells: Iterable[Any]) -> list[Any]:
+    """The cells of a line of a CSV file: texts as ``for_csv`` leaves them, numbers as they are."""
+    return [for_csv(cell) if isinstance(cell, str) else cell for cell in cells]
 
 
 def from_csv(cell: str) -> str:

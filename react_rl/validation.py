@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from react_rl.errors import ReActError, suggestion
+from react_rl.escaping import check_name
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _named(name: str) -> str:
+    try:
+        return check_name(name, "The name")
+    except ReActError as error:
+        raise ValueError(str(error).removesuffix(".")) from None
+
+
+Name = Annotated[str, AfterValidator(_named)]
+"""A name that every table, figure and terminal can show."""
 
 _SHORT: Final = reprlib.Repr()
 """Shows a wrong value, however long or deep it is."""

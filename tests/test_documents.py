@@ -27,6 +27,7 @@ from react_rl.errors import ReActError
         ("{[1]: 2}", "found unhashable key"),
         ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("a: \x07", "special characters are not allowed"),
+        ('a: "\\ud83d"', "x.yaml holds half of a surrogate pair"),
     ],
 )
 def test_bad_yaml_is_one_sentence_with_its_line(text: str, sentence: str) -> None:
@@ -48,6 +49,7 @@ def test_merged_keys_may_be_overridden() -> None:
         ('{"a":\n 1,}', "x.json is no valid JSON (Illegal trailing comma"),
         ("[" * 100_000, "nested too deeply"),
         ("9" * 5000, "Exceeds the limit (4300 digits)"),
+        ('{"\\uD83D": 1}', "it holds half of a surrogate pair"),
     ],
 )
 def test_bad_json_is_one_sentence(text: str, sentence: str) -> None:

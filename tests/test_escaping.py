@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from react_rl.errors import ReActError
-from react_rl.escaping import check_name, for_csv, for_latex, for_markdown, for_terminal, from_csv
+from react_rl.escaping import check_name, csv_row, for_csv, for_latex, for_markdown, for_terminal, from_csv
+from react_rl.experiments.analysis.csv_files import csv_text
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,17 @@ def test_a_spreadsheet_sees_no_formula(cell: str) -> None:
 @given(st.text(alphabet=st.sampled_from("'=+-@ ab"), max_size=6))
 def test_a_cell_comes_back_as_it_was(cell: str) -> None:
     assert from_csv(for_csv(cell)) == cell
+
+
+def test_errors_are_one_line_that_steers_no_terminal() -> None:
+    error = ReActError("column 'a\nb\x1b[2J\ud800'; naïve 日本")
+    assert str(error) == r"column 'a\nb\x1b[2J\ud800'; naïve 日本"
+
+
+def test_numbers_are_no_formulas() -> None:
+    assert csv_row(["=1", -1, -0.5, None, "a"]) == ["'=1", -1, -0.5, None, "a"]
+    frame = pd.DataFrame({"@name": ["-a", "b"], "value": [-1.5, 2.0]})
+    assert csv_text(frame) == "'@name,value\n'-a,-1.5\nb,2.0\n"
 
 
 def test_markup_is_escaped() -> None:

@@ -6,7 +6,6 @@ from the cache, where both are still there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,7 +24,7 @@ from react_rl.encoders.transformer import EncoderSettings
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
 from react_rl.experiments.config.models import CompareConfig
-from react_rl.experiments.run.results import ResultFolder, RunId
+from react_rl.experiments.run.results import ResultFolder
 from react_rl.own_code import require_imported
 from react_rl.simulation.corpora import load
 from react_rl.simulation.draw import Draw, draw_episode
@@ -98,7 +97,7 @@ def read_run_files(folder: ResultFolder) -> RunFiles:
             continue
         result = folder.read_run(run)
         purchases.append(Purchases(run.corpus, run.strategy, run.seed, result["initial"], result["batches"]))
-        around = _circumstances(folder, run)
+        around = folder.read_circumstances(run)
         if around is None:
             continue
         seconds.append({"strategy": run.strategy} | {name: around.get(name) for name in _SECONDS})
@@ -112,15 +111,6 @@ def read_run_files(folder: ResultFolder) -> RunFiles:
         None if timed.empty else timed.groupby("strategy", as_index=False, sort=False)[list(_SECONDS)].mean(),
         sorted(surroundings.values(), key=lambda item: -item[1]),
     )
-
-
-def _circumstances(folder: ResultFolder, run: RunId) -> dict[str, Any] | None:
-    try:
-        around: dict[str, Any] = json.loads((folder.circumstances / run.file).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        # Nothing in the tables depends on them: a report without them is still right.
-        return None
-    return around
 
 
 def overlaps(purchases: Sequence[Purchases], strategies: Sequence[str]) -> pd.DataFrame:

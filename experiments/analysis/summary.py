@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,8 @@ from rich.table import Table
 
 from react_rl.data.corpus import ALL_CORPORA as ALL_CORPORA
 from react_rl.errors import ReActError, unknown
-from react_rl.escaping import for_csv, from_csv
+from react_rl.escaping import from_csv
+from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.run.results import ResultFolder
 from react_rl.files import write_atomically
 from react_rl.metrics.curves import area_to_budget, interpolate_curves, labels_to_fractions
@@ -311,11 +311,7 @@ def _difference(
 def write_tables(folder: Path, results: Results, table: pd.DataFrame) -> None:
     """Write ``summary.csv`` and ``curves.csv``."""
     for name, frame in ((SUMMARY, table), (CURVES, results.curves)):
-        buffer = io.StringIO()
-        named = [column for column in _NAMES if column in frame]
-        written = frame.round(6).assign(**{column: frame[column].map(for_csv) for column in named})
-        written.to_csv(buffer, index=False, lineterminator="\n")
-        write_atomically(folder / name, buffer.getvalue())
+        write_atomically(folder / name, csv_text(frame.round(6)))
 
 
 def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:

@@ -24,6 +24,7 @@ from sklearn.cluster import MiniBatchKMeans
 
 from react_rl.acquisition.batching import clustering
 from react_rl.errors import ReActError
+from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.benchmarks.selection_pool import PoolPlan, read_corpus, read_plan
 from react_rl.files import write_atomically
 from react_rl.simulation.engine import LabelingEngine
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         engine = LabelingEngine([read_corpus(plan, given.pool)], plan.options)
         engine.reset([plan.streams], corpora=[0])
         table = measure(engine.view, given.repetitions)
-    write_atomically(given.out / "clusters.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_atomically(given.out / "clusters.csv", csv_text(table))
     print(table.groupby(["clusters", "way"])[["distance", "seconds"]].agg(["mean", "std"]).round(4))
     return 0
 

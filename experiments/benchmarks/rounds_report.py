@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from react_rl.escaping import csv_row
 from react_rl.experiments.benchmarks.machine import name_processor
 from react_rl.files import canonical_json, write_atomically
 
@@ -111,7 +112,8 @@ def _csv(lines: Sequence[RoundsLine]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([field.name for field in fields(RoundsLine)])
-    writer.writerows([["" if v is None else _rounded(v) for v in asdict(line).values()] for line in lines])
+    for line in lines:
+        writer.writerow(csv_row("" if v is None else _rounded(v) for v in asdict(line).values()))
     return file.getvalue()
 
 

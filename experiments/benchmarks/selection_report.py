@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any, Final
 
 from react_rl.acquisition import suited
+from react_rl.escaping import csv_row
 from react_rl.experiments.benchmarks.machine import name_processor
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
 from react_rl.experiments.benchmarks.selection_pool import EXACT_DENSITY, PoolPlan
@@ -165,7 +166,7 @@ def _csv(lines: Sequence[SelectionLine]) -> str:
     writer.writerow(names)
     for line in lines:
         values = [getattr(line, name) for name in names]
-        writer.writerow(["" if value is None else _rounded(value) for value in values])
+        writer.writerow(csv_row("" if value is None else _rounded(value) for value in values))
     return file.getvalue()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from react_rl.experiments.cli.comparison import run_comparison
 from react_rl.experiments.cli.plot import plot_results
-from react_rl.experiments.cli.screen import aside, console, run_progress, training_progress
+from react_rl.experiments.cli.screen import aside, console, run_progress, show_facts, training_progress
 from react_rl.experiments.config.models import CompareConfig, TrainConfig, load_config
 from react_rl.experiments.run.strategies import resolve
 from react_rl.experiments.run.train import run_training
@@ -35,12 +35,12 @@ def run_demo(
         resolve(strategy)
     aside.print("1/2 Training a policy on the first half of the rows (the first run encodes the texts).")
     with training_progress() as report:
-        trained = run_training(training, results, report, overwrite=True)
+        trained = run_training(training, results, report, overwrite=True, on_facts=show_facts)
     how = "by fine-tuning the transformer in every round " if finetune else ""
     aside.print(f"2/2 Comparing it with fixed strategies {how}on the second half.")
     comparison = comparison.model_copy(update={"strategies": (str(trained.folder), *comparison.strategies)})
     with run_progress() as count:
-        outcome = run_comparison(comparison, results, count, overwrite=True, draw=False)
+        outcome = run_comparison(comparison, results, count, overwrite=True, on_facts=show_facts, draw=False)
     for reason in dict.fromkeys(failure["reason"] for failure in outcome.failures):
         print(f"react-rl: failed runs: {reason}", file=sys.stderr)
     if len(outcome.failures) == len(outcome.runs):

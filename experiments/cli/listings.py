@@ -20,6 +20,7 @@ from react_rl.encoders.cache import ArrayCache, default_folder
 from react_rl.envs.interfaces import ACTION_SPACES
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.envs.rewards import REWARDS
+from react_rl.escaping import for_terminal
 from react_rl.experiments.analysis.about import about
 from react_rl.experiments.cli.screen import console
 from react_rl.experiments.config.models import packaged_configs
@@ -123,7 +124,7 @@ def show_policies(results: Path) -> None:
         best = max((point["area"] for point in card.validation), default=float("nan"))
         trained = ", ".join(card.trained_on)
         cells = (str(folder), card.algorithm, str(card.action_space["name"]), trained, f"{best:.4f}")
-        table.add_row(*map(escape, cells))
+        table.add_row(*(escape(for_terminal(cell)) for cell in cells))
     console.print(table)
 
 
@@ -157,7 +158,10 @@ def show_cache(clear: bool) -> None:
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
         table.add_row(
-            entry.kind, entry.meta.get("corpus", ""), f"{entry.bytes / 2**20:.1f}", used, entry.key[:12]
+            *(escape(for_terminal(text)) for text in (entry.kind, entry.meta.get("corpus", ""))),
+            f"{entry.bytes / 2**20:.1f}",
+            used,
+            entry.key[:12],
         )
     console.print(table)
     total = sum(entry.bytes for entry in entries) / 2**20

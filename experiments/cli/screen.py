@@ -43,6 +43,8 @@ def show_facts(facts: Sequence[CorpusFacts], where: Console = aside) -> None:
         table.add_row(escape(one.name), *map(str, counts), f"{one.median_words:g}")
     where.print(table)
     for one in facts:
+        for note in one.notes:
+            where.print(escape(f"Note: corpus {one.name!r}: {for_terminal(note)}."), highlight=False)
         for warning in one.warnings:
             where.print(escape(f"Warning: corpus {one.name!r}: {for_terminal(warning)}."), highlight=False)
 

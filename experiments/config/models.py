@@ -32,7 +32,7 @@ from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import look_in
 from react_rl.simulation.options import EpisodeOptions
-from react_rl.validation import check_key, explain, validated
+from react_rl.validation import Name, check_key, explain, validated
 
 CONFIGS = "react_rl.experiments.presets"
 
@@ -177,7 +177,7 @@ class TrainConfig(_Frozen):
     """Corpora that choose the best policy; empty means fresh episodes of the training corpora."""
     modules: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*$")], ...] = ()
     """Modules to import first, such as those that register parts."""
-    strategy: str | None = None
+    strategy: Name | None = None
     """Name of the learned strategy in tables and figures; None takes the training's name."""
     encoder: EncoderConfig = EncoderConfig()
     """Frozen encoder."""
@@ -208,7 +208,7 @@ class ImitateConfig(_Frozen):
     """Corpora whose texts the training tasks are made of."""
     validation: tuple[CorpusConfig, ...] = ()
     """Corpora on which the policy is measured; empty means the training corpora under their own labels."""
-    strategy: str | None = None
+    strategy: Name | None = None
     """Name of the policy in tables and figures; the default is the name of the training."""
     encoder: EncoderConfig = EncoderConfig()
     """Frozen encoder."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 from markupsafe import Markup
+from pydantic import BaseModel, ConfigDict
 
 from react_rl.experiments.analysis.diagnostics import RunFiles
 from react_rl.experiments.analysis.numbers import Scores
@@ -18,6 +19,27 @@ from react_rl.experiments.figures.looks import METRIC_NAMES, Looks, looks_of
 from react_rl.experiments.report.page import legend
 
 NOTHING_SHARED: Final = "Left out: no seed is finished by every strategy on a corpus that all were played on."
+
+
+class _EpisodeShape(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    initial_size: int
+    batch_size: int
+
+
+class PlanShape(BaseModel):
+    """What a report shows of the config in a plan, by whichever version it was written."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    seeds: int
+    first_seed: int
+    strategies: list[str]
+    encoder: dict[str, Any]
+    learner: dict[str, Any]
+    episode: _EpisodeShape
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.figures.looks import STYLE, KeyLine
 
 _DIGITS: Final = 6
@@ -30,7 +31,7 @@ _FEW: Final = 4
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
-_PACKAGE: Final = "react_rl.experiments.report"
+_PACKAGE: Final = "react_rl.experiments.report.writing"
 _FOLDER: Final = "templates"
 
 
@@ -154,7 +155,7 @@ def _shorten(match: re.Match[str]) -> str:
 
 def csv_link(name: str, frame: pd.DataFrame, words: str = "CSV") -> Markup:
     """A link that saves the frame as ``name``.csv; the data are in the link."""
-    text = frame.round(_DIGITS).to_csv(index=False, lineterminator="\n")
+    text = csv_text(frame.round(_DIGITS))
     return _fill("words.html", "saved", f"{name}.csv", "text/csv", _encoded(text), words, True)
 
 

@@ -19,7 +19,7 @@ from react_rl.experiments.analysis.summary import ALL_CORPORA, areas, read_resul
 from react_rl.experiments.config.models import APART, CompareConfig
 from react_rl.experiments.figures.curves import highlighted
 from react_rl.experiments.figures.looks import METRIC_NAMES
-from react_rl.experiments.report.material import Material
+from react_rl.experiments.report.material import Material, PlanShape
 from react_rl.experiments.report.page import (
     Column,
     Section,
@@ -41,8 +41,9 @@ from react_rl.experiments.report.sections import (
     ranks_section,
 )
 from react_rl.experiments.report.selection import selection_section
-from react_rl.experiments.run.results import ResultFolder
+from react_rl.experiments.run.results import PLAN, ResultFolder
 from react_rl.files import write_atomically
+from react_rl.validation import validated
 
 REPORT: Final = "report.html"
 
@@ -83,6 +84,7 @@ def gather(folder: Path) -> Material:
     except ValidationError:
         # Written by another version: the numbers stand, only the corpora cannot be loaded from it.
         config = None
+        validated(PlanShape, plan, f"{folder / PLAN} is damaged; run the comparison again")
     return Material(
         folder=folder,
         plan=plan,
@@ -210,7 +212,8 @@ def _listed(values: dict[str, Any], without: Sequence[str] | set[str] = ()) -> s
 def _learner(settings: dict[str, Any]) -> str:
     """The settings of the learner that was used, without those of the kinds that were not."""
     kind = settings.get("kind", "softmax")
-    own = settings[kind] if kind in APART else settings
+    own = settings.get(kind) if kind in APART else settings
+    own = own if isinstance(own, dict) else {}
     return f"{kind}: {_listed(own, {'kind', *APART})}"
 
 

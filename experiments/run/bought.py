@@ -15,7 +15,7 @@ import torch
 from react_rl.data.corpus import Corpus
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
-from react_rl.escaping import for_csv
+from react_rl.escaping import csv_row
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.run.results import PLAN, ResultFolder, RunId
 from react_rl.files import written_atomically
@@ -77,7 +77,7 @@ def write_bought(
                 letters += len(found["text"])
                 if limited and (rows > MOST_ROWS or letters > MOST_LETTERS):
                     raise _TooMuch
-                table.writerow([for_csv(str(found[name])) for name in columns])
+                table.writerow(csv_row(found[name] for name in columns))
     except _TooMuch:
         path.unlink(missing_ok=True)
         return None

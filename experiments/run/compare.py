@@ -106,7 +106,9 @@ def check_same(config: CompareConfig, folder: ResultFolder) -> None:
     """
     old = read_mapping(folder.folder / PLAN)
     if old is not None:
-        before, now = old.get("config") or {}, config.model_dump(mode="json")
+        before, now = old.get("config"), config.model_dump(mode="json")
+        if not isinstance(before, dict):
+            raise ReActError(f"{folder.folder / PLAN} holds no config; remove it, or use --overwrite.")
         usual = [list(task.default_metrics) for task in TASKS.values()]
         if now["metrics"] == list(_METRICS) and before.get("metrics") in usual:
             now["metrics"] = before["metrics"]  # those of the corpora's task
@@ -191,7 +193,7 @@ def play_comparison(
         progress: Show the encoder's progress.
         tell: Told after each round of fine-tuning what is going on, where one process plays everything.
         overwrite: Replace another comparison that is in ``results/NAME``.
-        on_facts: Told what the corpora hold, before anything is encoded or played.
+        on_facts: Told what the corpora hold, before anything is encoded or played; None logs it.
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.

@@ -23,7 +23,7 @@ from react_rl.encoders.processor import arithmetic, processor_name
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, write_atomically
 from react_rl.metrics.registry import METRICS
-from react_rl.validation import validated
+from react_rl.validation import Name, validated
 
 SCHEMA: Final = 1
 """Version of the run files; part of every run's key."""
@@ -62,8 +62,8 @@ class _Read(BaseModel):
 
 
 class _Identity(_Read):
-    corpus: str
-    strategy: str
+    corpus: Name
+    strategy: Name
     seed: int = Field(ge=0)
     key: str = Field(min_length=10)
 
@@ -95,6 +95,15 @@ class _Run(_Identity):
         return self
 
 
+class _Circumstances(_Read):
+    """What a report shows of the circumstances of a run."""
+
+    versions: dict[str, str] = {}
+    git_dirty: bool | None = None
+    selection_seconds: float | None = None
+    training_seconds: float | None = None
+
+
 class _Episode(_Read):
     budget: float = Field(gt=0)
 
@@ -104,7 +113,7 @@ class _Config(_Read):
 
     metrics: Annotated[list[str], Field(min_length=1)]
     episode: _Episode
-    reference: str
+    reference: Name
     strategies: list[str] = []
 
     @model_validator(mode="after")
@@ -120,7 +129,7 @@ class _Plan(_Read):
 
     config: _Config
     runs: Annotated[list[_Identity], Field(min_length=1)]
-    policies: dict[str, str] = {}
+    policies: dict[Name, str] = {}
 
 
 class ResultFolder:
@@ -204,6 +213,19 @@ class ResultFolder:
         if metric is not None and not (metric in read.dev and metric in read.test):
             raise ReActError(f"{what} is damaged; {advice}: it does not hold the metric {metric!r}.")
         return dict(result)
+
+    def read_circumstances(self, run: RunId) -> dict[str, Any] | None:
+        """Read the circumstances of a run; None where they are missing or damaged.
+
+        Nothing in tables and figures depends on them.
+        """
+        path = self.circumstances / run.file
+        try:
+            found = parse_json(read_text(path, str(path), ""), str(path), "")
+            validated(_Circumstances, found, str(path))
+        except ReActError:
+            return None
+        return dict(found)
 
     def write_failures(self, failures: list[dict[str, str]]) -> None:
         """List failed runs with their reasons; remove the list when there are none."""

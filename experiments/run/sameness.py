@@ -60,8 +60,8 @@ def comparison_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> li
         new: Config that is to run.
     """
     found = differences({k: v for k, v in old.items() if k not in GROWS}, _without(new, GROWS))
-    known = {_name_of(corpus): corpus for corpus in old.get("corpora", ())}
-    for corpus in new.get("corpora", ()):
+    known = {_name_of(corpus): corpus for corpus in _corpora(old)}
+    for corpus in _corpora(new):
         name = _name_of(corpus)
         if name in known:
             before, after = (_without(one, NOT_PLAYED) for one in (known[name], corpus))
@@ -78,8 +78,13 @@ def _without(values: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]
     return {key: value for key, value in values.items() if key not in keys}
 
 
-def _name_of(corpus: Any) -> str:
-    return str((corpus.get("name") or corpus.get("corpus")) if isinstance(corpus, Mapping) else corpus)
+def _corpora(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    listed = config.get("corpora")
+    return [c for c in listed if isinstance(c, Mapping)] if isinstance(listed, list | tuple) else []
+
+
+def _name_of(corpus: Mapping[str, Any]) -> str:
+    return str(corpus.get("name") or corpus.get("corpus"))
 
 
 def refuse_another(folder: Path, what: str, found: list[str]) -> None:

@@ -87,7 +87,7 @@ def run_training(
         report: Called after each rollout and each evaluation.
         progress: Show the encoder's progress.
         overwrite: Replace another training that is in ``results/NAME``.
-        on_facts: Told what the training corpora hold, before anything is encoded.
+        on_facts: Told what the training corpora hold, before anything is encoded; None logs it.
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.

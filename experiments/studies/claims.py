@@ -9,13 +9,13 @@ findings, score tables, summaries and figures into ``results/baselines``. The ru
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from react_rl.errors import ReActError
+from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.analysis.summary import SUMMARY
 from react_rl.experiments.studies import batch_sizes, few_seeds
 from react_rl.experiments.studies.claims_page import Judged, markdown, table_rows
@@ -137,9 +137,7 @@ def write_claims(out: Path) -> list[Judged]:
     names = {name for c in CLAIMS for line in c.lines for name in (line.measure, line.control) if name}
     tables = {name: read_scores(out, name) for name in sorted(names)}
     judged = [(claim, *judge(claim, tables)) for claim in CLAIMS]
-    buffer = io.StringIO()
-    table_rows(judged).round(6).to_csv(buffer, index=False, lineterminator="\n")
-    write_atomically(out / "claims.csv", buffer.getvalue())
+    write_atomically(out / "claims.csv", csv_text(table_rows(judged).round(6)))
     write_atomically(out / "claims.md", markdown(judged))
     return judged
 

@@ -22,6 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.studies.scores import Floats, ScoreTable, read_scores
 from react_rl.files import write_atomically
@@ -263,8 +264,6 @@ def write(out: Path) -> list[Study]:
     """
     table = read_scores(out, "seeds")
     found = studies(table)
-    buffer = io.StringIO()
-    pd.DataFrame(found).round(4).to_csv(buffer, index=False, lineterminator="\n")
-    write_atomically(out / "few_seeds.csv", buffer.getvalue())
+    write_atomically(out / "few_seeds.csv", csv_text(pd.DataFrame(found).round(4)))
     save_figure(out, "few_seeds", draw(table, found))
     return found

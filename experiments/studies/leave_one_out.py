@@ -20,6 +20,7 @@ from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
+from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.run.episodes import TestSplit
 from react_rl.files import write_atomically
 from react_rl.learners.linear.calibration import leave_one_out_accuracy
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReActError as error:
         print(error, file=sys.stderr)
         return 2
-    written = found.round(_DIGITS).to_csv(index=False, lineterminator="\n")
+    written = csv_text(found.round(_DIGITS))
     write_atomically(asked.out / "table.csv", written)
     write_atomically(asked.out / "table.md", table(found))
     print(table(found))

@@ -6,7 +6,6 @@ seeds are made from such tables alone.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from react_rl.errors import ReActError
+from react_rl.escaping import from_csv
+from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.analysis.summary import CURVES, read_results
 from react_rl.experiments.run.results import PLAN
 from react_rl.files import write_atomically
@@ -120,9 +121,7 @@ def collect(results: Path, out: Path) -> list[str]:
             continue
         table = measured(results, measure).round(6)
         _scores(table, folder)
-        buffer = io.StringIO()
-        table.to_csv(buffer, index=False, lineterminator="\n")
-        write_atomically(out / FOLDER / f"{name}.csv", buffer.getvalue())
+        write_atomically(out / FOLDER / f"{name}.csv", csv_text(table))
         written.append(name)
     return written
 
@@ -138,7 +137,8 @@ def read_scores(out: Path, name: str) -> ScoreTable:
         raise ReActError(
             f"{path} does not exist; run `react-rl compare {MEASURES[name].comparison}` and try again."
         )
-    return _scores(pd.read_csv(path, dtype={"corpus": str}), path)
+    table = pd.read_csv(path, dtype={"corpus": str}).rename(columns=from_csv)
+    return _scores(table.assign(corpus=table["corpus"].map(from_csv)), path)
 
 
 def _scores(table: pd.DataFrame, source: Path) -> ScoreTable:

@@ -12,7 +12,7 @@ from react_rl.data.readers import corpus_from_tables, split_words
 from react_rl.data.splits import DEFAULT_SHARES, Shares
 from react_rl.data.stacked import ID_COLUMN
 from react_rl.data.tables import Table
-from react_rl.errors import ReActError, unknown
+from react_rl.errors import ReActError, first_line, unknown
 
 _REACH_SECONDS: Final = 5.0
 
@@ -126,7 +126,7 @@ def _load(name: str, folder: Path | None, config: str | None, revision: str | No
         else:
             loaded = datasets.load_dataset(name if folder is None else str(folder), config, revision=revision)
     except Exception as error:
-        raise ReActError(f"The dataset {name!r} cannot be loaded: {_first_line(error)}") from error
+        raise ReActError(f"The dataset {name!r} cannot be loaded: {first_line(error)}.") from error
     return dict(loaded) if isinstance(loaded, Mapping) else {"train": loaded}
 
 
@@ -153,7 +153,7 @@ def _reach(name: str, revision: str | None) -> None:
         raise ReActError(
             f"The hub knows no dataset {name!r}, or it is private; check the name (owner/name) or log in."
         ) from None
-    # Which error means no connection hangs on the version of the library and its transport.
+    # Which error means no connection depends on the version of the library and its transport.
     except Exception as error:
         raise ReActError(
             f"The dataset {name!r} cannot be fetched, because the hub does not answer"
@@ -185,8 +185,3 @@ def _table(where: str, part: Any, wanted: set[str]) -> Table:
     names = tuple(str(column) for column in part.column_names)
     columns = {column: list(part[column]) for column in names if column in wanted}
     return Table(where, names, columns, len(part))
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") + "." if lines else f"{type(error).__name__}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ import numpy.typing as npt
 
 from react_rl.data.corpus import SPLITS, UNUSED, Corpus
 from react_rl.data.grouping import text_groups
+from react_rl.escaping import for_terminal
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class CorpusFacts:
         contradicted: Different texts that stand under two labels or more.
         median_words: Median number of words of a text.
         warnings: What can mislead, one sentence each.
+        notes: What was changed while the corpus was read, one sentence each.
     """
 
     name: str
@@ -40,6 +45,7 @@ class CorpusFacts:
     contradicted: int
     median_words: float
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def inspect_corpus(corpus: Corpus) -> CorpusFacts:
@@ -72,7 +78,23 @@ def inspect_corpus(corpus: Corpus) -> CorpusFacts:
         contradicted=contradicted,
         median_words=float(np.median([len(text.split()) for text in texts])),
         warnings=tuple(_warnings(corpus, all_names, sizes.tolist(), repeated, contradicted)),
+        notes=corpus.notes,
     )
+
+
+def log_facts(facts: Sequence[CorpusFacts]) -> None:
+    """Log what corpora hold: numbers as information, what can mislead as warnings."""
+    for one in facts:
+        _LOG.info(
+            "corpus %s: %d rows, %d classes of %d to %d rows, %d repeated texts, %d texts with several "
+            "labels, median %g words",
+            *(one.name, one.rows, one.classes, one.smallest, one.largest),
+            *(one.repeated, one.contradicted, one.median_words),
+        )
+        for note in one.notes:
+            _LOG.info("corpus %s: %s", one.name, for_terminal(note))
+        for warning in one.warnings:
+            _LOG.warning("corpus %s: %s", one.name, for_terminal(warning))
 
 
 def _numbered(targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -49,6 +50,25 @@ def classes_of(
         if word not in index:
             raise ReActError(f"The label {word!r} of {place(row)} is none of the known: {', '.join(order)}.")
     return np.asarray([index[word] for word in words], dtype=np.int64), tuple(order)
+
+
+def merged_labels(values: Sequence[Any]) -> list[str]:
+    """Say which values of a label column are read as one class though they are written differently.
+
+    Args:
+        values: N labels that ``classes_of`` takes.
+
+    Returns:
+        One sentence for each class: of 1 and "1", of "A " and "A".
+    """
+    written: dict[str, dict[str, None]] = defaultdict(dict)
+    for value in values:
+        written[_word(value, 0, str)][repr(value)] = None
+    return [
+        f"the labels {', '.join(forms)} are read as one class, {word!r}"
+        for word, forms in written.items()
+        if len(forms) > 1
+    ]
 
 
 def _word(value: Any, row: int, place: Callable[[int], str]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from react_rl.data.corpus import TRAIN, Corpus
-from react_rl.data.labels import classes_of, is_missing
+from react_rl.data.labels import classes_of, is_missing, merged_labels
 from react_rl.data.splits import DEFAULT_SHARES, Shares, draw_splits, is_split, split_code
 from react_rl.data.stacked import ID_COLUMN, StackedTables, refuse_missing
 from react_rl.data.tables import Table, read_table, stem_and_format
@@ -299,7 +299,7 @@ def corpus_from_tables(
             raise ReActError(
                 f"The confidence of {tables.place(row)} is {agreed[row]}; it must lie between 0 and 1."
             )
-    notes = list(notes)
+    notes = [*notes, *merged_labels(labels)]
     rows = np.arange(len(texts))
     if max_rows is not None:
         rows = drawn_rows(len(texts), max_rows, seed)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from react_rl.documents import parse_json
-from react_rl.errors import ReActError, suggestion, unknown
+from react_rl.errors import ReActError, first_line, suggestion, unknown
 from react_rl.files import utf16
 
 SUFFIXES: Final = {
@@ -327,9 +327,11 @@ def _parquet(where: str, content: bytes, wanted: Collection[str]) -> Table:
         kept = [name for name in names if name in wanted]
         columns = {name: values.to_pylist() for name, values in _columns(file.read(columns=kept), kept)}
         return Table(where, tuple(names), columns, int(file.metadata.num_rows))
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise ReActError(f"{where} is no readable Parquet file: {reason}.") from None
+    except ReActError:
+        raise
+    # Of a damaged file the library raises what its many parts do.
+    except Exception as error:
+        raise ReActError(f"{where} is no readable Parquet file: {first_line(error)}.") from None
 
 
 def _columns(table: Any, names: list[str]) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from react_rl.errors import ReActError
+from react_rl.errors import ReActError, first_line
 
 SUFFIXES: Final = (".npy", ".safetensors")
 """Endings of files that embeddings can be read from."""
@@ -62,8 +62,9 @@ def read_embeddings(path: str | Path, n_rows: int, corpus: str) -> npt.NDArray[n
 def _read_npy(path: Path) -> tuple[str, npt.NDArray[Any]]:
     try:
         found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ReActError(f"Embeddings {path} cannot be read as .npy: {error}.") from None
+    # A damaged header goes through Python's own parser, which raises whatever it likes.
+    except Exception as error:
+        raise ReActError(f"Embeddings {path} cannot be read as .npy: {first_line(error)}.") from None
     if not isinstance(found, np.ndarray):
         raise ReActError(f"Embeddings {path} hold several arrays; save one with numpy.save.")
     return found.dtype.name, found
@@ -81,6 +82,6 @@ def _read_safetensors(path: Path) -> tuple[str, npt.NDArray[Any]]:
                 )
             tensor = file.get_tensor(TENSOR if TENSOR in names else names[0])
     except (OSError, SafetensorError) as error:
-        raise ReActError(f"Embeddings {path} cannot be read as .safetensors: {error}.") from None
+        raise ReActError(f"Embeddings {path} cannot be read as .safetensors: {first_line(error)}.") from None
     kind = str(tensor.dtype).removeprefix("torch.")
     return kind, (tensor.float() if kind == "bfloat16" else tensor).numpy()

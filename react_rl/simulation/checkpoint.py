@@ -24,7 +24,8 @@ from react_rl.seeding import Streams
 from react_rl.simulation.engine import LabelingEngine
 
 _HEADER: Final = "state"
-_FORMAT: Final = "3"
+_CHECKSUM: Final = "checksum"
+_FORMAT: Final = "4"
 """Changes whenever the names of the arrays or of what is in the header do."""
 
 
@@ -70,7 +71,8 @@ class Checkpoint:
             for name, array in named.items()
         }
         with written_atomically(self.path) as file:
-            safetensors.torch.save_file(arrays, file, {_HEADER: canonical_json(header)})
+            text = canonical_json(header)
+            safetensors.torch.save_file(arrays, file, {_HEADER: text, _CHECKSUM: digest(text)})
 
     def restore(
         self, engine: LabelingEngine, streams: Sequence[Streams], corpora: Sequence[int | None] | None = None
@@ -105,7 +107,10 @@ class Checkpoint:
     def _read(self, arrays: bool) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         try:
             with safetensors.safe_open(self.path, "pt") as file:
-                header = json.loads((file.metadata() or {})[_HEADER])
+                metadata = file.metadata() or {}
+                if metadata[_CHECKSUM] != digest(metadata[_HEADER]):
+                    return None
+                header = json.loads(metadata[_HEADER])
                 if header["key"] != self._full_key:
                     return None
                 names = file.keys() if arrays else []

@@ -14,7 +14,7 @@ from react_rl.data.corpus import Corpus
 from react_rl.data.costs import apply_cost, apply_sentence_cost
 from react_rl.data.generated import is_generated, parse_generated
 from react_rl.data.imbalance import imbalanced
-from react_rl.data.inspection import CorpusFacts, inspect_corpus
+from react_rl.data.inspection import CorpusFacts, inspect_corpus, log_facts
 from react_rl.data.registry import CORPORA, HUB_PREFIX, is_named, is_tagged, load_corpus
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.config import EncoderConfig
@@ -154,7 +154,7 @@ def prepare(
         progress: Show the encoder's progress.
         episode: Episodes that must fit every corpus; checked before anything is encoded.
         surprisal: Compute surprisal vectors too (see ``acquisition.registry.needs_surprisal``).
-        on_facts: Told what the corpora hold, before anything is encoded.
+        on_facts: Told what the corpora hold, before anything is encoded; None logs it.
 
     Raises:
         ReActError: A corpus or the encoder cannot be had, two corpora share a name, or the episodes do
@@ -197,8 +197,7 @@ def encode_all(
     if episode is not None:
         for corpus in corpora.values():
             check_fit(corpus, episode)
-    if on_facts is not None:
-        on_facts([inspect_corpus(corpus) for corpus in corpora.values()])
+    (on_facts or log_facts)([inspect_corpus(corpus) for corpus in corpora.values()])
     cache = ArrayCache()
     encoded = {
         config: _vectors(config, corpus, encoder, cache, device, progress, surprisal)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from react_rl.data import Corpus, CorpusFacts, inspect_corpus
+from react_rl.data import Corpus, CorpusFacts, inspect_corpus, load_corpus
+from react_rl.data.inspection import log_facts
 
 
 def facts(labels: list[str], texts: list[str] | None = None, split: list[int] | None = None) -> CorpusFacts:
@@ -59,3 +63,23 @@ def test_labels_with_fractions_are_named() -> None:
 def test_a_class_that_a_split_lacks_is_named() -> None:
     (warning,) = facts(["a", "b"] * 6, split=[0, 0, 1, 1, 2, 0, 0, 0, 1, 1, 2, 0]).warnings
     assert warning == "no test row has the label 'b'"
+
+
+def test_labels_that_are_read_as_one_class_are_named(tmp_path: Path) -> None:
+    lines = [{"text": f"text {n}", "label": [1, "1", "A ", "A", 2, 2.0][n % 6]} for n in range(36)]
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    found = inspect_corpus(load_corpus(path))
+    assert "the labels 1, '1' are read as one class, '1'" in found.notes
+    assert "the labels 'A ', 'A' are read as one class, 'A'" in found.notes
+    assert found.classes == 3
+
+
+def test_from_python_the_facts_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="react_rl"):
+        log_facts([facts(["0.5", "1.5"] * 6)])
+    levels = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert levels[0][0] == "INFO"
+    assert "12 rows, 2 classes of 6 to 6 rows" in levels[0][1]
+    assert levels[-1][0] == "WARNING"
+    assert "numbers with fractions" in levels[-1][1]

@@ -83,12 +83,10 @@ def test_ids_of_json_lines_may_be_numbers_or_missing(tmp_path: Path) -> None:
     assert corpus.origin.ids == tuple(str(7 * n) if n % 3 else "" for n in range(30))
 
 
-def test_an_id_that_is_no_unicode_is_refused_with_its_row(tmp_path: Path) -> None:
-    lines = [{"text": text_of(n), "label": n % 2, "id": "\ud800" if n == 4 else "x"} for n in range(30)]
-    path = tmp_path / "q.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
-    with pytest.raises(ReActError, match=r"id .* of row 5 of q\.jsonl"):
-        load_corpus(path)
+def test_an_id_that_is_no_unicode_is_refused_with_its_row() -> None:
+    origin = RowOrigin.of_files([("a.csv", [1, 2]), ("b.csv", [1])])
+    with pytest.raises(ReActError, match=r"id .* of row 1 of b\.csv"):
+        origin.with_ids(["x", "y", "\ud800"])
 
 
 def test_a_data_frame_has_an_origin_too() -> None:

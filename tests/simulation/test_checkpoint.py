@@ -288,7 +288,7 @@ def test_the_file_is_safetensors_with_a_header_of_json(tmp_path: Path) -> None:
     world = World()
     Checkpoint(tmp_path / "kept", "key").save(world.begun(), Notes())
     with safetensors.safe_open(tmp_path / "kept", "pt") as file:
-        assert set(file.metadata()) == {"state"}
+        assert set(file.metadata()) == {"checksum", "state"}
         assert "engine/ledger/rows" in file.keys()  # noqa: SIM118
 
 

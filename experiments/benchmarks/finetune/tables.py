@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from react_rl.escaping import csv_row
 from react_rl.experiments.benchmarks.finetune.labels_figure import draw_labels
 from react_rl.experiments.benchmarks.finetune.runs import Run
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
@@ -197,9 +198,9 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
                 one[name] = round(value, 6) if isinstance(value, float) else value
         flat.append(one)
     if flat:
-        writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(flat)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(flat[0])
+        writer.writerows(csv_row(one[name] for name in flat[0]) for one in flat)
     return text.getvalue()
 
 

@@ -114,13 +114,14 @@ def test_the_cache_is_shown_and_cleared(
     assert main(["cache"]) == 0
     assert "0 entries" in capsys.readouterr().out
     cache = ArrayCache()
-    for i, name in enumerate(("one", "two")):
+    for i, name in enumerate(("one", "two\x1b[2J")):
         numbers = np.zeros(2**18, dtype=np.float32)
         cache.put(str(i) * 64, {"embeddings": numbers}, {"kind": "embeddings", "corpus": name})
     (folder / ("f" * 64 + ".safetensors")).write_bytes(b"broken")
     assert main(["cache"]) == 0
     shown = capsys.readouterr().out
-    for word in ("embeddings", "one", "two", "damaged", "1.0", "3 entries", "2.0 MiB"):
+    assert "\x1b" not in shown
+    for word in ("embeddings", "one", r"two\x1b[2J", "damaged", "1.0", "3 entries", "2.0 MiB"):
         assert word in shown
     (folder / "keep.txt").write_text("mine")
     assert main(["cache", "--clear"]) == 0

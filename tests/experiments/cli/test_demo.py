@@ -49,6 +49,7 @@ def test_the_demo_trains_compares_and_says_where_everything_lies(
     for name in (*strategies, "2 paired seeds", "learning_curves.png", str(folder), "Done in"):
         assert name in shown.out
     assert "Traceback" not in shown.err
+    assert shown.err.count("smallest") == 2  # what the corpora hold, before training and before comparing
     for name in ("learning_curves", "areas", "policy_weights"):
         assert (folder / f"{name}.png").is_file()
         assert (folder / f"{name}.svg").is_file()
