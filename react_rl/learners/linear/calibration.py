@@ -81,19 +81,36 @@ def leave_one_out_logits(view: FittedView) -> Tensor:
     settings = view.linear_settings
     if settings is None:
         raise ReActError("Leaving one out by formula needs the linear learner; set learner.kind to softmax.")
-    p = torch.softmax(view.fitted_logits, 1)
     n_classes = torch.from_numpy(view.progress.n_classes).to(view.device, torch.float32)
+    kernel = (similarity + settings.bias**2) * live[:, None, :] * live[:, :, None]
     weights = row_weights(settings, onehot, live)
+    return left_out(view.fitted_logits, onehot, kernel, weights, n_classes, settings.l2)
+
+
+def left_out(
+    fitted: Tensor, onehot: Tensor, kernel: Tensor, weights: Tensor, n_classes: Tensor, l2: float
+) -> Tensor:
+    """What ``leave_one_out_logits`` returns, from arrays.
+
+    Args:
+        fitted: ``(E, C, n)`` scores of the labelled rows.
+        onehot: ``(E, C, n)`` labels, all 0 in slots without one.
+        kernel: ``(E, n, n)`` inner products, the bias included, 0 in slots without a label.
+        weights: ``(E, n)`` weights of the rows in the loss, 0 in slots without a label.
+        n_classes: ``(E,)`` float32.
+        l2: Regularisation of the heads.
+    """
+    p = torch.softmax(fitted, 1)
     curvature = (1.0 - p.square().sum(1)) / (n_classes[:, None] - 1.0).clamp_min(1.0) * weights  # (E, n)
-    noise = settings.l2 / curvature.clamp_min(_FLATTEST)
+    noise = l2 / curvature.clamp_min(_FLATTEST)
     # In float64: a row that is fitted well has noise thousands of times the kernel.
-    kernel = ((similarity + settings.bias**2) * live[:, None, :] * live[:, :, None]).double()
-    kernel.diagonal(dim1=1, dim2=2).add_(noise)
-    diagonal = torch.linalg.inv(kernel).diagonal(dim1=1, dim2=2)
+    whole = kernel.double()
+    whole.diagonal(dim1=1, dim2=2).add_(noise)
+    diagonal = torch.linalg.inv(whole).diagonal(dim1=1, dim2=2)
     left = (1.0 / diagonal - noise).clamp_min(0.0).float()  # (E, n)
-    shift = (left * weights / settings.l2)[:, None] * (onehot - p)
-    left_out: Tensor = view.fitted_logits - shift
-    return left_out
+    shift = (left * weights / l2)[:, None] * (onehot - p)
+    result: Tensor = fitted - shift
+    return result
 
 
 def leave_one_out_metrics(view: FittedView, names: Sequence[str] = ("accuracy",)) -> dict[str, Tensor]:

@@ -1,13 +1,14 @@
 """Recipes: ways of training a learner beyond fitting it to the labels, as values with a name and a source."""
 
 from react_rl.learners.recipes.registry import RECIPES, RecipeEntry, check_recipe, make_recipe
-from react_rl.learners.recipes.settings import PLAIN, Recipe, SmoothingSettings
+from react_rl.learners.recipes.settings import PLAIN, Recipe, SelfTrainingSettings, SmoothingSettings
 
 __all__ = [
     "PLAIN",
     "RECIPES",
     "Recipe",
     "RecipeEntry",
+    "SelfTrainingSettings",
     "SmoothingSettings",
     "check_recipe",
     "make_recipe",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,11 +19,34 @@ from torch import Tensor
 
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.softmax import SoftmaxRegression
+from react_rl.learners.linear.weighting import row_weights
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, Rows
 from react_rl.learners.recipes.neighbours import PoolGraph
+from react_rl.learners.recipes.refitting import TrainingRows, l2_left_out, l2_on_dev, refit_each
 from react_rl.learners.recipes.registry import check_recipe
-from react_rl.learners.recipes.settings import PLAIN, Recipe
+from react_rl.learners.recipes.self_training import joined, take_over
+from react_rl.learners.recipes.settings import PLAIN, Recipe, SelfTrainingSettings
 from react_rl.learners.recipes.spreading import mix, spread
+
+
+@dataclass(frozen=True)
+class HeadFit:
+    """Heads that a recipe has trained, in dual form.
+
+    Args:
+        dual: ``(R, C, n)`` weights of the labelled rows.
+        columns: ``(R, m)`` pool columns of the rows that were taken over besides.
+        extra: ``(R, C, m)`` their weights.
+    """
+
+    dual: Tensor
+    columns: Tensor
+    extra: Tensor
+
+    def of(self, place: int) -> HeadFit:
+        """One of them, without the episode axis."""
+        return HeadFit(self.dual[place], self.columns[place], self.extra[place])
+
 
 _LEAST: Final = 1e-12
 """Smallest probability whose logarithm is taken."""
@@ -49,10 +73,13 @@ class RecipeHead(SoftmaxRegression):
         self._graph = PoolGraph(corpora, n_episodes, width, self.device)
         self._scores: Tensor | None = None
         self._sources: dict[int, Tensor] = {}
+        self._fits: dict[int, HeadFit] = {}
+        self._dev = torch.full((n_episodes, width), -1, dtype=torch.int64, device=self.device)
 
     def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
         """Note the rows of an episode's columns ``(W,)`` and the class of its dev columns, -1 elsewhere."""
         self._graph.place(episode, corpus, rows, dev_labels)
+        self._dev[episode] = dev_labels
 
     def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int] = ()) -> None:
         """Forget the given episodes and begin again, with the recipe of the settings. Mutates."""
@@ -93,14 +120,10 @@ class RecipeHead(SoftmaxRegression):
     @torch.inference_mode()
     def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> Tensor:
         """Scores ``(E, C, T)`` of other rows by the recipes, T for each episode, e.g. of a test split."""
-        everyone = range(len(self.recipes))
         asked = [torch.from_numpy(one).to(self.device) for one in rows]
-        n = self.labelled.slots
-        weights, intercept = self.primal(self._graph.embeddings(everyone, self.labelled.columns[:, :n]))
+        weights, intercept = self._primal()
         products = self._graph.products(weights, asked)
         scores = (products + intercept[:, :, None]).masked_fill_(self._class_bias < 0, INVALID_LOGIT)
-        if any(recipe != PLAIN for recipe in self.recipes):
-            _ = self.logits  # what travels from the pool
         for recipe, members in self._groups():
             if recipe.smoothing is not None:
                 near = self._graph.of_rows(members, [asked[e] for e in members], recipe.smoothing.neighbours)
@@ -117,6 +140,7 @@ class RecipeHead(SoftmaxRegression):
         assert isinstance(scratch, RecipeHead)
         scratch.recipes = [recipe for recipe in self.recipes for _ in range(times)]
         scratch._graph = self._graph.repeated(times)
+        scratch._dev = self._dev.repeat_interleave(times, 0)
         scratch._forget()
         return scratch
 
@@ -137,7 +161,7 @@ class RecipeHead(SoftmaxRegression):
 
     def _forget(self) -> None:
         self._scores = None
-        self._sources = {}
+        self._sources, self._fits = {}, {}
 
     def _groups(self) -> list[tuple[Recipe, list[int]]]:
         """Episodes by recipe, in ascending order."""
@@ -153,6 +177,10 @@ class RecipeHead(SoftmaxRegression):
             return self._logits
         scores = self._logits.clone()
         for recipe, members in groups:
+            if recipe.refits:
+                fit = self._fit(recipe, members)
+                scores[members] = self._scores_of(fit, members)
+                self._fits |= {e: fit.of(place) for place, e in enumerate(members)}
             if recipe.smoothing is not None:
                 onehot, known = self._labels(members)
                 said = torch.softmax(scores[members], 1).transpose(1, 2)
@@ -160,6 +188,79 @@ class RecipeHead(SoftmaxRegression):
                 mixed, source = spread(said, onehot, known, near, recipe.smoothing)
                 scores[members] = self._as_scores(mixed, members)
                 self._sources |= dict(zip(members, source, strict=True))
+        return scores
+
+    def _primal(self) -> tuple[Tensor, Tensor]:
+        """Weights ``(E, C, D)`` and intercepts ``(E, C)`` of the heads that the recipes have trained."""
+        if any(recipe != PLAIN for recipe in self.recipes):
+            _ = self.logits  # heads are trained, and what travels from the pool is noted
+        n, everyone = self.labelled.slots, range(len(self.recipes))
+        weights, intercept = self.primal(self._graph.embeddings(everyone, self.labelled.columns[:, :n]))
+        for episode, fit in self._fits.items():
+            whole = torch.cat([self.labelled.columns[episode, :n], fit.columns])
+            dual = torch.cat([fit.dual, fit.extra], 1)  # (C, n + m)
+            weights[episode] = dual @ self._graph.embeddings([episode], whole[None])[0]
+            intercept[episode] = self.settings.bias**2 * dual.sum(1)
+        return weights, intercept
+
+    def _fit(self, recipe: Recipe, members: list[int]) -> HeadFit:
+        """Train the heads of some episodes as their recipe says."""
+        labelled, settings = self.labelled, self.settings
+        n = labelled.slots
+        rows, live = labelled.rows[members, :n], labelled.live[members, :n]
+        onehot, slots = labelled.onehot[members, :, :n], labelled.columns[members, :n]
+        kernel = rows.gather(2, slots[:, None].expand(-1, n, -1)) + settings.bias**2
+        kernel = kernel * live[:, None, :] * live[:, :, None]
+        weight = row_weights(settings, onehot, live)
+        material = TrainingRows(kernel, onehot, weight, self._class_bias[members])
+        start = self._dual[members, :, :n]
+        if recipe.l2 == "leave-one-out":
+            l2 = l2_left_out(material, start, settings)
+        elif recipe.l2 == "dev":
+            across = (rows + settings.bias**2) * live[:, :, None]
+            l2 = l2_on_dev(material, start, settings, across, self._dev[members])
+        else:
+            l2 = torch.full((len(members),), recipe.l2 or settings.l2, device=self.device)
+        material = material.smoothed(recipe.label_smoothing)
+        dual = refit_each(material, start, l2, settings)
+        none = torch.zeros(len(members), 0, dtype=torch.int64, device=self.device)
+        fit = HeadFit(dual, none, dual[:, :, :0])
+        if recipe.self_training is not None:
+            return self._self_trained(fit, material, slots, l2, recipe.self_training, members)
+        return fit
+
+    def _self_trained(
+        self,
+        fit: HeadFit,
+        material: TrainingRows,
+        slots: Tensor,
+        l2: Tensor,
+        training: SelfTrainingSettings,
+        members: list[int],
+    ) -> HeadFit:
+        """Train the heads of some episodes again, on pool rows that they are sure of as well."""
+        dual, n = fit.dual, slots.shape[1]
+        near = self._graph.of_columns(members, training.neighbours)
+        labels, known = self._labels(members)
+        free = self._graph.pool[members] & ~known
+        for _ in range(training.rounds):
+            said = torch.softmax(self._scores_of(fit, members), 1)
+            hard = torch.nn.functional.one_hot(said.argmax(1), said.shape[1]).float()
+            taken = take_over(said, free, near, torch.where(known[:, :, None], labels, hard), training)
+            similarity = self._graph.similarity(members, taken.columns)
+            both = joined(material, slots, taken, similarity, training.weight, self.settings.bias)
+            start = torch.nn.functional.pad(dual, (0, taken.columns.shape[1]))
+            found = refit_each(both, start, l2, self.settings)
+            fit = HeadFit(found[:, :, :n], taken.columns, found[:, :, n:])
+        return fit
+
+    def _scores_of(self, fit: HeadFit, members: list[int]) -> Tensor:
+        """Scores ``(R, C, W)`` of heads."""
+        n = self.labelled.slots
+        shift = self.settings.bias**2 * (fit.dual.sum(2) + fit.extra.sum(2))[:, :, None]
+        scores = torch.baddbmm(shift + self._class_bias[members], fit.dual, self.labelled.rows[members, :n])
+        if fit.columns.shape[1]:
+            scores = torch.baddbmm(scores, fit.extra, self._graph.similarity(members, fit.columns))
         return scores
 
     def _labels(self, members: list[int]) -> tuple[Tensor, Tensor]:

@@ -34,6 +34,11 @@ class Neighbours:
         """Weights ``(R, N, k)`` of the neighbours, of sum 1."""
         return torch.softmax(self.similarity / temperature, 2)
 
+    def evenly(self) -> Tensor:
+        """The same weight for each neighbour that there is ``(R, N, k)``, of sum 1."""
+        there = torch.isfinite(self.similarity).float()
+        return there / there.sum(2, keepdim=True).clamp_min(1.0)
+
     def mean(self, values: Tensor, weights: Tensor) -> Tensor:
         """Weighted means ``(R, N, C)`` of values ``(R, W, C)`` of the neighbours."""
         episodes, width, n_classes = values.shape

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from react_rl.errors import ReActError, unknown
-from react_rl.learners.recipes.settings import KINDS, PLAIN, Kind, Recipe, SmoothingSettings
+from react_rl.learners.recipes.settings import (
+    KINDS,
+    PLAIN,
+    Kind,
+    Recipe,
+    SelfTrainingSettings,
+    SmoothingSettings,
+)
 from react_rl.validation import validated
 
 
@@ -65,6 +72,41 @@ RECIPES: Final[dict[str, RecipeEntry]] = {
         "label propagation: the harmonic function of the labels on the pool's graph",
         "200 W k C; W P D once",
         "Zhu et al. 2003",
+    ),
+    "self-train": RecipeEntry(
+        Recipe(self_training=SelfTrainingSettings()),
+        "semi-supervised",
+        "trained again on up to 100 pool rows under labels of at least .8, evenly over classes",
+        "(n + 100)^3 + W D 100",
+        "Yarowsky 1995",
+    ),
+    "hast": RecipeEntry(
+        Recipe(self_training=SelfTrainingSettings(threshold=0.5, agreement=0.5, rows=200)),
+        "semi-supervised",
+        "self-training on rows whose 15 neighbours mostly agree with their label",
+        "(n + 200)^3 + W D 200",
+        "Schröder & Heyer 2024, its acceptance rule",
+    ),
+    "l2-loo": RecipeEntry(
+        Recipe(l2="leave-one-out"),
+        "regularisation",
+        "the l2 with the least log-loss on labelled rows left out, of seven",
+        "7 n^3",
+        "Cawley & Talbot 2008",
+    ),
+    "l2-dev": RecipeEntry(
+        Recipe(l2="dev"),
+        "regularisation",
+        "the l2 with the least log-loss on the dev rows, of seven",
+        "7 n^3",
+        "-",
+    ),
+    "label-smoothing": RecipeEntry(
+        Recipe(label_smoothing=0.1),
+        "regularisation",
+        "a tenth of each label is spread over all classes",
+        "n^3",
+        "Szegedy et al. 2016",
     ),
 }
 """Recipes by the name that YAML gives as ``learner.recipe``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Kind = Literal["softmax", "mlp", "finetune", "tagger"]
 
@@ -30,11 +30,53 @@ class SmoothingSettings(_Frozen):
     """Most steps that a label travels; fewer where nothing changes any more."""
 
 
+class SelfTrainingSettings(_Frozen):
+    """The head is trained again on pool rows too, under the labels that it is sure of.
+
+    Source: Yarowsky 1995, Unsupervised word sense disambiguation rivaling supervised methods; accepted where
+    neighbours agree: Schröder & Heyer 2024, Self-training for sample-efficient active learning (HAST).
+    """
+
+    threshold: float = Field(default=0.8, ge=0, lt=1)
+    """Least probability of a label that is taken over."""
+    agreement: float = Field(default=0.0, ge=0, lt=1)
+    """More than this share of the nearest pool rows must be predicted or labelled alike; 0 asks for none."""
+    neighbours: int = Field(default=15, ge=1, le=10**4)
+    """Nearest pool rows that are asked."""
+    rows: int = Field(default=100, ge=1, le=10**5)
+    """Most rows that are taken over, the surest first."""
+    balanced: bool = True
+    """Take equally many of every class at most, so that one class does not crowd out the others."""
+    weight: float = Field(default=0.2, gt=0, le=1)
+    """Weight of such a row in the loss; a labelled row has 1."""
+    rounds: int = Field(default=1, ge=1, le=100)
+    """How often rows are taken over and the head is trained again."""
+
+
 class Recipe(_Frozen):
     """How a learner is trained and how its predictions are made, beyond its own settings."""
 
+    l2: float | Literal["leave-one-out", "dev"] | None = None
+    """softmax: another l2 for the head; or that with the least log-loss on left-out labelled or dev rows."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """softmax: share of a label that is spread over all classes."""
+    self_training: SelfTrainingSettings | None = None
+    """softmax: train on pool rows as well, under the labels that the head is sure of."""
+
     smoothing: SmoothingSettings | None = None
     """softmax: mix predictions with those of the nearest pool rows, labelled rows as they were labelled."""
+
+    @field_validator("l2")
+    @classmethod
+    def _allowed(cls, value: Any) -> Any:
+        if isinstance(value, float) and not 1e-6 <= value <= 1e6:
+            raise ValueError(f"{value} is not between 1e-6 and 1e6")
+        return value
+
+    @property
+    def refits(self) -> bool:
+        """Whether the head differs from the base head."""
+        return self.l2 is not None or self.label_smoothing > 0 or self.self_training is not None
 
     @property
     def said(self) -> dict[str, Any]:
@@ -49,5 +91,11 @@ class Recipe(_Frozen):
 PLAIN: Final = Recipe()
 """The learner as it comes."""
 
-KINDS: Final[dict[str, frozenset[Kind]]] = {"smoothing": frozenset({"softmax"})}
+_LINEAR: Final[frozenset[Kind]] = frozenset({"softmax"})
+KINDS: Final[dict[str, frozenset[Kind]]] = {
+    "l2": _LINEAR,
+    "label_smoothing": _LINEAR,
+    "self_training": _LINEAR,
+    "smoothing": _LINEAR,
+}
 """Kinds of learners that can be trained so, by part of a recipe."""
