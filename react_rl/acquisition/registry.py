@@ -88,9 +88,14 @@ def make_strategy(name: str) -> QueryStrategy:
     return entry_of(name).make()
 
 
-def suited(learner: LearnerSettings | None = None) -> list[str]:
-    """Names of the listed strategies that a learner serves; None is the softmax regression as it comes."""
-    offered = offers_of(learner)
+def suited(learner: LearnerSettings | None = None, task: str | None = None) -> list[str]:
+    """Names of the listed strategies that a learner serves.
+
+    Args:
+        learner: Its settings; None is the softmax regression as it comes.
+        task: Name of the task; None takes any that the learner can learn.
+    """
+    offered = offers_of(learner, task)
     return [name for name, entry in STRATEGIES.items() if not missing(entry.needs, offered)]
 
 

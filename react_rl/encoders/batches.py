@@ -93,6 +93,11 @@ def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int, prefix: str 
         keys.extend(np.asarray(ids, np.int32).tobytes() for ids in encoded["input_ids"])
     if b"" in keys:
         raise ReActError(f"Text {keys.index(b'')} has no tokens; leave it out of the corpus.")
+    return table_of(keys)
+
+
+def table_of(keys: Sequence[bytes]) -> TokenTable:
+    """The table of N token sequences, each the bytes of an int32 array."""
     distinct = sorted(set(keys), key=lambda key: (-len(key), key))
     place = {key: row for row, key in enumerate(distinct)}
     return TokenTable(tuple(distinct), np.fromiter((place[key] for key in keys), np.int64, len(keys)))

@@ -6,7 +6,7 @@ word's state comes from the window in which it is farthest from an end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from react_rl.encoders.batches import TokenTable, batches
+from react_rl.encoders.batches import TokenTable, batches, table_of
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.progress import progress_bar
 from react_rl.encoders.transformer import TextEncoder
@@ -48,21 +48,26 @@ class TokenStates:
         return self.states[self.starts[row] : self.starts[row + 1]]
 
 
-@dataclass(frozen=True)
-class _Window:
-    """Pieces of a part of a sentence, marks of the model around them.
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """N sentences of T words in all, cut into M windows that a model can read.
 
     Args:
-        pieces: Token ids as bytes of int32.
-        words: Words of the sentence that take their state from here.
-        places: Place of the first piece of each.
-        sentence: Which sentence.
+        table: Pieces of the windows, marks of the model around them.
+        first: ``(N + 1,)`` int64: sentence i has the windows ``first[i]`` to ``first[i + 1] - 1``.
+        words: ``(M + 1,)`` int64: window m stands for words ``words[m]`` to ``words[m + 1] - 1`` of the T.
+        places: ``(T,)`` int64 place of the first piece of each word in its window.
     """
 
-    pieces: bytes
+    table: TokenTable
+    first: npt.NDArray[np.int64]
     words: npt.NDArray[np.int64]
     places: npt.NDArray[np.int64]
-    sentence: int
+
+    @property
+    def cut(self) -> int:
+        """Sentences that have more than one window."""
+        return int((np.diff(self.first) > 1).sum())
 
 
 def windows_of(heads: npt.NDArray[np.int64], n_pieces: int, room: int) -> list[tuple[int, int, int, int]]:
@@ -100,16 +105,28 @@ def windows_of(heads: npt.NDArray[np.int64], n_pieces: int, room: int) -> list[t
     ]
 
 
-def _windows(sentences: Sequence[Sequence[str]], encoder: TextEncoder) -> Iterator[_Window]:
-    tokenizer, room = encoder.tokenizer, encoder.settings.max_length
+def cut_sentences(sentences: Sequence[Sequence[str]], tokenizer: Any, room: int, model: str) -> Windows:
+    """Cut sentences into windows of pieces, most of them into one.
+
+    Args:
+        sentences: N sentences of at least one word each.
+        tokenizer: A fast tokenizer of transformers.
+        room: Most pieces of a window, the model's marks included.
+        model: Name of the model, for messages.
+
+    Raises:
+        ReActError: The tokenizer does not know words.
+    """
     if not tokenizer.is_fast:
         raise ReActError(
-            f"The tokenizer of {encoder.settings.model!r} does not say which word a piece belongs to; "
+            f"The tokenizer of {model!r} does not say which word a piece belongs to; "
             "choose a model with a fast tokenizer (a tokenizer.json)."
         )
     unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.pad_token_id
     before, behind = _marks(tokenizer)
     room -= len(before) + len(behind)
+    keys: list[bytes] = []
+    first, counts, places = [0], [], []
     for start in range(0, len(sentences), _CHUNK):
         chunk = [list(words) for words in sentences[start : start + _CHUNK]]
         encoded = tokenizer(chunk, is_split_into_words=True, add_special_tokens=False, truncation=False)
@@ -117,13 +134,17 @@ def _windows(sentences: Sequence[Sequence[str]], encoder: TextEncoder) -> Iterat
             ids, heads = _with_every_word(
                 encoded["input_ids"][offset], encoded.word_ids(offset), len(words), unknown
             )
-            for low, high, first, last in windows_of(heads, len(ids), room):
-                yield _Window(
-                    np.asarray([*before, *ids[low:high], *behind], np.int32).tobytes(),
-                    np.arange(first, last),
-                    heads[first:last] - low + len(before),
-                    start + offset,
-                )
+            for low, high, begin, end in windows_of(heads, len(ids), room):
+                keys.append(np.asarray([*before, *ids[low:high], *behind], np.int32).tobytes())
+                counts.append(end - begin)
+                places.append(heads[begin:end] - low + len(before))
+            first.append(len(keys))
+    return Windows(
+        table_of(keys),
+        np.asarray(first, np.int64),
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        np.concatenate(places).astype(np.int64),
+    )
 
 
 def _marks(tokenizer: Any) -> tuple[list[int], list[int]]:
@@ -192,21 +213,19 @@ def encode_tokens(
 def _compute(
     sentences: Sequence[Sequence[str]], encoder: TextEncoder, progress: bool
 ) -> tuple[npt.NDArray[np.float16], int]:
-    windows = list(_windows(sentences, encoder))
-    starts = np.concatenate([[0], np.cumsum([len(words) for words in sentences])]).astype(np.int64)
-    distinct = sorted({window.pieces for window in windows}, key=lambda key: (-len(key), key))
-    place = {pieces: row for row, pieces in enumerate(distinct)}
-    takers: list[list[_Window]] = [[] for _ in distinct]
-    for window in windows:
-        takers[place[window.pieces]].append(window)
-    table = TokenTable(tuple(distinct), np.arange(len(distinct)))
-    states = np.zeros((int(starts[-1]), encoder.dimension), np.float16)
+    settings = encoder.settings
+    windows = cut_sentences(sentences, encoder.tokenizer, settings.max_length, settings.model)
+    takers: list[list[int]] = [[] for _ in windows.table.distinct]
+    for window, row in enumerate(windows.table.row_of.tolist()):
+        takers[row].append(window)
+    table = TokenTable(windows.table.distinct, np.arange(len(windows.table.distinct)))
+    states = np.zeros((windows.places.size, encoder.dimension), np.float16)
     with progress_bar("Encoding words", int(table.lengths.sum()), progress) as advance:
         for batch, hidden in encoder.hidden_states(batches(table, encoder.batch_tokens, encoder.padding)):
             unit = torch.nn.functional.normalize(hidden.float(), dim=2).half().cpu().numpy()
             for line, row in enumerate(batch.rows.tolist()):
                 for window in takers[row]:
-                    states[starts[window.sentence] + window.words] = unit[line, window.places]
+                    words = slice(windows.words[window], windows.words[window + 1])
+                    states[words] = unit[line, windows.places[words]]
             advance(int(batch.mask.sum()))
-    cut = {own.sentence for own, other in pairwise(windows) if own.sentence == other.sentence}
-    return states, len(cut)
+    return states, windows.cut

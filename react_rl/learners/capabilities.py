@@ -27,9 +27,12 @@ CAPABILITIES: Final[dict[Capability, str]] = {
     "trials": "batches to be tried out on copies of the learner; set learner.kind to softmax",
     "recipes": "recipes that episodes can choose; set learner.kind to softmax",
     "classes": "a corpus of classification, where the model gives every row class probabilities",
-    "tokens": "a corpus of tagging, where tokens have tag probabilities; set learner.kind to tagger",
+    "tokens": "a corpus of tagging, where tokens have tag probabilities; use the learner tagger or finetune",
 }
 """Each capability in words that say what to do where it is missing."""
+
+SAID_OF_ROWS: Final[dict[str, Capability]] = {"classification": "classes", "tagging": "tokens"}
+"""What any learner of a task says of rows, by the name of the task."""
 
 
 @runtime_checkable

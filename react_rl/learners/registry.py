@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from react_rl.errors import ReActError
-from react_rl.learners.capabilities import CAPABILITIES, Capability, missing
+from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS, Capability, missing
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
@@ -34,8 +34,8 @@ class LearnerEntry:
         summary: What it is, for lists.
         cheap: Whether a round takes milliseconds, so that whole pools can be bought at will.
         random: Whether chance decides about it; then each episode hands it a seed.
-        offers: What it can do under given settings; see ``capabilities``.
-        task: What it learns.
+        offers: What it can do under given settings, whatever it learns; see ``capabilities``.
+        tasks: What it can learn.
     """
 
     settings: type[LearnerSettings]
@@ -44,11 +44,11 @@ class LearnerEntry:
     cheap: bool
     random: bool
     offers: Callable[[Any], frozenset[Capability]]
-    task: str = "classification"
+    tasks: tuple[str, ...] = ("classification",)
 
 
 def _if_dropped(settings: MlpSettings | FineTuneSettings) -> frozenset[Capability]:
-    return frozenset({"classes", "dropout"}) if settings.dropout > 0 else frozenset({"classes"})
+    return frozenset({"dropout"}) if settings.dropout > 0 else frozenset()
 
 
 def _of_mlp(settings: MlpSettings) -> frozenset[Capability]:
@@ -63,7 +63,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "softmax regression on frozen embeddings",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset({"classes", "linear", "dropout", "committee", "trials", "recipes"}),
+        offers=lambda settings: frozenset({"linear", "dropout", "committee", "trials", "recipes"}),
     ),
     "mlp": LearnerEntry(
         MlpSettings,
@@ -80,6 +80,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         cheap=False,
         random=True,
         offers=lambda settings: _if_dropped(settings) | {"committee"},
+        tasks=("classification", "tagging"),
     ),
     "tagger": LearnerEntry(
         TaggerSettings,
@@ -87,8 +88,8 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "linear tagger on frozen token states",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset({"tokens"}),
-        task="tagging",
+        offers=lambda settings: frozenset(),
+        tasks=("tagging",),
     ),
 }
 """Learners by the name that YAML gives as ``learner.kind``."""
@@ -108,26 +109,36 @@ def entry_of(settings: LearnerSettings | None) -> LearnerEntry:
     raise ReActError(f"Learner settings are {wanted.__name__}; give one of {known}.")
 
 
-def offers_of(settings: LearnerSettings | None) -> frozenset[Capability]:
-    """What a learner can do; None is the softmax regression as it comes."""
-    return entry_of(settings).offers(SoftmaxSettings() if settings is None else settings)
+def offers_of(settings: LearnerSettings | None, task: str | None = None) -> frozenset[Capability]:
+    """What a learner can do on a task, None: on any that it can learn.
+
+    Args:
+        settings: Settings of the learner; None is the softmax regression as it comes.
+        task: Name of the task.
+    """
+    entry = entry_of(settings)
+    said = frozenset(SAID_OF_ROWS[own] for own in entry.tasks if task in (None, own))
+    return said | entry.offers(SoftmaxSettings() if settings is None else settings)
 
 
-def check_needs(name: str, needs: Iterable[Capability], settings: LearnerSettings | None) -> None:
+def check_needs(
+    name: str, needs: Iterable[Capability], settings: LearnerSettings | None, task: str | None = None
+) -> None:
     """Check that the learner can do what a strategy, reference or feature needs, before anything is loaded.
 
     Args:
         name: Who needs it, for the message.
         needs: What it needs.
         settings: Settings of the learner; None is the softmax regression as it comes.
+        task: Name of the task; None where it may be any that the learner can learn.
 
     Raises:
         ReActError: Something is needed that this learner does not offer.
     """
-    lacking = missing(needs, offers_of(settings))
+    lacking = missing(needs, offers_of(settings, task))
     if lacking:
-        summary = entry_of(settings).summary
-        raise ReActError(f"{name!r} needs {CAPABILITIES[lacking[0]]}. The learner is a {summary}.")
+        summary, where = entry_of(settings).summary, "" if task is None else f", the task {task}"
+        raise ReActError(f"{name!r} needs {CAPABILITIES[lacking[0]]}. The learner is a {summary}{where}.")
 
 
 def check_task(settings: LearnerSettings | None, task: Task, corpus: str) -> None:
@@ -142,8 +153,8 @@ def check_task(settings: LearnerSettings | None, task: Task, corpus: str) -> Non
         ReActError: It learns something else.
     """
     entry = entry_of(settings)
-    if entry.task != task.name:
-        kinds = " or ".join(name for name, one in LEARNERS.items() if one.task == task.name)
+    if task.name not in entry.tasks:
+        kinds = " or ".join(name for name, one in LEARNERS.items() if task.name in one.tasks)
         raise ReActError(
             f"Corpus {corpus!r} is of {task.name}, which the learner ({entry.summary}) does not learn; "
             f"set learner.kind to {kinds}."

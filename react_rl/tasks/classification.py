@@ -12,6 +12,7 @@ from torch import Tensor
 
 from react_rl.data.corpus import Corpus
 from react_rl.metrics.classification import CLASS_METRICS, Metric
+from react_rl.tasks.heads import ClassHead
 from react_rl.tasks.noise import check_noise, noise_of
 from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level
 
@@ -75,6 +76,7 @@ class Classification:
 
     name: Final = "classification"
     has_classes: Final = True
+    head: Final = ClassHead("texts")
     metrics: Final[Mapping[str, Metric]] = CLASS_METRICS
     default_metrics: Final = ("accuracy", "macro_f1")
 
@@ -89,6 +91,10 @@ class Classification:
     def strata(self, corpus: Corpus) -> Ids:
         """Its classes."""
         return corpus.targets
+
+    def n_outputs(self, corpora: Sequence[Corpus], most_classes: int) -> int:
+        """As many as there are classes."""
+        return most_classes
 
     def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
         """Positions in ``classes``, -1 for rows of others."""
@@ -118,6 +124,10 @@ class Classification:
         """Metrics of logits ``(E, C, n)``."""
         labels = truth.expand(len(scores), -1)
         return {name: CLASS_METRICS[name].function(scores, labels, class_mask) for name in names}
+
+    def scores_of(self, logits: Tensor, column: Tensor, place: Tensor) -> Tensor:
+        """The logits: every column has one vector."""
+        return logits
 
     def level_scores(self, scores: Tensor, level: Level) -> Tensor:
         """The logits, levelled."""

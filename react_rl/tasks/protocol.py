@@ -80,6 +80,30 @@ class RowSignals(Protocol):
         ...
 
 
+class Head(Protocol):
+    """What a network that is trained for the task scores, and what its scores are taught by."""
+
+    @property
+    def scored(self) -> Literal["texts", "words"]:
+        """What gets a vector that is scored: each text as a whole, or each of its words."""
+        ...
+
+    def loss(self, scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
+        """Loss of each scored vector ``(R, U)``.
+
+        Args:
+            scores: ``(R, U, C)`` float32 of R episodes.
+            targets: ``(R, U)`` int64.
+            class_mask: ``(R, C)`` bool, classes that take part.
+            smoothing: Share of each target that is spread over all classes.
+        """
+        ...
+
+    def dev_loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """What early stopping wants small: of scores ``(C, U)`` of one episode against targets ``(U,)``."""
+        ...
+
+
 class Task(Protocol):
     """What a target is, how answers err, how models are judged, and what they say of a row."""
 
@@ -91,6 +115,11 @@ class Task(Protocol):
     @property
     def has_classes(self) -> bool:
         """Whether rows have classes: then learners give logits, and signals are ``ClassSignals``."""
+        ...
+
+    @property
+    def head(self) -> Head:
+        """What trained networks score, and their loss."""
         ...
 
     @property
@@ -117,6 +146,10 @@ class Task(Protocol):
 
     def strata(self, corpus: Corpus) -> Ids:
         """Groups ``(N,)`` whose shares stratified draws keep."""
+        ...
+
+    def n_outputs(self, corpora: Sequence[Corpus], most_classes: int) -> int:
+        """C, the classes that each scored vector is one of, where episodes have so many at most."""
         ...
 
     def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
@@ -155,6 +188,16 @@ class Task(Protocol):
             scores: A learner's scores of n columns.
             truth: ``(E, n, *shape)`` or ``(1, n, *shape)`` their targets, -1 in columns that are no row.
             class_mask: ``(E, C)`` bool, classes that take part.
+        """
+        ...
+
+    def scores_of(self, logits: Tensor, column: Tensor, place: Tensor) -> Scores:
+        """Scores of n columns as the task reads them.
+
+        Args:
+            logits: ``(E, C, U)`` float32 of the scored vectors, column after column.
+            column: ``(E, U)`` int64, which of the n columns each one belongs to, ascending; n for none.
+            place: ``(E, U)`` int64, its place in the column's row.
         """
         ...
 

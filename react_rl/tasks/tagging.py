@@ -20,6 +20,7 @@ from react_rl.data.sentences import entity_strata
 from react_rl.errors import ReActError
 from react_rl.metrics.classification import Metric
 from react_rl.metrics.entities import ENTITY_METRICS, PADDING
+from react_rl.tasks.heads import ClassHead
 from react_rl.tasks.noise import check_noise, error_rates
 from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level
 
@@ -234,6 +235,7 @@ class Tagging:
 
     name: Final = "tagging"
     has_classes: Final = False
+    head: Final = ClassHead("words")
     metrics: Final[Mapping[str, Metric]] = ENTITY_METRICS
     default_metrics: Final = ("entity_f1", "token_accuracy")
 
@@ -261,6 +263,10 @@ class Tagging:
     def strata(self, corpus: Corpus) -> Ids:
         """Sentences without entities, and those with some by their rarest type."""
         return entity_strata(corpus.targets, (corpus.n_classes - 1) // 2)
+
+    def n_outputs(self, corpora: Sequence[Corpus], most_classes: int) -> int:
+        """Tags of the corpus that has most."""
+        return max(corpus.n_classes for corpus in corpora)
 
     def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
         """Tags ``(n, L)``, -1 behind the last token."""
@@ -300,6 +306,10 @@ class Tagging:
         return {
             name: ENTITY_METRICS[name].function(predicted, own, scores.place == 0, n_types) for name in names
         }
+
+    def scores_of(self, logits: Tensor, column: Tensor, place: Tensor) -> TokenScores:
+        """Scores of words, sentence after sentence."""
+        return TokenScores(logits, column, place)
 
     def level_scores(self, scores: TokenScores, level: Level) -> TokenScores:
         """Tokens are held by place; what is said of sentences is levelled instead."""

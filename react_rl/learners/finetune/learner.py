@@ -18,15 +18,18 @@ from torch import Tensor
 
 from react_rl.data.corpus import Corpus
 from react_rl.learners.finetune.backbone.dropout import step_keys
-from react_rl.learners.finetune.methods.network import Network, Texts
+from react_rl.learners.finetune.methods.network import Network
 from react_rl.learners.finetune.methods.words import Words
 from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.finetune.training.columns import Columns
 from react_rl.learners.finetune.training.fitting import Fitted, Lesson, fit
 from react_rl.learners.finetune.training.memory import asking_less, free_memory, keep_freed_memory
-from react_rl.learners.finetune.training.prediction import Reading, predict, rows_of
-from react_rl.learners.finetune.training.store import TextStore, joined
+from react_rl.learners.finetune.training.prediction import predict, rows_of
+from react_rl.learners.finetune.training.store import store_of
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, part_of
 from react_rl.learners.scores import ColumnScores
+from react_rl.tasks.protocol import Scores
+from react_rl.tasks.registry import task_of
 
 SLOWER: Final = 0.1
 """Factor on the learning rate when a round is tried again."""
@@ -65,17 +68,20 @@ class FineTune(ColumnScores):
         folder: Path | None = None,
     ) -> None:
         super().__init__(labelled)
-        n_episodes, n_classes, n_columns = labelled.shape
+        self._task = task_of(corpora)
+        n_episodes, most_classes, n_columns = labelled.shape
+        n_classes = self._task.n_outputs(corpora, most_classes)
+        self._classes = torch.arange(n_classes, device=self.device)
+        self._logits = torch.zeros(n_episodes, n_classes, n_columns, device=self.device)
         self.settings = settings
         self.steps = 0
         if self.device.type == "cpu":
             keep_freed_memory()
         with torch.inference_mode(False):
             self.network = Network(settings, n_classes, str(self.device))
-            self.stores = [TextStore(corpus.texts, self.network, folder) for corpus in corpora]
-        self._corpus = [0] * n_episodes
-        self._row_ids = np.full((n_episodes, n_columns), -1, np.int64)
-        self._dev_labels = np.full((n_episodes, n_columns), -1, np.int64)
+            scored = self._task.head.scored
+            self.stores = [store_of(corpus, scored, self.network, folder) for corpus in corpora]
+        self._columns = Columns(self.stores, labelled)
         self._known = np.zeros((n_episodes, n_columns), np.bool_)
         self._seeds = torch.zeros(n_episodes, dtype=torch.int64)
         self._rounds = np.zeros(n_episodes, np.int64)
@@ -94,10 +100,8 @@ class FineTune(ColumnScores):
         return 1.0 - sum(store.real_tokens for store in self.stores) / padded if padded else 0.0
 
     def place(self, episode: int, corpus: int, rows: Tensor, dev_targets: Tensor) -> None:
-        """Note the rows of an episode's columns ``(W,)`` and the class of its dev columns, -1 elsewhere."""
-        self._corpus[episode] = corpus
-        self._row_ids[episode] = rows.cpu().numpy()
-        self._dev_labels[episode] = dev_targets.cpu().numpy()
+        """Note the rows of an episode's columns ``(W,)`` and the targets of its dev columns. Mutates."""
+        self._columns.place(episode, corpus, rows, dev_targets)
 
     @torch.inference_mode(False)
     def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int] = ()) -> None:
@@ -105,6 +109,8 @@ class FineTune(ColumnScores):
         chosen = episodes.tolist()
         valid = self._classes[None, :] < n_classes.to(self.device)[:, None]
         self._class_mask[episodes] = valid
+        missing = max(0, self._columns.layout.width - self._logits.shape[2])
+        self._logits = torch.nn.functional.pad(self._logits, (0, missing))
         self._logits[episodes] = torch.where(valid, 0.0, INVALID_LOGIT)[:, :, None]
         self._known[chosen] = False
         self._rounds[chosen] = 0
@@ -126,6 +132,7 @@ class FineTune(ColumnScores):
         parts = {"weights": self._weights, "words": self._words.state()}
         own = {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
         own["known"], own["rounds"] = torch.from_numpy(self._known), torch.from_numpy(self._rounds)
+        own["told"] = self._columns.told
         own["limits"] = torch.tensor([self._at_once, self._pieces, self._tokens])
         return super().state() | own
 
@@ -136,6 +143,7 @@ class FineTune(ColumnScores):
         for name in self._weights:
             self._weights[name] = state[f"weights/{name}"].to(self.device, copy=True)
         self._words.load_state(part_of(state, "words"))
+        self._columns.told = state["told"].to(self.device, copy=True)
         self._known, self._rounds = state["known"].numpy().copy(), state["rounds"].numpy().copy()
         self._at_once, self._pieces, self._tokens = state["limits"].tolist()
 
@@ -143,8 +151,8 @@ class FineTune(ColumnScores):
         """Train the episodes that got a label, in place."""
         some = bought.live.any(1).tolist()
         taught = [e for e, any_ in zip(bought.episodes.tolist(), some, strict=True) if any_]
-        labelled = self.labelled
-        sizes = {e: int(labelled.live[e, : labelled.used[e]].sum()) for e in taught}
+        self._columns.note(bought)
+        sizes = {e: len(self._columns.taught(e)[0]) for e in taught}
         with torch.inference_mode(False), torch.enable_grad():
             for size in sorted(set(sizes.values())):
                 self._train([e for e in taught if sizes[e] == size and e not in self.failures])
@@ -162,12 +170,12 @@ class FineTune(ColumnScores):
             offered[e, ranked] = free[ranked]
         return torch.from_numpy(offered).to(available.device)
 
-    def logits_of(self, columns: slice, wanted: Tensor | None = None) -> Tensor:
-        """Scores ``(E, C, .)`` of a range of columns.
+    def logits_of(self, columns: slice, wanted: Tensor | None = None) -> Scores:
+        """Scores of a range of columns, as the task reads them.
 
         Rows that were labelled keep the score they had, as do pool columns not ``wanted`` ``(E, P)``.
         """
-        missing = (self._row_ids >= 0) & ~self._answered()
+        missing = (self._columns.rows >= 0) & ~self._columns.answered()
         if wanted is not None:
             missing[:, : wanted.shape[1]] &= wanted.cpu().numpy()
         missing[np.array(self.labelled.used) == 0] = False
@@ -175,51 +183,49 @@ class FineTune(ColumnScores):
         outside[columns] = False
         missing[:, outside] = False
         self._score(missing)
-        return self._logits[:, :, columns]
+        grid = self._columns.layout.grid(columns)
+        return self._task.scores_of(grid.take(self._logits), grid.column, grid.place)
 
     def fitted_logits(self) -> Tensor:
         """Scores of the labelled rows themselves under the present weights, ``(E, C, n)``."""
-        self._score(self._answered())
+        self._score(self._columns.answered())
         return super().fitted_logits()
-
-    def _answered(self) -> _Mask:
-        """Columns ``(E, W)`` whose label is known; a slot may also stand for a row that got none."""
-        found = np.zeros_like(self._known)
-        labelled = self.labelled
-        for episode, used in enumerate(labelled.used):
-            live = labelled.live[episode, :used] > 0
-            found[episode, labelled.columns[episode, :used][live].cpu().numpy()] = True
-        return found
 
     def _score(self, columns: _Mask) -> None:
         """Score those columns ``(E, W)`` that the present weights have not scored yet. Mutates."""
         missing = columns & ~self._known
         wanted = np.flatnonzero(missing.any(1)).tolist()
         places = [np.flatnonzero(missing[e]) for e in wanted]
-        rows = [self._row_ids[e, place] for e, place in zip(wanted, places, strict=True)]
+        rows = [self._columns.rows[e, place] for e, place in zip(wanted, places, strict=True)]
         for e, place, scores in zip(wanted, places, self._predict(wanted, rows), strict=True):
-            self._logits[e][:, torch.from_numpy(place).to(self.device)] = scores
+            there = torch.from_numpy(self._columns.layout.places(e, place)).to(self.device)
+            self._logits[e][:, there] = scores
             self._known[e, place] = True
 
-    def logits_of_rows(self, rows: Sequence[_Ids]) -> Tensor:
-        """Scores ``(E, C, T)`` of other rows, T for each episode, e.g. of a test split."""
-        return torch.stack(self._predict(list(range(len(self._seeds))), rows))
+    def logits_of_rows(self, rows: Sequence[_Ids]) -> Scores:
+        """Scores of other rows, T for each episode, e.g. of a test split; see ``logits_of``."""
+        columns, everyone = self._columns, list(range(len(self._seeds)))
+        counts = [columns.of(e).n_vectors_of(rows[e]) for e in everyone]
+        grid = columns.layout.grid_of(counts)
+        return self._task.scores_of(_stacked(self._predict(everyone, rows)), grid.column, grid.place)
 
     def features_of(self, columns: slice) -> Tensor:
-        """Pooled vectors ``(E, ., H)`` float32 of a range of columns under the present weights."""
-        rows = [np.maximum(ids[columns], 0) for ids in self._row_ids]
-        found = self._predict(list(range(len(self._seeds))), rows, features=True)
-        return torch.stack(found).transpose(1, 2)
+        """Vectors that are scored ``(E, ., H)`` float32 of a range of columns under the present weights."""
+        everyone = list(range(len(self._seeds)))
+        found = self._predict(everyone, self._present(columns), features=True)
+        return _stacked(found).transpose(1, 2)
 
     def dropout_logits(self, columns: slice, samples: int) -> Tensor:
         """Scores of Monte Carlo samples ``(E, M, C, .)``, each with other units dropped."""
-        everyone = list(range(len(self._seeds)))
-        rows = [np.maximum(ids[columns], 0) for ids in self._row_ids]
+        everyone, rows = list(range(len(self._seeds))), self._present(columns)
         drawn = []
         for sample in range(samples):
             seeds = self._seeds + torch.from_numpy(self._rounds)
-            drawn.append(torch.stack(self._predict(everyone, rows, step_keys(seeds, _SAMPLE, sample))))
+            drawn.append(_stacked(self._predict(everyone, rows, step_keys(seeds, _SAMPLE, sample))))
         return torch.stack(drawn, 1)
+
+    def _present(self, columns: slice) -> list[_Ids]:
+        return [self._columns.of(e).present(ids[columns]) for e, ids in enumerate(self._columns.rows)]
 
     def head(self) -> tuple[Tensor, Tensor]:
         """Weights ``(E, C, H)`` and intercepts ``(E, C)`` of the last layer."""
@@ -269,28 +275,24 @@ class FineTune(ColumnScores):
                 self._words.keep(e, fitted.weights, r)
 
     def _fit(self, episodes: list[int], rate: float) -> Fitted:
-        chosen, targets = [], []
-        for e in episodes:
-            taken = slice(self.labelled.used[e])
-            live = self.labelled.live[e, taken] > 0
-            columns = self.labelled.columns[e, taken][live].cpu().numpy()
-            chosen.append(self._row_ids[e, columns])
-            targets.append(self.labelled.onehot[e, :, taken].argmax(0)[live])
-        rows = np.stack(chosen)
+        columns = self._columns
+        taught = [columns.taught(e) for e in episodes]
+        rows = np.stack([examples for examples, _ in taught])
         used = (
-            [self.stores[self._corpus[e]].vocabulary(one) for e, one in zip(episodes, rows, strict=True)]
+            [columns.of(e).vocabulary(one) for e, one in zip(episodes, rows, strict=True)]
             if self._words.trained
             else []
         )
         words, places = self._words.begin(episodes, used, self._share())
         weights = self._restarted(episodes) | words
         lesson = Lesson(
-            targets=torch.stack(targets).clone(),
-            lengths=np.stack([self._lengths(e, one) for e, one in zip(episodes, rows, strict=True)]),
+            targets=_stacked([targets.T for _, targets in taught], -1).transpose(1, 2),
+            lengths=np.stack([columns.lengths(e, one) for e, one in zip(episodes, rows, strict=True)]),
             class_mask=self._class_mask[episodes].clone(),
             seeds=self._seeds[episodes].clone(),
             rounds=self._rounds[episodes],
-            rectangle=lambda chosen: self._rectangle(episodes, np.take_along_axis(rows, chosen, 1)),
+            rectangle=lambda chosen: columns.rectangle(episodes, np.take_along_axis(rows, chosen, 1)),
+            loss=self._task.head.loss,
             vocabulary=places,
             dev_loss=self._dev_loss(episodes) if self.settings.patience is not None else None,
         )
@@ -313,10 +315,9 @@ class FineTune(ColumnScores):
         return {"reset": 0.0, "warm": 1.0, "shrink": self.settings.shrink}[self.settings.restart]
 
     def _dev_loss(self, episodes: list[int]) -> Callable[[dict[str, Tensor]], Tensor]:
-        """What measures early stopping: mean log-loss on the dev rows of each episode."""
-        places = [np.flatnonzero(self._dev_labels[e] >= 0) for e in episodes]
-        rows = [self._row_ids[e, place] for e, place in zip(episodes, places, strict=True)]
-        labels = [torch.from_numpy(self._dev_labels[e, p]) for e, p in zip(episodes, places, strict=True)]
+        """What measures early stopping: the task's dev loss on the dev rows of each episode."""
+        dev = [self._columns.dev[e] for e in episodes]
+        rows = self._columns.examples(episodes, [own for own, _ in dev])
 
         def measure(weights: dict[str, Tensor]) -> Tensor:
             whole = dict(weights)
@@ -325,24 +326,12 @@ class FineTune(ColumnScores):
             scores = self._read(episodes, whole, rows, None, False)
             return torch.stack(
                 [
-                    torch.nn.functional.cross_entropy(one.T, label.to(one.device))
-                    for one, label in zip(scores, labels, strict=True)
+                    self._task.head.dev_loss(one, targets.to(one.device))
+                    for one, (_, targets) in zip(scores, dev, strict=True)
                 ]
             ).cpu()
 
         return measure
-
-    def _lengths(self, episode: int, rows: _Ids) -> _Ids:
-        found: _Ids = self.stores[self._corpus[episode]].lengths[rows].numpy()
-        return found
-
-    def _rectangle(self, episodes: list[int], rows: _Ids) -> Texts:
-        """Texts of rows ``(R, B)``; corpora may differ from episode to episode."""
-        corpora = {self._corpus[e] for e in episodes}
-        if len(corpora) == 1:
-            return self.stores[corpora.pop()].rectangle(torch.from_numpy(rows.reshape(-1)))
-        pairs = zip(episodes, rows, strict=True)
-        return joined([self.stores[self._corpus[e]].rectangle(torch.from_numpy(one)) for e, one in pairs])
 
     def _predict(
         self, episodes: list[int], rows: Sequence[_Ids], keys: Tensor | None = None, features: bool = False
@@ -358,7 +347,8 @@ class FineTune(ColumnScores):
                         n: rows_of(array, chunk).to(self.network.dtype) for n, array in self._weights.items()
                     } | self._words.tables(chunk)
                     own = None if keys is None else keys[chunk].to(self.device)
-                    found += self._read(chunk, weights, rows[part], own, features)
+                    examples = self._columns.examples(chunk, rows[part])
+                    found += self._read(chunk, weights, examples, own, features)
                 except RuntimeError as error:
                     self._make_do(error, len(chunk), 0)
         return found
@@ -371,9 +361,7 @@ class FineTune(ColumnScores):
         keys: Tensor | None,
         features: bool,
     ) -> list[Tensor]:
-        reading = Reading(
-            lambda r, one: self._lengths(episodes[r], one), lambda chosen: self._rectangle(episodes, chosen)
-        )
+        reading = self._columns.reading(episodes)
         mask, fewest = self._class_mask[episodes], len(episodes) * self.settings.max_length
         while True:
             try:
@@ -384,3 +372,9 @@ class FineTune(ColumnScores):
                 free_memory(error)
                 self._tokens = max(self._tokens // 2, fewest)
                 _log.warning("Out of memory: predictions of %d tokens at a time from now on.", self._tokens)
+
+
+def _stacked(arrays: list[Tensor], fill: float = 0.0) -> Tensor:
+    """Arrays ``(., U)`` as one ``(E, ., U)``, padded where U differs."""
+    most = max(array.shape[-1] for array in arrays)
+    return torch.stack([torch.nn.functional.pad(a, (0, most - a.shape[-1]), value=fill) for a in arrays])

@@ -14,6 +14,7 @@ from torch.nn import functional
 from react_rl.learners.finetune.methods.network import Network
 from react_rl.learners.finetune.training.fitting import Lesson, _batches, fit
 from react_rl.learners.finetune.training.store import TextStore
+from react_rl.tasks.heads import cross_entropy
 
 N_CLASSES, ROWS, EPISODES = 3, 10, 2
 
@@ -63,12 +64,13 @@ class School:
             self.weights[self.network.words] = table.expand(EPISODES, -1, -1).clone()
             self.vocabulary = torch.arange(table.shape[0]).expand(EPISODES, -1)
         self.lesson = Lesson(
-            targets=self.targets,
+            targets=self.targets[:, :, None],
             lengths=self.store.lengths[torch.from_numpy(self.rows)].numpy(),
             class_mask=torch.ones(EPISODES, N_CLASSES, dtype=torch.bool),
             seeds=torch.tensor([1, 2]),
             rounds=np.array([0, 3]),
             rectangle=lambda chosen: self.store.rectangle(self.of(chosen)),
+            loss=cross_entropy,
             vocabulary=self.vocabulary,
         )
 

@@ -19,24 +19,25 @@ from react_rl.learners.finetune.training.fitting import (
     Lesson,
     _batches,
     _Best,
-    _cross_entropy,
     _gradients,
     _importance,
     _schedule,
     fit,
 )
 from react_rl.learners.finetune.training.store import TextStore
+from react_rl.tasks.heads import cross_entropy
 
 
 def lesson_of(targets: list[list[int]], n_classes: int = 3, **more: Any) -> Lesson:
     episodes, n = np.shape(targets)
     given: dict[str, Any] = {
-        "targets": torch.tensor(targets),
+        "targets": torch.tensor(targets)[:, :, None],
         "lengths": np.random.default_rng(0).integers(1, 9, (episodes, n)),
         "class_mask": torch.ones(episodes, n_classes, dtype=torch.bool),
         "seeds": torch.arange(episodes) + 7,
         "rounds": np.zeros(episodes, np.int64),
         "rectangle": lambda chosen: None,
+        "loss": cross_entropy,
     }
     return Lesson(**{**given, **more})
 
@@ -80,7 +81,7 @@ TARGETS = torch.tensor([[0, 1, 2, 2, 1], [3, 3, 0, 1, 2]])
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
 def test_label_smoothing_spreads_over_an_episodes_own_classes(smoothing: float) -> None:
-    found = _cross_entropy(scores(), TARGETS, MASK, smoothing)
+    found = cross_entropy(scores(), TARGETS, MASK, smoothing)
     for e, n in ((0, 3), (1, 4)):
         expected = torch.nn.functional.cross_entropy(
             scores()[e, :, :n], TARGETS[e], reduction="none", label_smoothing=smoothing
@@ -92,7 +93,7 @@ def test_balanced_classes_weigh_the_same() -> None:
     lesson = lesson_of([[0, 0, 0, 1], [2, 2, 1, 1]])
     importance = _importance(lesson, FineTuneSettings(class_weights="balanced"))
     torch.testing.assert_close(importance, torch.tensor([[4 / 6, 2.0, 0.0], [0.0, 1.0, 1.0]]))
-    for targets, own in zip(lesson.targets, importance, strict=True):
+    for targets, own in zip(lesson.targets[:, :, 0], importance, strict=True):
         totals = torch.zeros(3).index_add_(0, targets, own[targets])
         assert len(set(totals[totals > 0].tolist())) == 1
     assert torch.equal(_importance(lesson, FineTuneSettings()), torch.ones(2, 3))
@@ -156,8 +157,8 @@ def test_the_loss_of_a_batch_is_the_weighted_mean_over_its_rows(ready: Any) -> N
         chosen = np.stack([np.arange(7), np.arange(7)[::-1]])
         found = network.classify(network.features(lesson.rectangle(chosen)), lesson.class_mask)
     for e in range(2):
-        own = lesson.targets[e, torch.from_numpy(chosen[e].copy())]
-        counts = torch.bincount(lesson.targets[e], minlength=3)
+        own = lesson.targets[e, :, 0][torch.from_numpy(chosen[e].copy())]
+        counts = torch.bincount(lesson.targets[e, :, 0], minlength=3)
         weight = 11 / ((counts > 0).sum() * counts.clamp_min(1))
         expected = torch.nn.functional.cross_entropy(found[e], own, weight=weight)
         assert float(loss[e]) == pytest.approx(float(expected), rel=1e-4)

@@ -86,7 +86,9 @@ def test_other_rows_get_the_scores_that_the_pool_gets() -> None:
 
 
 def test_learner_and_corpus_of_two_tasks_are_refused() -> None:
-    with pytest.raises(ReActError, match=r"is of tagging, which the learner .* set learner\.kind to tagger"):
+    with pytest.raises(
+        ReActError, match=r"is of tagging, which the learner .* set learner\.kind to finetune or tagger"
+    ):
         LabelingEngine([synthetic_tagged(300, 2)], OPTIONS)
     with pytest.raises(ReActError, match=r"set learner\.kind to softmax or mlp or finetune"):
         LabelingEngine([synthetic_encoded(600, 3)], OPTIONS, learner=TaggerSettings())

@@ -47,11 +47,13 @@ class Texts:
         mask: ``(R B, T)`` bool, True where there is a token; padded on the right.
         ids: ``(R B, T)`` int64 token ids, or None where hidden states are given.
         hidden: ``(R B, T, H)`` hidden states that enter the trained layers, or None.
+        words: ``(R B, K)`` int64 tokens whose vectors are scored, -1 for none; None where texts are scored.
     """
 
     mask: Tensor
     ids: Tensor | None = None
     hidden: Tensor | None = None
+    words: Tensor | None = None
 
 
 class Network:
@@ -285,7 +287,7 @@ class Network:
             mounted.weights, mounted.vocabulary, mounted.keys = {}, None, None
 
     def features(self, texts: Texts, first: int = 0) -> Tensor:
-        """Pooled vectors ``(R B, H)`` of texts, under the mounted weights.
+        """Vectors of texts under the mounted weights: pooled ``(R B, H)``, or of their words ``(R B, K, H)``.
 
         Args:
             texts: The texts.
@@ -305,6 +307,9 @@ class Network:
                 hidden = self._packed(given, texts.mask)
             else:
                 hidden = self._forward(**given, attention_mask=texts.mask.long()).last_hidden_state
+        if texts.words is not None:
+            place = texts.words.clamp_min(0)[:, :, None].expand(-1, -1, hidden.shape[2])
+            return hidden.gather(1, place).to(self.dtype)
         if self.settings.pooling == "last":
             last = texts.mask.sum(1) - 1
             return hidden[torch.arange(len(last), device=hidden.device), last]
@@ -330,10 +335,10 @@ class Network:
         return packing.spread(states)
 
     def classify(self, features: Tensor, class_mask: Tensor) -> Tensor:
-        """Class scores ``(R, B, C)`` float32 from pooled vectors ``(R B, H)``, under the mounted weights.
+        """Class scores ``(R, U, C)`` float32 of the U vectors of each episode, under the mounted weights.
 
         Args:
-            features: Pooled vectors.
+            features: Vectors of texts ``(R B, H)``, or of words ``(R B, K, H)``.
             class_mask: ``(R, C)`` True for the classes of an episode.
         """
         weights = self.mounted.weights
@@ -341,7 +346,7 @@ class Network:
         if self.settings.head == "dense":
             dense, shift = weights[f"{HEAD}.dense.weight"], weights[f"{HEAD}.dense.bias"]
             rows = torch.tanh(torch.baddbmm(shift[:, None], rows, dense.transpose(1, 2)))
-        rows = self._head_dropout(rows.flatten(0, 1)).view(rows.shape)
+        rows = self._head_dropout(rows.view(features.shape)).view(rows.shape)
         out, shift = weights[f"{HEAD}.out.weight"], weights[f"{HEAD}.out.bias"]
         scores = torch.baddbmm(shift[:, None], rows, out.transpose(1, 2)).float()
         return scores.masked_fill(~class_mask[:, None], INVALID_LOGIT)

@@ -28,6 +28,8 @@ _WINDOW: Final = 4
 
 Rectangle = Callable[[npt.NDArray[np.int64]], Texts]
 """From positions ``(R, B)`` in the labelled sets to the texts."""
+Loss = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+"""From scores ``(R, U, C)``, targets ``(R, U)``, class mask ``(R, C)`` and smoothing to losses ``(R, U)``."""
 DevLoss = Callable[[dict[str, Tensor]], Tensor]
 """From weights to the dev loss of each episode ``(R,)``."""
 
@@ -37,12 +39,13 @@ class Lesson:
     """What R episodes learn in a round.
 
     Args:
-        targets: ``(R, n)`` int64 class indices.
-        lengths: ``(R, n)`` int64 tokens of each row.
+        targets: ``(R, n, K)`` int64 class indices of the scored vectors of n examples, -1 for none.
+        lengths: ``(R, n)`` int64 tokens of each example.
         class_mask: ``(R, C)`` True for the classes of an episode.
         seeds: ``(R,)`` int64, on the CPU.
         rounds: Rounds that each episode has learned before, ``(R,)``.
         rectangle: Where texts come from.
+        loss: What scores are taught by, see ``Head.loss``.
         vocabulary: ``(R, V)`` place of each token in the mounted word rows, or None.
         dev_loss: Measures early stopping; None where there is none.
     """
@@ -53,6 +56,7 @@ class Lesson:
     seeds: Tensor
     rounds: npt.NDArray[np.int64]
     rectangle: Rectangle
+    loss: Loss
     vocabulary: Tensor | None = None
     dev_loss: DevLoss | None = None
 
@@ -161,11 +165,14 @@ def _keys(lesson: Lesson, step: int) -> Tensor:
 
 def _importance(lesson: Lesson, settings: FineTuneSettings) -> Tensor:
     """Weight of each class in the loss ``(R, C)`` float32."""
-    counts = functional.one_hot(lesson.targets, lesson.class_mask.shape[1]).sum(1).float()
+    targets = lesson.targets.flatten(1)
+    known = targets >= 0
+    classes = functional.one_hot(targets.clamp_min(0), lesson.class_mask.shape[1])
+    counts = (classes * known[:, :, None]).sum(1).float()
     if settings.class_weights == "none":
         return torch.ones_like(counts)
     present = counts > 0
-    weight = lesson.targets.shape[1] / (present.sum(1, keepdim=True) * counts.clamp_min(1.0))
+    weight = known.sum(1, keepdim=True) / (present.sum(1, keepdim=True) * counts.clamp_min(1.0))
     return torch.where(present, weight, 0.0)
 
 
@@ -182,35 +189,28 @@ def _gradients(
     """Leave the gradients of a batch in ``working`` and return each episode's loss ``(R,)``, on the CPU."""
     episodes, size = chosen.shape
     index = torch.from_numpy(chosen).to(lesson.targets.device)
-    targets = lesson.targets.gather(1, index)
-    weight = importance.gather(1, targets)
-    weight = weight / weight.sum(1, keepdim=True)
+    targets = lesson.targets.gather(1, index[:, :, None].expand(-1, -1, lesson.targets.shape[2]))
+    known = targets >= 0
+    targets = targets.clamp_min(0)  # (R, B, K)
+    weight = importance.gather(1, targets.flatten(1)) * known.flatten(1)
+    weight = (weight / weight.sum(1, keepdim=True)).view(targets.shape)
     loss = torch.zeros(episodes)
     cut = math.ceil(size / pieces)
     for start in range(0, size, cut):
-        part = slice(start, start + cut)
+        texts = lesson.rectangle(chosen[:, start : start + cut])
+        most = 1 if texts.words is None else texts.words.shape[1]
+        part = (slice(None), slice(start, start + cut), slice(most))
         with network.mount(working, lesson.vocabulary, keys):
-            features = network.features(lesson.rectangle(chosen[:, part]), start)
-            scores = network.classify(features, lesson.class_mask)  # (R, B, C)
-            each = _cross_entropy(scores, targets[:, part], lesson.class_mask, settings.label_smoothing)
-            by_episode = (each * weight[:, part]).sum(1)
+            scores = network.classify(network.features(texts, start), lesson.class_mask)  # (R, B K, C)
+            own = targets[part].flatten(1)
+            each = lesson.loss(scores, own, lesson.class_mask, settings.label_smoothing)
+            by_episode = (each * weight[part].flatten(1)).sum(1)
             objective = by_episode.sum()
             if network.adapter is not None and start == 0:
                 objective = objective + network.adapter.penalty(working)
             objective.backward()  # type: ignore[no-untyped-call]
         loss += by_episode.detach().float().cpu()
     return loss
-
-
-def _cross_entropy(scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
-    """Cross-entropy ``(R, B)`` of scores ``(R, B, C)``; smoothing spreads over an episode's own classes."""
-    log = functional.log_softmax(scores, 2)
-    right = -log.gather(2, targets[:, :, None])[:, :, 0]
-    if smoothing == 0.0:
-        return right
-    valid = class_mask[:, None].to(log.dtype)
-    spread = -(log.masked_fill(~class_mask[:, None], 0.0) * valid).sum(2) / valid.sum(2)
-    return (1.0 - smoothing) * right + smoothing * spread
 
 
 class _Best:

@@ -20,12 +20,14 @@ class Reading:
     """Where texts come from.
 
     Args:
-        lengths: Tokens of rows of one episode: ``(r, rows) -> (len(rows),)``.
-        rectangle: Texts of rows ``(R, B)``, one line for each episode.
+        lengths: Tokens of examples of one episode: ``(r, rows) -> (len(rows),)``.
+        rectangle: Examples ``(R, B)``, one line for each episode.
+        n_vectors: How many vectors of them are scored, like ``lengths``; None means one of each.
     """
 
     lengths: Callable[[int, _Rows], _Rows]
     rectangle: Callable[[_Rows], Texts]
+    n_vectors: Callable[[int, _Rows], _Rows] | None = None
 
 
 def predict(
@@ -38,24 +40,25 @@ def predict(
     keys: Tensor | None = None,
     features: bool = False,
 ) -> list[Tensor]:
-    """Scores of each episode's rows.
+    """Scores of the vectors of each episode's examples.
 
     Args:
         network: The transformer.
         weights: ``(R, ...)`` by name, in the network's type.
         class_mask: ``(R, C)``.
-        rows: Row ids of each episode.
+        rows: Examples of each episode.
         reading: Where texts come from.
         tokens: Most padded tokens of one forward pass, all episodes together.
         keys: Keys of dropout masks ``(R,)`` for a Monte Carlo sample; None drops nothing.
-        features: Return the pooled vectors instead of scores.
+        features: Return the vectors instead of their scores.
 
     Returns:
-        For each episode ``(C, rows)`` scores float32, or ``(H, rows)`` vectors.
+        For each episode ``(C, U)`` scores float32, or ``(H, U)`` vectors, example after example.
     """
     episodes, most = len(rows), max((len(one) for one in rows), default=0)
     depth = network.hidden_size if features else class_mask.shape[1]
-    found = [torch.zeros(depth, len(one), device=network.device) for one in rows]
+    counts = [_n_vectors(reading, r, one) for r, one in enumerate(rows)]
+    found = [torch.zeros(depth, int(own.sum()), device=network.device) for own in counts]
     if most == 0:
         return found
     orders, fillers, widths = [], [], np.zeros((episodes, most), np.int64)
@@ -75,16 +78,31 @@ def predict(
             chosen = np.stack(
                 [_take(*parts, start, count) for parts in zip(rows, orders, fillers, strict=True)]
             )
-            pooled = network.features(reading.rectangle(chosen), start)
+            vectors = network.features(reading.rectangle(chosen), start)
             if features:
-                result = pooled.view(episodes, count, -1).transpose(1, 2).float()
+                result = vectors.view(episodes, -1, depth).transpose(1, 2).float()
             else:
-                result = network.classify(pooled, class_mask).transpose(1, 2)
+                result = network.classify(vectors, class_mask).transpose(1, 2)
             for r, order in enumerate(orders):
-                real = order[start : start + count]
-                found[r][:, torch.from_numpy(real).to(network.device)] = result[r, :, : len(real)]
+                there, here = _places(counts[r], order[start : start + count], result.shape[2] // count)
+                found[r][:, torch.from_numpy(there).to(network.device)] = result[
+                    r, :, torch.from_numpy(here).to(network.device)
+                ]
             start += count
     return found
+
+
+def _n_vectors(reading: Reading, r: int, rows: _Rows) -> _Rows:
+    return np.ones(len(rows), np.int64) if reading.n_vectors is None else reading.n_vectors(r, rows)
+
+
+def _places(counts: _Rows, real: _Rows, most: int) -> tuple[_Rows, _Rows]:
+    """Where the vectors of examples ``real`` go, and where they are in a result with ``most`` of each."""
+    starts = counts.cumsum() - counts
+    place = np.arange(most)
+    there, valid = starts[real][:, None] + place, place < counts[real][:, None]
+    here = (np.arange(len(real)) * most)[:, None] + place
+    return there[valid], here[valid]
 
 
 def _take(rows: _Rows, order: _Rows, filler: _Rows, start: int, count: int) -> _Rows:

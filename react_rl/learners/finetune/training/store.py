@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +17,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.encoders.batches import batches, check_texts, tokenise
+from react_rl.data.corpus import Corpus
+from react_rl.encoders.batches import TokenTable, batches, check_texts, tokenise
 from react_rl.encoders.cache import default_folder
 from react_rl.encoders.checkpoints import locate, sha256_of, tokenizer_digest, weights_digest
 from react_rl.encoders.progress import progress_bar
+from react_rl.encoders.token_states import cut_sentences
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, digest, write_atomically
 from react_rl.learners.finetune.methods.network import Network, Texts
@@ -29,23 +32,22 @@ _PREFIX_TOKENS: Final = 4096
 """Padded tokens of one batch through the frozen layers."""
 
 
-class TextStore:
-    """Token ids (and hidden states) of the texts of one corpus.
+class PieceStore:
+    """Token ids (and hidden states) of the examples of one corpus: texts, or windows of long sentences.
 
     Args:
-        texts: N texts; a row id is a place in here.
-        network: Whose tokenizer and lower layers are used.
+        table: Token ids of M examples; an example's id is a place in here.
+        network: Whose lower layers are used.
         folder: Where hidden states are kept; None is the cache's own folder.
 
     Attributes:
-        lengths: ``(N,)`` tokens of each row.
+        lengths: ``(M,)`` tokens of each example.
     """
 
-    def __init__(self, texts: Sequence[str], network: Network, folder: Path | None = None) -> None:
-        check_texts(texts)
+    def __init__(self, table: TokenTable, network: Network, folder: Path | None = None) -> None:
         self._network = network
-        self._table = tokenise(network.tokenizer, texts, network.settings.max_length)
-        # Rows of one token sequence share their place in the packed arrays.
+        self._table = table
+        # Examples of one token sequence share their place in the packed arrays.
         sizes = self._table.lengths
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
         self.lengths = torch.from_numpy(sizes[self._table.row_of])
@@ -59,20 +61,36 @@ class TextStore:
         self.real_tokens = 0
         self.padded_tokens = 0
 
+    def examples(self, rows: _Rows) -> _Rows:
+        """Examples of corpus rows, row after row; here every row is one."""
+        return rows
+
+    def n_vectors(self, examples: _Rows) -> _Rows:
+        """How many vectors of each example are scored."""
+        return np.ones_like(examples)
+
+    def present(self, rows: _Rows) -> _Rows:
+        """Of row ids, -1 for none, those that are scored: here any row takes the place of none."""
+        return np.maximum(rows, 0)
+
+    def n_vectors_of(self, rows: _Rows) -> _Rows:
+        """How many vectors of each row are kept, -1 standing for none."""
+        return np.ones_like(rows)
+
     @property
     def padding_share(self) -> float:
         """Share of padding among all tokens that were served so far."""
         return 1.0 - self.real_tokens / self.padded_tokens if self.padded_tokens else 0.0
 
     def vocabulary(self, rows: _Rows) -> npt.NDArray[np.int64]:
-        """Token ids that occur in ``rows``, ascending."""
+        """Token ids that occur in examples, ascending."""
         length = self.lengths[rows].numpy()
         starts = self._starts[rows].numpy()
         spans = [self._tokens[s : s + n].numpy() for s, n in zip(starts, length, strict=True)]
         return np.unique(np.concatenate([*spans, [self._pad]]).astype(np.int64))
 
     def rectangle(self, rows: Tensor) -> Texts:
-        """The texts of ``rows`` ``(B,)`` int64 on the network's device, padded to the longest."""
+        """The examples ``rows`` ``(B,)`` int64 on the network's device, padded to the longest."""
         length = self.lengths[rows]
         width = int(length.max())
         places = torch.arange(width)
@@ -138,6 +156,81 @@ class TextStore:
         return states
 
 
+class TextStore(PieceStore):
+    """Texts that are scored as a whole.
+
+    Args:
+        texts: N texts, cut off where the network reads no further; a row id is a place in here.
+        network: Whose tokenizer and lower layers are used.
+        folder: See ``PieceStore``.
+    """
+
+    def __init__(self, texts: Sequence[str], network: Network, folder: Path | None = None) -> None:
+        check_texts(texts)
+        super().__init__(tokenise(network.tokenizer, texts, network.settings.max_length), network, folder)
+
+
+class SentenceStore(PieceStore):
+    """Sentences whose words are scored, each by its first piece; long ones are several examples.
+
+    Args:
+        sentences: N sentences of words; a row id is a place in here.
+        network: Whose tokenizer and lower layers are used.
+        folder: See ``PieceStore``.
+
+    Raises:
+        ReActError: The tokenizer does not know words.
+    """
+
+    def __init__(
+        self, sentences: Sequence[Sequence[str]], network: Network, folder: Path | None = None
+    ) -> None:
+        settings = network.settings
+        windows = cut_sentences(sentences, network.tokenizer, settings.max_length, settings.model)
+        super().__init__(windows.table, network, folder)
+        self._windows = windows
+
+    def examples(self, rows: _Rows) -> _Rows:
+        """Windows of sentences, sentence after sentence."""
+        first = self._windows.first[rows]
+        counts = self._windows.first[rows + 1] - first
+        within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+        found: _Rows = np.repeat(first, counts) + within
+        return found
+
+    def n_vectors(self, examples: _Rows) -> _Rows:
+        """Words that each window stands for."""
+        found: _Rows = self._windows.words[examples + 1] - self._windows.words[examples]
+        return found
+
+    def present(self, rows: _Rows) -> _Rows:
+        """The rows that there are."""
+        found: _Rows = rows[rows >= 0]
+        return found
+
+    def n_vectors_of(self, rows: _Rows) -> _Rows:
+        """Words of each sentence."""
+        words, first = self._windows.words, self._windows.first
+        found: _Rows = np.where(rows >= 0, words[first[rows + 1]] - words[first[rows]], 0)
+        return found
+
+    def rectangle(self, rows: Tensor) -> Texts:
+        """The windows ``rows`` ``(B,)``, with the places of their words."""
+        texts, examples = super().rectangle(rows), rows.numpy()
+        counts = self.n_vectors(examples)
+        place = np.arange(counts.max())
+        word = np.minimum(self._windows.words[examples][:, None] + place, self._windows.places.size - 1)
+        words = np.where(place < counts[:, None], self._windows.places[word], -1)
+        return replace(texts, words=torch.from_numpy(words).to(texts.mask.device))
+
+
+def store_of(corpus: Corpus, scored: str, network: Network, folder: Path | None = None) -> PieceStore:
+    """The store of a corpus whose texts, or whose words, are scored; see ``Head.scored``."""
+    if scored == "words":
+        return SentenceStore(corpus.tokens or (), network, folder)
+    return TextStore(corpus.texts, network, folder)
+
+
 def _write(path: Path, states: npt.NDArray[np.float16]) -> None:
     buffer = io.BytesIO()
     np.save(buffer, states, allow_pickle=False)
@@ -172,4 +265,12 @@ def joined(parts: Sequence[Texts]) -> Texts:
         return torch.cat(given) if given else None
 
     masks = torch.cat([wide(part.mask) for part in parts])
-    return Texts(masks, stacked([part.ids for part in parts]), stacked([part.hidden for part in parts]))
+    given = [part.words for part in parts if part.words is not None]
+    most = max((words.shape[1] for words in given), default=0)
+    padded = [torch.nn.functional.pad(words, (0, most - words.shape[1]), value=-1) for words in given]
+    return Texts(
+        masks,
+        stacked([part.ids for part in parts]),
+        stacked([part.hidden for part in parts]),
+        torch.cat(padded) if padded else None,
+    )

@@ -1,0 +1,114 @@
+"""What the columns of E episodes stand for: corpus rows, the examples they are read as, bought answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from react_rl.learners.finetune.methods.network import Texts
+from react_rl.learners.finetune.training.layout import Layout
+from react_rl.learners.finetune.training.prediction import Reading
+from react_rl.learners.finetune.training.store import PieceStore, joined
+from react_rl.learners.protocol import LabelledRows, Purchase
+
+_Ids = npt.NDArray[np.int64]
+
+
+class Columns:
+    """Columns of E episodes.
+
+    Args:
+        stores: Examples of each corpus.
+        labelled: The ledger, to be read only.
+
+    Attributes:
+        rows: ``(E, W)`` row ids, -1 for none.
+        dev: For each episode the ids of its dev rows, and the targets ``(U,)`` of their vectors.
+        layout: Where the scores of columns are kept.
+        told: ``(E, slots, ...)`` int64 answers in slots of the ledger, -1 where there is none.
+    """
+
+    def __init__(self, stores: Sequence[PieceStore], labelled: LabelledRows) -> None:
+        n_episodes, _, n_columns = labelled.shape
+        self.stores = stores
+        self.rows = np.full((n_episodes, n_columns), -1, np.int64)
+        self.dev = [(np.empty(0, np.int64), torch.empty(0, dtype=torch.int64))] * n_episodes
+        self.layout = Layout(n_episodes, n_columns, labelled.device)
+        self.told = torch.empty(n_episodes, 0, dtype=torch.int64, device=labelled.device)
+        self._corpus = [0] * n_episodes
+        self._labelled = labelled
+
+    def place(self, episode: int, corpus: int, rows: Tensor, dev_targets: Tensor) -> None:
+        """Note the rows of an episode's columns; see ``Learner.place``. Mutates."""
+        self._corpus[episode] = corpus
+        ids = rows.cpu().numpy()
+        self.rows[episode] = ids
+        known = dev_targets.view(len(dev_targets), -1)[:, 0] >= 0
+        targets = dev_targets[known]
+        self.dev[episode] = ids[known.cpu().numpy()], targets[targets >= 0]
+        self.layout.place(episode, self.of(episode).n_vectors_of(ids))
+
+    def of(self, episode: int) -> PieceStore:
+        """The store of an episode's corpus."""
+        return self.stores[self._corpus[episode]]
+
+    def note(self, bought: Purchase) -> None:
+        """Keep the answers to rows that were just bought. Mutates."""
+        missing = int(bought.slots.max()) + 1 - self.told.shape[1]
+        if missing > 0:
+            size = (len(self.told), max(missing, self.told.shape[1]), *bought.targets.shape[2:])
+            told = self.told if self.told.shape[1] else self.told.new_empty(size[0], 0, *size[2:])
+            self.told = torch.cat([told, told.new_full(size, -1)], 1)
+        self.told[bought.episodes[:, None], bought.slots] = bought.targets
+
+    def answered(self) -> npt.NDArray[np.bool_]:
+        """Columns ``(E, W)`` whose label is known; a slot may also stand for a row that got none."""
+        found = np.zeros(self.rows.shape, np.bool_)
+        for episode in range(len(found)):
+            found[episode, self._answered_by(episode)[0]] = True
+        return found
+
+    def _answered_by(self, episode: int) -> tuple[_Ids, Tensor]:
+        """Columns that got a label, in order of purchase, and which slots hold one."""
+        used = self._labelled.used[episode]
+        live = self._labelled.live[episode, :used] > 0
+        columns: _Ids = self._labelled.columns[episode, :used][live].cpu().numpy()
+        return columns, live
+
+    def taught(self, episode: int) -> tuple[_Ids, Tensor]:
+        """Labelled examples ``(n,)`` of an episode, and targets ``(n, K)`` of their vectors, -1 for none."""
+        columns, live = self._answered_by(episode)
+        examples = self.of(episode).examples(self.rows[episode, columns])
+        counts = torch.from_numpy(self.of(episode).n_vectors(examples)).to(self.told.device)
+        valid = torch.arange(int(counts.max()), device=counts.device) < counts[:, None]
+        told = self.told[episode, : len(live)][live]
+        return examples, torch.full_like(valid, -1, dtype=torch.int64).masked_scatter_(valid, told[told >= 0])
+
+    def examples(self, episodes: Sequence[int], rows: Sequence[_Ids]) -> list[_Ids]:
+        """Examples of rows of each episode."""
+        return [self.of(e).examples(own) for e, own in zip(episodes, rows, strict=True)]
+
+    def lengths(self, episode: int, examples: _Ids) -> _Ids:
+        """Tokens of an episode's examples."""
+        found: _Ids = self.of(episode).lengths[examples].numpy()
+        return found
+
+    def rectangle(self, episodes: Sequence[int], examples: _Ids) -> Texts:
+        """Examples ``(R, B)``; corpora may differ from episode to episode."""
+        corpora = {self._corpus[e] for e in episodes}
+        if len(corpora) == 1:
+            return self.stores[corpora.pop()].rectangle(torch.from_numpy(examples.reshape(-1)))
+        pairs = zip(episodes, examples, strict=True)
+        return joined([self.of(e).rectangle(torch.from_numpy(one)) for e, one in pairs])
+
+    def reading(self, episodes: Sequence[int]) -> Reading:
+        """Where predictions of these episodes find their examples."""
+        return Reading(
+            lambda r, examples: self.lengths(episodes[r], examples),
+            lambda chosen: self.rectangle(episodes, chosen),
+            lambda r, examples: self.of(episodes[r]).n_vectors(examples),
+        )
