@@ -36,8 +36,8 @@ _DROPOUT: Final = "O(M P C D)"
 _CLASSES: Final[frozenset[Capability]] = frozenset({"classes"})
 _TOKENS: Final[frozenset[Capability]] = frozenset({"tokens"})
 _LINEAR: Final[frozenset[Capability]] = frozenset({"linear"})
-_DROPS: Final[frozenset[Capability]] = frozenset({"dropout"})
-_VOTES: Final[frozenset[Capability]] = frozenset({"committee"})
+_DROPS: Final[frozenset[Capability]] = frozenset({"classes", "dropout"})
+_VOTES: Final[frozenset[Capability]] = frozenset({"classes", "committee"})
 _BOOTSTRAP: Final = "O(M (P C D + L^3))"
 
 

@@ -129,7 +129,7 @@ def cut_sentences(sentences: Sequence[Sequence[str]], tokenizer: Any, room: int,
     first, counts, places = [0], [], []
     for start in range(0, len(sentences), _CHUNK):
         chunk = [list(words) for words in sentences[start : start + _CHUNK]]
-        encoded = tokenizer(chunk, is_split_into_words=True, add_special_tokens=False, truncation=False)
+        encoded = tokenizer(chunk, is_split_into_words=True, add_special_tokens=False, verbose=False)
         for offset, words in enumerate(chunk):
             ids, heads = _with_every_word(
                 encoded["input_ids"][offset], encoded.word_ids(offset), len(words), unknown

@@ -222,7 +222,8 @@ class Classroom:
     @torch.inference_mode()
     def logits(self) -> torch.Tensor:
         """Scores ``(E, C, W)`` of all columns."""
-        return self.learner.logits_of(slice(0, None)).clone()
+        found: torch.Tensor = self.learner.logits_of(slice(0, None)).clone()
+        return found
 
 
 @pytest.fixture(scope="session")

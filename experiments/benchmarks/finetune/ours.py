@@ -128,7 +128,8 @@ class Ours:
 
     def scores(self, columns: slice) -> Tensor:
         """Class scores ``(C, columns)`` of the model as it stands."""
-        return self._learner.logits_of(columns)[0]
+        found: Tensor = self._learner.logits_of(columns)[0]
+        return found
 
     def least_sure(self, logits: Tensor, n: int) -> npt.NDArray[np.int64]:
         """Positions of the unlabelled rows with the smallest margins; ``logits`` are theirs ``(U, C)``."""
