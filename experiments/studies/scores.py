@@ -108,14 +108,19 @@ def measured(results: Path, measure: Measure) -> pd.DataFrame:
     return wide.reindex(found.corpora, level="corpus")[list(found.strategies)].reset_index()
 
 
-def collect(results: Path, out: Path) -> list[str]:
-    """Write the table of every measure whose comparison lies in ``results``; returns their names.
+def collect(results: Path, out: Path, measures: Mapping[str, Measure] | None = None) -> list[str]:
+    """Write the table of every measure whose comparison is in ``results``; returns their names.
+
+    Args:
+        results: Folder of the comparisons.
+        out: Where the tables go, in a folder of their own.
+        measures: Tables by name; None takes those of ``MEASURES``.
 
     Raises:
         ReActError: A comparison has no seed that is finished everywhere; its table stays as it was.
     """
     written = []
-    for name, measure in MEASURES.items():
+    for name, measure in (MEASURES if measures is None else measures).items():
         folder = results / measure.comparison
         if not (folder / PLAN).is_file() or not ((folder / "runs").is_dir() or (folder / CURVES).is_file()):
             continue
@@ -126,7 +131,7 @@ def collect(results: Path, out: Path) -> list[str]:
     return written
 
 
-def read_scores(out: Path, name: str) -> ScoreTable:
+def read_scores(out: Path, name: str, measures: Mapping[str, Measure] | None = None) -> ScoreTable:
     """Read a table; only seeds that every strategy has on every corpus are kept.
 
     Raises:
@@ -134,9 +139,8 @@ def read_scores(out: Path, name: str) -> ScoreTable:
     """
     path = out / FOLDER / f"{name}.csv"
     if not path.is_file():
-        raise ReActError(
-            f"{path} does not exist; run `react-rl compare {MEASURES[name].comparison}` and try again."
-        )
+        comparison = (MEASURES if measures is None else measures)[name].comparison
+        raise ReActError(f"{path} does not exist; run `react-rl compare {comparison}` and try again.")
     table = pd.read_csv(path, dtype={"corpus": str}).rename(columns=from_csv)
     return _scores(table.assign(corpus=table["corpus"].map(from_csv)), path)
 
