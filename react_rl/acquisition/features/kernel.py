@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.features.landmarks import Landmarks, rows_of
+from react_rl.acquisition.features.landmarks import BLOCK, Landmarks, rows_of
 from react_rl.simulation.view import PoolView
 
 NARROWEST: Final = 0.025
@@ -35,8 +35,8 @@ def bandwidth(view: PoolView) -> Tensor:
 
 def kernel(similarity: Tensor, tau: Tensor) -> Tensor:
     """Values of the kernel at similarities ``(E, ...)``."""
-    tau = tau.view(-1, *[1] * (similarity.dim() - 1))
-    return torch.exp((similarity - 1.0) / tau)
+    steep = 1.0 / tau.view(-1, *[1] * (similarity.dim() - 1))
+    return torch.addcmul(-steep, similarity, steep).exp_()
 
 
 def near_labelled(view: PoolView) -> Tensor:
@@ -117,7 +117,12 @@ class KernelCoverage:
         """Growth of the mean coverage by each row, even and by uncertainty ``(E, R, 2)``."""
         landmarks, weights, covered = self._landmarks, self._landmarks.weights, self._covered[:, None]
         if self._near is not None:
-            gains = torch.bmm((self._near - covered).clamp_min_(0.0), weights)
+            gains = torch.empty(*self._near.shape[:2], 2, device=weights.device)
+            step = max(1, BLOCK // self._near[0].numel())
+            for first in range(0, len(gains), step):
+                some = slice(first, first + step)
+                excess = torch.sub(self._near[some], covered[some]).clamp_min_(0.0)
+                gains[some] = torch.bmm(excess, weights[some])
         else:
             gains = torch.zeros(*landmarks.view.ids.shape, 2, device=weights.device)
             for some, rows, near in _kernel_blocks(landmarks, self._tau):

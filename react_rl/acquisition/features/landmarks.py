@@ -18,7 +18,7 @@ ALL: Final = 2048
 SAMPLE: Final = 1024
 """Rows that stand for a larger pool, drawn evenly from each episode's strategy stream."""
 
-_BLOCK: Final = 1 << 19
+BLOCK: Final = 1 << 17
 """Similarities of one block (2 MiB): few enough to stay in a core's own cache."""
 
 
@@ -96,8 +96,8 @@ class Landmarks:
             Episodes, columns and their similarities ``(e, B, J)``, which are not to be changed.
         """
         view, held = self.view, self.view.pool_similarity if self.everyone else None
-        width = min(max(_BLOCK // self.columns.shape[1], 1), view.width)
-        episodes = max(_BLOCK // (width * self.columns.shape[1]), 1) if width == view.width else 1
+        width = min(max(BLOCK // self.columns.shape[1], 1), view.width)
+        episodes = max(BLOCK // (width * self.columns.shape[1]), 1) if width == view.width else 1
         for first in range(0, view.n_episodes, episodes):
             some = slice(first, first + episodes)
             for start in range(0, view.width, width):
@@ -125,4 +125,9 @@ class Landmarks:
 
 def rows_of(array: Tensor, rows: Tensor) -> Tensor:
     """Rows ``(E, R)`` of the middle axis of ``(E, P, k)``."""
-    return array.gather(1, rows[:, :, None].expand(-1, -1, array.shape[2]))
+    if not array.is_contiguous():
+        return array.gather(1, rows[:, :, None].expand(-1, -1, array.shape[2]))
+    # Whole rows are copied at once, where a gather looks up every number.
+    first = torch.arange(0, array.shape[0] * array.shape[1], array.shape[1], device=rows.device)
+    found = array.flatten(0, 1).index_select(0, (rows + first[:, None]).flatten())
+    return found.view(*rows.shape, array.shape[2])

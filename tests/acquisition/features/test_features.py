@@ -187,7 +187,7 @@ def sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pools of more than 40 rows count as large, but all rows are landmarks, so sums stay what they are."""
     monkeypatch.setattr(landmarks, "ALL", 40)
     monkeypatch.setattr(landmarks, "SAMPLE", 100)
-    monkeypatch.setattr(landmarks, "_BLOCK", 1 << 10)
+    monkeypatch.setattr(landmarks, "BLOCK", 1 << 10)
 
 
 @every_feature
