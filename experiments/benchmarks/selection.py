@@ -24,6 +24,7 @@ from react_rl.experiments.benchmarks.selection_pool import PoolPlan, write_pool
 from react_rl.experiments.benchmarks.selection_process import Limits, ProcessOutcome, run_contestant
 from react_rl.experiments.benchmarks.selection_report import OURS, SelectionLine, write_report
 from react_rl.files import canonical_json, write_atomically
+from react_rl.own_code import STRATEGY, announced
 
 PEERS: Final = ("small-text", "scikit-activeml")
 
@@ -90,9 +91,10 @@ def contests(plan: SelectionPlan, size: int) -> Iterator[tuple[str, str]]:
     """Contestants and strategies that take part with one size."""
     offered = [name for name in suited() if name not in ABSENT]
     names = offered if plan.strategies is None else list(plan.strategies)
+    known = [*offered, *announced(STRATEGY.group)]
     for name in names:
-        if name not in offered:
-            raise unknown("strategy", name, offered)
+        if name not in known:
+            raise unknown("strategy", name, known)
     first = size == plan.sizes[0]
     if OURS in plan.contestants:
         yield OURS, PREDICTION
