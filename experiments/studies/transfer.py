@@ -7,7 +7,6 @@ is made from one small table of areas for each of them; these tables are kept.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from react_rl.errors import ReActError
+from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.studies.few_seeds import ALPHA, save_figure
 from react_rl.experiments.studies.scores import FOLDER, Measure, ScoreTable, collect, read_scores
@@ -242,9 +242,8 @@ def write(results: Path, out: Path) -> list[Difference]:
         raise ReActError(f"{results} holds none of the comparisons; run `react-rl compare transfer` first.")
     tables = {name: read_scores(out, name, MEASURES) for name in names}
     found = differences(tables)
-    buffer = io.StringIO()
-    pd.DataFrame([asdict(one) for one in found]).round(6).to_csv(buffer, index=False, lineterminator="\n")
-    write_atomically(out / "transfer.csv", buffer.getvalue())
+    frame = pd.DataFrame([asdict(one) for one in found]).round(6)
+    write_atomically(out / "transfer.csv", csv_text(frame))
     write_atomically(out / "tables.md", markdown(tables, found))
     save_figure(out, "transfer", draw(tables, found))
     return found
