@@ -99,6 +99,7 @@ class LearnerConfig(_Frozen):
     def _check(self) -> LearnerConfig:
         try:
             check_recipe(make_recipe(self.recipe), self.kind)
+            self.settings()
         except ReActError as error:
             raise ValueError(str(error).rstrip(".")) from None
         if self.kind != "softmax" and self.class_weights != "none":
@@ -111,7 +112,7 @@ class LearnerConfig(_Frozen):
     def settings(self) -> LearnerSettings:
         """Settings of the learner."""
         if self.kind == "finetune":
-            return self.finetune
+            return self.finetune.following(make_recipe(self.recipe))
         if self.kind == "mlp":
             return self.mlp
         if self.kind == "tagger":
@@ -121,8 +122,9 @@ class LearnerConfig(_Frozen):
 
     def identity(self) -> dict[str, Any]:
         """What determines the learner's results, the settings of the other kinds left out."""
-        if self.kind in APART:
-            return {"kind": self.kind, **getattr(self, self.kind).model_dump(mode="json")}
+        own = self.settings()
+        if isinstance(own, BaseModel):
+            return {"kind": self.kind, **own.model_dump(mode="json")}
         # Results are filed under this: a head without class weights is filed as before there were any.
         unsaid = {"kind", "recipe", *APART} | ({"class_weights"} if self.class_weights == "none" else set())
         recipe = make_recipe(self.recipe)

@@ -79,7 +79,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "transformer that is fine-tuned in every round",
         cheap=False,
         random=True,
-        offers=lambda settings: _if_dropped(settings) | {"committee"},
+        offers=lambda settings: _if_dropped(settings) | {"committee", "recipes"},
         tasks=("classification", "tagging"),
     ),
     "tagger": LearnerEntry(

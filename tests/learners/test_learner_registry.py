@@ -17,8 +17,8 @@ from react_rl.learners.registry import LEARNERS, LearnerSettings, check_needs, e
         (SoftmaxSettings(), {"linear", "dropout", "committee", "trials", "recipes"}),
         (MlpSettings(members=3, dropout=0.1), {"dropout", "committee"}),
         (MlpSettings(members=1, dropout=0.0), set()),
-        (FineTuneSettings(), {"dropout", "committee"}),
-        (FineTuneSettings(dropout=0.0), {"committee"}),
+        (FineTuneSettings(), {"dropout", "committee", "recipes"}),
+        (FineTuneSettings(dropout=0.0), {"committee", "recipes"}),
     ],
     ids=["softmax", "mlp ensemble", "plain mlp", "finetune", "finetune without dropout"],
 )

@@ -24,9 +24,11 @@ from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.columns import Columns
 from react_rl.learners.finetune.training.fitting import Fitted, Lesson, fit
 from react_rl.learners.finetune.training.memory import asking_less, free_memory, keep_freed_memory
-from react_rl.learners.finetune.training.prediction import predict, rows_of
+from react_rl.learners.finetune.training.prediction import drawn_candidates, predict, rows_of
 from react_rl.learners.finetune.training.store import store_of
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, part_of
+from react_rl.learners.recipes.registry import check_recipe, packed_recipes, unpacked_recipes
+from react_rl.learners.recipes.settings import PLAIN, Recipe
 from react_rl.learners.scores import ColumnScores
 from react_rl.tasks.protocol import Scores
 from react_rl.tasks.registry import task_of
@@ -53,6 +55,7 @@ class FineTune(ColumnScores):
         folder: Where hidden states of frozen layers are kept; None is the cache.
 
     Attributes:
+        recipes: What each episode's training has beyond the settings.
         failures: Reasons why episodes cannot go on, by episode.
         steps: Optimiser steps since construction.
 
@@ -91,6 +94,7 @@ class FineTune(ColumnScores):
         # peft holds one set of weights at a time.
         self._at_once = 1 if settings.method == "peft" else settings.episodes_at_once or n_episodes
         self._pieces = settings.accumulate
+        self.recipes: list[Recipe] = [PLAIN] * n_episodes
         self._tokens = settings.predict_tokens or _TOKENS.get(self.device.type, _TOKENS["cpu"])
 
     @property
@@ -117,6 +121,7 @@ class FineTune(ColumnScores):
         self._seeds[episodes.cpu()] = torch.tensor(seeds, dtype=torch.int64)
         for episode in chosen:
             self.failures.pop(episode, None)
+            self.recipes[episode] = PLAIN
             self._words.forget(episode)
         begin = self.network.begin(self._seeds[episodes.cpu()])
         if not self._weights:
@@ -134,6 +139,7 @@ class FineTune(ColumnScores):
         own["known"], own["rounds"] = torch.from_numpy(self._known), torch.from_numpy(self._rounds)
         own["told"] = self._columns.told
         own["limits"] = torch.tensor([self._at_once, self._pieces, self._tokens])
+        own |= packed_recipes(self.recipes, PLAIN)
         return super().state() | own
 
     @torch.inference_mode(False)
@@ -146,6 +152,7 @@ class FineTune(ColumnScores):
         self._columns.told = state["told"].to(self.device, copy=True)
         self._known, self._rounds = state["known"].numpy().copy(), state["rounds"].numpy().copy()
         self._at_once, self._pieces, self._tokens = state["limits"].tolist()
+        self.recipes = unpacked_recipes(state) or self.recipes
 
     def update(self, bought: Purchase) -> None:
         """Train the episodes that got a label, in place."""
@@ -155,20 +162,25 @@ class FineTune(ColumnScores):
         sizes = {e: len(self._columns.taught(e)[0]) for e in taught}
         with torch.inference_mode(False), torch.enable_grad():
             for size in sorted(set(sizes.values())):
-                self._train([e for e in taught if sizes[e] == size and e not in self.failures])
+                alike = [e for e in taught if sizes[e] == size and e not in self.failures]
+                for recipe in dict.fromkeys(self.recipes[e] for e in alike):
+                    self._train([e for e in alike if self.recipes[e] == recipe])
+
+    def choose(self, recipes: Sequence[Recipe | None]) -> None:
+        """Set the recipe of each episode's next rounds; None leaves it as it is. Mutates.
+
+        Raises:
+            ReActError: A recipe is not for fine-tuning, or does not go with the settings.
+        """
+        for recipe in {recipe for recipe in recipes if recipe is not None}:
+            check_recipe(recipe, "finetune")
+            self.settings.following(recipe)
+        self.recipes = [then or now for now, then in zip(self.recipes, recipes, strict=True)]
 
     def candidates(self, available: Tensor) -> Tensor | None:
         """Of the rows ``(E, P)`` that can be bought, those that are scored in this round; None for all."""
-        most, width = self.settings.candidates, available.shape[1]
-        if most is None:
-            return None
-        offered = np.zeros(tuple(available.shape), np.bool_)
-        for e, free in enumerate(available.cpu().numpy()):
-            # Every strategy meets the same priorities in the same round of a seed.
-            priority = np.random.default_rng([int(self._seeds[e]), int(self._rounds[e])]).random(width)
-            ranked = np.argsort(np.where(free, priority, 2.0), kind="stable")[:most]
-            offered[e, ranked] = free[ranked]
-        return torch.from_numpy(offered).to(available.device)
+        most = self.settings.candidates
+        return None if most is None else drawn_candidates(available, most, self._seeds, self._rounds)
 
     def logits_of(self, columns: slice, wanted: Tensor | None = None) -> Scores:
         """Scores of a range of columns, as the task reads them.
@@ -275,6 +287,7 @@ class FineTune(ColumnScores):
                 self._words.keep(e, fitted.weights, r)
 
     def _fit(self, episodes: list[int], rate: float) -> Fitted:
+        """Train episodes that have equally many labels and one recipe."""
         columns = self._columns
         taught = [columns.taught(e) for e in episodes]
         rows = np.stack([examples for examples, _ in taught])
@@ -296,7 +309,8 @@ class FineTune(ColumnScores):
             vocabulary=places,
             dev_loss=self._dev_loss(episodes) if self.settings.patience is not None else None,
         )
-        return fit(self.network, weights, lesson, self.settings, rate, self._pieces)
+        settings = self.settings.following(self.recipes[episodes[0]])
+        return fit(self.network, weights, lesson, settings, rate, self._pieces)
 
     def _restarted(self, episodes: list[int]) -> dict[str, Tensor]:
         """Weights ``(R, ...)`` float32 that a round begins from, the word table left out."""

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from react_rl.learners.recipes.settings import AdversarialSettings, AverageSettings, Recipe
+from react_rl.validation import validated
 
 Method = Literal["full", "head", "bitfit", "lora", "peft"]
 Restart = Literal["reset", "warm", "shrink"]
 AdapterKind = Literal["lora", "adalora", "ia3", "prefix", "prompt"]
+
+_UNSAID: Final = ("adversarial", "r_drop", "average")
+"""Settings that are left out of what results are filed under where they change nothing."""
 
 
 class PeftSettings(BaseModel):
@@ -78,6 +91,12 @@ class FineTuneSettings(BaseModel):
     """Share of the target that is spread over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: every class weighs the same in the loss, however few labels it has."""
+    adversarial: AdversarialSettings = AdversarialSettings()
+    """Train on moved input vectors too."""
+    r_drop: float = Field(default=0.0, ge=0, le=1000)
+    """Weight of the divergence between two passes with different units dropped."""
+    average: AverageSettings = AverageSettings()
+    """Average the weights along the steps of a round."""
     clip: float = Field(default=1.0, gt=0, le=1e6)
     """Largest norm of an episode's gradient."""
     patience: int | None = Field(default=None, ge=1, le=10**5)
@@ -106,4 +125,31 @@ class FineTuneSettings(BaseModel):
             raise ValueError("compile does not know the adapters of peft; leave it out, or use method lora")
         if self.accumulate > self.batch_size:
             raise ValueError(f"accumulate {self.accumulate} cuts a batch of {self.batch_size} into nothing")
+        if self.r_drop > 0 and self.dropout == 0:
+            raise ValueError("r_drop compares passes with different units dropped; set dropout above 0")
+        if self.adversarial.kind != "none" and (self.method == "peft" or self.compile):
+            what = "method peft" if self.method == "peft" else "compile"
+            raise ValueError(f"adversarial training reaches no input vectors under {what}; leave one out")
+        if self.average.kind != "none" and self.patience is not None:
+            raise ValueError("average and patience both say which weights a round ends with; leave one out")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in _UNSAID or getattr(self, name) != fields[name].default
+        }
+
+    def following(self, recipe: Recipe) -> FineTuneSettings:
+        """These settings with what a recipe sets.
+
+        Raises:
+            ReActError: The two do not go together.
+        """
+        if not recipe.said:
+            return self
+        return validated(FineTuneSettings, {**self.model_dump(), **recipe.said}, "recipe")

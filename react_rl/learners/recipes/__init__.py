@@ -1,11 +1,20 @@
 """Recipes: ways of training a learner beyond fitting it to the labels, as values with a name and a source."""
 
 from react_rl.learners.recipes.registry import RECIPES, RecipeEntry, check_recipe, make_recipe
-from react_rl.learners.recipes.settings import PLAIN, Recipe, SelfTrainingSettings, SmoothingSettings
+from react_rl.learners.recipes.settings import (
+    PLAIN,
+    AdversarialSettings,
+    AverageSettings,
+    Recipe,
+    SelfTrainingSettings,
+    SmoothingSettings,
+)
 
 __all__ = [
     "PLAIN",
     "RECIPES",
+    "AdversarialSettings",
+    "AverageSettings",
     "Recipe",
     "RecipeEntry",
     "SelfTrainingSettings",

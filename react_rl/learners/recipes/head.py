@@ -7,7 +7,6 @@ forms build on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,7 +22,7 @@ from react_rl.learners.linear.weighting import row_weights
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, Rows
 from react_rl.learners.recipes.neighbours import PoolGraph
 from react_rl.learners.recipes.refitting import TrainingRows, l2_left_out, l2_on_dev, refit_each
-from react_rl.learners.recipes.registry import check_recipe
+from react_rl.learners.recipes.registry import check_recipe, packed_recipes, unpacked_recipes
 from react_rl.learners.recipes.self_training import joined, take_over
 from react_rl.learners.recipes.settings import PLAIN, Recipe, SelfTrainingSettings
 from react_rl.learners.recipes.spreading import mix, spread
@@ -146,17 +145,12 @@ class RecipeHead(SoftmaxRegression):
 
     def state(self) -> dict[str, Tensor]:
         """See ``ColumnScores.state``; recipes that episodes have chosen are part of it."""
-        if all(recipe == self.settings.recipe for recipe in self.recipes):
-            return super().state()
-        said = json.dumps([recipe.model_dump(mode="json") for recipe in self.recipes])
-        return super().state() | {"recipes": torch.tensor(list(said.encode()), dtype=torch.uint8)}
+        return super().state() | packed_recipes(self.recipes, self.settings.recipe)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """See ``ColumnScores.load_state``. Mutates."""
         super().load_state(state)
-        if "recipes" in state:
-            said = json.loads(bytes(state["recipes"].tolist()))
-            self.recipes = [Recipe.model_validate(one) for one in said]
+        self.recipes = unpacked_recipes(state) or self.recipes
         self._forget()
 
     def _forget(self) -> None:

@@ -50,9 +50,8 @@ class TrainingRows:
 
     def of(self, members: Tensor) -> TrainingRows:
         """That of some of the heads ``(M,)``."""
-        return TrainingRows(
-            self.kernel[members], self.target[members], self.weight[members], self.shift[members]
-        )
+        arrays = (self.kernel, self.target, self.weight, self.shift)
+        return TrainingRows(*(array[members] for array in arrays))
 
 
 def refit(material: TrainingRows, start: Tensor, settings: SoftmaxSettings) -> tuple[Tensor, Tensor]:

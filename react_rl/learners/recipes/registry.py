@@ -5,14 +5,20 @@ Costs: E episodes, P pool rows, W pool and dev rows, n labelled rows, k neighbou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
+
+import torch
+from torch import Tensor
 
 from react_rl.errors import ReActError, unknown
 from react_rl.learners.recipes.settings import (
     KINDS,
     PLAIN,
+    AdversarialSettings,
+    AverageSettings,
     Kind,
     Recipe,
     SelfTrainingSettings,
@@ -108,6 +114,48 @@ RECIPES: Final[dict[str, RecipeEntry]] = {
         "n^3",
         "Szegedy et al. 2016",
     ),
+    "r-drop": RecipeEntry(
+        Recipe(r_drop=1.0),
+        "regularisation",
+        "two passes with different units dropped, and their divergence in the loss",
+        "2 x training",
+        "Liang et al. 2021",
+    ),
+    "ema": RecipeEntry(
+        Recipe(average=AverageSettings(kind="ema")),
+        "regularisation",
+        "exponential mean of the weights along the steps",
+        "weights once a step",
+        "Polyak & Juditsky 1992",
+    ),
+    "swa": RecipeEntry(
+        Recipe(average=AverageSettings(kind="swa")),
+        "regularisation",
+        "mean of the weights over the second half of the steps",
+        "weights once a step",
+        "Izmailov et al. 2018",
+    ),
+    "fgm": RecipeEntry(
+        Recipe(adversarial=AdversarialSettings(kind="fgm")),
+        "adversarial",
+        "trained on input vectors moved along their gradient, too",
+        "2 x training",
+        "Miyato et al. 2017",
+    ),
+    "pgd": RecipeEntry(
+        Recipe(adversarial=AdversarialSettings(kind="pgd")),
+        "adversarial",
+        "trained on input vectors moved three times, too",
+        "4 x training",
+        "Madry et al. 2018",
+    ),
+    "freelb": RecipeEntry(
+        Recipe(adversarial=AdversarialSettings(kind="freelb")),
+        "adversarial",
+        "the mean gradient over input vectors moved from zero, three times",
+        "3 x training",
+        "Zhu et al. 2020, begun at zero",
+    ),
 }
 """Recipes by the name that YAML gives as ``learner.recipe``."""
 
@@ -140,3 +188,18 @@ def check_recipe(recipe: Recipe, kind: Kind) -> None:
                 f"The recipe's {part!r} is for learner.kind {able}, and the learner is {kind}; "
                 "choose another recipe (`react-rl list recipes`) or another kind."
             )
+
+
+def packed_recipes(recipes: Sequence[Recipe], usual: Recipe) -> dict[str, Tensor]:
+    """Recipes of episodes as part of a learner's state; nothing where all are the usual one."""
+    if all(recipe == usual for recipe in recipes):
+        return {}
+    said = json.dumps([recipe.model_dump(mode="json") for recipe in recipes])
+    return {"recipes": torch.tensor(list(said.encode()), dtype=torch.uint8)}
+
+
+def unpacked_recipes(state: Mapping[str, Tensor]) -> list[Recipe]:
+    """What ``packed_recipes`` has put into a state; empty where it has put nothing."""
+    if "recipes" not in state:
+        return []
+    return [Recipe.model_validate(one) for one in json.loads(bytes(state["recipes"].tolist()))]

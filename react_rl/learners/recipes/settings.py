@@ -53,18 +53,53 @@ class SelfTrainingSettings(_Frozen):
     """How often rows are taken over and the head is trained again."""
 
 
+class AdversarialSettings(_Frozen):
+    """Steps are trained on input vectors that were moved so that the loss rises, too.
+
+    Source: Miyato et al. 2017 (fgm), Madry et al. 2018 (pgd), Zhu et al. 2020 (freelb).
+    """
+
+    kind: Literal["none", "fgm", "pgd", "freelb"] = "none"
+    """fgm: one move; pgd: the last of several; freelb: the mean over all of several, the first at zero."""
+    epsilon: float = Field(default=0.1, gt=0, le=10)
+    """Longest move of a text, as a share of the length of its own vectors."""
+    steps: int = Field(default=3, ge=1, le=100)
+    """pgd, freelb: moves of a step."""
+
+
+class AverageSettings(_Frozen):
+    """The mean of the weights along a round's steps takes the place of the last ones.
+
+    Source: Polyak & Juditsky 1992 (ema), Izmailov et al. 2018 (swa).
+    """
+
+    kind: Literal["none", "ema", "swa"] = "none"
+    """ema: exponential mean over all steps; swa: mean over the last ones."""
+    decay: float = Field(default=0.9, gt=0, lt=1)
+    """ema: weight of what was in the mean before a step."""
+    share: float = Field(default=0.5, gt=0, le=1)
+    """swa: share of the steps that count."""
+
+
 class Recipe(_Frozen):
     """How a learner is trained and how its predictions are made, beyond its own settings."""
 
     l2: float | Literal["leave-one-out", "dev"] | None = None
     """softmax: another l2 for the head; or that with the least log-loss on left-out labelled or dev rows."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """softmax: share of a label that is spread over all classes."""
+    """softmax, finetune: share of a label that is spread over all classes."""
     self_training: SelfTrainingSettings | None = None
     """softmax: train on pool rows as well, under the labels that the head is sure of."""
 
     smoothing: SmoothingSettings | None = None
     """softmax: mix predictions with those of the nearest pool rows, labelled rows as they were labelled."""
+
+    adversarial: AdversarialSettings = AdversarialSettings()
+    """finetune: train on moved input vectors too."""
+    r_drop: float = Field(default=0.0, ge=0, le=1000)
+    """finetune: weight of the divergence between two passes with different units dropped."""
+    average: AverageSettings = AverageSettings()
+    """finetune: average the weights along the steps."""
 
     @field_validator("l2")
     @classmethod
@@ -92,10 +127,14 @@ PLAIN: Final = Recipe()
 """The learner as it comes."""
 
 _LINEAR: Final[frozenset[Kind]] = frozenset({"softmax"})
+_TRANSFORMER: Final[frozenset[Kind]] = frozenset({"finetune"})
 KINDS: Final[dict[str, frozenset[Kind]]] = {
     "l2": _LINEAR,
-    "label_smoothing": _LINEAR,
+    "label_smoothing": frozenset({"softmax", "finetune"}),
     "self_training": _LINEAR,
     "smoothing": _LINEAR,
+    "adversarial": _TRANSFORMER,
+    "r_drop": _TRANSFORMER,
+    "average": _TRANSFORMER,
 }
 """Kinds of learners that can be trained so, by part of a recipe."""

@@ -133,14 +133,16 @@ def gradients(ready: Any, pieces: int, **changes: Any) -> tuple[dict[str, Tensor
         array.requires_grad_()
     chosen = np.stack([np.arange(7), np.arange(7)[::-1]])
     importance = _importance(lesson, settings)
-    keys = torch.tensor([5, 6], dtype=torch.int32)
-    loss = _gradients(network, weights, lesson, importance, chosen, keys, settings, pieces)
+    loss = _gradients(network, weights, lesson, importance, chosen, 5, settings, pieces)
     return {name: array.grad for name, array in weights.items() if array.grad is not None}, loss
 
 
 @pytest.mark.parametrize("pieces", [2, 3, 7])
 def test_pieces_of_a_batch_give_the_gradient_of_the_batch(pieces: int, ready: Any) -> None:
-    for changes in ({}, {"dropout": 0.3}, {"class_weights": "balanced", "label_smoothing": 0.1}):
+    for changes in (
+        {}, {"dropout": 0.3}, {"class_weights": "balanced", "label_smoothing": 0.1},
+        {"dropout": 0.3, "r_drop": 2.0},
+    ):  # fmt: skip
         whole, loss = gradients(ready, 1, **changes)
         parts, same = gradients(ready, pieces, **changes)
         torch.testing.assert_close(same, loss)

@@ -47,9 +47,8 @@ def reference(vectors: Tensor, labels: Tensor, weight: Tensor, l2: float) -> Log
 def test_each_head_is_fitted_under_an_l2_of_its_own() -> None:
     vectors, labels = clusters(24, 0)
     one = material_of(vectors, labels)
-    two = TrainingRows(
-        *(torch.cat([array, array]) for array in (one.kernel, one.target, one.weight, one.shift))
-    )
+    arrays = (one.kernel, one.target, one.weight, one.shift)
+    two = TrainingRows(*(torch.cat([array, array]) for array in arrays))
     l2 = torch.tensor([0.05, 1.0])
     dual = refit_each(two, torch.zeros(2, CLASSES, 24), l2, EXACT)
     for head, value in zip(dual, l2.tolist(), strict=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from react_rl.learners.finetune.backbone.episodic import (
     is_linear,
     is_norm,
 )
+from react_rl.learners.finetune.backbone.nudging import Nudge
 from react_rl.learners.finetune.backbone.packing import Packing, first_position, worth_packing
 from react_rl.learners.finetune.backbone.probe import Probe
 from react_rl.learners.finetune.methods.adapters import Adapter, make_adapter
@@ -102,6 +103,7 @@ class Network:
         self._path = anatomy.layers_path(model) if not self.whole else None
         self._n_upper = 0 if self._path is None else len(model.get_submodule(self._path))
         self.mounted = Mounted()
+        self._nudge: Nudge | None = None
         self.words: str | None = None
         """Name of the word table where it is trained."""
         self._begin: dict[str, Tensor] = {}
@@ -120,7 +122,13 @@ class Network:
             for module in part.modules():
                 if isinstance(module, EpisodeDropout):
                     module.prepare(self.device, self.dtype)
+        if self.lower is None and self.adapter is None and not settings.compile:
+            model.get_input_embeddings().register_forward_hook(self._nudged)
         self._forward = torch.compile(model, dynamic=True) if settings.compile else model
+
+    def _nudged(self, module: nn.Module, given: Any, vectors: Tensor) -> Tensor:
+        """Move word vectors as they leave their table."""
+        return vectors if self._nudge is None else self._nudge.on(vectors)
 
     def _check(self, probe: Probe) -> None:
         """Raise a ReActError unless the exchanged layers give what the model's own gave."""
@@ -269,7 +277,11 @@ class Network:
 
     @contextmanager
     def mount(
-        self, weights: dict[str, Tensor], vocabulary: Tensor | None = None, keys: Tensor | None = None
+        self,
+        weights: dict[str, Tensor],
+        vocabulary: Tensor | None = None,
+        keys: Tensor | None = None,
+        nudge: Nudge | None = None,
     ) -> Iterator[None]:
         """Context in which the layers read these weights.
 
@@ -277,14 +289,15 @@ class Network:
             weights: ``(R, ...)`` each, in ``dtype``.
             vocabulary: See ``Mounted``.
             keys: ``(R,)`` int32 keys of the dropout masks; None drops nothing.
+            nudge: Moves the vectors that enter the trained layers; texts keep their padding then.
         """
         mounted = self.mounted
         mounted.weights, mounted.vocabulary, mounted.keys = weights, vocabulary, keys
-        mounted.episodes = next(iter(weights.values())).shape[0]
+        mounted.episodes, self._nudge = next(iter(weights.values())).shape[0], nudge
         try:
             yield
         finally:
-            mounted.weights, mounted.vocabulary, mounted.keys = {}, None, None
+            mounted.weights, mounted.vocabulary, mounted.keys, self._nudge = {}, None, None, None
 
     def features(self, texts: Texts, first: int = 0) -> Tensor:
         """Vectors of texts under the mounted weights: pooled ``(R B, H)``, or of their words ``(R B, K, H)``.
@@ -294,16 +307,21 @@ class Network:
             first: Place of their first row in the batch that they are a piece of: it decides what is dropped.
         """
         self.mounted.texts, self.mounted.first = texts.mask.shape[0], first
+        entering = texts.hidden
+        if self._nudge is not None:
+            self._nudge.mask = texts.mask
+            entering = None if texts.hidden is None else self._nudge.on(texts.hidden)
         if self.whole:
-            assert texts.hidden is not None
-            hidden = texts.hidden
+            assert entering is not None
+            hidden = entering
         elif self.adapter is not None:
             assert texts.ids is not None
             hidden = self.adapter.hidden(self.mounted.weights, texts.ids, texts.mask)
         else:
-            arrays = {"input_ids": texts.ids, "inputs_embeds": texts.hidden}
+            arrays = {"input_ids": texts.ids, "inputs_embeds": entering}
             given = {name: array for name, array in arrays.items() if array is not None}
-            if self._first_position is not None and worth_packing(texts.mask):
+            packed = self._first_position is not None and self._nudge is None
+            if packed and worth_packing(texts.mask):
                 hidden = self._packed(given, texts.mask)
             else:
                 hidden = self._forward(**given, attention_mask=texts.mask.long()).last_hidden_state

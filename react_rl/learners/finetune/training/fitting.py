@@ -19,10 +19,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from react_rl.learners.finetune.backbone.dropout import step_keys
+from react_rl.learners.finetune.backbone.nudging import Nudge
 from react_rl.learners.finetune.methods.network import Network, Texts
 from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.finetune.training.adversarial import train_against
+from react_rl.learners.finetune.training.averaging import WeightAverage
 from react_rl.learners.finetune.training.optimiser import Optimiser
 
+_SECOND: Final = 104729
+"""Counter that sets the masks of a second pass apart from those of the first."""
 _WINDOW: Final = 4
 """Batches among which rows are sorted by length: less padding, and the order stays nearly random."""
 
@@ -105,16 +110,18 @@ def fit(
     if network.adapter is not None:
         network.adapter.plan(total)
     importance = _importance(lesson, settings)
+    average = WeightAverage(settings.average, total) if settings.average.kind != "none" else None
     best = _Best(masters, settings.patience) if lesson.dev_loss is not None else None
     step, epoch = 0, 0
     loss = torch.zeros(lesson.targets.shape[0])
     broken = torch.zeros(lesson.targets.shape[0], dtype=torch.bool)
     while step < total:
         for chosen in _batches(lesson, settings.batch_size, epoch):
-            keys = _keys(lesson, step).to(network.device)
-            loss = _gradients(network, working, lesson, importance, chosen, keys, settings, pieces)
+            loss = _gradients(network, working, lesson, importance, chosen, step, settings, pieces)
             broken |= ~torch.isfinite(loss)
             optimiser.step(_schedule(step, total, settings.warmup))
+            if average is not None:
+                average.note(step, masters)
             step += 1
             if step == total:
                 break
@@ -125,6 +132,8 @@ def fit(
             if best.update(measured, masters):
                 break
     final = masters if best is None else best.weights
+    if average is not None and average.weights:
+        final = average.weights
     for array in final.values():
         # One infinity or NaN makes a sum such; ten times as quick as a look at each number.
         broken |= ~torch.isfinite(array.detach().flatten(1).sum(1)).cpu()
@@ -158,9 +167,9 @@ def _batches(lesson: Lesson, size: int, epoch: int) -> list[npt.NDArray[np.int64
     return [cuts[i] for i in turn]
 
 
-def _keys(lesson: Lesson, step: int) -> Tensor:
+def _keys(lesson: Lesson, *counters: int) -> Tensor:
     rounds = torch.from_numpy(lesson.rounds)
-    return step_keys(lesson.seeds + rounds * 0x9E3779B9, step)
+    return step_keys(lesson.seeds + rounds * 0x9E3779B9, *counters)
 
 
 def _importance(lesson: Lesson, settings: FineTuneSettings) -> Tensor:
@@ -182,7 +191,7 @@ def _gradients(
     lesson: Lesson,
     importance: Tensor,
     chosen: npt.NDArray[np.int64],
-    keys: Tensor,
+    step: int,
     settings: FineTuneSettings,
     pieces: int,
 ) -> Tensor:
@@ -196,21 +205,49 @@ def _gradients(
     weight = (weight / weight.sum(1, keepdim=True)).view(targets.shape)
     loss = torch.zeros(episodes)
     cut = math.ceil(size / pieces)
+    keys = _keys(lesson, step).to(network.device)
+    other = _keys(lesson, step, _SECOND).to(network.device) if settings.r_drop > 0 else None
     for start in range(0, size, cut):
         texts = lesson.rectangle(chosen[:, start : start + cut])
         most = 1 if texts.words is None else texts.words.shape[1]
         part = (slice(None), slice(start, start + cut), slice(most))
-        with network.mount(working, lesson.vocabulary, keys):
-            scores = network.classify(network.features(texts, start), lesson.class_mask)  # (R, B K, C)
-            own = targets[part].flatten(1)
-            each = lesson.loss(scores, own, lesson.class_mask, settings.label_smoothing)
-            by_episode = (each * weight[part].flatten(1)).sum(1)
+        own, share = targets[part].flatten(1), weight[part].flatten(1)
+
+        def scores_of(units: Tensor, nudge: Nudge | None, texts: Texts = texts, start: int = start) -> Tensor:
+            with network.mount(working, lesson.vocabulary, units, nudge):
+                return network.classify(network.features(texts, start), lesson.class_mask)  # (R, B K, C)
+
+        def losses(nudge: Nudge | None, own: Tensor = own, share: Tensor = share) -> Tensor:
+            scores = [scores_of(units, nudge) for units in (keys, other) if units is not None]
+            each = [lesson.loss(one, own, lesson.class_mask, settings.label_smoothing) for one in scores]
+            if len(scores) == 1:
+                return (each[0] * share).sum(1)
+            apart = divergence(scores[0], scores[1])
+            both = (each[0] + each[1]) / 2.0 + settings.r_drop / 4.0 * apart
+            return (both * share).sum(1)
+
+        if settings.adversarial.kind != "none":
+            by_episode = train_against(losses, settings.adversarial)
+        else:
+            by_episode = losses(None)
             objective = by_episode.sum()
             if network.adapter is not None and start == 0:
                 objective = objective + network.adapter.penalty(working)
             objective.backward()  # type: ignore[no-untyped-call]
         loss += by_episode.detach().float().cpu()
     return loss
+
+
+def divergence(one: Tensor, other: Tensor) -> Tensor:
+    """Divergence ``KL(p | q) + KL(q | p)`` ``(R, B)`` of the predictions of two passes ``(R, B, C)``.
+
+    With it the loss of two passes is ``(l_1 + l_2) / 2 + weight / 4`` times it: half of the paper's, so that
+    the loss keeps its scale.
+
+    Source: Liang et al. 2021, R-Drop: regularized dropout for neural networks, eq. 4.
+    """
+    p, q = functional.log_softmax(one, 2), functional.log_softmax(other, 2)
+    return ((p.exp() - q.exp()) * (p - q)).sum(2)
 
 
 class _Best:

@@ -115,3 +115,21 @@ def rows_of(array: Tensor, episodes: Sequence[int]) -> Tensor:
     """Those of ascending episodes; without a copy where they stand side by side."""
     first, last = episodes[0], episodes[-1] + 1
     return array[first:last] if last - first == len(episodes) else array[list(episodes)]
+
+
+def drawn_candidates(available: Tensor, most: int, seeds: Tensor, rounds: npt.NDArray[np.int64]) -> Tensor:
+    """Of the rows ``(E, P)`` that can be bought, those that are scored in this round.
+
+    Args:
+        available: ``(E, P)`` bool.
+        most: Rows of an episode.
+        seeds: ``(E,)`` of the episodes.
+        rounds: ``(E,)`` rounds that they have trained.
+    """
+    offered = np.zeros(tuple(available.shape), np.bool_)
+    for e, free in enumerate(available.cpu().numpy()):
+        # Every strategy meets the same priorities in the same round of a seed.
+        priority = np.random.default_rng([int(seeds[e]), int(rounds[e])]).random(len(free))
+        ranked = np.argsort(np.where(free, priority, 2.0), kind="stable")[:most]
+        offered[e, ranked] = free[ranked]
+    return torch.from_numpy(offered).to(available.device)
