@@ -1,6 +1,7 @@
 """The programs of the fine-tuning benchmark play rounds of what they measure."""
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,35 @@ from react_rl.simulation import EpisodeOptions, synthetic_encoded
 OPTIONS = EpisodeOptions(pool_size=60, dev_size=40, initial_size=6, budget=12, batch_size=6)
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, save_bert: Callable[[Path, Sequence[str]], Path]) -> str:
+    """A tiny transformer."""
+    return str(save_bert(tmp_path_factory.mktemp("bert") / "tiny", ("one", "two")))
+
+
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Synthetic texts instead of a corpus, one cheap kind of training, short episodes."""
+def small(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    """Synthetic texts instead of a corpus, a tiny model, one cheap kind of training, short episodes."""
     for program in (together, restarts, candidates):
         monkeypatch.setattr(program, "load_corpus", lambda *_, **__: None)
         monkeypatch.setattr(program, "encode", lambda *_, **__: synthetic_encoded())
     light: dict[str, Any] = {"method": "full", "layers": 1}
     monkeypatch.setattr(together, "SETTINGS", {"top layer": light})
-    monkeypatch.setattr(candidates, "CANDIDATES", {"top layer": light | {"restart": "warm", "steps": 2}})
+    light = light | {"model": model}
+    tiny = {"model": model, "layers": 1, "max_length": 24}
+    monkeypatch.setattr(restarts, "FineTuneSettings", lambda **keys: FineTuneSettings(**keys | tiny))
+    monkeypatch.setattr(
+        candidates, "CANDIDATES", {"top layer": light | {"restart": "warm", "steps": 2, "max_length": 24}}
+    )
     for program in (restarts, candidates):
         monkeypatch.setattr(program, "OPTIONS", OPTIONS)
 
 
-def test_episodes_together_are_measured_for_every_number_of_them(small: None, tmp_path: Path) -> None:
-    together.main(["--corpus", "any", "--episodes", "1", "2", "--rounds", "1", "--out", str(tmp_path)])
+def test_episodes_together_are_measured_for_every_number_of_them(
+    small: None, model: str, tmp_path: Path
+) -> None:
+    sizes = ("--episodes", "1", "2", "--rounds", "1", "--max-length", "24")
+    together.main(["--corpus", "any", *sizes, "--model", model, "--out", str(tmp_path)])
     lines = json.loads((tmp_path / "together-cpu.json").read_text())
     assert [line["episodes"] for line in lines] == [1, 2]
     assert all(line["rounds_per_second"] > 0 and 0 <= line["padding_share"] < 1 for line in lines)
@@ -40,7 +55,7 @@ def test_a_curve_has_a_value_for_each_round_and_seed(small: None) -> None:
     assert ((values >= 0) & (values <= 1)).all()
 
 
-def test_candidates_are_told_apart_by_area_and_seconds(small: None, tmp_path: Path) -> None:
+def test_candidates_differ_by_area_and_seconds(small: None, tmp_path: Path) -> None:
     candidates.main(["--corpora", "any", "--seeds", "1", "--out", str(tmp_path)])
     (line,) = json.loads((tmp_path / "candidates.json").read_text())
     settings = FineTuneSettings.model_validate({"max_length": 64} | candidates.CANDIDATES["top layer"])

@@ -214,8 +214,8 @@ def test_each_family_has_a_panel_of_its_gains_over_the_reference(many: Results) 
 
 
 def test_the_family_figure_is_written_where_contestants_are_many(many: Results, tmp_path: Path) -> None:
-    names = [path.name for path in draw_all(tmp_path, many, summarise(many))]
-    assert names == ["learning_curves.png", "areas.png", "learning_curves_families.png"]
+    names = [path.name for path in draw_all(tmp_path, many, summarise(many), formats=("svg",))]
+    assert names == ["learning_curves.svg", "areas.svg", "learning_curves_families.svg"]
 
 
 LONG = "subjectivity of film reviews (Pang & Lee 2004), 700 rows"

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from react_rl.experiments import CompareConfig, load_config, run_comparison
@@ -113,9 +114,11 @@ def long_comparison(
     reviews: Path,
     strategies: tuple[str, ...] = ("random", "margin", "mixture"),
 ) -> Path:
-    """Blocks enough that a kill at the first files comes in the middle."""
+    """Blocks enough that a kill at the first files comes in the middle; no encoder has to be loaded."""
+    vectors = reviews.with_name("vectors.npy")
+    np.save(vectors, np.random.default_rng(0).normal(size=(150, 16)).astype(np.float32))
     return config_file(
-        corpora=[{"corpus": str(reviews)}],
+        corpora=[{"corpus": str(reviews), "embeddings": str(vectors)}],
         strategies=list(strategies),
         seeds=64,
         episode={"pool_size": 60, "dev_size": 20, "initial_size": 5, "budget": 20, "batch_size": 1},

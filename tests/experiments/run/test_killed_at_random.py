@@ -72,7 +72,7 @@ def test_a_comparison(
     config = shared | {"name": "small", "strategies": ["random", "margin", "mixture"], "seeds": 32, "jobs": 1}
     killed, undisturbed = killed_and_undisturbed("compare", config, 1)
     expected = contents(undisturbed, "runs/*", "*.csv", "plan.json")
-    assert len(expected) == 3 * 32 + 3
+    assert len(expected) == 3 * 32 + 4
     assert contents(killed, "runs/*", "*.csv", "plan.json") == expected
     assert {file.name for file in (killed / "circumstances").glob("*.json")} == {
         file.name for file in (killed / "runs").glob("*.json")
@@ -87,7 +87,7 @@ def test_a_fine_tuning_comparison(
     config["learner"] = {"kind": "finetune", "finetune": tuned}
     killed, undisturbed = killed_and_undisturbed("compare", config, 2)
     expected = contents(undisturbed, "runs/*", "*.csv")
-    assert len(expected) == 2 * 3 + 2
+    assert len(expected) == 2 * 3 + 3
     assert contents(killed, "runs/*", "*.csv") == expected
     assert not (killed / "progress").exists()
 
