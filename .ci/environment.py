@@ -177,7 +177,7 @@ def main() -> int:
         print(failure, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Interrupted: the next make builds the environment anew.", file=sys.stderr)
+        print("Interrupted: the next make builds the environment again.", file=sys.stderr)
         return 130
     return 0
 

@@ -236,7 +236,7 @@ def read_card(folder: Path) -> PolicyCard:
 
 @dataclass(frozen=True)
 class FoundPolicies:
-    """What lies below some folders.
+    """What is below some folders.
 
     Attributes:
         whole: Folder and card of each policy, by path.

@@ -52,7 +52,7 @@ BASELINES = ("random", "margin", "mixture")
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where a training stands, for whoever shows it.
+    """Where a training stands, for those who show it.
 
     Args:
         episodes: Training episodes finished.

@@ -57,7 +57,7 @@ CONTEXT: Final = (*PROGRESS, *DEV, *POOL)
 class ContextObservation:
     """``Box(-5, 5, (G,))``: G numbers that say how far the episode is and what its pool looks like.
 
-    The last two tell corpora apart on which the embedding carries the label (topics) from those on which
+    The last two distinguish corpora on which the embedding carries the label (topics) from those on which
     it does not (acceptability): how often labelled neighbours agree, and how hard the labels are to fit.
 
     Args:

@@ -108,7 +108,7 @@ def _half_pair(text: str, value: Any) -> bool:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses keys that stand twice, and says where a value could not be made."""
+    """Refuses keys that are given twice, and says where a value could not be made."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:

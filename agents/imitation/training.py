@@ -43,7 +43,7 @@ _ROUND: Final = 100_000
 
 @dataclass(frozen=True)
 class ImitationProgress:
-    """Where a training stands, for whoever shows it.
+    """Where a training stands, for those who show it.
 
     Args:
         stage: What is being done.

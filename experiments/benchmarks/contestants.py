@@ -214,7 +214,7 @@ class PeerProcess:
         if not line:
             status = self._process.wait()
             raise ReActError(
-                f"The peers' worker ended with status {status}; its message stands above. Is the environment "
+                f"The peers' worker ended with status {status}; its message is above. Is the environment "
                 "of --peer-python made as experiments/benchmarks/README.md says?"
             )
         answer: dict[str, Any] = json.loads(line)

@@ -19,7 +19,7 @@ from react_rl.files import canonical_json, write_atomically
 
 OURS: Final = "#0072B2"
 PEERS: Final = "#D55E00"
-"""Blue and vermillion of the Okabe-Ito palette, which colour-blind readers tell apart."""
+"""Blue and vermillion of the Okabe-Ito palette, which colour-blind readers can distinguish."""
 
 MARKERS: Final = {1: "o", 2: "s"}
 
@@ -33,7 +33,7 @@ class RoundsLine:
         dimensions: Length of an embedding.
         classes: Classes of the corpus.
         pool_size: Rows of the pool.
-        threads: Threads that everybody was given.
+        threads: Threads that each contestant was given.
         contestant: Name, with the peer's penalty.
         episodes: Episodes played at once.
         rounds_per_second: Median over the turns.

@@ -28,7 +28,7 @@ PART: Final = 1024
 """Rows predicted at a time."""
 
 PREDICTION: Final = "prediction"
-"""In place of a strategy: predict the whole pool anew, which peers do in their query and we in the refit."""
+"""In place of a strategy: predict the whole pool again, which peers do in their query and we in the refit."""
 
 
 def say(**message: object) -> None:

@@ -64,7 +64,7 @@ class Pool:
         return answers
 
     def head(self) -> LogisticRegression:
-        """Return the classifier that everybody uses."""
+        """Return the classifier that all use."""
         return LogisticRegression(C=C)
 
     def small(self) -> Pool:

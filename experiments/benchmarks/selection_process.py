@@ -24,7 +24,7 @@ THREADS: Final = {
     name: "1"
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 }
-"""Everybody runs on one thread."""
+"""All contestants run on one thread."""
 
 _TICK: Final = 0.1
 """Seconds between two looks at a process."""
@@ -143,7 +143,7 @@ class Watched:
         if status == -9:  # the system ends a process that asks for more than there is
             return {"stage": "memory"}
         raise ReActError(
-            f"A contestant ended with status {status}; its message stands above. Is the environment of "
+            f"A contestant ended with status {status}; its message is above. Is the environment of "
             "--peer-python made as experiments/benchmarks/README.md says?"
         )
 

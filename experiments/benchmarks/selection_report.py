@@ -174,7 +174,7 @@ def table(lines: Sequence[SelectionLine], machine: dict[str, Any], limits: Limit
     """Return the results as Markdown, one table for each pool size."""
     loads = [line.load_average for line in lines]
     head = (
-        f"{name_processor(machine)}, {machine['cores']} cores, one thread for everybody; torch "
+        f"{name_processor(machine)}, {machine['cores']} cores, one thread each; torch "
         f"{machine['torch']}, python {machine['python']}; load average {min(loads):g} to {max(loads):g}, so "
         "seconds are processor seconds, which other programs stretch less than the clock's."
     )

@@ -115,7 +115,7 @@ def unwritable(outlet: Outlet) -> str | None:
 
 
 def _open_closed() -> None:
-    """Open closed standard streams on nothing, lest the next file or socket become standard output."""
+    """Open closed standard streams on nothing; else the next file or socket would become standard output."""
     while True:
         descriptor = os.open(os.devnull, os.O_RDWR)
         if descriptor > 2:

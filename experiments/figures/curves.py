@@ -68,7 +68,7 @@ def _line(ax: Axes, x: Any, y: Any, look: Mapping[str, object] | None) -> None:
 
 
 def _ordered(strategies: Iterable[str], shown: Sequence[str]) -> list[str]:
-    """Grey ones first, so that coloured lines lie on top."""
+    """Grey ones first, so that coloured lines are on top."""
     return sorted(strategies, key=lambda s: s in shown)
 
 

@@ -34,7 +34,7 @@ def figures_of(results: Results, table: pd.DataFrame, page: Page = SCREEN) -> di
     Args:
         results: The comparison.
         table: Its summary.
-        page: Where the figures will stand.
+        page: Where the figures will go.
     """
     with matplotlib.rc_context(page.style):
         figures = {
@@ -59,7 +59,7 @@ def draw_all(
         folder: Where the files go.
         results: The comparison.
         table: Its summary.
-        page: Where the figures will stand.
+        page: Where the figures will go.
         formats: Some of ``FORMATS``.
 
     Returns:
@@ -85,7 +85,7 @@ def area_figure(results: Results, table: pd.DataFrame, page: Page = SCREEN) -> F
     Args:
         results: The comparison.
         table: Its summary.
-        page: Where the figure will stand.
+        page: Where the figure will go.
     """
     names = [c for c in [*results.corpora, ALL_CORPORA] if (table["corpus"] == c).any()]
     size = FontProperties(size=matplotlib.rcParams["ytick.labelsize"]).get_size_in_points()

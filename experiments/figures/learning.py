@@ -66,7 +66,7 @@ def learning_curves(results: Results, shown: Sequence[str] | None = None, page: 
         results: The comparison.
         shown: Contestants in colour, with their names beside the panels where there is room; the others are
             grey. None shows all.
-        page: Where the figure will stand.
+        page: Where the figure will go.
     """
     shown = results.strategies if shown is None else shown
     few = len(shown) == len(results.strategies)
@@ -107,7 +107,7 @@ def family_curves(results: Results, page: Page = SCREEN) -> Figure | None:
 
     Args:
         results: The comparison.
-        page: Where the figure will stand.
+        page: Where the figure will go.
 
     Returns:
         The figure, or None where contestants are few enough for one panel or the reference is missing.

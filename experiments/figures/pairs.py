@@ -51,7 +51,7 @@ def matrix_figure(
         wide, high = (0.42, 0.36) if count <= _MOST_NUMBERED else (0.24, 0.22)
         figure = Figure(figsize=(wide * count + 2.6, high * count + 1.5), layout="constrained")
         ax = figure.add_subplot()
-        # Orange to purple and white to blue: told apart by colour-blind readers and in grey print.
+        # Orange to purple and white to blue: distinct for colour-blind readers and in grey print.
         palette = matplotlib.colormaps["PuOr" if diverging else "Blues"].resampled(_TONES)
         # A mesh stays a drawing in SVG, where an image would become pixels.
         mesh = ax.pcolormesh(

@@ -294,7 +294,7 @@ def page(title: str, lead: Markup, sections: Sequence[Section]) -> str:
 
     Args:
         title: Title, plain text.
-        lead: What stands between the title and the contents.
+        lead: What is between the title and the contents.
         sections: The sections in order.
     """
     return (

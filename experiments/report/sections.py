@@ -213,7 +213,7 @@ def ranks_section(material: Material) -> Section:
     caption = (
         f"Mean ranks of the mean areas on {len(material.scores.corpora)} corpora; 1 is best. Bars join "
         "strategies "
-        "that Nemenyi's test does not tell apart at .05. Friedman's test that all rank alike: p = "
+        "whose ranks do not differ significantly at .05 (Nemenyi). Friedman's test that all rank alike: p = "
         f"{p_value:.2g}."
     )
     picture = Picture(critical_difference_figure(result, names), "Critical-difference diagram", said)

@@ -146,7 +146,7 @@ def _headline(material: Material) -> str:
     text = (
         f"On {where}, {row['strategy']} has the best area under the test {metric} curve: {row['area']:.4f} "
         f"[{row['area_low']:.4f}, {row['area_high']:.4f}] over {row['seeds']} paired seeds"
-        f"{', leaving aside what looks at labels nobody bought' if len(rows) < len(fair) else ''}"
+        f"{', excluding oracle references' if len(rows) < len(fair) else ''}"
     )
     if row["strategy"] == results.reference:
         return f"{text}. It is the reference; no strategy is ahead of it."
@@ -329,7 +329,7 @@ def _reproduce_section(material: Material) -> Section:
     body = paragraph(f"Save the config below as {name}.yaml, then:") + code(commands)
     if policies:
         body += paragraph(
-            "The comparison uses trained policies, which must lie where the config says: "
+            "The comparison uses trained policies, which must be where the config says: "
             f"{', '.join(policies)}. "
             "`react-rl train` trains a policy (`react-rl demo` the one of the demo)."
         )

@@ -41,7 +41,7 @@ class FullData:
 
     Args:
         config: The comparison.
-        folder: Where its runs lie.
+        folder: Where its runs are.
         runs: Its plan.
     """
 

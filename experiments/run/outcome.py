@@ -14,7 +14,7 @@ class Outcome:
     """What became of a comparison.
 
     Args:
-        folder: Where the results lie.
+        folder: Where the results are.
         runs: All runs of the plan.
         played: Runs played now.
         kept: Runs that were finished before.

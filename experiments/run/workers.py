@@ -205,7 +205,7 @@ def _write_shared(values: Mapping[str, Any]) -> tuple[IO[bytes], dict[str, list[
         own = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
         places[name] = []
         for part in (memoryview(own), *(buffer.raw() for buffer in buffers)):
-            # The alignment of freshly allocated tensors, lest products be computed in another order.
+            # The alignment of freshly allocated tensors, so that products are computed in the same order.
             start = -(-file.tell() // _ALIGNMENT) * _ALIGNMENT
             file.seek(start)
             file.write(part)

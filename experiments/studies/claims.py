@@ -2,7 +2,7 @@
 
 python -m react_rl.experiments.studies.claims
 
-reads the comparisons that lie in ``results`` (or the score tables that were kept of them) and writes the
+reads the comparisons that are in ``results`` (or the score tables that were kept of them) and writes the
 findings, score tables, summaries and figures into ``results/baselines``. The rule is in ``judging``.
 """
 

@@ -1,7 +1,7 @@
 """How often a study with few seeds concludes the opposite: numbers and figure from many seeds.
 
 Pairs of strategies on single corpora are compared as a study would that had drawn only n of the seeds. What
-all seeds say counts as true, and only pairs which they tell apart are counted.
+all seeds say counts as true, and only pairs that differ significantly are counted.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class Study:
 
     Args:
         seeds: Seeds of a study.
-        wrong_order: Share in which the means of two strategies lie the wrong way round.
+        wrong_order: Share in which the means of two strategies are the wrong way round.
         wrong_order_unpaired: The same if every strategy has seeds of its own.
-        significant_right: Share in which the 95 % t-interval of the paired difference lies on the right side.
-        significant_wrong: Share in which it lies on the wrong side.
+        significant_right: Share in which the 95 % t-interval of the paired difference is on the right side.
+        significant_wrong: Share in which it is on the wrong side.
         other_winner: Share of corpora and subsets in which another strategy than the best has the best mean.
     """
 
@@ -62,7 +62,7 @@ class Study:
 
 
 def told_apart(table: ScoreTable) -> npt.NDArray[np.bool_]:
-    """``(T, A, A)`` which pairs all seeds tell apart: Wilcoxon, Holm over all pairs and corpora."""
+    """``(T, A, A)`` pairs that differ significantly with all seeds: Wilcoxon, Holm over pairs and corpora."""
     values = _stacked(table)
     pairs = list(combinations(range(values.shape[2]), 2))
     p = [
@@ -191,7 +191,13 @@ def _draw_groups(panel: Axes, table: ScoreTable) -> None:
     panel.scatter([], [], s=34, marker="D", color="black", linewidths=0, label="mean of 50 seeds")
     if not all(sure.values()):
         panel.scatter(
-            [], [], s=20, marker="$*$", color="black", linewidths=0, label="not told apart by all seeds"
+            [],
+            [],
+            s=20,
+            marker="*",
+            color="black",
+            linewidths=0,
+            label="not significantly different with all seeds",
         )
     panel.grid(axis="y", visible=False)
     panel.legend(loc="upper center", bbox_to_anchor=(0.45, -0.14), fontsize=7.5, ncols=1)
@@ -227,7 +233,7 @@ def _draw_conclusions(panel: Axes, found: Sequence[Study]) -> None:
     open_ = 1 - wrong - right
     for label, colour, base, height in (
         ("the right one is ahead", RIGHT, np.zeros(len(found)), right),
-        ("not told apart", UNDECIDED, right, open_),
+        ("undecided", UNDECIDED, right, open_),
         ("the wrong one is ahead", WRONG, right + open_, wrong),
     ):
         panel.bar(x, height, bottom=base, color=colour, width=0.72, label=label)

@@ -16,7 +16,7 @@ from react_rl.metrics.statistics import paired_difference
 
 HOLDS: Final = "holds"
 FAILS: Final = "does not hold"
-OPEN: Final = "not told apart"
+OPEN: Final = "undecided"
 
 ALPHA: Final = 0.05
 LEVEL: Final = 0.005
@@ -28,14 +28,14 @@ RULE: Final = f"""\
 mean difference with its 95 % bootstrap interval, Wilcoxon signed-rank test, Holm's correction over the lines
 of a claim.
 
-- "A above B" *holds* if p < {ALPHA:g} and the interval lies above 0, *does not hold* if p < {ALPHA:g} and it
-  lies below 0, and is *not told apart* otherwise.
-- "A at or below B" *does not hold* if p < {ALPHA:g} and the interval lies above 0, *holds* if not and the
-  interval ends below {LEVEL:g}, and is *not told apart* otherwise.
-- A claim holds if all its lines hold, does not hold if one of them does not, and is not told apart otherwise.
+- "A above B" *holds* if p < {ALPHA:g} and the interval is above 0, *does not hold* if p < {ALPHA:g} and it
+  is below 0, and is *undecided* otherwise.
+- "A at or below B" *does not hold* if p < {ALPHA:g} and the interval is above 0, *holds* if not and the
+  interval ends below {LEVEL:g}, and is *undecided* otherwise.
+- A claim holds if all its lines hold, does not hold if one of them does not, and is undecided otherwise.
   Lines marked "detail" do not decide, and have no part in the correction.
 
-"Corpora" counts those whose own interval (uncorrected) lies above, across and below 0. "Three seeds" is how
+"Corpora" counts those whose own interval (uncorrected) is above, across and below 0. "Three seeds" is how
 often the sign on a single corpus is another one with three of the seeds than with all of them, over all
 triples, averaged over the corpora."""
 
@@ -84,11 +84,11 @@ class Finding:
         high: Upper end.
         p: Wilcoxon p-value, corrected by Holm over the deciding lines of the claim; uncorrected for details.
         seeds: Paired seeds.
-        above: Corpora whose own interval lies above 0.
+        above: Corpora whose own interval is above 0.
         across: Corpora whose own interval holds 0.
-        below: Corpora whose own interval lies below 0.
+        below: Corpora whose own interval is below 0.
         three_seeds: Share of triples of seeds whose mean on a corpus has the other sign, mean over corpora.
-        verdict: ``holds``, ``does not hold`` or ``not told apart``.
+        verdict: ``holds``, ``does not hold`` or ``undecided``.
     """
 
     line: Comparison

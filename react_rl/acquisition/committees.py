@@ -106,7 +106,7 @@ def dropout_committee(view: PoolView, members: int = 10, rate: float = 0.5) -> C
     """
     _check_members(members)
     if not 0 < rate < 1:
-        raise ReActError(f"Dropout rate {rate} must lie between 0 and 1, both excluded.")
+        raise ReActError(f"Dropout rate {rate} must be between 0 and 1, both excluded.")
     if not view.linear:
         return _of_scores(view.dropout_logits(members))
     weights, intercept = view.weights

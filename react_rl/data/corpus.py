@@ -232,7 +232,7 @@ def check_corpus(corpus: Corpus) -> None:
             row = int(np.argmin(valid))
             raise ReActError(
                 f"Corpus {corpus.name!r} has confidence {corpus.confidence[row]} in row id {row};"
-                " a confidence must lie between 0 and 1."
+                " a confidence must be between 0 and 1."
             )
     if corpus.origin is not None and len(corpus.origin) != corpus.n_rows:
         raise ReActError(
@@ -286,7 +286,7 @@ def _check_classes(corpus: Corpus) -> None:
         row = int(np.argmin(inside))
         raise ReActError(
             f"Corpus {corpus.name!r} has target {int(corpus.targets[row])} in row id {row};"
-            f" with {len(names)} label names it must lie between 0 and {len(names) - 1}."
+            f" with {len(names)} label names it must be between 0 and {len(names) - 1}."
         )
     used = np.unique(corpus.targets[corpus.split != UNUSED])
     if len(used) < 2:

@@ -30,7 +30,7 @@ class CorpusFacts:
         smallest: Rows of the smallest class in use; entities of the rarest type.
         largest: Rows of the largest class; entities of the most frequent type.
         repeated: Rows whose text, after normalisation, an earlier row has.
-        contradicted: Different texts that stand under two labels or more.
+        contradicted: Different texts that have two labels or more.
         median_words: Median number of words of a text.
         warnings: What can mislead, one sentence each.
         notes: What was changed while the corpus was read, one sentence each.
@@ -135,7 +135,7 @@ def _warnings(
     if repeated:
         said.append(f"{repeated} rows repeat the text of another row")
     if contradicted:
-        said.append(f"{contradicted} texts stand under two labels or more")
+        said.append(f"{contradicted} texts have two labels or more")
     return said
 
 

@@ -1,4 +1,4 @@
-"""Labels as they stand in a file, turned into class indices and label names."""
+"""Labels as they are in a file, turned into class indices and label names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def classes_of(
     Args:
         values: N labels: strings, integers, bools or whole numbers held as floats, none missing. Strings lose
             their outer blanks.
-        place: Tells where a row stands, for messages.
+        place: Tells where a row is, for messages.
         names: Label names in their order, if it is known. Otherwise the names are sorted, as numbers if all
             of them are numbers.
 

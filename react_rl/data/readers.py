@@ -297,7 +297,7 @@ def corpus_from_tables(
         if wrong.any():
             row = int(np.argmax(wrong))
             raise ReActError(
-                f"The confidence of {tables.place(row)} is {agreed[row]}; it must lie between 0 and 1."
+                f"The confidence of {tables.place(row)} is {agreed[row]}; it must be between 0 and 1."
             )
     notes = [*notes, *merged_labels(labels)]
     rows = np.arange(len(texts))

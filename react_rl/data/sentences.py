@@ -37,7 +37,7 @@ class Sentences:
         tokens: Tokens of each sentence.
         tags: As many tags for each.
         places: Where each sentence begins: ``line 12`` or ``row 3``.
-        by_line: Whether a token stands on a line of its own.
+        by_line: Whether a token has a line of its own.
     """
 
     where: str
@@ -47,7 +47,7 @@ class Sentences:
     by_line: bool
 
     def place(self, row: int, token: int | None = None) -> str:
-        """Say where a sentence, or one token of it, stands."""
+        """Say where a sentence, or one token of it, is."""
         if self.by_line:
             return f"line {self.places[row] + (token or 0)} of {self.where}"
         at = "" if token is None else f"token {token + 1} in "

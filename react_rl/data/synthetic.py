@@ -152,11 +152,11 @@ def synthetic_token_vectors(corpus: Corpus, dim: int = 24, seed: int = 0) -> npt
 
 
 def synthetic_embeddings(corpus: Corpus, dim: int = 16, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Make vectors that tell the classes apart, but not cleanly: a stand-in for an encoder.
+    """Make vectors that separate the classes, but not cleanly: a stand-in for an encoder.
 
     Each class has a random direction, and each text adds Gaussian noise to the direction of its class. Rows
     with the same normalised text get the same vector, made from the class of the lowest of them. The
-    vectors hang on texts and classes only, so that halves of a corpus share those of the whole.
+    vectors depend on texts and classes only, so that halves of a corpus share those of the whole.
 
     Args:
         corpus: A classification corpus.

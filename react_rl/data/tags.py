@@ -36,7 +36,7 @@ class Converted:
 
 
 Place = Callable[[int, int], str]
-"""Says where a token stands, from the positions of sentence and token."""
+"""Says where a token is, from the positions of sentence and token."""
 
 
 def _place(row: int, token: int) -> str:
@@ -94,7 +94,7 @@ def to_iob2(
     Args:
         sentences: Tags of each sentence.
         scheme: What they are written in; None finds out.
-        place: Says where a token stands, from the positions of sentence and token.
+        place: Says where a token is, from the positions of sentence and token.
         repair: Read a tag that breaks the scheme as the beginning (or end) of an entity, and count it.
 
     Raises:

@@ -67,7 +67,7 @@ class ArrayCache:
     place whole, so any number of processes may share a folder.
 
     Args:
-        folder: Where the files lie; None for ``default_folder()``. Made when first written to.
+        folder: Where the files are; None for ``default_folder()``. Made when first written to.
         max_bytes: Bound of all entries together, in bytes.
 
     Raises:

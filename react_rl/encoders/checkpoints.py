@@ -1,4 +1,4 @@
-"""Where an encoder's files lie: the embedded default, a local folder, or the Hugging Face hub.
+"""Where an encoder's files are: the embedded default, a local folder, or the Hugging Face hub.
 
 Every source ends as one local folder, so that loading and fingerprints read the same files.
 Nothing here imports transformers or loads weights.

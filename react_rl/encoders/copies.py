@@ -1,4 +1,4 @@
-"""Rows with the very same numbers, found by content: products round copies differently, by where they stand.
+"""Rows with the very same numbers, found by content: products round copies by where they are in an array.
 
 A key is a sum of integers, which comes out the same in any order and on any processor.
 """

@@ -61,7 +61,7 @@ def surprisal_vectors(
 
     The text goes through the model as it is, nothing masked. Entry t of the vector is the cross-entropy
     ``-log p(x_t | x)`` of the model's masked-LM head for about 15 % of the tokens (special ones apart),
-    and 0 for the others; then the vector is scaled to length one. Which tokens count hangs on the text
+    and 0 for the others; then the vector is scaled to length one. Which tokens count depends on the text
     alone, so equal texts have equal vectors and other rows change nothing.
 
     Source: Yuan et al. 2020, Cold-start active learning through self-supervised language modeling, section

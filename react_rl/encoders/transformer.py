@@ -208,7 +208,7 @@ def load_checkpoint(name: str, folder: Path, max_length: int) -> tuple[Any, Any]
 
     Args:
         name: Name of the model for messages.
-        folder: Where its files lie (see ``checkpoints.locate``).
+        folder: Where its files are (see ``checkpoints.locate``).
         max_length: Tokens of the longest text that it will read.
 
     Raises:

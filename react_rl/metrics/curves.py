@@ -74,12 +74,12 @@ def area_to_budget(x: ArrayLike, y: ArrayLike, budget: float) -> float:
         The area divided by ``budget - x[0]``; the value at the budget where that span is zero.
 
     Raises:
-        ReActError: If the arrays are no curve, or the budget lies before the first checkpoint.
+        ReActError: If the arrays are no curve, or the budget is before the first checkpoint.
     """
     xs, ys = _curve(x, y)
     if not np.isfinite(budget) or budget < xs[0]:
         raise ReActError(
-            f"A budget of {budget:g} lies before the first checkpoint at {xs[0]:g}: give at least that."
+            f"A budget of {budget:g} is before the first checkpoint at {xs[0]:g}: give at least that."
         )
     end = _value_at(xs, ys, np.array([budget]))
     inside = xs <= budget

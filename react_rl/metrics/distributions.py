@@ -36,7 +36,7 @@ def student_t_critical(alpha: float, degrees: float) -> float:
     """Return t with ``P(|T| > t) = alpha`` for Student's t with ``degrees`` degrees of freedom.
 
     Raises:
-        ReActError: If alpha lies outside (0, 1).
+        ReActError: If alpha is outside (0, 1).
     """
     high = 1.0
     while student_t_two_sided(high, degrees) > _level(alpha):
@@ -96,7 +96,7 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
     Source: NIST Digital Library of Mathematical Functions 8.17.22 (continued fraction) and 8.17.4 (symmetry).
 
     Raises:
-        ReActError: If ``a`` or ``b`` is not positive, or ``x`` lies outside [0, 1].
+        ReActError: If ``a`` or ``b`` is not positive, or ``x`` is outside [0, 1].
     """
     if not (a > 0 and b > 0 and 0 <= x <= 1):
         raise ReActError(f"I_x(a, b) needs positive a and b and x in [0, 1]; got a={a}, b={b}, x={x}.")
@@ -175,7 +175,7 @@ def studentized_range_quantile(alpha: float, groups: int) -> float:
     """Return q with ``P(Q > q) = alpha`` for the range Q of ``groups`` standard normals.
 
     Raises:
-        ReActError: If alpha lies outside (0, 1) or there are fewer than two groups.
+        ReActError: If alpha is outside (0, 1) or there are fewer than two groups.
     """
     level = _level(alpha)
     return _root(lambda q: studentized_range_sf(q, groups) - level, high=40.0)

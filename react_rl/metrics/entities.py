@@ -1,7 +1,7 @@
 """Entity-level precision, recall and F1 of tagged sentences, batched over episodes.
 
 Tags are numbers in IOB2: 0 is O, ``1 + 2k`` begins an entity of type k and ``2 + 2k`` continues it. Sentences
-stand one behind the other along the token axis. Readers of other schemes are in ``data.tags``.
+come one after the other along the token axis. Readers of other schemes are in ``data.tags``.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def holm(p_values: ArrayLike) -> Floats:
         Adjusted p-values of the same shape.
 
     Raises:
-        ReActError: If a value lies outside [0, 1].
+        ReActError: If a value is outside [0, 1].
 
     Source: Holm 1979, A Simple Sequentially Rejective Multiple Test Procedure.
     """
@@ -184,7 +184,7 @@ def holm(p_values: ArrayLike) -> Floats:
     flat = given.ravel()
     made = np.flatnonzero(~np.isnan(flat))
     if ((flat[made] < 0) | (flat[made] > 1)).any():
-        raise ReActError("Holm's correction needs p-values between 0 and 1: one lies outside.")
+        raise ReActError("Holm's correction needs p-values between 0 and 1: one is outside.")
     order = made[np.argsort(flat[made], kind="stable")]
     adjusted = np.full(flat.shape, np.nan)
     adjusted[order] = np.minimum(

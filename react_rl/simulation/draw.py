@@ -59,12 +59,12 @@ def check_fit(corpus: Corpus, options: EpisodeOptions) -> None:
             f"A subset of {options.classes[1]} classes is asked of corpus {corpus.name!r}, "
             f"which has {corpus.n_classes}."
         )
-    # The dearest pool: the budget must leave a choice in every pool that can be drawn.
-    dearest = np.sort(corpus.cost[train])[::-1][: options.pool_size - options.initial_size].sum()
-    if options.budget > dearest:
+    # The costliest pool: the budget must leave a choice in every pool that can be drawn.
+    costliest = np.sort(corpus.cost[train])[::-1][: options.pool_size - options.initial_size].sum()
+    if options.budget > costliest:
         raise ReActError(
             f"budget {options.budget:g} is larger than the cost of the whole pool of corpus {corpus.name!r} "
-            f"({dearest:g} cost units); use a smaller budget or a larger pool_size."
+            f"({costliest:g} cost units); use a smaller budget or a larger pool_size."
         )
 
 

@@ -200,7 +200,7 @@ class PoolView:
         return episode, column, torch.where(free, first[number], column)
 
     def level(self, values: Tensor) -> Tensor:
-        """Give copies one value: products round equal rows differently, by where they stand.
+        """Give copies one value: products round equal rows differently, depending on where they are.
 
         Args:
             values: ``(E, ..., P)``.

@@ -1,6 +1,6 @@
 """Tagging of tokens (named entities): a target holds the IOB2 tags of a sentence, one number for each token.
 
-Sentences differ in length, so targets are padded with -1, and scores of tokens stand one behind the other.
+Sentences differ in length, so targets are padded with -1, and scores of tokens come one after the other.
 """
 
 from __future__ import annotations

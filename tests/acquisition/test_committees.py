@@ -174,5 +174,5 @@ def test_a_committee_needs_a_member_and_a_rate(engine: LabelingEngine) -> None:
         bootstrap_committee(engine.view, 0)
     with pytest.raises(ReActError, match=r"priors is -0\.5"):
         bootstrap_committee(engine.view, 2, -0.5)
-    with pytest.raises(ReActError, match=r"rate 1\.0 must lie"):
+    with pytest.raises(ReActError, match=r"rate 1\.0 must be"):
         dropout_committee(engine.view, 2, 1.0)

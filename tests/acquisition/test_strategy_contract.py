@@ -47,7 +47,7 @@ def with_targets(data: EncodedCorpus, targets: npt.NDArray[np.int64]) -> Encoded
 
 
 def equal_rows() -> EncodedCorpus:
-    """A corpus whose rows all carry one vector: nothing tells them apart."""
+    """A corpus whose rows all carry one vector: nothing distinguishes them."""
     corpus = corpora()[0].corpus
     ones = np.ones((corpus.n_rows, 16), dtype=np.float32)
     return EncodedCorpus.build(corpus, ones, surprisal=ones * np.float32(0.25))
@@ -112,7 +112,7 @@ def test_scores_are_numbers_for_every_row_and_the_largest_is_the_first_pick(name
     best = torch.where(scored.available, scores, -torch.inf).amax(1)
     for e in range(6):
         place = int((picked.ids[e] == first[e]).nonzero()[0, 0])
-        # A score computed anew may differ in the last bit from the one that was maximised.
+        # A score computed again may differ in the last bit from the one that was maximised.
         assert scores[e, place] >= best[e] - 1e-5
 
 

@@ -63,7 +63,7 @@ GOOD = "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(10))
         (
             "text,label,m\n" + GOOD.replace("\n", ",1\n") + "x,a,7\n",
             {"confidence": "m"},
-            r"confidence of row 11 .* is 7\.0; it must lie between 0 and 1",
+            r"confidence of row 11 .* is 7\.0; it must be between 0 and 1",
         ),
         (
             "text,label,m\n" + GOOD.replace("\n", ",train\n") + "x,a,tset\n",

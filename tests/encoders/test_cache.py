@@ -77,8 +77,8 @@ def test_damage_is_reported_removed_and_mended(tmp_path: Path, place: str) -> No
     assert len(caught) == 1
     assert "\n" not in str(caught[0].message)
     assert not path.exists()
-    mended = cache.cached(KEY, numbers, META)
-    np.testing.assert_array_equal(mended["x"], numbers()["x"])
+    repaired = cache.cached(KEY, numbers, META)
+    np.testing.assert_array_equal(repaired["x"], numbers()["x"])
     assert cache.get(KEY) is not None
 
 

@@ -195,7 +195,7 @@ class Classroom:
             self.begin(episode, corpus, seed)
 
     def begin(self, episode: int, corpus: int, seed: int) -> None:
-        """Begin an episode anew."""
+        """Begin an episode again."""
         data, width = self.corpora[corpus], self.width + self.dev
         rows = np.random.default_rng(seed).choice(data.ids("train"), width, replace=False)
         self.rows[episode] = rows

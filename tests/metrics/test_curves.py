@@ -74,7 +74,7 @@ def test_a_curve_beyond_the_budget_is_cut_at_the_budget() -> None:
 
 def test_a_budget_at_the_start_gives_the_first_value_and_before_it_an_error() -> None:
     assert area_to_budget(X, Y, 10) == 0.5
-    with pytest.raises(ReActError, match=r"budget of 9 lies before the first checkpoint at 10"):
+    with pytest.raises(ReActError, match=r"budget of 9 is before the first checkpoint at 10"):
         area_to_budget(X, Y, 9)
 
 

@@ -25,7 +25,7 @@ ROUNDS = 4
 BATCH = 3
 OPTIONS = EpisodeOptions(pool_size=40, dev_size=20, initial_size=4, budget=15, batch_size=BATCH)
 FINE_TUNED: dict[str, dict[str, Any]] = {
-    "low-rank updates, begun anew each round": {"method": "lora"},
+    "low-rank updates, begun again each round": {"method": "lora"},
     "all weights, words included, carried on": {"method": "full", "restart": "warm"},
     "top layer, mixed with the pretrained one": {"method": "full", "layers": 1, "restart": "shrink"},
     "two episodes at a time, some rows scored": {

@@ -171,7 +171,7 @@ def test_an_id_of_another_episodes_pool_is_refused() -> None:
 def relabelled(data: EncodedCorpus, rows: npt.NDArray[np.int64]) -> EncodedCorpus:
     targets = data.corpus.targets.copy()
     targets[rows] = (targets[rows] + 1) % data.corpus.n_classes
-    # The same tensors: building anew would scale the embeddings once more and change their last bits.
+    # The same tensors: building it again would scale the embeddings once more and change their last bits.
     corpus = replace(data.corpus, targets=targets)
     return replace(data, corpus=corpus, targets=torch.from_numpy(targets))
 

@@ -103,7 +103,7 @@ class SceneRows:
     targets: list[int]
 
     def positions(self, ids: Sequence[int] | Ids) -> Ids:
-        """Return where row ids lie in these rows.
+        """Return where row ids are in these rows.
 
         Raises:
             ProtocolError: A row id is not among them.

@@ -31,7 +31,7 @@ class Contestant(Protocol):
 
     name: str
     parts: dict[str, float]
-    """Seconds of steps worth naming, summed over the run: all but ``set-up`` lie within the rounds' times."""
+    """Seconds of steps worth naming, summed over the run: all but ``set-up`` are within the rounds' times."""
     settings: dict[str, Any]
     """What it says about how it trains and predicts."""
 
@@ -129,7 +129,7 @@ def is_finished(path: Path, scene: Scene) -> bool:
     """Whether the run is there.
 
     Raises:
-        ProtocolError: A run of other rows or another recipe lies there.
+        ProtocolError: A run of other rows or another recipe is there.
     """
     if not path.exists():
         return False
@@ -184,7 +184,7 @@ def play(scene: Scene, contestant: Contestant, rounds: int | None = None) -> Ite
 
 
 def lowest_margins(probabilities: npt.NDArray[np.floating[Any]], n: int) -> Ids:
-    """Return the rows of ``probabilities`` (rows, classes) whose two largest values lie closest together."""
+    """Return the rows of ``probabilities`` (rows, classes) whose two largest values are closest together."""
     top = np.partition(probabilities, -2, axis=1)
     return np.asarray(np.argsort(top[:, -1] - top[:, -2], kind="stable")[:n], dtype=np.int64)
 

@@ -73,7 +73,7 @@ def k_means(
     Minimises ``sum_i v_i |x_i - c_a(i)|^2`` with weights v. Seeds: Arthur & Vassilvitskii 2007, k-means++
     (the next seed is row x with probability proportional to its weighted squared distance to the nearest
     seed). Iterations: Lloyd 1982, until the centroids move by less than ``tolerance`` times the mean
-    variance of a coordinate. A cluster that loses all rows starts again at the row that lies farthest
+    variance of a coordinate. A cluster that loses all rows starts again at the row that is farthest
     from its centroid.
 
     In pools of 20,000 rows and more not all take part from the start: seeds are sought among 16 rows for each

@@ -66,7 +66,7 @@ def take_top(view: PoolView, scores: Tensor, n: int) -> Tensor:
 
 def take_random(view: PoolView, n: int) -> Tensor:
     """Row ids ``(E, n)`` of the ``n`` largest of ``view.random()``; a wide pool need not hold it whole."""
-    # So many of a pool's numbers lie above the bound on average that fewer than n hardly ever do.
+    # So many of a pool's numbers are above the bound on average that fewer than n hardly ever do.
     bound = 1.0 - 4.0 * (n + 16) / max(view.width, 1)
     free = view.available.cpu().numpy()  # (E, P); numpy ends its search at the first row that is free
     if view.width < WIDE or bound <= 0.0 or not all(where.any() for where in free):

@@ -189,7 +189,7 @@ def check_committee(committee: str, members: int, rate: float) -> None:
     if members < 1:
         raise ReActError(f"A committee of {members} members cannot vote; use at least 1.")
     if not 0 < rate < 1:
-        raise ReActError(f"Dropout rate {rate} must lie between 0 and 1, both excluded.")
+        raise ReActError(f"Dropout rate {rate} must be between 0 and 1, both excluded.")
 
 
 def make_committee(view: PoolView, committee: str, members: int, rate: float) -> Committee:

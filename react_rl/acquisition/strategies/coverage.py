@@ -31,10 +31,10 @@ _CACHED: Final = 1 << 18
 """Similarities that several passes follow on at once: few enough to stay in the processor's cache."""
 
 _LAZY: Final = 32
-"""Rows of each episode whose gain is computed anew at a time, at first; then twice as many each time."""
+"""Rows of each episode whose gain is computed again at a time, at first; then twice as many each time."""
 
 _MOST: Final = 256
-"""Most rows of each episode whose gain is computed anew at a time."""
+"""Most rows of each episode whose gain is computed again at a time."""
 
 _HELD: Final = 1 << 25
 """Most values of the kernel that are kept (128 MiB); of larger pools they are computed when asked for."""
@@ -49,7 +49,7 @@ class Coverage:
     ``C(S) = sum_y w(y) max_{x in labelled + S} k(x, y)``. A pick is the row with the largest gain
     ``sum_y w(y) max(k(x, y) - c(y), 0)``, c(y) being what y is covered by already. Gains only shrink
     while S grows, so the gain of an earlier pick bounds the present one, and only rows whose bound reaches
-    the best gain are computed anew (Minoux 1978, accelerated greedy): the picks are those of the plain
+    the best gain are computed again (Minoux 1978, accelerated greedy): the picks are those of the plain
     greedy algorithm, and no P x P array is held unless it is small.
 
     Args:
@@ -148,7 +148,7 @@ class Coverage:
         return columns[order[int(stream.integers(columns.numel()))]]
 
     def _refresh(self, free: Tensor, exact: Tensor) -> Tensor:
-        """Compute gains anew until no bound reaches the best gain; return that ``(E,)``. Mutates."""
+        """Compute gains again until no bound reaches the best gain; return that ``(E,)``. Mutates."""
         view = self._view
         count = min(_LAZY, view.width)
         while True:
@@ -175,7 +175,7 @@ class ProbCover:
     which the share of pure balls is at least ``purity``; a ball is pure if k-means with as many clusters as
     classes puts all of it into one cluster. A ball is pure as long as it ends before the nearest row of
     another cluster, so delta is a quantile of these distances, and no grid is searched. It is found
-    anew in each round, at up to 2,000 rows drawn from the pool.
+    again in each round, at up to 2,000 rows drawn from the pool.
 
     Source: Yehuda et al. 2022, Active learning through a covering lens (ProbCover and its purity rule).
 
@@ -194,7 +194,7 @@ class ProbCover:
 
     def __post_init__(self) -> None:
         if self.delta is not None and not 0 < self.delta <= 2:
-            raise ReActError(f"delta is {self.delta}; rows of length one lie above 0 and up to 2 apart.")
+            raise ReActError(f"delta is {self.delta}; rows of length one are between 0 and 2 apart.")
         if not 0 < self.purity <= 1:
             raise ReActError(f"purity is {self.purity}; choose a share above 0 and up to 1.")
 
@@ -320,7 +320,7 @@ def _cosine(similarity: Tensor, _: Tensor) -> Tensor:
 
 
 def ball_similarity(view: PoolView, purity: float) -> Tensor:
-    """Similarity ``(E,)`` above which rows lie in one ball, for balls of the largest radius that is pure.
+    """Similarity ``(E,)`` above which rows are in one ball, for balls of the largest radius that is pure.
 
     Args:
         view: The pools.

@@ -1,4 +1,4 @@
-"""Discriminative active learning: rows that a classifier tells apart from the labelled ones."""
+"""Discriminative active learning: rows that a classifier can distinguish from the labelled ones."""
 
 from __future__ import annotations
 

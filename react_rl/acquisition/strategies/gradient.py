@@ -89,7 +89,7 @@ def gradient_distance(view: PoolView, factor: Tensor, columns: Tensor) -> Tensor
     """Squared distance of every row's gradient embedding to that of one column ``(E,)``, ``(E, P)``.
 
     ``|g_i|^2 + |g_j|^2 - 2 (a_i . a_j)(x_i . x_j)``; embeddings have norm 1, so |g| = |a|. Exactly 0 where
-    only rounding tells the two apart.
+    only rounding distinguishes the two.
     """
     own = factor.gather(2, columns[:, None, None].expand(-1, factor.shape[1], 1))
     scale = factor.square().sum(1) + own.square().sum(1)

@@ -36,7 +36,7 @@ def column_slices(view: PoolView, per_column: int) -> Iterator[slice]:
 def square_tiles(view: PoolView, numbers: int) -> Iterator[tuple[slice, slice]]:
     """Cut the square of all pairs of columns into tiles of up to ``numbers`` numbers over all episodes.
 
-    A tile and its mirror image come once, so the first slice never lies behind the second.
+    A tile and its mirror image come once, so the first slice is never behind the second.
     """
     edge = max(int((numbers / max(view.n_episodes, 1)) ** 0.5), 1)
     slices = [slice(start, min(start + edge, view.width)) for start in range(0, view.width, edge)]

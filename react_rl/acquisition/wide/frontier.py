@@ -1,7 +1,7 @@
 """Greedy picks from a wide pool without looking at all of it again after each pick.
 
 Novelty only shrinks while rows are picked, so a row's worth at the start bounds what it is worth later. Rows
-whose bound lies below the present best cannot be the next pick, and nothing of them is computed.
+whose bound is below the present best cannot be the next pick, and nothing of them is computed.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class MovingCentres:
         return assignment, touched
 
     def _measure(self, places: Tensor, centres: Tensor, length: Tensor) -> None:
-        """Find the nearest centroid of some members anew, and their bounds. Mutates."""
+        """Find the nearest centroid of some members again, and their bounds. Mutates."""
         table = torch.addmm(length[None], self._embeddings[self._members[places]], centres.T, alpha=-2.0)
         best, nearest = table.min(1)
         self._nearest[places] = nearest

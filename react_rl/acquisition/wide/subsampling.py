@@ -1,4 +1,4 @@
-"""Subsampling: any strategy on a few thousand rows of each pool, drawn anew every round."""
+"""Subsampling: any strategy on a few thousand rows of each pool, drawn again every round."""
 
 from __future__ import annotations
 

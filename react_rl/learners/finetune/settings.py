@@ -43,7 +43,7 @@ class PeftSettings(BaseModel):
 
 
 class FineTuneSettings(BaseModel):
-    """How a transformer is fine-tuned on the labels bought so far, anew in every round."""
+    """How a transformer is fine-tuned on the labels bought so far, again in every round."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
@@ -107,7 +107,7 @@ class FineTuneSettings(BaseModel):
     """restart shrink: share of the last round's weights in the mix."""
 
     candidates: int | None = Field(default=None, ge=1, le=10**9)
-    """Unlabelled rows of each pool that are scored and offered in a round, drawn anew; None: all."""
+    """Unlabelled rows of each pool that are scored and offered in a round, drawn again; None: all."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the transformer; weights being trained are kept in fp32 besides."""
     predict_tokens: int | None = Field(default=None, ge=1, le=10**9)

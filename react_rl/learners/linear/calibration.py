@@ -16,7 +16,7 @@ from react_rl.learners.linear.weighting import row_weights
 from react_rl.metrics.classification import CLASS_METRICS, PADDING
 
 _FLATTEST: Final = 1e-4
-"""Smallest curvature of a row's loss that is told apart from none."""
+"""Smallest curvature of a row's loss that is distinguished from none."""
 
 _BISECTIONS: Final = 30
 

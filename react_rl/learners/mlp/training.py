@@ -32,7 +32,7 @@ _SITE: Final = 1
 
 
 class MlpSettings(BaseModel):
-    """An ensemble of heads with one hidden layer on frozen embeddings, trained anew or on in every round."""
+    """An ensemble of heads with one hidden layer on frozen embeddings, refitted in every round."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 

@@ -30,7 +30,7 @@ def packed(worth: dict[int, float], cost: dict[int, float], budget: float, n: in
 @pytest.mark.parametrize("n", [1, 4, 30])
 def test_rows_are_packed_into_what_is_left_of_the_budget(mixed: LabelingEngine, left: float, n: int) -> None:
     mixed.spent[:] = 60.0 - left
-    mixed.stop(np.zeros(6, dtype=np.bool_))  # the view is made anew
+    mixed.stop(np.zeros(6, dtype=np.bool_))  # the view is made again
     view = mixed.view
     ids = make_strategy("margin-per-cost").select(view, n)
     bought = []

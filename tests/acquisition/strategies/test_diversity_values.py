@@ -514,7 +514,7 @@ def test_a_pool_full_of_copies_gives_distinct_rows_until_it_is_empty(name: str) 
 
 
 def test_wrong_settings_are_refused_in_one_sentence() -> None:
-    with pytest.raises(ReActError, match=r"delta is 3.0; rows of length one lie above 0 and up to 2 apart"):
+    with pytest.raises(ReActError, match=r"delta is 3.0; rows of length one are between 0 and 2 apart"):
         ProbCover(delta=3.0)
     with pytest.raises(ReActError, match="purity is 0"):
         ProbCover(purity=0.0)

@@ -259,7 +259,7 @@ def test_a_user_compares_strategies_on_a_csv_of_their_own_with_the_real_encoder(
     assert "8 runs played, 0 kept from before, 0 failed." in shown.out
     assert "reviews: test accuracy, 4 paired seeds" in shown.out
     summary = pd.read_csv("results/mine/summary.csv").set_index("strategy")
-    assert (summary["final"] > 0.8).all(), "the words tell the classes apart, so MiniLM must too"
+    assert (summary["final"] > 0.8).all(), "the words separate the classes, so MiniLM must too"
     assert main(["cache"]) == 0
     assert "reviews" in capsys.readouterr().out
     first = {file.name: file.read_bytes() for file in Path("results/mine/runs").iterdir()}

@@ -288,8 +288,8 @@ def test_a_strategy_that_raises_is_listed_with_its_reason_and_the_others_finish(
     assert listed == outcome.failures
     assert {(f["strategy"], f["seed"]) for f in listed} == {("margin", str(k)) for k in range(3)}
     assert {f["reason"] for f in listed} == {"RuntimeError: the third round went wrong"}
-    mended = run_comparison(config, tmp_path)
-    assert (mended.played, mended.kept, mended.failures) == (3, 6, [])
+    repaired = run_comparison(config, tmp_path)
+    assert (repaired.played, repaired.kept, repaired.failures) == (3, 6, [])
     assert not (folder / "failures.json").exists(), "the list goes when nothing fails any more"
 
 

@@ -38,7 +38,7 @@ class Packing:
     """Which slots of a rectangle of texts are computed.
 
     Each episode keeps N, its tokens and some padding, so that layers find equally many of each, and a
-    multiple of ``_STEP``: kernels are made anew for each N, which takes as long as a good part of a pass.
+    multiple of ``_STEP``: new kernels are made for each N, which takes as long as a good part of a pass.
 
     Args:
         mask: ``(R B, T)`` True where there is a token.
@@ -59,7 +59,7 @@ class Packing:
         """Place of each token in its text, ``(1, R N)``."""
         self.place_of = torch.zeros(texts * width, dtype=torch.int64, device=mask.device)
         self.place_of[self.kept] = torch.arange(len(self.kept), device=mask.device)
-        """For each slot where its token stands among the kept; any of them where it is not kept."""
+        """For each slot where its token is among the kept; any of them where it is not kept."""
         rectangle = token_places(texts // episodes, width, first, mask.device).expand(episodes, -1)
         self.places = rectangle.flatten()[self.kept].view(episodes, -1)
         """Of each token the number that decides what is dropped, ``(R, N)``."""

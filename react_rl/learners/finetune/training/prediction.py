@@ -112,7 +112,7 @@ def _take(rows: _Rows, order: _Rows, filler: _Rows, start: int, count: int) -> _
 
 
 def rows_of(array: Tensor, episodes: Sequence[int]) -> Tensor:
-    """Those of ascending episodes; without a copy where they stand side by side."""
+    """Those of ascending episodes; without a copy where they are side by side."""
     first, last = episodes[0], episodes[-1] + 1
     return array[first:last] if last - first == len(episodes) else array[list(episodes)]
 
