@@ -31,7 +31,7 @@ _FEW: Final = 4
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
-_PACKAGE: Final = "react_rl.experiments.report.writing"
+_PACKAGE: Final = "react_rl.experiments.report"
 _FOLDER: Final = "templates"
 
 
