@@ -120,10 +120,11 @@ def fitted(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> CompareCo
     """The comparison with the metrics of its corpora's task, where none were asked for.
 
     Raises:
-        ReActError: Metrics or learner are of another task.
+        ReActError: Metrics, learner or a strategy are of another task.
     """
     task = task_of([corpus.corpus for corpus in corpora])
     check_task(config.learner.settings(), task, corpora[0].name)
+    check_learner(config.strategies, config.learner.settings(), task.name)
     if config.metrics == _METRICS:
         return config.model_copy(update={"metrics": task.default_metrics})
     check_metrics(task, config.metrics)

@@ -117,19 +117,24 @@ def surprised(names: Iterable[str]) -> bool:
     return needs_surprisal([*names, *chosen])
 
 
-def check_learner(names: Iterable[str], learner: LearnerSettings) -> None:
-    """Check that the learner can do what strategies, references and policies need, before anything is loaded.
+def check_learner(names: Iterable[str], learner: LearnerSettings, task: str | None = None) -> None:
+    """Check that the learner can do what strategies, references and policies need.
+
+    Args:
+        names: The strategies.
+        learner: Settings of the learner.
+        task: Name of the task; None before corpora are loaded: then any that the learner can learn.
 
     Raises:
         ReActError: A strategy, or one that a policy among these may choose, needs what the learner has not.
     """
     for name in names:
         if name in REFERENCES:
-            check_needs(name, NEEDS, learner)
+            check_needs(name, NEEDS, learner, task)
         elif is_strategy(name):
-            check_needs(name, entry_of(name).needs, learner)
+            check_needs(name, entry_of(name).needs, learner, task)
         elif is_policy(Path(name)):
-            check_learner(named_by(read_card(Path(name))).strategies, learner)
+            check_learner(named_by(read_card(Path(name))).strategies, learner, task)
 
 
 def _is_known(name: str) -> bool:

@@ -33,14 +33,16 @@ class ClassHead:
 
     Args:
         scored: One vector for a text, or one for each of its words.
+        stops_by_metric: See ``Head.stops_by_metric``.
     """
 
     scored: Literal["texts", "words"]
+    stops_by_metric: bool = False
 
     def loss(self, scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
         """See ``cross_entropy``."""
         return cross_entropy(scores, targets, class_mask, smoothing)
 
     def dev_loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy of scores ``(C, U)`` of one episode's dev rows against targets ``(U,)``."""
+        """Mean cross-entropy of scores ``(C, U)`` of one episode against targets ``(U,)``."""
         return functional.cross_entropy(scores.T, targets)

@@ -88,6 +88,11 @@ class Head(Protocol):
         """What gets a vector that is scored: each text as a whole, or each of its words."""
         ...
 
+    @property
+    def stops_by_metric(self) -> bool:
+        """Whether early stopping goes by the task's first metric, and by the dev loss where that is equal."""
+        ...
+
     def loss(self, scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
         """Loss of each scored vector ``(R, U)``.
 
@@ -100,7 +105,7 @@ class Head(Protocol):
         ...
 
     def dev_loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """What early stopping wants small: of scores ``(C, U)`` of one episode against targets ``(U,)``."""
+        """Loss on dev rows: scores ``(C, U)`` of one episode against targets ``(U,)``."""
         ...
 
 

@@ -235,7 +235,7 @@ class Tagging:
 
     name: Final = "tagging"
     has_classes: Final = False
-    head: Final = ClassHead("words")
+    head: Final = ClassHead("words", stops_by_metric=True)
     metrics: Final[Mapping[str, Metric]] = ENTITY_METRICS
     default_metrics: Final = ("entity_f1", "token_accuracy")
 

@@ -299,7 +299,7 @@ class FineTune(ColumnScores):
         words, places = self._words.begin(episodes, used, self._share())
         weights = self._restarted(episodes) | words
         lesson = Lesson(
-            targets=_stacked([targets.T for _, targets in taught], -1).transpose(1, 2),
+            targets=_stacked([targets for _, targets in taught], -1),
             lengths=np.stack([columns.lengths(e, one) for e, one in zip(episodes, rows, strict=True)]),
             class_mask=self._class_mask[episodes].clone(),
             seeds=self._seeds[episodes].clone(),
@@ -329,9 +329,8 @@ class FineTune(ColumnScores):
         return {"reset": 0.0, "warm": 1.0, "shrink": self.settings.shrink}[self.settings.restart]
 
     def _dev_loss(self, episodes: list[int]) -> Callable[[dict[str, Tensor]], Tensor]:
-        """What measures early stopping: the task's dev loss on the dev rows of each episode."""
-        dev = [self._columns.dev[e] for e in episodes]
-        rows = self._columns.examples(episodes, [own for own, _ in dev])
+        """What measures early stopping on the dev rows of each episode; see ``Columns.wanting``."""
+        rows = self._columns.examples(episodes, [self._columns.dev[e][0] for e in episodes])
 
         def measure(weights: dict[str, Tensor]) -> Tensor:
             whole = dict(weights)
@@ -340,8 +339,8 @@ class FineTune(ColumnScores):
             scores = self._read(episodes, whole, rows, None, False)
             return torch.stack(
                 [
-                    self._task.head.dev_loss(one, targets.to(one.device))
-                    for one, (_, targets) in zip(scores, dev, strict=True)
+                    self._columns.wanting(e, one, self._task, self._class_mask[e])
+                    for e, one in zip(episodes, scores, strict=True)
                 ]
             ).cpu()
 
@@ -388,7 +387,7 @@ class FineTune(ColumnScores):
                 _log.warning("Out of memory: predictions of %d tokens at a time from now on.", self._tokens)
 
 
-def _stacked(arrays: list[Tensor], fill: float = 0.0) -> Tensor:
-    """Arrays ``(., U)`` as one ``(E, ., U)``, padded where U differs."""
+def _stacked(arrays: list[Tensor], fill: int = 0) -> Tensor:
+    """Arrays ``(., U)`` as one ``(E, ., U)``, the last axis padded where U differs."""
     most = max(array.shape[-1] for array in arrays)
     return torch.stack([torch.nn.functional.pad(a, (0, most - a.shape[-1]), value=fill) for a in arrays])

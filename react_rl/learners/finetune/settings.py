@@ -54,11 +54,12 @@ class FineTuneSettings(BaseModel):
     layers: int | None = Field(default=None, ge=1, le=1000)
     """Train only the top layers; the hidden states below are computed once. None: all layers."""
     pooling: Literal["mean", "cls", "last"] = "mean"
-    """How the token vectors become one: their mean, the first, or the last one (decoders)."""
+    """How a text's token vectors become one: their mean, the first, or the last one (decoders); in tagging
+    every word has its own."""
     head: Literal["linear", "dense"] = "linear"
     """One linear layer, or a dense one with tanh before it, which begins as the checkpoint's pooler."""
     max_length: int = Field(default=128, ge=2, le=10**6)
-    """Tokens kept of each text."""
+    """Tokens kept of each text; in tagging, of each window of a long sentence."""
 
     rank: int = Field(default=8, ge=1, le=4096)
     """lora: rank of the update."""
@@ -100,7 +101,8 @@ class FineTuneSettings(BaseModel):
     clip: float = Field(default=1.0, gt=0, le=1e6)
     """Largest norm of an episode's gradient."""
     patience: int | None = Field(default=None, ge=1, le=10**5)
-    """Stop when the dev loss has not fallen for so many epochs and keep the best weights; None: never."""
+    """Stop when the dev loss has not fallen for so many epochs and keep the best weights; None: never. In
+    tagging the dev F1 counts, and the loss where it is equal."""
     restart: Restart = "reset"
     """Begin each round from the pretrained weights, from the last round's, or from a mix of both."""
     shrink: float = Field(default=0.5, gt=0, lt=1)

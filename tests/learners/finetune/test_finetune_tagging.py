@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,14 @@ Finetuning = Callable[..., Any]
 OPTIONS = EpisodeOptions(pool_size=24, dev_size=10, initial_size=4, budget=60, batch_size=3)
 
 
-def tagged(seed: int = 0, n_types: int = 2) -> EncodedCorpus:
-    """Sentences of words of several pieces, most of which are longer than 16 pieces."""
+def tagged(seed: int = 0, n_types: int = 2, words: int = 16) -> EncodedCorpus:
+    """Sentences of words of several pieces; with all their words most are longer than 16 pieces."""
     corpus = synthetic_sentences(80, n_types, seed)
+    assert corpus.tokens is not None
+    targets = np.empty(80, dtype=object)
+    targets[:] = [own[: 1 + row % words] if words < 16 else own for row, own in enumerate(corpus.targets)]
+    tokens = tuple(own[: len(tags)] for own, tags in zip(corpus.tokens, targets, strict=True))
+    corpus = replace(corpus, targets=targets, tokens=tokens)
     vectors = np.random.default_rng(0).standard_normal((80, 8)).astype(np.float32)
     return EncodedCorpus.build(corpus, vectors)
 
@@ -153,6 +159,7 @@ def test_every_word_of_a_long_sentence_is_labelled_once_and_scored_once(finetuni
         assert words == [(c, p) for c, row in enumerate(pool) for p in range(len(corpus.targets[row]))]
 
 
+@pytest.mark.parametrize("words", [4, 16], ids=["short", "in windows"])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -165,9 +172,9 @@ def test_every_word_of_a_long_sentence_is_labelled_once_and_scored_once(finetuni
 )
 @pytest.mark.arithmetic
 def test_episodes_side_by_side_learn_what_they_learn_alone(
-    changes: dict[str, Any], finetuning: Finetuning
+    changes: dict[str, Any], words: int, finetuning: Finetuning
 ) -> None:
-    corpora = [tagged(), tagged(1, 3)]
+    corpora = [tagged(0, 2, words), tagged(1, 3, words)]
     settings = finetuning(epochs=1, **changes)
     together = LabelingEngine(corpora, OPTIONS, 3, ["entity_f1"], settings)
     together.reset([Streams(seed) for seed in range(3)], None, [0, 1, 0])

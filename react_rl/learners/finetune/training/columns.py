@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,10 @@ from react_rl.learners.finetune.training.layout import Layout
 from react_rl.learners.finetune.training.prediction import Reading
 from react_rl.learners.finetune.training.store import PieceStore, joined
 from react_rl.learners.protocol import LabelledRows, Purchase
+from react_rl.tasks.protocol import Task
+
+_TIE: Final = 1e-4
+"""Weight of the dev loss where early stopping goes by a metric: smaller than any step of it."""
 
 _Ids = npt.NDArray[np.int64]
 
@@ -27,7 +32,7 @@ class Columns:
 
     Attributes:
         rows: ``(E, W)`` row ids, -1 for none.
-        dev: For each episode the ids of its dev rows, and the targets ``(U,)`` of their vectors.
+        dev: For each episode the ids of its dev rows, and their targets ``(n, ...)``.
         layout: Where the scores of columns are kept.
         told: ``(E, slots, ...)`` int64 answers in slots of the ledger, -1 where there is none.
     """
@@ -48,8 +53,7 @@ class Columns:
         ids = rows.cpu().numpy()
         self.rows[episode] = ids
         known = dev_targets.view(len(dev_targets), -1)[:, 0] >= 0
-        targets = dev_targets[known]
-        self.dev[episode] = ids[known.cpu().numpy()], targets[targets >= 0]
+        self.dev[episode] = ids[known.cpu().numpy()], dev_targets[known]
         self.layout.place(episode, self.of(episode).n_vectors_of(ids))
 
     def of(self, episode: int) -> PieceStore:
@@ -87,6 +91,26 @@ class Columns:
         valid = torch.arange(int(counts.max()), device=counts.device) < counts[:, None]
         told = self.told[episode, : len(live)][live]
         return examples, torch.full_like(valid, -1, dtype=torch.int64).masked_scatter_(valid, told[told >= 0])
+
+    def wanting(self, episode: int, logits: Tensor, task: Task, class_mask: Tensor) -> Tensor:
+        """What early stopping wants small, from scores ``(C, U)`` of the vectors of an episode's dev rows.
+
+        Args:
+            episode: The episode.
+            logits: The scores.
+            task: Says what that is.
+            class_mask: ``(C,)`` bool, classes that take part.
+        """
+        rows, targets = self.dev[episode]
+        truth = targets.to(logits.device)
+        loss = task.head.dev_loss(logits, truth[truth >= 0])
+        if not task.head.stops_by_metric:
+            return loss
+        name = task.default_metrics[0]
+        grid = self.layout.grid_of([self.of(episode).n_vectors_of(rows)])
+        scores = task.scores_of(logits[None], grid.column, grid.place)
+        metric = task.judge([name], scores, truth[None], class_mask[None])[name][0]
+        return _TIE * loss - metric.to(loss).nan_to_num()
 
     def examples(self, episodes: Sequence[int], rows: Sequence[_Ids]) -> list[_Ids]:
         """Examples of rows of each episode."""
