@@ -362,6 +362,7 @@ def _complaint(box: str) -> str:
             break
         words += text.split()
     sentence = re.sub(r"1 validation error for \w+ ", "", " ".join(words)).split(" [type=")[0]
+    sentence = re.sub(r"^Error parsing [\w.-]+: Value error, ", "", sentence)
     return f"{sentence.rstrip('.') or 'it cannot be read'}."
 
 

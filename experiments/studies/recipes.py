@@ -56,8 +56,12 @@ _LEAVE: Final = 10
 
 def candidates() -> dict[str, Recipe]:
     """All recipes of the linear head that are measured; plain is the first."""
-    own = {name: entry.settings for name, entry in RECIPES.items() if "softmax" in entry.kinds}
-    return own | {name: recipe for name, recipe in COMBINED.items() if recipe not in own.values()}
+    own = [
+        (name, entry.settings)
+        for name, entry in RECIPES.items()
+        if "softmax" in entry.kinds and entry.family != "presets"
+    ]
+    return dict(own) | {name: recipe for name, recipe in COMBINED.items() if recipe not in dict(own).values()}
 
 
 def at_labels(

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from react_rl.errors import ReActError
@@ -126,14 +128,23 @@ class ChoosesRecipe(Protocol):
         ...
 
 
-def choose_recipes(learner: Learner, recipes: Sequence[Recipe | None]) -> None:
+def choose_recipes(
+    learner: Learner, recipes: Sequence[Recipe | None], episodes: npt.NDArray[np.bool_] | None = None
+) -> None:
     """Set how each episode is trained and read from now on; None leaves it as it is. Mutates.
+
+    Args:
+        learner: The learner of the episodes.
+        recipes: One for each.
+        episodes: ``(E,)`` the episodes that this is about; None for all.
 
     Raises:
         ReActError: The learner knows no recipes, or not this one.
     """
     if not isinstance(learner, ChoosesRecipe):
         raise ReActError(f"Changing how an episode is trained needs {CAPABILITIES['recipes']}.")
+    if episodes is not None:
+        recipes = [one if due else None for one, due in zip(recipes, episodes, strict=True)]
     learner.choose(recipes)
 
 

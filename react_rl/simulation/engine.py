@@ -349,13 +349,13 @@ class LabelingEngine:
 
         Args:
             episodes: Which; None for all.
-            recipes: How each of all episodes is trained from now on; None changes nothing.
+            recipes: How each episode whose round ends is trained from now on; None changes nothing.
 
         Raises:
             ReActError: The learner knows no recipes, or not this one.
         """
         if recipes is not None and any(recipe is not None for recipe in recipes):
-            choose_recipes(self.learner, recipes)
+            choose_recipes(self.learner, recipes, episodes)
         everyone = episodes is None or bool(episodes.all())
         ending = np.ones(self.n_episodes, dtype=np.bool_) if episodes is None else episodes.copy()
         columns, ids, cost = self._basket.take(None if everyone else ending)

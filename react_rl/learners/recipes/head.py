@@ -22,7 +22,7 @@ from react_rl.learners.linear.weighting import row_weights
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, Rows
 from react_rl.learners.recipes.neighbours import PoolGraph
 from react_rl.learners.recipes.refitting import TrainingRows, l2_left_out, l2_on_dev, refit_each
-from react_rl.learners.recipes.registry import check_recipe, packed_recipes, unpacked_recipes
+from react_rl.learners.recipes.registry import check_recipe, make_recipe, packed_recipes, unpacked_recipes
 from react_rl.learners.recipes.self_training import joined, take_over
 from react_rl.learners.recipes.settings import PLAIN, Recipe, SelfTrainingSettings
 from react_rl.learners.recipes.spreading import mix, spread
@@ -71,6 +71,7 @@ class RecipeHead(SoftmaxRegression):
         self.recipes: list[Recipe] = [self.settings.recipe] * n_episodes
         self._graph = PoolGraph(corpora, n_episodes, width, self.device)
         self._scores: Tensor | None = None
+        self._followed: list[Recipe] | None = None
         self._sources: dict[int, Tensor] = {}
         self._fits: dict[int, HeadFit] = {}
         self._dev = torch.full((n_episodes, width), -1, dtype=torch.int64, device=self.device)
@@ -104,6 +105,12 @@ class RecipeHead(SoftmaxRegression):
         """Refit the base heads of the given episodes, in place; recipes follow when they are asked."""
         super().update(bought)
         self._forget()
+
+    @property
+    def followed(self) -> list[Recipe]:
+        """The recipe that each episode follows in this round: its own, or the one that it chose on dev."""
+        _ = self.logits
+        return list(self.recipes) if self._followed is None else list(self._followed)
 
     @property
     def logits(self) -> Tensor:
@@ -154,34 +161,62 @@ class RecipeHead(SoftmaxRegression):
         self._forget()
 
     def _forget(self) -> None:
-        self._scores = None
+        self._scores, self._followed = None, None
         self._sources, self._fits = {}, {}
 
     def _groups(self) -> list[tuple[Recipe, list[int]]]:
-        """Episodes by recipe, in ascending order."""
+        """Episodes by the recipe that they follow in this round, ascending. Mutates the first time."""
+        if self._followed is None:
+            self._followed = list(self.recipes)
+            for recipe in dict.fromkeys(recipe for recipe in self.recipes if recipe.best_on_dev):
+                members = [e for e, own in enumerate(self.recipes) if own == recipe]
+                for episode, best in zip(members, self._best_on_dev(recipe, members), strict=True):
+                    self._followed[episode] = best
         found: dict[Recipe, list[int]] = {}
-        for episode, recipe in enumerate(self.recipes):
+        for episode, recipe in enumerate(self._followed):
             found.setdefault(recipe, []).append(episode)
         return list(found.items())
 
+    def _best_on_dev(self, recipe: Recipe, members: list[int]) -> list[Recipe]:
+        """The recipe of each of some episodes with the best dev accuracy; log-loss decides among equals."""
+        offered = [make_recipe(name) for name in recipe.best_on_dev]
+        labels, values = self._dev[members], []
+        known = labels >= 0
+        for one in offered:
+            scores = self._under(one, members)
+            right = ((scores.argmax(1) == labels) & known).sum(1).double()
+            log = torch.log_softmax(scores, 1).gather(1, labels.clamp_min(0)[:, None])[:, 0]
+            mean = (log * known).sum(1).double() / known.sum(1).clamp_min(1)
+            values.append(right + 0.5 * torch.exp(mean))  # below one row, however small the loss
+        return [offered[best] for best in torch.stack(values).argmax(0).tolist()]
+
     def _follow(self) -> Tensor:
-        """Scores ``(E, C, W)`` by the recipes. Mutates what travels from the pool."""
+        """Scores ``(E, C, W)`` by the recipes. Mutates what is noted of heads and of what travels."""
         groups = self._groups()
         if all(recipe == PLAIN for recipe, _ in groups):
             return self._logits
         scores = self._logits.clone()
         for recipe, members in groups:
-            if recipe.refits:
-                fit = self._fit(recipe, members)
-                scores[members] = self._scores_of(fit, members)
-                self._fits |= {e: fit.of(place) for place, e in enumerate(members)}
-            if recipe.smoothing is not None:
-                onehot, known = self._labels(members)
-                said = torch.softmax(scores[members], 1).transpose(1, 2)
-                near = self._graph.of_columns(members, recipe.smoothing.neighbours)
-                mixed, source = spread(said, onehot, known, near, recipe.smoothing)
-                scores[members] = self._as_scores(mixed, members)
-                self._sources |= dict(zip(members, source, strict=True))
+            scores[members] = self._under(recipe, members)
+        return scores
+
+    def _under(self, recipe: Recipe, members: list[int]) -> Tensor:
+        """Scores ``(R, C, W)`` of some episodes under a recipe. Mutates what is noted of them."""
+        for episode in members:
+            self._fits.pop(episode, None)
+            self._sources.pop(episode, None)
+        scores = self._logits[members]
+        if recipe.refits:
+            fit = self._fit(recipe, members)
+            scores = self._scores_of(fit, members)
+            self._fits |= {e: fit.of(place) for place, e in enumerate(members)}
+        if recipe.smoothing is not None:
+            onehot, known = self._labels(members)
+            said = torch.softmax(scores, 1).transpose(1, 2)
+            near = self._graph.of_columns(members, recipe.smoothing.neighbours)
+            mixed, source = spread(said, onehot, known, near, recipe.smoothing)
+            scores = self._as_scores(mixed, members)
+            self._sources |= dict(zip(members, source, strict=True))
         return scores
 
     def _primal(self) -> tuple[Tensor, Tensor]:

@@ -58,6 +58,23 @@ class RecipeEntry:
 
 RECIPES: Final[dict[str, RecipeEntry]] = {
     "plain": RecipeEntry(PLAIN, "plain", "the learner as it comes", "-", "-"),
+    "cheap": RecipeEntry(
+        Recipe(smoothing=SmoothingSettings()),
+        "presets",
+        "the gain that costs least: smooth",
+        "W k C; W P D once",
+        "see smooth",
+    ),
+    "strong": RecipeEntry(
+        Recipe(
+            self_training=SelfTrainingSettings(threshold=0.5, agreement=0.5, rows=200),
+            smoothing=SmoothingSettings(),
+        ),
+        "presets",
+        "what the study of recipes found best: hast, then smooth",
+        "(n + 200)^3 + W D 200",
+        "see hast, smooth",
+    ),
     "smooth": RecipeEntry(
         Recipe(smoothing=SmoothingSettings()),
         "semi-supervised",
@@ -78,6 +95,13 @@ RECIPES: Final[dict[str, RecipeEntry]] = {
         "label propagation: the harmonic function of the labels on the pool's graph",
         "200 W k C; W P D once",
         "Zhu et al. 2003",
+    ),
+    "best-on-dev": RecipeEntry(
+        Recipe(best_on_dev=("plain", "smooth", "hast", "l2-loo")),
+        "choice",
+        "of plain, smooth, hast and l2-loo the one with the best dev accuracy, in every round",
+        "all of them",
+        "-",
     ),
     "self-train": RecipeEntry(
         Recipe(self_training=SelfTrainingSettings()),
@@ -188,6 +212,11 @@ def check_recipe(recipe: Recipe, kind: Kind) -> None:
                 f"The recipe's {part!r} is for learner.kind {able}, and the learner is {kind}; "
                 "choose another recipe (`react-rl list recipes`) or another kind."
             )
+    for name in recipe.best_on_dev:
+        inner = make_recipe(name)
+        if inner.best_on_dev:
+            raise ReActError(f"best_on_dev names {name!r}, which chooses itself; name other recipes.")
+        check_recipe(inner, kind)
 
 
 def packed_recipes(recipes: Sequence[Recipe], usual: Recipe) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Kind = Literal["softmax", "mlp", "finetune", "tagger"]
 
@@ -101,12 +101,21 @@ class Recipe(_Frozen):
     average: AverageSettings = AverageSettings()
     """finetune: average the weights along the steps."""
 
+    best_on_dev: tuple[str, ...] = ()
+    """softmax: names of recipes; in every round the one with the best dev accuracy is followed."""
+
     @field_validator("l2")
     @classmethod
     def _allowed(cls, value: Any) -> Any:
         if isinstance(value, float) and not 1e-6 <= value <= 1e6:
             raise ValueError(f"{value} is not between 1e-6 and 1e6")
         return value
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Recipe:
+        if self.best_on_dev and set(self.said) != {"best_on_dev"}:
+            raise ValueError("best_on_dev names whole recipes; set nothing beside it")
+        return self
 
     @property
     def refits(self) -> bool:
@@ -130,6 +139,7 @@ _LINEAR: Final[frozenset[Kind]] = frozenset({"softmax"})
 _TRANSFORMER: Final[frozenset[Kind]] = frozenset({"finetune"})
 KINDS: Final[dict[str, frozenset[Kind]]] = {
     "l2": _LINEAR,
+    "best_on_dev": _LINEAR,
     "label_smoothing": frozenset({"softmax", "finetune"}),
     "self_training": _LINEAR,
     "smoothing": _LINEAR,

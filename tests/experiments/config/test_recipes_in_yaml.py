@@ -84,6 +84,13 @@ def test_a_recipe_is_named_or_spelt_out_on_the_command_line(written: Write) -> N
     assert other.settings() == SoftmaxSettings(l2=0.3)
 
 
+def test_a_recipe_that_the_learner_cannot_follow_is_refused_on_the_command_line(written: Write) -> None:
+    path = written({"kind": "mlp"})
+    with pytest.raises(ReActError) as caught:
+        load_config(CompareConfig, path, ["--learner.recipe", "smooth"])
+    assert str(caught.value).startswith(f"Override of config {path}: The recipe's 'smoothing' is for ")
+
+
 @pytest.mark.parametrize(
     ("learner", "message"),
     [

@@ -13,6 +13,7 @@ from react_rl.errors import ReActError
 from react_rl.learners import MlpSettings, SoftmaxSettings
 from react_rl.learners.capabilities import ChoosesRecipe
 from react_rl.learners.recipes import RECIPES, Recipe, SmoothingSettings, check_recipe, make_recipe
+from react_rl.learners.recipes.head import RecipeHead
 from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
@@ -130,3 +131,43 @@ def test_presets_are_named_by_what_they_set_and_plain_sets_nothing() -> None:
     for name, entry in RECIPES.items():
         assert make_recipe(entry.settings.said) == entry.settings, name
         assert entry.kinds, name
+
+
+def test_the_recipe_with_the_best_dev_accuracy_is_followed_in_every_round() -> None:
+    offered = RECIPES["best-on-dev"].settings.best_on_dev
+    seeds = range(6)
+    choosing = begun(seeds, with_recipe("best-on-dev"))
+    fixed = [begun(seeds, with_recipe(name)) for name in offered]
+    test = CORPUS.corpus.ids("test")
+    for _ in range(3):
+        ids = make_strategy("random").select(choosing.view, 4)
+        for engine in (choosing, *fixed):
+            engine.step(ids)
+        dev = np.stack([engine.current["accuracy"] for engine in fixed])
+        np.testing.assert_allclose(choosing.current["accuracy"], dev.max(0))
+        learner = choosing.learner
+        assert isinstance(learner, RecipeHead)
+        scores = choosing.scores(test)
+        for episode, followed in enumerate(learner.followed):
+            (place,) = [i for i, name in enumerate(offered) if make_recipe(name) == followed]
+            assert dev[place, episode] == dev[:, episode].max()
+            torch.testing.assert_close(
+                scores[episode], fixed[place].scores(test)[episode], atol=1e-4, rtol=1e-4
+            )
+
+
+def test_a_choice_among_recipes_names_whole_ones_that_do_not_choose_themselves() -> None:
+    with pytest.raises(ReActError, match="set nothing beside it"):
+        make_recipe({"best_on_dev": ["plain"], "label_smoothing": 0.1})
+    with pytest.raises(ReActError, match="chooses itself"):
+        check_recipe(Recipe(best_on_dev=("best-on-dev",)), "softmax")
+    with pytest.raises(ReActError, match="the learner is softmax"):
+        check_recipe(Recipe(best_on_dev=("fgm",)), "softmax")
+
+
+def test_a_recipe_changes_for_the_episodes_whose_round_ends() -> None:
+    engine = begun([0, 1])
+    engine.buy(make_strategy("random").select(engine.view, 4))
+    engine.learn(np.array([True, False]), [make_recipe("smooth")] * 2)
+    assert isinstance(engine.learner, ChoosesRecipe)
+    assert list(engine.learner.recipes) == [make_recipe("smooth"), make_recipe("plain")]
