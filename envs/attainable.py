@@ -10,7 +10,7 @@ from react_rl.learners.registry import entry_of
 from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
-from react_rl.simulation.options import EpisodeOptions
+from react_rl.simulation.whole_pool import values_of_all_but_one
 
 _DRAWS: Final = 4
 
@@ -44,19 +44,8 @@ class AttainableValue:
         if classes.size < corpus.n_classes:
             corpus = corpus.restrict(np.isin(corpus.targets, classes))
             encoded = encoded.with_corpus(corpus)
-        pool_size = min(options.pool_size, corpus.ids("train").size)
-        whole = EpisodeOptions(
-            pool_size=pool_size,
-            dev_size=min(options.dev_size, corpus.ids("dev").size),
-            initial_size=pool_size - 1,
-            batch_size=1,
-            budget=float(corpus.cost[corpus.ids("train")].min()),
-        )
-        engine = LabelingEngine([encoded], whole, 1, (self._metric,), self._engine.learner_settings)
-        values = []
         # Fine-tuning on a whole pool takes long, and its scale needs no great precision.
         draws = _DRAWS if entry_of(self._engine.learner_settings).cheap else 1
-        for k in range(draws):
-            engine.reset([Streams(entropy_of(k, "attainable", corpus.name))])
-            values.append(float(engine.current[self._metric][0]))
-        return float(np.mean(values))
+        streams = [Streams(entropy_of(k, "attainable", corpus.name)) for k in range(draws)]
+        learner = self._engine.learner_settings
+        return float(np.mean(values_of_all_but_one(encoded, options, streams, self._metric, learner)))

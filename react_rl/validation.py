@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ValidationError
@@ -48,19 +48,23 @@ def validated(model: type[Model], values: Any, what: str) -> Model:
         raise ReActError(f"{what}: {explain(model, error)}") from None
 
 
-def check_key(model: type[BaseModel], path: str, what: str) -> None:
-    """Check that ``path`` ("agent.episodes", "corpora.0.label") names a key of ``model``.
+def check_key(values: BaseModel, path: str, what: str) -> None:
+    """Check that ``path`` ("agent.episodes", "corpora.0.label") names a key of ``values``.
 
     Raises:
         ReActError: It does not; the nearest key at that place is named.
     """
-    parts: list[str | int] = [int(part) if part.isdigit() else part for part in path.split(".")]
-    for depth, part in enumerate(parts):
-        known = _fields_at(model, parts[:depth])
-        if not isinstance(part, int) and known and part not in known:
+    current: Any = values
+    for part in path.split("."):
+        known = list(type(current).model_fields) if isinstance(current, BaseModel) else []
+        if known and part not in known:
             raise ReActError(
                 f"{what}: unknown key {path!r}.{suggestion(part, known)} Known: {', '.join(sorted(known))}."
             )
+        if isinstance(current, Sequence) and part.isdigit():
+            current = current[int(part)] if int(part) < len(current) else None
+        else:
+            current = getattr(current, part, None)
 
 
 def explain(model: type[BaseModel], error: ValidationError) -> str:
@@ -68,9 +72,9 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     # A misspelt key is also a missing one; its spelling is the better hint.
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where, kind = first["loc"], first["type"]
-    path = ".".join(str(part) for part in where)
+    shown, known = _place(model, where)
+    path = ".".join(shown)
     if kind == "extra_forbidden":
-        known = _fields_at(model, where[:-1])
         return f"unknown key {path!r}.{suggestion(str(where[-1]), known)} Known: {', '.join(sorted(known))}."
     if kind == "missing":
         return f"key {path!r} is missing."
@@ -80,17 +84,35 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     return f"{path} is {_SHORT.repr(first['input'])}: {message[0].lower()}{message[1:]}."
 
 
-def _fields_at(model: type[BaseModel], where: Iterable[Any]) -> list[str]:
+def _place(model: type[BaseModel], where: Iterable[Any]) -> tuple[list[str], list[str]]:
+    """Where in ``model`` pydantic's location is, part by part, and the keys that are known there."""
     current: type[BaseModel] | None = model
+    known: list[str] = []
+    kinds: list[type[BaseModel]] = []
+    shown = []
     for part in where:
-        if isinstance(part, int) or current is None:
+        tagged = next((one for one in kinds if _is_tag(one, part)), None)
+        kinds = []
+        if tagged is not None:  # says which of several models, and is no key
+            current = tagged
             continue
-        field = current.model_fields.get(str(part))
-        current = None if field is None else _model_in(field.annotation)
-    return list(current.model_fields) if current else []
+        shown.append(str(part))
+        if isinstance(part, int):
+            continue
+        known = list(current.model_fields) if current else []
+        field = current.model_fields.get(str(part)) if current else None
+        found = [] if field is None else _models_in(field.annotation)
+        current = found[0] if found else None
+        kinds = found if field is not None and field.discriminator else []
+    return shown, known
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _is_tag(model: type[BaseModel], part: Any) -> bool:
+    """Whether ``part`` is the word by which a model is picked from several."""
+    return any(part in get_args(field.annotation) for field in model.model_fields.values())
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((m for m in map(_model_in, get_args(annotation)) if m is not None), None)
+        return [annotation]
+    return [model for one in get_args(annotation) for model in _models_in(one)]

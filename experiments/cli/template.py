@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from react_rl.data.config import CorpusConfig
+from react_rl.experiments.config.learners import LEARNER_CONFIGS, LearnerConfig
 from react_rl.experiments.config.models import CompareConfig, TrainConfig
 
 TEMPLATES: Final[dict[str, type[TrainConfig] | type[CompareConfig]]] = {
@@ -45,12 +46,19 @@ def _examples(kind: type[BaseModel]) -> dict[str, Any]:
     return {name: _REQUIRED[name] for name, field in kind.model_fields.items() if field.is_required()}
 
 
-def _lines(kind: type[BaseModel], values: BaseModel, indent: str) -> Iterator[str]:
+def _lines(
+    kind: type[BaseModel], values: BaseModel, indent: str, without: Collection[str] = ()
+) -> Iterator[str]:
     """The lines of one level."""
     for name, field in kind.model_fields.items():
+        if name in without:
+            continue
         value = getattr(values, name)
         yield from _comment(field, indent)
-        if isinstance(value, BaseModel):
+        if isinstance(value, LearnerConfig):
+            yield f"{indent}{name}:"
+            yield from _learner_lines(value, indent + "  ")
+        elif isinstance(value, BaseModel):
             yield f"{indent}{name}:"
             yield from _lines(type(value), value, indent + "  ")
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
@@ -61,6 +69,15 @@ def _lines(kind: type[BaseModel], values: BaseModel, indent: str) -> Iterator[st
                 yield from (first, *rest)
         else:
             yield f"{indent}{name}: {_scalar(value)}"
+
+
+def _learner_lines(chosen: LearnerConfig, indent: str) -> Iterator[str]:
+    """The lines of the learner: first what all kinds have, then what each has of its own."""
+    common = set(LearnerConfig.model_fields)
+    yield from _lines(LearnerConfig, chosen, indent)
+    for model in LEARNER_CONFIGS.values():
+        values = chosen if isinstance(chosen, model) else model.model_validate({})
+        yield from _lines(model, values, indent, common)
 
 
 def _comment(field: FieldInfo, indent: str) -> Iterator[str]:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import tyro
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from react_rl.acquisition.stopping import StoppingSettings
 from react_rl.agents.imitation.settings import ImitationSettings
@@ -22,13 +21,9 @@ from react_rl.documents import parse_yaml, read_text
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
+from react_rl.experiments.config.frozen import Frozen
+from react_rl.experiments.config.learners import AnyLearner, SoftmaxLearner
 from react_rl.files import unusual
-from react_rl.learners.finetune.settings import FineTuneSettings
-from react_rl.learners.linear.settings import SoftmaxSettings
-from react_rl.learners.linear.tagger import TaggerSettings
-from react_rl.learners.mlp.training import MlpSettings
-from react_rl.learners.recipes import PLAIN, Recipe, check_recipe, make_recipe
-from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import look_in
 from react_rl.simulation.options import EpisodeOptions
@@ -37,102 +32,11 @@ from react_rl.validation import Name, check_key, explain, validated
 CONFIGS = "react_rl.experiments.presets"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
 _EXTRA: Final = "--agent.extra."
-
-APART: Final = ("mlp", "finetune", "tagger")
-"""Kinds of learners whose settings stand in a field of their own, named like the kind."""
+_KIND: Final = "--learner.kind"
 
 
-def _recipe_as_text(recipe: str | Recipe) -> list[str]:
-    given = recipe if isinstance(recipe, str) else recipe.said
-    return [given if isinstance(given, str) else yaml.safe_dump(given, default_flow_style=True).strip()]
-
-
-_RECIPE_ON_COMMAND_LINE: Final = tyro.constructors.PrimitiveConstructorSpec[str | Recipe](
-    nargs=1,
-    metavar="NAME",
-    instance_from_str=lambda words: parse_yaml(words[0], "Override --learner.recipe"),
-    is_instance=lambda value: isinstance(value, str | Recipe),
-    str_from_instance=_recipe_as_text,
-)
-
-
-class LearnerConfig(_Frozen):
-    """The model that is trained on bought labels."""
-
-    kind: Literal["softmax", "mlp", "finetune", "tagger"] = "softmax"
-    """softmax: linear head on frozen embeddings; mlp: with a hidden layer; finetune: the transformer;
-    tagger: linear tagger on frozen token states, for corpora of tagging."""
-    recipe: Annotated[str | Recipe, _RECIPE_ON_COMMAND_LINE] = "plain"
-    """How it is trained beyond its own settings: a name from `react-rl list recipes`, or settings."""
-    finetune: FineTuneSettings = FineTuneSettings()
-    """finetune: model, method and training."""
-    mlp: MlpSettings = MlpSettings()
-    """mlp: size, ensemble and training."""
-    tagger: TaggerSettings = TaggerSettings()
-    """tagger: regularisation and convergence."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """softmax: balanced gives every class the same share in the loss, however few labels it has."""
-    l2: float = Field(default=0.1, ge=1e-6, le=1e6)
-    """Weight of the squared norm; 0.1 is C = 10 in scikit-learn."""
-    bias: float = Field(default=0.1, ge=1e-6, le=1e6)
-    """Scale of the penalised intercept; large values leave it free."""
-    tolerance: float = Field(default=1e-2, gt=0, le=1)
-    """A refit ends when no entry of the gradient exceeds this."""
-    max_steps: int = Field(default=20, ge=1, le=10**5)
-    """Most steps of one refit."""
-
-    @field_validator("recipe", mode="before")
-    @classmethod
-    def _known_recipe(cls, value: Any) -> Any:
-        try:
-            recipe = make_recipe(value)
-        except ReActError as error:
-            raise ValueError(str(error).rstrip(".")) from None
-        return value if isinstance(value, str) else recipe
-
-    @model_validator(mode="after")
-    def _check(self) -> LearnerConfig:
-        try:
-            check_recipe(make_recipe(self.recipe), self.kind)
-            self.settings()
-        except ReActError as error:
-            raise ValueError(str(error).rstrip(".")) from None
-        if self.kind != "softmax" and self.class_weights != "none":
-            raise ValueError(
-                f"class_weights {self.class_weights!r} beside kind {self.kind!r} is of no effect; "
-                f"set {self.kind}.class_weights instead"
-            )
-        return self
-
-    def settings(self) -> LearnerSettings:
-        """Settings of the learner."""
-        if self.kind == "finetune":
-            return self.finetune.following(make_recipe(self.recipe))
-        if self.kind == "mlp":
-            return self.mlp
-        if self.kind == "tagger":
-            return self.tagger
-        recipe = make_recipe(self.recipe)
-        return SoftmaxSettings(self.l2, self.bias, self.tolerance, self.max_steps, self.class_weights, recipe)
-
-    def identity(self) -> dict[str, Any]:
-        """What determines the learner's results, the settings of the other kinds left out."""
-        own = self.settings()
-        if isinstance(own, BaseModel):
-            return {"kind": self.kind, **own.model_dump(mode="json")}
-        # Results are filed under this: a head without class weights is filed as before there were any.
-        unsaid = {"kind", "recipe", *APART} | ({"class_weights"} if self.class_weights == "none" else set())
-        recipe = make_recipe(self.recipe)
-        said = {} if recipe == PLAIN else {"recipe": recipe.said}
-        return self.model_dump(mode="json", exclude=unsaid) | said
-
-
-class ActionConfig(_Frozen):
+class ActionConfig(Frozen):
     """What the policy decides."""
 
     name: Literal["weigh-scores", "choose-strategy"] = "weigh-scores"
@@ -153,7 +57,7 @@ class ActionConfig(_Frozen):
         return {k: v for k, v in self.model_dump().items() if v is not None}
 
 
-class ObservationConfig(_Frozen):
+class ObservationConfig(Frozen):
     """What the policy sees."""
 
     name: str = "context"
@@ -168,7 +72,7 @@ class ObservationConfig(_Frozen):
         return self
 
 
-class TrainConfig(_Frozen):
+class TrainConfig(Frozen):
     """Train a policy."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -183,7 +87,7 @@ class TrainConfig(_Frozen):
     """Name of the learned strategy in tables and figures; None takes the training's name."""
     encoder: EncoderConfig = EncoderConfig()
     """Frozen encoder."""
-    learner: LearnerConfig = LearnerConfig()
+    learner: AnyLearner = SoftmaxLearner()
     """Model trained on bought labels."""
     episode: EpisodeOptions = EpisodeOptions()
     """Sizes, budget and annotator of one episode."""
@@ -201,7 +105,7 @@ class TrainConfig(_Frozen):
     """Threads of the simulation; its products are small, so one is usually fastest."""
 
 
-class ImitateConfig(_Frozen):
+class ImitateConfig(Frozen):
     """Train a row scorer by imitating a look-ahead expert."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -214,7 +118,7 @@ class ImitateConfig(_Frozen):
     """Name of the policy in tables and figures; the default is the name of the training."""
     encoder: EncoderConfig = EncoderConfig()
     """Frozen encoder."""
-    learner: LearnerConfig = LearnerConfig()
+    learner: AnyLearner = SoftmaxLearner()
     """Model trained on bought labels; the expert tries rows with kind softmax."""
     episode: EpisodeOptions = EpisodeOptions()
     """Sizes and annotator of an episode; imitation says how initial sets, batches and rounds are drawn."""
@@ -228,7 +132,7 @@ class ImitateConfig(_Frozen):
     """Threads of the simulation; its products are small, so one is usually fastest."""
 
 
-class CompareConfig(_Frozen):
+class CompareConfig(Frozen):
     """Compare query strategies: strategies x corpora x seeds with common random numbers."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -251,7 +155,7 @@ class CompareConfig(_Frozen):
     """Most test rows to measure on; None takes all."""
     encoder: EncoderConfig = EncoderConfig()
     """Frozen encoder."""
-    learner: LearnerConfig = LearnerConfig()
+    learner: AnyLearner = SoftmaxLearner()
     """Model trained on bought labels."""
     episode: EpisodeOptions = EpisodeOptions()
     """Sizes, budget and annotator of one episode."""
@@ -299,7 +203,7 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
     if Path(source).parent.is_dir():
         look_in(Path(source).parent)  # one's own modules may be beside the config
     values = _read_yaml(source)
-    overrides = _take_extra(values, overrides)
+    overrides = _take_kind(values, _take_extra(values, overrides))
     config = validated(kind, values, f"Config {source}")
     if not overrides:
         return config
@@ -310,11 +214,17 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
             if sections == ["agent"] and last in EXTRA_NAMES and last not in AgentSettings.model_fields:
                 raise ReActError(f"Override {argument}: write {_EXTRA}{last}, as Stable-Baselines3 calls it.")
             # Switches come in pairs: --action-space.stop and --action-space.no-stop.
-            check_key(kind, ".".join([*sections, last.removeprefix("no_")]), f"Override {argument}")
+            check_key(config, ".".join([*sections, last.removeprefix("no_")]), f"Override {argument}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(kind, args=list(overrides), default=config, prog=f"react-rl ... {source}")
+            return tyro.cli(
+                kind,
+                args=list(overrides),
+                default=config,
+                prog=f"react-rl ... {source}",
+                config=(tyro.conf.AvoidSubcommands,),  # the learner's kind is settled already
+            )
     except ValidationError as error:
         raise ReActError(f"Config {source} with overrides: {explain(kind, error)}") from None
     except SystemExit as stopped:
@@ -350,6 +260,30 @@ def _take_extra(values: Any, overrides: Sequence[str]) -> list[str]:
                 if not isinstance(place, dict):
                     raise ReActError(f"Override {argument}: {parent!r} holds no keys.")
             place[last] = parse_yaml(text, f"Override {argument}")
+    return rest
+
+
+def _take_kind(values: Any, overrides: Sequence[str]) -> list[str]:
+    """Put ``--learner.kind KIND`` into the values of a config, and return the other overrides. Mutates.
+
+    The kind decides which further keys there are, so it has to be known before they are read.
+
+    Raises:
+        ReActError: No kind is given.
+    """
+    rest: list[str] = []
+    waiting = iter(overrides)
+    for argument in waiting:
+        name, equals, kind = argument.partition("=")
+        if name != _KIND:
+            rest.append(argument)
+            continue
+        if not (kind or (kind := "" if equals else next(waiting, ""))):
+            raise ReActError(f"Override {_KIND} needs a kind: {_KIND} mlp.")
+        if isinstance(values, dict):
+            learner = values.setdefault("learner", {})
+            if isinstance(learner, dict):
+                learner["kind"] = kind
     return rest
 
 

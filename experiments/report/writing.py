@@ -16,7 +16,8 @@ from react_rl.experiments.analysis.about import REFERENCE, about
 from react_rl.experiments.analysis.diagnostics import RunFiles, read_run_files
 from react_rl.experiments.analysis.numbers import aligned_scores, mean_curves, sign_of
 from react_rl.experiments.analysis.summary import ALL_CORPORA, areas, read_results, summarise
-from react_rl.experiments.config.models import APART, CompareConfig
+from react_rl.experiments.config.learners import LEARNER_CONFIGS
+from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.figures.curves import highlighted
 from react_rl.experiments.figures.looks import METRIC_NAMES
 from react_rl.experiments.report.material import Material, PlanShape
@@ -212,9 +213,10 @@ def _listed(values: dict[str, Any], without: Sequence[str] | set[str] = ()) -> s
 def _learner(settings: dict[str, Any]) -> str:
     """The settings of the learner that was used, without those of the kinds that were not."""
     kind = settings.get("kind", "softmax")
-    own = settings.get(kind) if kind in APART else settings
+    # Plans of earlier versions hold the settings of all kinds.
+    own = settings.get(kind, settings)
     own = own if isinstance(own, dict) else {}
-    return f"{kind}: {_listed(own, {'kind', *APART})}"
+    return f"{kind}: {_listed(own, {'kind', *LEARNER_CONFIGS})}"
 
 
 def _columns(material: Material, corpus: bool) -> list[Column]:

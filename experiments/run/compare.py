@@ -26,7 +26,12 @@ from react_rl.experiments.run.episodes import one_thread, play
 from react_rl.experiments.run.full_data import FullData
 from react_rl.experiments.run.outcome import Outcome
 from react_rl.experiments.run.results import PLAN, SCHEMA, ResultFolder, RunId, circumstances
-from react_rl.experiments.run.sameness import comparison_differences, read_mapping, refuse_another
+from react_rl.experiments.run.sameness import (
+    as_read_now,
+    comparison_differences,
+    read_mapping,
+    refuse_another,
+)
 from react_rl.experiments.run.strategies import (
     check_learner,
     identity,
@@ -38,7 +43,7 @@ from react_rl.experiments.run.strategies import (
 )
 from react_rl.experiments.run.workers import Death, Workers, usable_processors
 from react_rl.files import WriteError, canonical_json, digest, remove_abandoned
-from react_rl.learners.registry import check_task
+from react_rl.learners.registry import check_task, entry_of
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.checkpoint import Checkpoint
@@ -106,9 +111,10 @@ def check_same(config: CompareConfig, folder: ResultFolder) -> None:
     """
     old = read_mapping(folder.folder / PLAN)
     if old is not None:
-        before, now = old.get("config"), config.model_dump(mode="json")
-        if not isinstance(before, dict):
+        written = old.get("config")
+        if not isinstance(written, dict):
             raise ReActError(f"{folder.folder / PLAN} holds no config; remove it, or use --overwrite.")
+        before, now = as_read_now(CompareConfig, written), config.model_dump(mode="json")
         usual = [list(task.default_metrics) for task in TASKS.values()]
         if now["metrics"] == list(_METRICS) and before.get("metrics") in usual:
             now["metrics"] = before["metrics"]  # those of the corpora's task
@@ -341,7 +347,7 @@ def _play_block(
 ) -> tuple[int, str | None]:
     """Play a block and write the run files that are missing; returns how many, and why it failed."""
     block, config, folder = task.block, task.config, ResultFolder(task.folder)
-    checkpoint = _checkpoint(block, folder) if config.learner.kind == "finetune" else None
+    checkpoint = None if entry_of(config.learner.settings()).cheap else _checkpoint(block, folder)
 
     def after_round(spent: float) -> None:
         if tell is not None:

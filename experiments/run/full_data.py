@@ -6,10 +6,8 @@ Nothing is bought here. The answers are those that the oracle would give, noise 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,23 +15,15 @@ from react_rl.envs.batched import episode_streams
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.run.episodes import TestSplit, one_thread, rounded
 from react_rl.experiments.run.results import ResultFolder, RunId
-from react_rl.learners.linear.settings import SoftmaxSettings
-from react_rl.learners.linear.weighting import CURVATURE
-from react_rl.learners.protocol import INVALID_LOGIT
-from react_rl.learners.recipes import PLAIN
-from react_rl.learners.registry import LearnerSettings, entry_of
-from react_rl.simulation.draw import draw_episode
+from react_rl.learners.registry import LearnerSettings, entry_of, offers_of
+from react_rl.simulation.draw import Draw
 from react_rl.simulation.encoded import EncodedCorpus
-from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
-from react_rl.simulation.oracle import Oracle
+from react_rl.simulation.whole_pool import buy_everything, scores_with_everything
 from react_rl.tasks.classification import Classification
 
 ALL_LABELS: Final = "(all labels)"
 """Stands in the list of failures where others have a strategy."""
-_TOLERANCE: Final = 3e-3
-"""A fit ends when no weight moves further in a step; ten times less moves accuracies by .001 to .003."""
-_MOST_STEPS: Final = 500
 
 
 class FullData:
@@ -49,7 +39,8 @@ class FullData:
         self._config = config
         self._folder = folder
         self._runs = runs
-        self._wanted = config.full == "always" or (config.full == "auto" and config.learner.kind == "softmax")
+        free = "linear" in offers_of(config.learner.settings())
+        self._wanted = config.full == "always" or (config.full == "auto" and free)
         self._found: dict[tuple[str, int], dict[str, float]] = {}
 
     def of(self, run: RunId) -> dict[str, float] | None:
@@ -79,7 +70,7 @@ class FullData:
         for (corpus, _), seeds in blocks.items():
             if all((corpus, seed) in self._found for seed in seeds):
                 continue
-            if tell is not None and self._config.learner.kind == "finetune":
+            if tell is not None and not entry_of(self._config.learner.settings()).cheap:
                 tell(f"all labels of {corpus}")
             failures += self._measure_block(corpora[corpus], sorted(seeds))
         for run in lacking:
@@ -142,107 +133,28 @@ def measure_full(
         ReActError: The episodes do not fit the corpus, or the learner cannot be had.
     """
     test = TestSplit(corpus, test_size)
-    settings = SoftmaxSettings() if learner is None else learner
-    if isinstance(settings, SoftmaxSettings) and _is_plain(settings):
-        oracle = Oracle(1, options.pool_size, options, corpus.device)
-        return [_primal(corpus, seed, options, metrics, test, settings, oracle) for seed in seeds]
-    if not entry_of(settings).cheap:
-        return _buy_all(corpus, seeds, options, metrics, test, settings)
-    if isinstance(settings, SoftmaxSettings):
-        # One refit from the initial labels to all needs more steps than one by a batch.
-        settings = replace(settings, max_steps=_MOST_STEPS)
-    # One at a time: heads in dual form keep the square of the pool for each episode.
-    return [_buy_all(corpus, [seed], options, metrics, test, settings)[0] for seed in seeds]
-
-
-def _buy_all(
-    corpus: EncodedCorpus,
-    seeds: Sequence[int],
-    options: EpisodeOptions,
-    metrics: Sequence[str],
-    test: TestSplit,
-    settings: LearnerSettings,
-) -> list[dict[str, float]]:
-    """Buy the whole pools in one round, with any learner."""
-    train = corpus.corpus.ids("train")
-    everything = options.pool_size - options.initial_size
-    price = float(np.sort(corpus.corpus.cost[train])[::-1][:everything].sum())
-    bought = options.model_copy(update={"budget": price, "batch_size": everything})
-    engine = LabelingEngine([corpus], bought, len(seeds), metrics, settings)
-    engine.reset([episode_streams(seed, corpus.name) for seed in seeds], None, [0] * len(seeds))
-    ids = torch.full((len(seeds), everything), -1, dtype=torch.int64)
-    for e in range(len(seeds)):
-        rest = np.setdiff1d(engine.draw_of(e).pool, engine.draw_of(e).initial)
-        ids[e, : rest.size] = torch.from_numpy(rest)
-    engine.step(ids.to(corpus.device))
-    measured = test.measure(engine, metrics)
-    return [{name: rounded(measured[name][e]) for name in metrics} for e in range(len(seeds))]
-
-
-def _is_plain(settings: SoftmaxSettings) -> bool:
-    """Whether the objective is the one that ``fit_primal`` minimises."""
-    return settings.class_weights == "none" and settings.recipe == PLAIN
+    streams = [episode_streams(seed, corpus.name) for seed in seeds]
+    entry = entry_of(learner)
+    fit = entry.fit_all(learner)
+    if fit is not None:
+        found = scores_with_everything(corpus, options, streams, test.rows, fit)
+        return [_judged(corpus, scores, draw, test, metrics) for scores, draw in found]
+    # Heads in dual form keep the square of the pool for each episode, and so are fitted one at a time.
+    blocks = [[one] for one in streams] if entry.cheap else [streams]
+    return [
+        {name: rounded(measured[name][e]) for name in metrics}
+        for block in blocks
+        for measured in [test.measure(buy_everything(corpus, options, block, metrics, learner), metrics)]
+        for e in range(len(block))
+    ]
 
 
 @torch.inference_mode()
-def _primal(
-    corpus: EncodedCorpus,
-    seed: int,
-    options: EpisodeOptions,
-    metrics: Sequence[str],
-    test: TestSplit,
-    settings: SoftmaxSettings,
-    oracle: Oracle,
+def _judged(
+    corpus: EncodedCorpus, scores: Tensor, draw: Draw, test: TestSplit, metrics: Sequence[str]
 ) -> dict[str, float]:
-    """Fit one seed in primal form: a pool has more rows than an embedding has dimensions."""
-    streams = episode_streams(seed, corpus.name)
-    draw = draw_episode([corpus], options, streams, 0)
-    oracle.draw([0], [draw], [corpus], [streams])
-    everything = torch.arange(draw.pool.size, device=corpus.device)[None]
-    answers = oracle.answer(torch.zeros(1, dtype=torch.int64), everything)[0]  # (P,)
-    heard = answers >= 0
-    rows = corpus.embeddings[torch.from_numpy(draw.pool).to(corpus.device)[heard]]
-    weights = fit_primal(rows, answers[heard], draw.classes.size, settings)  # (C, D + 1)
-    tested = corpus.embeddings[torch.from_numpy(test.rows).to(corpus.device)]
-    scores = weights @ _with_bias(tested, settings).T
-    missing = corpus.corpus.n_classes - draw.classes.size
-    padded = torch.nn.functional.pad(scores, (0, 0, 0, missing), value=INVALID_LOGIT)
+    """Test metrics of class scores ``(C, T)``."""
     task = Classification()
     truth = torch.from_numpy(task.targets(corpus.corpus, test.rows, draw.classes, ())).to(corpus.device)
-    found = task.judge(metrics, padded[None], truth[None], padded.new_ones(1, len(padded)) > 0)
+    found = task.judge(metrics, scores[None], truth[None], scores.new_ones(1, len(scores)) > 0)
     return {name: rounded(float(found[name][0])) for name in metrics}
-
-
-def fit_primal(rows: Tensor, labels: Tensor, n_classes: int, settings: SoftmaxSettings) -> Tensor:
-    """Fit the learner's softmax regression to many rows, with work that grows with their number alone.
-
-    The steps are those of ``learners.softmax``, written for the weights: with X the rows and the bias column,
-    W <- W - (G X + l2 W) (X^T X / 4 + l2)^-1, G = softmax(W X^T) - Y.
-
-    Args:
-        rows: ``(n, D)`` unit-norm embeddings.
-        labels: ``(n,)`` classes.
-        n_classes: C.
-        settings: Regularisation; tolerance and steps are those of this module.
-
-    Returns:
-        ``(C, D + 1)`` weights, the last column times ``settings.bias`` being the intercept.
-    """
-    inputs = _with_bias(rows, settings)  # (n, D + 1)
-    curvature = (inputs.T @ inputs).mul_(CURVATURE)
-    curvature.diagonal().add_(settings.l2)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(curvature))
-    target = (labels[None, :] == torch.arange(n_classes, device=labels.device)[:, None]).to(rows)  # (C, n)
-    weights = torch.zeros(n_classes, inputs.shape[1], device=rows.device)
-    across = inputs.T.contiguous()
-    for _ in range(_MOST_STEPS):
-        wrong = torch.softmax(weights @ across, 0).sub_(target)
-        step = torch.addmm(weights, wrong, inputs, beta=settings.l2) @ inverse
-        weights -= step
-        if float(step.abs().max()) <= _TOLERANCE:
-            break
-    return weights
-
-
-def _with_bias(rows: Tensor, settings: SoftmaxSettings) -> Tensor:
-    return torch.nn.functional.pad(rows, (0, 1), value=settings.bias)

@@ -11,7 +11,12 @@ from react_rl.agents.evaluation import Validation
 from react_rl.agents.imitation.training import ImitationProgress, imitate
 from react_rl.experiments.config.models import ImitateConfig
 from react_rl.experiments.run.results import circumstances
-from react_rl.experiments.run.sameness import read_mapping, refuse_another, training_differences
+from react_rl.experiments.run.sameness import (
+    as_read_now,
+    read_mapping,
+    refuse_another,
+    training_differences,
+)
 from react_rl.experiments.run.train import TRAINING, Trained
 from react_rl.files import canonical_json, write_atomically
 from react_rl.learners.registry import check_needs
@@ -42,7 +47,8 @@ def run_imitation(
     folder = results / config.name
     old = None if overwrite else read_mapping(folder / TRAINING)
     if old is not None:
-        refuse_another(folder, "training", training_differences(old, config.model_dump(mode="json")))
+        written = as_read_now(ImitateConfig, old)
+        refuse_another(folder, "training", training_differences(written, config.model_dump(mode="json")))
     with pulse(__name__, f"Imitation {config.name}: preparing the corpora") as say:
 
         def tell(state: ImitationProgress) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import BaseModel, ValidationError
+
 from react_rl.documents import parse_json, read_text
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json
@@ -50,6 +52,19 @@ def _shown(value: Any) -> str:
         return "not there"
     text = canonical_json(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def as_read_now(kind: type[BaseModel], written: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A config as this version writes it, keys included that an earlier one did not know.
+
+    Args:
+        kind: Its model.
+        written: The config in a folder; what cannot be read any more is returned as it is.
+    """
+    try:
+        return kind.model_validate(written).model_dump(mode="json")
+    except ValidationError:
+        return written
 
 
 def comparison_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,12 @@ from react_rl.envs.rewards import reward_form
 from react_rl.errors import unknown
 from react_rl.experiments.config.models import TrainConfig
 from react_rl.experiments.run.results import circumstances
-from react_rl.experiments.run.sameness import read_mapping, refuse_another, training_differences
+from react_rl.experiments.run.sameness import (
+    as_read_now,
+    read_mapping,
+    refuse_another,
+    training_differences,
+)
 from react_rl.files import canonical_json, remove_abandoned, write_atomically
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import import_modules
@@ -117,7 +122,8 @@ def _run(
     remove_abandoned(folder)
     old = None if overwrite else read_mapping(folder / TRAINING)
     if old is not None:
-        refuse_another(folder, "training", training_differences(old, config.model_dump(mode="json")))
+        written = as_read_now(TrainConfig, old)
+        refuse_another(folder, "training", training_differences(written, config.model_dump(mode="json")))
     surprisal = needs_surprisal(config.action_space.strategies or ())
     corpora = prepare(
         config.corpora, config.encoder, config.device, progress, config.episode, surprisal, on_facts

@@ -6,22 +6,31 @@ A new kind is a module that satisfies ``protocol.Learner`` and one entry here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
+
+from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS, Capability, missing
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.linear.primal import MOST_STEPS, score_primal
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings
 from react_rl.learners.mlp.head import MlpHead
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.protocol import LabelledRows, Learner, Rows
+from react_rl.learners.recipes import PLAIN
 from react_rl.learners.recipes.head import RecipeHead
 from react_rl.tasks.protocol import Task
 
 LearnerSettings = SoftmaxSettings | MlpSettings | FineTuneSettings | TaggerSettings
+
+WholeFit = Callable[[Tensor, Tensor, int, Tensor], Tensor]
+"""From labelled rows ``(n, D)``, their classes ``(n,)``, the number of classes C and further rows ``(T, D)``
+to the scores ``(C, T)`` of the latter."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,9 @@ class LearnerEntry:
         random: Whether chance decides about it; then each episode hands it a seed.
         offers: What it can do under given settings, whatever it learns; see ``capabilities``.
         tasks: What it can learn.
+        fit_all: Under given settings (None are those as they come), how it is fitted to thousands of rows at
+            once, where that is quicker than to buy them; None where there is no such way.
+        for_all: Its settings where all labels of a pool come in one refit.
     """
 
     settings: type[LearnerSettings]
@@ -45,6 +57,8 @@ class LearnerEntry:
     random: bool
     offers: Callable[[Any], frozenset[Capability]]
     tasks: tuple[str, ...] = ("classification",)
+    fit_all: Callable[[Any], WholeFit | None] = lambda settings: None
+    for_all: Callable[[Any], Any] = lambda settings: settings
 
 
 def _if_dropped(settings: MlpSettings | FineTuneSettings) -> frozenset[Capability]:
@@ -56,6 +70,12 @@ def _of_mlp(settings: MlpSettings) -> frozenset[Capability]:
     return dropout | {"committee"} if settings.members > 1 else dropout
 
 
+def _fit_softmax(settings: SoftmaxSettings | None) -> WholeFit | None:
+    settings = settings or SoftmaxSettings()
+    plain = settings.class_weights == "none" and settings.recipe == PLAIN
+    return partial(score_primal, settings=settings) if plain else None
+
+
 LEARNERS: Final[dict[str, LearnerEntry]] = {
     "softmax": LearnerEntry(
         SoftmaxSettings,
@@ -64,6 +84,9 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         cheap=True,
         random=False,
         offers=lambda settings: frozenset({"linear", "dropout", "committee", "trials", "recipes"}),
+        fit_all=_fit_softmax,
+        # One refit from the initial labels to all needs more steps than one by a batch.
+        for_all=lambda settings: replace(settings, max_steps=MOST_STEPS),
     ),
     "mlp": LearnerEntry(
         MlpSettings,

@@ -14,7 +14,8 @@ from react_rl.encoders.transformer import TextEncoder
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig
 from react_rl.experiments.cli import main
-from react_rl.experiments.config.models import LearnerConfig, load_config
+from react_rl.experiments.config.learners import learner_config
+from react_rl.experiments.config.models import load_config
 from react_rl.experiments.run.episodes import play
 from react_rl.learners import SoftmaxSettings
 from react_rl.learners.recipes import RECIPES, Recipe, SmoothingSettings
@@ -68,9 +69,9 @@ def test_a_plain_recipe_leaves_run_files_and_their_keys_as_they_were(written: Wr
     assert before
     assert runs_of("first") == before
     assert main(["compare", written({"recipe": "smooth"}, "first")]) == 2, "another comparison"
-    assert LearnerConfig(recipe="plain").identity() == LearnerConfig().identity()
-    assert LearnerConfig(recipe="smooth").identity() == {
-        **LearnerConfig().identity(), "recipe": {"smoothing": SmoothingSettings().model_dump()},
+    assert learner_config({"recipe": "plain"}).identity() == learner_config({}).identity()
+    assert learner_config({"recipe": "smooth"}).identity() == {
+        **learner_config({}).identity(), "recipe": {"smoothing": SmoothingSettings().model_dump()},
     }  # fmt: skip
 
 

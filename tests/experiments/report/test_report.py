@@ -22,7 +22,7 @@ from react_rl.experiments import CompareConfig, read_results, run_comparison, su
 from react_rl.experiments.analysis.numbers import mean_curves
 from react_rl.experiments.analysis.summary import ALL_CORPORA, areas, write_tables
 from react_rl.experiments.cli import main
-from react_rl.experiments.config.models import LearnerConfig
+from react_rl.experiments.config.learners import learner_config
 from react_rl.experiments.figures.pairs import round_colours
 from react_rl.experiments.report.page import Section, choice
 from react_rl.experiments.report.policy import policy_section
@@ -380,7 +380,7 @@ def test_references_are_described_as_such_and_not_as_policies(
 def test_only_settings_of_the_learner_that_was_used_are_listed(
     kind: Literal["softmax", "mlp", "finetune"], there: set[str], absent: set[str]
 ) -> None:
-    words = _learner(LearnerConfig(kind=kind).model_dump(mode="json"))
+    words = _learner(learner_config({"kind": kind}).model_dump(mode="json"))
     assert words.startswith(f"{kind}: ")
     named = {word for item in words.split(": ", 1)[1].split(", ") for word in item.split(" ")}
     assert there <= named

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
-from react_rl.experiments.config.models import LearnerConfig
+from react_rl.experiments.config.learners import learner_config
 from react_rl.learners.finetune.backbone.nudging import Nudge
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.adversarial import ascend, train_against
@@ -145,12 +145,12 @@ def test_an_interrupted_episode_goes_on_with_its_recipe(
 
 
 def test_recipes_of_fine_tuning_from_yaml() -> None:
-    config = LearnerConfig.model_validate({"kind": "finetune", "recipe": "fgm"})
+    config = learner_config({"kind": "finetune", "recipe": "fgm"})
     settings = config.settings()
     assert isinstance(settings, FineTuneSettings)
     assert settings.adversarial.kind == "fgm"
     assert config.identity()["adversarial"] == settings.adversarial.model_dump()
-    plain = LearnerConfig(kind="finetune").identity()
+    plain = learner_config({"kind": "finetune"}).identity()
     assert set(config.identity()) - set(plain) == {"adversarial"}, "what is off is not in the name"
 
 
@@ -166,7 +166,7 @@ def test_recipes_of_fine_tuning_from_yaml() -> None:
 )
 def test_recipes_that_do_not_go_with_the_settings_are_refused(learner: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        LearnerConfig.model_validate({"kind": "finetune", **learner})
+        learner_config({"kind": "finetune", **learner})
 
 
 def test_a_recipe_of_the_linear_head_is_refused_by_fine_tuning(

@@ -16,7 +16,8 @@ from react_rl.encoders.transformer import TextEncoder
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig
 from react_rl.experiments.cli import main
-from react_rl.experiments.config.models import LearnerConfig, load_config
+from react_rl.experiments.config.learners import learner_config
+from react_rl.experiments.config.models import load_config
 from react_rl.learners import MlpSettings, SoftmaxSettings
 from react_rl.simulation import synthetic_encoded
 
@@ -73,13 +74,13 @@ def test_a_policy_trains_on_mlp_heads(written: Write) -> None:
 
 
 def test_keys_that_results_are_filed_under_stay_as_they_were() -> None:
-    assert LearnerConfig().identity() == {"l2": 0.1, "bias": 0.1, "tolerance": 0.01, "max_steps": 20}
-    unused = LearnerConfig(mlp=MlpSettings(hidden=3))
-    assert unused.identity() == LearnerConfig().identity()
-    assert set(LearnerConfig(kind="finetune").identity()) & {"mlp", "hidden"} == set()
-    balanced = LearnerConfig(class_weights="balanced")
-    assert balanced.identity() == {**LearnerConfig().identity(), "class_weights": "balanced"}
-    deep = LearnerConfig.model_validate(SMALL).identity()
+    assert learner_config({}).identity() == {"l2": 0.1, "bias": 0.1, "tolerance": 0.01, "max_steps": 20}
+    unused = learner_config({"mlp": {"hidden": 3}})
+    assert unused.identity() == learner_config({}).identity()
+    assert set(learner_config({"kind": "finetune"}).identity()) & {"mlp", "hidden"} == set()
+    balanced = learner_config({"class_weights": "balanced"})
+    assert balanced.identity() == {**learner_config({}).identity(), "class_weights": "balanced"}
+    deep = learner_config(SMALL).identity()
     assert deep == {"kind": "mlp", **MlpSettings(**SMALL["mlp"]).model_dump()}  # type: ignore[arg-type]
     assert "l2" not in deep
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import react_rl.learners.recipes
-from react_rl.experiments.config.models import LearnerConfig
+from react_rl.experiments.config.learners import learner_config
 
 PAGE = Path(react_rl.learners.recipes.__file__).with_name("README.md").read_text(encoding="utf-8")
 
@@ -22,4 +22,4 @@ def test_the_program_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_the_settings_of_the_page_are_allowed() -> None:
     for example in re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL):
-        LearnerConfig.model_validate(yaml.safe_load(example)["learner"])
+        learner_config(yaml.safe_load(example)["learner"])
