@@ -20,6 +20,20 @@ _FEW: Final = 1 << 14
 """Numbers below which one operation is quicker than several that read memory in order."""
 
 
+def top_two(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest and the second value along axis 1 of ``(E, C, n)``, C of two at least."""
+    if values.shape[1] > 16 or values.numel() < _FEW:
+        best = values.topk(2, dim=1).values
+        return best[:, 0], best[:, 1]
+    # A running pair of maxima over the class axis reads memory in order, which topk does not.
+    first, other, *others = values.unbind(1)
+    first, second = torch.maximum(first, other), torch.minimum(first, other)
+    for other in others:
+        second = torch.maximum(second, torch.minimum(first, other))
+        first = torch.maximum(first, other)
+    return first, second
+
+
 class ClassSignals:
     """What class probabilities say of rows.
 
@@ -40,20 +54,9 @@ class ClassSignals:
 
     @cached_property
     def _top_two(self) -> tuple[Tensor, Tensor]:
-        probabilities = self.probabilities
-        n_classes = probabilities.shape[1]
-        if n_classes == 1:
-            return probabilities[:, 0], torch.zeros_like(probabilities[:, 0])
-        if n_classes > 16 or probabilities.numel() < _FEW:
-            best = probabilities.topk(2, dim=1).values
-            return best[:, 0], best[:, 1]
-        # A running pair of maxima over the class axis reads memory in order, which topk does not.
-        first, other, *others = probabilities.unbind(1)
-        first, second = torch.maximum(first, other), torch.minimum(first, other)
-        for other in others:
-            second = torch.maximum(second, torch.minimum(first, other))
-            first = torch.maximum(first, other)
-        return first, second
+        if self.probabilities.shape[1] == 1:
+            return self.probabilities[:, 0], torch.zeros_like(self.probabilities[:, 0])
+        return top_two(self.probabilities)
 
     @property
     def confidence(self) -> Tensor:

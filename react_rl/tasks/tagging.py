@@ -20,6 +20,7 @@ from react_rl.data.sentences import entity_strata
 from react_rl.errors import ReActError
 from react_rl.metrics.classification import Metric
 from react_rl.metrics.entities import ENTITY_METRICS, PADDING
+from react_rl.tasks.classification import top_two
 from react_rl.tasks.heads import ClassHead
 from react_rl.tasks.noise import check_noise, error_rates
 from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level
@@ -62,8 +63,7 @@ class TokenSignals:
     @cached_property
     def _best(self) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the best and the second tag of each token ``(E, T)``."""
-        best = self._log_probabilities.topk(2, dim=1).values
-        return best[:, 0], best[:, 1]
+        return top_two(self._log_probabilities)
 
     def _sum(self, values: Tensor) -> Tensor:
         """Sum of token values ``(E, T)`` over each sentence."""

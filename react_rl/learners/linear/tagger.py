@@ -29,6 +29,9 @@ from react_rl.tasks.tagging import TokenScores
 CURVATURE: Final = 0.25
 """Half of the bound on the curvature of the softmax."""
 
+NEAR: Final = 1 << 19
+"""Numbers of labelled token states that are refitted together on a processor (2 MiB)."""
+
 HELD: Final = 1 << 28
 """Numbers of gathered token states that are kept between rounds (1 GiB)."""
 
@@ -38,13 +41,13 @@ class TaggerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    l2: float = Field(default=0.03, ge=1e-6, le=1e6)
+    l2: float = Field(default=0.1, ge=1e-6, le=1e6)
     """Weight of the squared norm, for unit-norm token states."""
     bias: float = Field(default=1.0, ge=1e-6, le=1e6)
     """Scale of the intercept, which is penalised: large values leave it free."""
     tolerance: float = Field(default=0.02, gt=0, le=10)
     """A refit ends when a step changes no score of a labelled token by more than this."""
-    max_steps: int = Field(default=30, ge=1, le=10**5)
+    max_steps: int = Field(default=10, ge=1, le=10**5)
     """Most steps of one refit."""
 
 
@@ -126,7 +129,7 @@ class LinearTagger:
         self._rows: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)] * n_episodes
         self._grids: dict[tuple[int, int], _Grid] = {}
         self._weights = torch.zeros(n_episodes, n_tags, width, device=self.device)
-        self._mask = torch.zeros(n_episodes, 1, n_tags, device=self.device)
+        self._mask = torch.zeros(n_episodes, n_tags, 1, device=self.device)
         self._curvature = torch.zeros(n_episodes, width, width, device=self.device)
         self._used = [0] * n_episodes
         self._tokens = torch.full((n_episodes, 0), -1, dtype=torch.int64, device=self.device)
@@ -141,8 +144,8 @@ class LinearTagger:
 
     def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int] = ()) -> None:
         """Forget the given episodes ``(R,)`` and begin again. Nothing is left to chance here. Mutates."""
-        invalid = torch.arange(self._mask.shape[2], device=self.device) >= n_classes.to(self.device)[:, None]
-        self._mask[episodes] = torch.where(invalid, INVALID_LOGIT, 0.0)[:, None]
+        invalid = torch.arange(self._mask.shape[1], device=self.device) >= n_classes.to(self.device)[:, None]
+        self._mask[episodes] = torch.where(invalid, INVALID_LOGIT, 0.0)[:, :, None]
         self._weights[episodes] = 0.0
         self._curvature[episodes] = 0.0
         self._curvature.diagonal(dim1=1, dim2=2)[episodes] = self.settings.l2
@@ -155,8 +158,7 @@ class LinearTagger:
     def update(self, bought: Purchase) -> None:
         """Refit the given episodes from where they stood, in place."""
         changed = self._note(bought)
-        if changed.size:
-            self._refit(torch.from_numpy(changed).to(self.device))
+        self._refit(changed.tolist())
 
     def _note(self, bought: Purchase) -> npt.NDArray[np.int64]:
         """Add the tokens of bought sentences; returns the episodes that got any. Mutates."""
@@ -184,52 +186,55 @@ class LinearTagger:
             self._used[episode] += tokens.numel()
         return np.fromiter(fresh, np.int64)
 
-    def _refit(self, episodes: Tensor) -> None:
+    def _refit(self, episodes: list[int]) -> None:
+        """Refit in groups whose tokens stay in the cache while they are read again and again. Mutates."""
+        width = self._inputs.shape[2]
+        while episodes:
+            n, taken = 0, 0
+            for episode in episodes:
+                n = max(n, self._used[episode])
+                if taken and self.device.type == "cpu" and (taken + 1) * n * width > NEAR:
+                    break
+                taken += 1
+            self._refit_group(torch.tensor(episodes[:taken], device=self.device))
+            episodes = episodes[taken:]
+
+    def _refit_group(self, episodes: Tensor) -> None:
         """Take accelerated steps until they are small. Mutates."""
-        settings, everyone = self.settings, episodes.numel() == len(self._used)
+        settings = self.settings
         n = max(self._used[episode] for episode in episodes.tolist())
-        inputs, tags = self._inputs[:, :n], self._tags[:, :n]
-        weights, mask, curvature = self._weights, self._mask, self._curvature
-        if not everyone:
-            inputs, tags, weights, mask, curvature = (
-                array[episodes] for array in (inputs, tags, weights, mask, curvature)
-            )
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(curvature))
-        live = (tags >= 0).to(inputs)[:, :, None]
-        target = torch.nn.functional.one_hot(tags.clamp_min(0), weights.shape[1]).to(inputs) * live
+        inputs, tags = self._inputs[episodes, :n], self._tags[episodes, :n]
+        weights, mask = self._weights[episodes], self._mask[episodes]
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(self._curvature[episodes]))
+        live = (tags >= 0).to(inputs)[:, None, :]
+        places = torch.arange(weights.shape[1], device=self.device)[:, None]
+        target = (tags[:, None, :] == places).to(inputs)
         across = inputs.transpose(1, 2)
-        # Scores of the point that a step starts from: momentum moves them as it moves the weights.
-        fitted = torch.bmm(inputs, weights.transpose(1, 2))
+        # Scores (E, C, n) of the point that a step starts from: momentum moves them as it moves the weights.
+        fitted = torch.bmm(weights, across)
         ahead, ahead_fitted = weights, fitted
         age = torch.ones(len(weights), 1, 1, device=self.device)
-        moving = torch.ones(len(weights), dtype=torch.bool, device=self.device)
+        moving = torch.ones(len(weights), 1, 1, dtype=torch.bool, device=self.device)
         for _ in range(settings.max_steps):
             self.steps += 1
-            wrong = torch.softmax(ahead_fitted + mask, 2).sub_(target).mul_(live)
-            gradient = torch.bmm(across, wrong).transpose(1, 2).add_(ahead, alpha=settings.l2)
-            step = torch.bmm(gradient, inverse)
-            step *= moving[:, None, None]
-            new = ahead - step
-            new_fitted = torch.bmm(inputs, new.transpose(1, 2))
-            change = (new_fitted - fitted).abs_().mul_(live).amax((1, 2))
+            wrong = torch.softmax(ahead_fitted + mask, 1).sub_(target).mul_(live)
+            gradient = torch.bmm(wrong, inputs).add_(ahead, alpha=settings.l2)
             # A converged episode stands still, so that its result does not depend on its neighbours.
-            kept = moving[:, None, None]
+            new = ahead - torch.bmm(gradient, inverse) * moving
+            new_fitted = torch.bmm(new, across)
             move, fitted_move = new - weights, new_fitted - fitted
             uphill = (gradient * move).sum((1, 2), keepdim=True) > 0
             older = torch.where(uphill, 1.0, age)
             age = (1.0 + (1.0 + 4.0 * older.square()).sqrt()) / 2.0
             momentum = torch.where(uphill, 0.0, (older - 1.0) / age)
-            weights = torch.where(kept, new, weights)
-            fitted = torch.where(kept, new_fitted, fitted)
-            ahead = torch.where(kept, weights + momentum * move, ahead)
-            ahead_fitted = torch.where(kept, fitted + momentum * fitted_move, ahead_fitted)
+            weights, fitted = torch.where(moving, new, weights), torch.where(moving, new_fitted, fitted)
+            ahead = torch.where(moving, weights + momentum * move, ahead)
+            ahead_fitted = torch.where(moving, fitted + momentum * fitted_move, ahead_fitted)
+            change = (fitted_move * live).abs_().amax((1, 2), keepdim=True)
             moving = moving & (change > settings.tolerance)
             if not moving.any():
                 break
-        if everyone:
-            self._weights = weights
-        else:
-            self._weights[episodes] = weights
+        self._weights[episodes] = weights
 
     def logits_of(self, columns: slice, wanted: Tensor | None = None) -> TokenScores:
         """Scores of the tokens of a range of columns."""
@@ -242,7 +247,7 @@ class LinearTagger:
             else:
                 inputs = grid.inputs[episode]
             torch.mm(weights, inputs.T, out=logits[episode])
-        logits += self._mask.transpose(1, 2)
+        logits += self._mask
         return TokenScores(logits, grid.column, grid.place)
 
     def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> TokenScores:
@@ -255,7 +260,7 @@ class LinearTagger:
                 store = self._stores[self._corpus[episode]]
                 inputs = store.rows(grid.tokens[episode], self.settings.bias)
             torch.mm(weights, inputs.T, out=logits[episode])
-        logits += self._mask.transpose(1, 2)
+        logits += self._mask
         return TokenScores(logits, grid.column, grid.place)
 
     def state(self) -> dict[str, Tensor]:

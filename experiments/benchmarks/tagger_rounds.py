@@ -1,0 +1,154 @@
+"""Rounds per second of the frozen tagger against loops of scikit-learn on the same token states.
+
+``python -m react_rl.experiments.benchmarks.tagger_rounds --corpus PATH --out DIR`` plays MNLP: pool 500, 200
+dev sentences, 10 sentences to begin with and rounds of 10 up to a budget of tokens. The peer fits
+``LogisticRegression`` (or ``SGDClassifier``) on the tokens bought so far, predicts pool and dev, and picks by
+the same rule. Seconds are those of the processor, one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+
+from react_rl.acquisition import make_strategy
+from react_rl.data.config import CorpusConfig
+from react_rl.encoders.config import EncoderConfig
+from react_rl.envs.batched import episode_streams
+from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
+from react_rl.files import canonical_json, write_atomically
+from react_rl.learners.linear.tagger import TaggerSettings
+from react_rl.metrics.entities import entity_score
+from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
+from react_rl.simulation.corpora import prepare
+from react_rl.simulation.play import play
+
+EPISODES: Final = (1, 8, 64)
+OPTIONS: Final = EpisodeOptions(pool_size=500, dev_size=200, initial_size=10, budget=1200, batch_size=10)
+PEERS: Final[dict[str, Callable[[], Any]]] = {
+    "LogisticRegression": lambda: LogisticRegression(C=1 / TaggerSettings().l2),
+    "SGDClassifier": lambda: SGDClassifier(loss="log_loss", random_state=0),
+}
+
+
+def ours(corpus: EncodedCorpus, episodes: int, options: EpisodeOptions) -> dict[str, float]:
+    """Play episodes in lockstep; rounds per second and final dev F1."""
+    engine = LabelingEngine([corpus], options, episodes, ["entity_f1"], TaggerSettings())
+    engine.reset([episode_streams(seed, corpus.name) for seed in range(episodes)], None, [0] * episodes)
+    begun, rounds = time.process_time(), 0
+    for turn in play(engine, make_strategy("mnlp")):
+        rounds += int(turn.running.sum())
+    seconds = time.process_time() - begun
+    return {"rounds_per_second": rounds / seconds, "dev_f1": float(engine.current["entity_f1"].mean())}
+
+
+def peer(
+    corpus: EncodedCorpus, make: Callable[[], Any], seed: int, options: EpisodeOptions
+) -> dict[str, float]:
+    """Play one episode with a classifier of scikit-learn."""
+    assert corpus.tokens is not None
+    engine = LabelingEngine([corpus], options, 1, ["entity_f1"], TaggerSettings())
+    engine.reset([episode_streams(seed, corpus.name)], None, [0])
+    draw = engine.draw_of(0)
+    states = {int(row): corpus.tokens.of(row).astype(np.float32) for row in (*draw.pool, *draw.dev)}
+    tags = corpus.corpus.targets
+    cost = corpus.corpus.cost
+    bought = draw.initial.tolist()
+    open_rows = [row for row in draw.pool.tolist() if row not in set(bought)]
+    left, rounds, f1, begun = options.budget, 0, 0.0, time.process_time()
+    while True:
+        x, y = np.concatenate([states[row] for row in bought]), np.concatenate([tags[row] for row in bought])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = make().fit(x, y)
+        f1 = _dev_f1(model, states, draw.dev, tags, corpus.corpus.n_classes)
+        if min((cost[row] for row in open_rows), default=np.inf) > left:
+            break
+        lengths = np.array([len(states[row]) for row in open_rows])
+        best = np.log(model.predict_proba(np.concatenate([states[row] for row in open_rows])).max(1) + 1e-12)
+        ends = lengths.cumsum()
+        sums = np.add.reduceat(best, ends - lengths) / lengths
+        taken = []
+        for place in np.argsort(sums, kind="stable"):
+            if len(taken) < options.batch_size and cost[open_rows[place]] <= left:
+                taken.append(open_rows[place])
+                left -= cost[open_rows[place]]
+        bought += taken
+        open_rows = [row for row in open_rows if row not in set(taken)]
+        rounds += 1
+    return {"rounds_per_second": rounds / (time.process_time() - begun), "dev_f1": f1}
+
+
+def _dev_f1(
+    model: Any,
+    states: dict[int, npt.NDArray[np.float32]],
+    dev: npt.NDArray[np.int64],
+    tags: npt.NDArray[Any],
+    n_tags: int,
+) -> float:
+    predicted = model.predict(np.concatenate([states[int(row)] for row in dev]))
+    truth = np.concatenate([tags[row] for row in dev])
+    first = np.concatenate([np.arange(len(tags[row])) == 0 for row in dev])
+    arrays = (torch.from_numpy(a.astype(np.int64))[None] for a in (predicted, truth))
+    return float(entity_score(*arrays, torch.from_numpy(first), (n_tags - 1) // 2))
+
+
+def table(lines: Sequence[dict[str, Any]], machine: dict[str, Any], corpus: str) -> str:
+    """The page of the measurement."""
+    base = {line["name"]: line["rounds_per_second"] for line in lines if line["peer"]}
+    head = [
+        "# Rounds per second of the frozen tagger",
+        "",
+        f"{corpus}, pool 500, 200 dev sentences, rounds of 10, {OPTIONS.budget:g} tokens, MNLP, one thread, "
+        f"seconds of the processor ({name_processor(machine)}, load {machine['load_average']}).",
+        "",
+        "| | rounds/s | " + " | ".join(f"times {name}" for name in base) + " | dev F1 at the end |",
+        "| --- | --- |" + " --- |" * (len(base) + 1),
+    ]
+    rows = [
+        f"| {line['name']} | {line['rounds_per_second']:.1f} | "
+        + " | ".join(f"{line['rounds_per_second'] / value:.1f}" for value in base.values())
+        + f" | {line['dev_f1']:.3f} |"
+        for line in lines
+    ]
+    return "\n".join([*head, *rows, ""])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and write ``tagger.json`` and ``tagger.md``."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--corpus", required=True, help="folder or file of tagged sentences")
+    parser.add_argument("--rows", type=int, default=3000, help="sentences kept")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/tagger"))
+    parser.add_argument("--seeds", type=int, default=2, help="episodes of a peer")
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    corpus = prepare([CorpusConfig(corpus=chosen.corpus, max_rows=chosen.rows)], EncoderConfig(), "cpu")[0]
+    lines: list[dict[str, Any]] = []
+    for name, make in PEERS.items():
+        found = [peer(corpus, make, seed, OPTIONS) for seed in range(chosen.seeds)]
+        mean = {key: float(np.mean([one[key] for one in found])) for key in found[0]}
+        lines.append({"name": name, "peer": True} | mean)
+    for episodes in EPISODES:
+        lines.append({"name": f"ours, {episodes} episodes", "peer": False} | ours(corpus, episodes, OPTIONS))
+    machine = describe_machine()
+    content = {"machine": machine, "corpus": corpus.name, "lines": lines}
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(chosen.out / "tagger.json", canonical_json(content, indent=1) + "\n")
+    page = table(lines, machine, corpus.name)
+    write_atomically(chosen.out / "tagger.md", page)
+    print(page)
+
+
+if __name__ == "__main__":
+    main()
