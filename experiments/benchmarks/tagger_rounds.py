@@ -78,7 +78,7 @@ def peer(
         best = np.log(model.predict_proba(np.concatenate([states[row] for row in open_rows])).max(1) + 1e-12)
         ends = lengths.cumsum()
         sums = np.add.reduceat(best, ends - lengths) / lengths
-        taken = []
+        taken: list[int] = []
         for place in np.argsort(sums, kind="stable"):
             if len(taken) < options.batch_size and cost[open_rows[place]] <= left:
                 taken.append(open_rows[place])
@@ -99,8 +99,8 @@ def _dev_f1(
     predicted = model.predict(np.concatenate([states[int(row)] for row in dev]))
     truth = np.concatenate([tags[row] for row in dev])
     first = np.concatenate([np.arange(len(tags[row])) == 0 for row in dev])
-    arrays = (torch.from_numpy(a.astype(np.int64))[None] for a in (predicted, truth))
-    return float(entity_score(*arrays, torch.from_numpy(first), (n_tags - 1) // 2))
+    guessed, right = (torch.from_numpy(a.astype(np.int64))[None] for a in (predicted, truth))
+    return float(entity_score(guessed, right, torch.from_numpy(first), (n_tags - 1) // 2))
 
 
 def table(lines: Sequence[dict[str, Any]], machine: dict[str, Any], corpus: str) -> str:

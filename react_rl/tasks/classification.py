@@ -80,8 +80,8 @@ class Classification:
     name: Final = "classification"
     has_classes: Final = True
     head: Final = ClassHead("texts")
-    metrics: Final[Mapping[str, Metric]] = CLASS_METRICS
-    default_metrics: Final = ("accuracy", "macro_f1")
+    metrics: Mapping[str, Metric] = CLASS_METRICS
+    default_metrics: tuple[str, ...] = ("accuracy", "macro_f1")
 
     def shape(self, corpora: Sequence[Corpus]) -> tuple[int, ...]:
         """A single number."""

@@ -5,7 +5,7 @@ Sentences differ in length, so targets are padded with -1, and scores of tokens 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -236,8 +236,8 @@ class Tagging:
     name: Final = "tagging"
     has_classes: Final = False
     head: Final = ClassHead("words", stops_by_metric=True)
-    metrics: Final[Mapping[str, Metric]] = ENTITY_METRICS
-    default_metrics: Final = ("entity_f1", "token_accuracy")
+    metrics: Mapping[str, Metric] = ENTITY_METRICS
+    default_metrics: tuple[str, ...] = ("entity_f1", "token_accuracy")
 
     def shape(self, corpora: Sequence[Corpus]) -> tuple[int, ...]:
         """Tokens of the longest sentence in use."""
@@ -298,14 +298,27 @@ class Tagging:
         self, names: Sequence[str], scores: TokenScores, truth: Tensor, class_mask: Tensor
     ) -> dict[str, Tensor]:
         """Metrics of tagged tokens; an I that continues nothing begins an entity, but in the strict F1."""
+        return {
+            name: self.by_tokens(self.metrics[name].function, scores, truth, class_mask) for name in names
+        }
+
+    def by_tokens(
+        self, function: Callable[..., Tensor], scores: TokenScores, truth: Tensor, class_mask: Tensor
+    ) -> Tensor:
+        """What a function of tags makes of predictions, ``(E,)``.
+
+        Args:
+            function: Takes predicted and true tags ``(E, T)``, which tokens begin a sentence, and the number
+                of entity types.
+            scores: A learner's scores.
+            truth: As in ``judge``.
+            class_mask: As in ``judge``.
+        """
         whole = torch.nn.functional.pad(truth, (0, 0, 0, 1), value=PADDING).flatten(1)  # one for no column
         flat = scores.column * truth.shape[2] + scores.place
         own = whole[0][flat] if len(whole) == 1 else whole.gather(1, flat)
         predicted = scores.logits.max(1).indices
-        n_types = (class_mask.shape[1] - 1) // 2
-        return {
-            name: ENTITY_METRICS[name].function(predicted, own, scores.place == 0, n_types) for name in names
-        }
+        return function(predicted, own, scores.place == 0, (class_mask.shape[1] - 1) // 2)
 
     def scores_of(self, logits: Tensor, column: Tensor, place: Tensor) -> TokenScores:
         """Scores of words, sentence after sentence."""

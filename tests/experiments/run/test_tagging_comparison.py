@@ -1,0 +1,87 @@
+"""Tagged sentences from a file to curves: the whole way, with the encoder that comes with the package."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from react_rl.data.synthetic import synthetic_sentences
+from react_rl.errors import ReActError
+from react_rl.experiments import CompareConfig, run_comparison
+from react_rl.experiments.run.results import ResultFolder
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A column file of 240 short sentences."""
+    corpus = synthetic_sentences(240, 2)
+    assert corpus.tokens is not None
+    lines = []
+    for tokens, tags in zip(corpus.tokens, corpus.targets, strict=True):
+        lines += [f"{token} {corpus.label_names[tag]}" for token, tag in zip(tokens, tags, strict=True)]
+        lines.append("")
+    path = tmp_path_factory.mktemp("sentences") / "people.conll"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def config(comparison: Callable[..., CompareConfig], path: Path, **changes: object) -> CompareConfig:
+    given: dict[str, object] = {
+        "corpora": [{"corpus": str(path)}],
+        "strategies": ["random", "mnlp"],
+        "learner": {"kind": "tagger"},
+        "episode": {"budget": 60, "pool_size": 60},
+        "seeds": 2,
+    }
+    return comparison(**(given | changes))
+
+
+def test_sentences_are_compared_by_the_metrics_of_tagging_and_paid_by_the_token(
+    comparison: Callable[..., CompareConfig], sentences: Path, tmp_path: Path
+) -> None:
+    wanted = config(comparison, sentences)
+    outcome = run_comparison(wanted, tmp_path)
+    assert not outcome.failures
+    folder = ResultFolder(tmp_path / "small")
+    for run in folder.read_plan()[1]:
+        played = folder.read_run(run)
+        assert set(played["test"]) == {"entity_f1", "token_accuracy"}
+        assert 50 < played["cost"][-1] <= 60
+    with (tmp_path / "small" / "bought.csv").open(encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            assert len(line["label"].split()) == len(line["text"].split())
+    again = run_comparison(wanted, tmp_path)
+    assert (again.played, again.kept) == (0, 4)
+
+
+def test_what_does_not_fit_tagging_is_refused_in_one_sentence(
+    comparison: Callable[..., CompareConfig], sentences: Path, tmp_path: Path
+) -> None:
+    for changes, message in (
+        ({"learner": {}, "strategies": ["random"]}, "set learner.kind to tagger"),
+        ({"strategies": ["badge"], "reference": "badge"}, "'badge' needs a corpus of classification"),
+        ({"metrics": ["macro_f1"]}, "Unknown metric of tagging 'macro_f1'"),
+        ({"corpora": [{"corpus": str(sentences), "label": "x"}]}, "holds tagged sentences, so 'label'"),
+        ({"corpora": [{"corpus": str(sentences), "cost": "words"}]}, "cannot cost 'words'"),
+    ):
+        with pytest.raises(ReActError) as caught:
+            run_comparison(config(comparison, sentences, **changes), tmp_path)
+        assert message in str(caught.value), message
+
+
+def test_annotators_of_sentences_err_and_entities_can_have_a_price(
+    comparison: Callable[..., CompareConfig], sentences: Path, tmp_path: Path
+) -> None:
+    noisy = config(
+        comparison,
+        sentences,
+        corpora=[{"corpus": str(sentences), "cost": "tokens+2*entities"}],
+        episode={"budget": 60, "pool_size": 60, "label_noise": 0.5},
+    )
+    assert not run_comparison(noisy, tmp_path).failures
+    with (tmp_path / "small" / "bought.csv").open(encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert any(line["label"] != line["true_label"] for line in lines)
