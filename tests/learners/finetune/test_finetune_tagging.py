@@ -159,20 +159,20 @@ def test_every_word_of_a_long_sentence_is_labelled_once_and_scored_once(finetuni
         assert words == [(c, p) for c, row in enumerate(pool) for p in range(len(corpus.targets[row]))]
 
 
-@pytest.mark.parametrize("words", [4, 16], ids=["short", "in windows"])
 @pytest.mark.parametrize(
-    "changes",
+    ("words", "changes"),
     [
-        {"method": "full"},
-        {"method": "lora", "dropout": 0.3},
-        {"method": "full", "layers": 1},
-        {"method": "head"},
+        (4, {"method": "full"}),
+        (16, {"method": "lora", "dropout": 0.3}),
+        (4, {"method": "full", "layers": 1}),
+        (4, {"method": "head", "class_weights": "balanced"}),
+        (4, {"method": "bitfit", "r_drop": 1.0}),
     ],
-    ids=["full", "lora", "top layer", "head"],
+    ids=["full", "lora in windows", "top layer", "head", "bitfit with R-Drop"],
 )
 @pytest.mark.arithmetic
 def test_episodes_side_by_side_learn_what_they_learn_alone(
-    changes: dict[str, Any], words: int, finetuning: Finetuning
+    words: int, changes: dict[str, Any], finetuning: Finetuning
 ) -> None:
     corpora = [tagged(0, 2, words), tagged(1, 3, words)]
     settings = finetuning(epochs=1, **changes)
@@ -188,9 +188,8 @@ def test_episodes_side_by_side_learn_what_they_learn_alone(
         torch.testing.assert_close(own, together.view.tokens.total_entropy[seed], rtol=1e-3, atol=2e-3)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_it_goes_on_where_its_state_was_taken_to_the_last_bit(method: str, finetuning: Finetuning) -> None:
-    settings = finetuning(method=method, epochs=1, restart="warm", dropout=0.1)
+def test_it_goes_on_where_its_state_was_taken_to_the_last_bit(finetuning: Finetuning) -> None:
+    settings = finetuning(method="full", epochs=1, restart="warm", dropout=0.1)
     whole, _ = engine_of(settings, [1, 2])
     whole.step(make_strategy("mnlp").select(whole.view, 3))
     resumed = LabelingEngine([tagged()], OPTIONS, 2, ["entity_f1"], settings)
