@@ -14,6 +14,7 @@ from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.config.frozen import Frozen
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
+from react_rl.learners.linear.span import SpanSettings
 from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.recipes import PLAIN, Recipe, check_recipe, make_recipe
@@ -40,7 +41,8 @@ class LearnerConfig(Frozen):
 
     kind: Kind
     """softmax: linear head on frozen embeddings; mlp: with a hidden layer; finetune: the transformer;
-    tagger: linear tagger on frozen token states, for corpora of tagging."""
+    tagger: linear tagger on frozen token states, for corpora of tagging;
+    span: linear scorer of answers on frozen states, for corpora of question answering."""
     recipe: Annotated[str | Recipe, _RECIPE_ON_COMMAND_LINE] = "plain"
     """How it is trained beyond its own settings: a name from `react-rl list recipes`, or settings."""
 
@@ -105,6 +107,15 @@ class TaggerLearner(LearnerConfig):
     """tagger: regularisation and convergence."""
 
 
+class SpanLearner(LearnerConfig):
+    """A linear scorer of answers."""
+
+    kind: Literal["span"] = "span"
+    """Linear scorer of answers on frozen states."""
+    span: SpanSettings = SpanSettings()
+    """span: regularisation, size and convergence."""
+
+
 class SoftmaxLearner(LearnerConfig):
     """A linear head."""
 
@@ -140,6 +151,7 @@ LEARNER_CONFIGS: Final[dict[str, type[LearnerConfig]]] = {
     "finetune": FineTuneLearner,
     "mlp": MlpLearner,
     "tagger": TaggerLearner,
+    "span": SpanLearner,
 }
 """The model of each kind."""
 
@@ -168,7 +180,7 @@ def _of_its_kind(values: Any) -> Any:
 
 
 AnyLearner = Annotated[
-    SoftmaxLearner | FineTuneLearner | MlpLearner | TaggerLearner,
+    SoftmaxLearner | FineTuneLearner | MlpLearner | TaggerLearner | SpanLearner,
     Field(discriminator="kind"),
     BeforeValidator(_of_its_kind),
 ]

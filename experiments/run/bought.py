@@ -192,7 +192,11 @@ def _answers(encoded: EncodedCorpus, options: EpisodeOptions, seed: int, oracle:
     corpus, task = encoded.corpus, task_of([encoded.corpus])
     truth = task.targets(corpus, draw.pool, draw.classes, heard.shape[1:])
     given, right = (
-        [task.written(corpus, target, draw.classes) for target in targets] for targets in (heard, truth)
+        [
+            task.written(corpus, row, target, draw.classes)
+            for row, target in zip(draw.pool.tolist(), targets, strict=True)
+        ]
+        for targets in (heard, truth)
     )
     return _Answers(draw.initial, draw.pool, given, right)
 

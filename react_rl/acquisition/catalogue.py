@@ -15,6 +15,13 @@ from react_rl.acquisition.strategies.discriminative import DiscriminativeSamplin
 from react_rl.acquisition.strategies.diversity import KMeansSampling, TypiClust
 from react_rl.acquisition.strategies.gradient import Badge, ExpectedGradientLength
 from react_rl.acquisition.strategies.hybrid import ContrastiveLearning, InformationDensity
+from react_rl.acquisition.strategies.questions import (
+    SpreadOverContexts,
+    mnlp_span,
+    no_answer_doubt,
+    span_entropy,
+    span_margin,
+)
 from react_rl.acquisition.strategies.stochastic import StochasticBatch
 from react_rl.acquisition.strategies.tagging import (
     largest_token_entropy,
@@ -35,6 +42,7 @@ from react_rl.learners.capabilities import Capability
 _DROPOUT: Final = "O(M P C D)"
 _CLASSES: Final[frozenset[Capability]] = frozenset({"classes"})
 _TOKENS: Final[frozenset[Capability]] = frozenset({"tokens"})
+_SPANS: Final[frozenset[Capability]] = frozenset({"spans"})
 _LINEAR: Final[frozenset[Capability]] = frozenset({"linear"})
 _DROPS: Final[frozenset[Capability]] = frozenset({"classes", "dropout"})
 _VOTES: Final[frozenset[Capability]] = frozenset({"classes", "committee"})
@@ -340,5 +348,25 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
             (tag_count, "most entities found by the model", "Kohl et al. 2024"),
         )
     },
+    **{
+        make().name: StrategyEntry(
+            make, "questions", summary, source, cost="O(T), T words of contexts", needs=_SPANS
+        )
+        for make, summary, source in (
+            (span_margin, "smallest gap of the two best answers' probabilities", "Scheffer et al. 2001"),
+            (span_entropy, "largest entropy of the answers that can be given", "Dagan & Engelson 1995"),
+            (mnlp_span, "smallest probability of the best answer's borders", "after Shen et al. 2017"),
+            (no_answer_doubt, "no answer and the best answer about equally probable", "this project"),
+        )
+    },
+    "spread-over-contexts": StrategyEntry(
+        SpreadOverContexts,
+        "questions",
+        "contexts with the fewest bought questions first, at random among these",
+        "this project",
+        cost="O(P n)",
+        needs=_SPANS,
+        draws=True,
+    ),
 }
 """By name, in the order of lists; whatever a program adds is in the registry alone."""

@@ -57,7 +57,8 @@ class StrategyEntry:
 
     Args:
         make: Makes the strategy with its defaults.
-        family: random, uncertainty, diversity, representative, hybrid, cost-aware, adaptive or tagging.
+        family: random, uncertainty, diversity, representative, hybrid, cost-aware, adaptive, tagging or
+            questions.
         summary: One line for people.
         source: The paper.
         cost: Work of one batch of n rows for one episode; P pool rows, C classes, D dimensions, L labelled

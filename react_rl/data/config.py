@@ -32,17 +32,24 @@ class CorpusConfig(BaseModel):
     """Encoding of text files, e.g. cp1252 or utf-16; the default is UTF-8 (files)."""
     separator: str | None = None
     """What separates the columns of CSV and TSV files; the default finds it out (files)."""
-    task: Literal["classification", "tagging"] | None = None
-    """What a target is; None sees it from the columns (tokens and tags, or text and label)."""
+    task: Literal["classification", "tagging", "question-answering"] | None = None
+    """What a target is; None sees it from the columns: tokens and tags; question, context and answers (or
+    SQuAD's format); text and label."""
     tokens: str = "tokens"
     """Column of the tokens of tagged sentences (tables of files)."""
     tags: str = "tags"
     """Column of their tags (tables of files)."""
     scheme: Literal["iob1", "iob2", "bioes"] | None = None
     """What the tags are written in; None finds out."""
+    question: str = "question"
+    """Column of the questions, in question answering (tables of files)."""
+    context: str = "context"
+    """Column of what they are about (tables of files)."""
+    answers: str = "answers"
+    """Column of their answers (tables of files)."""
     cost: str | None = None
     """Cost of a label: uniform, words, tokens, or column:NAME; of a tagged sentence tokens, uniform, or
-    tokens+K*entities. None is uniform, and tokens for sentences."""
+    tokens+K*entities; of a question uniform or context+question. None is uniform, for sentences tokens."""
     half: Literal["first", "second"] | None = None
     """Use only one half of the rows, so that the other half can tell how a policy generalises."""
     max_rows: int | None = Field(default=None, ge=10, le=10**9)
@@ -60,7 +67,7 @@ class CorpusConfig(BaseModel):
         for key in ("embeddings", "encoding", "id", "separator", "task", "scheme"):
             if getattr(self, key) is None:
                 values.pop(key, None)
-        for key in ("tokens", "tags"):
+        for key in ("tokens", "tags", "question", "context", "answers"):
             if getattr(self, key) == key:
                 values.pop(key, None)
         if self.cost is None:

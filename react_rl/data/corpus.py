@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from react_rl.data.grouping import deal_groups, text_groups
+from react_rl.data.passages import Passages
 from react_rl.data.row_origin import RowOrigin
 from react_rl.errors import ReActError, unknown
 from react_rl.escaping import check_name
 from react_rl.files import canonical_json, digest
 
-Task = Literal["classification", "tagging", "qa"]
+Task = Literal["classification", "tagging", "question-answering"]
 Half = Literal["first", "second"]
 
 SPLITS: Final = ("train", "dev", "test")
@@ -43,7 +44,8 @@ class Corpus:
         name: Short name for tables and file names.
         task: What a target is.
         texts: N texts, none empty.
-        targets: For classification (N,) int64, an index into ``label_names``. Other tasks carry (N,) objects.
+        targets: For classification (N,) int64, an index into ``label_names``. For question answering (N, 2)
+            int64, first and last word of the answer from 1 on, 0 for none. Others carry (N,) objects.
         label_names: The K names of the classes.
         split: (N,) uint8, ``TRAIN``, ``DEV``, ``TEST`` or ``UNUSED``.
         cost: (N,) float64, cost units paid for the row's label, above 0.
@@ -52,6 +54,7 @@ class Corpus:
         source: Where the corpus came from: a package, a file name or a hub name.
         notes: What was changed while reading, one sentence each.
         tokens: For tagging, the tokens of each text; None for other tasks.
+        passages: For question answering, whose texts are questions, what they are about; None for others.
         origin: File, row and id of each row as its owner knows it; None where the rows are not from files.
 
     Raises:
@@ -69,6 +72,7 @@ class Corpus:
     source: str = ""
     notes: tuple[str, ...] = ()
     tokens: tuple[tuple[str, ...], ...] | None = None
+    passages: Passages | None = None
     origin: RowOrigin | None = None
 
     def __post_init__(self) -> None:
@@ -126,6 +130,8 @@ class Corpus:
             *self.texts,
             # Texts alone do not say where a token ends that holds a blank.
             *(() if self.tokens is None else (canonical_json(self.tokens),)),
+            *(() if self.passages is None else self.passages.contexts()),
+            *(() if self.passages is None else (canonical_json(self.passages.answers),)),
         )
 
     def restrict(self, keep: npt.NDArray[np.bool_]) -> Corpus:
@@ -149,7 +155,7 @@ class Corpus:
         """Return one of two disjoint halves, under the same ids.
 
         Train, dev and test are halved each on their own, and keep their class shares. Rows with the same
-        normalised text stay on one side.
+        normalised text stay on one side, and so do questions on one context.
 
         Args:
             which: ``"first"`` or ``"second"``.
@@ -163,7 +169,8 @@ class Corpus:
         strata = self.split[used].astype(np.int64)
         if self.task == "classification":
             strata = strata * self.n_classes + self.targets[used]
-        groups = text_groups([self.texts[row] for row in used.tolist()])
+        texts = self.texts if self.passages is None else self.passages.contexts()
+        groups = text_groups([texts[row] for row in used.tolist()])
         rng = np.random.Generator(np.random.PCG64(_HALVING_SEED))
         side = deal_groups(groups, strata, (0.5, 0.5), rng)
         keep = np.zeros(self.n_rows, dtype=np.bool_)
@@ -242,6 +249,8 @@ def check_corpus(corpus: Corpus) -> None:
         _check_classes(corpus)
     elif corpus.task == "tagging" and corpus.tokens is not None:
         _check_tags(corpus)
+    elif corpus.task == "question-answering":
+        _check_spans(corpus)
     elif len(corpus.targets) != corpus.n_rows:
         raise ReActError(
             f"Corpus {corpus.name!r} has {corpus.n_rows} texts and {len(corpus.targets)} targets."
@@ -309,3 +318,20 @@ def _check_tags(corpus: Corpus) -> None:
         if min(tags) < 0 or max(tags) >= len(corpus.label_names):
             most = len(corpus.label_names) - 1
             raise ReActError(f"Corpus {corpus.name!r} has a tag outside 0 to {most} in row id {row}.")
+
+
+def _check_spans(corpus: Corpus) -> None:
+    passages = corpus.passages
+    if passages is None or len(passages.of) != corpus.n_rows or corpus.targets.shape != (corpus.n_rows, 2):
+        raise ReActError(
+            f"Corpus {corpus.name!r} of questions needs passages and targets of shape ({corpus.n_rows}, 2)."
+        )
+    first, last = corpus.targets.T
+    none = (first == 0) & (last == 0)
+    wrong = ~none & ((first < 1) | (last < first) | (last > passages.lengths))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ReActError(
+            f"Corpus {corpus.name!r} has an answer from word {first[row]} to {last[row]} in row id {row}, "
+            f"whose context has {passages.lengths[row]} words."
+        )

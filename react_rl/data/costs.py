@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from react_rl.data.corpus import Corpus
+from react_rl.data.passages import shares_of_context, word_borders
 from react_rl.errors import ReActError, unknown
 
 CostModel = Callable[[Sequence[str]], npt.NDArray[np.float64]]
@@ -159,6 +160,27 @@ def apply_sentence_cost(corpus: Corpus, cost: str) -> Corpus:
             "or uniform."
         )
     return replace(corpus, cost=prices)
+
+
+def apply_question_cost(corpus: Corpus, cost: str) -> Corpus:
+    """Price questions about contexts.
+
+    Args:
+        corpus: The corpus.
+        cost: ``uniform``, one unit a question; or ``context+question``, where a unit is a word to be read:
+            those of the question, and an even share of those of its context. So all questions of a context
+            together pay for reading it once, in whatever order they are bought.
+
+    Raises:
+        ReActError: It is neither.
+    """
+    assert corpus.passages is not None, "a corpus of questions has passages"
+    if cost == "uniform":
+        return replace(corpus, cost=np.ones(corpus.n_rows))
+    if cost != "context+question":
+        raise ReActError(f"A question cannot cost {cost!r}; use uniform or context+question.")
+    words = [len(word_borders(text)) for text in corpus.texts]
+    return replace(corpus, cost=shares_of_context(corpus.passages, words))
 
 
 def _scaled(counts: Sequence[int], per: float | None) -> npt.NDArray[np.float64]:

@@ -26,12 +26,13 @@ class CorpusFacts:
     Attributes:
         name: Name of the corpus.
         rows: Rows in use.
-        classes: Classes that have a row in use; types of entities in tagging.
+        classes: Classes that have a row in use; types of entities in tagging; questions with and without an
+            answer.
         smallest: Rows of the smallest class in use; entities of the rarest type.
         largest: Rows of the largest class; entities of the most frequent type.
         repeated: Rows whose text, after normalisation, an earlier row has.
         contradicted: Different texts that have two labels or more.
-        median_words: Median number of words of a text.
+        median_words: Median number of words of a text, of a question and its context together.
         warnings: What can mislead, one sentence each.
         notes: What was changed while the corpus was read, one sentence each.
     """
@@ -51,15 +52,16 @@ class CorpusFacts:
 def inspect_corpus(corpus: Corpus) -> CorpusFacts:
     """Count what a corpus holds, in the rows that are in use."""
     used = np.flatnonzero(corpus.split != UNUSED)
-    if corpus.task == "classification":
-        targets, all_names = corpus.targets[used], corpus.label_names
-        sizes = np.bincount(targets, minlength=corpus.n_classes)
-    else:
-        targets = _numbered(corpus.targets[used])
+    targets, all_names = corpus.targets[used], corpus.label_names
+    if corpus.task != "classification":
+        targets = _numbered(targets)
+    if corpus.task == "tagging":
         all_names = tuple(name[2:] for name in corpus.label_names[1::2])
-        begun = np.concatenate([_begun(tags) for tags in corpus.targets[used]])
-        sizes = np.bincount(begun, minlength=len(all_names))
+    sizes = np.bincount(_classes(corpus, used), minlength=len(all_names))
     texts = [corpus.texts[row] for row in used.tolist()]
+    if corpus.passages is not None:
+        contexts = corpus.passages.contexts()
+        texts = [f"{text}\n{contexts[row]}" for row, text in zip(used.tolist(), texts, strict=True)]
     groups = text_groups(texts)
     n_texts = int(groups.max()) + 1
     # Pairs of text and label: a text with two of them is labelled in two ways.
@@ -103,6 +105,16 @@ def _numbered(targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.array([numbers.setdefault(tags.tobytes(), len(numbers)) for tags in targets], np.int64)
 
 
+def _classes(corpus: Corpus, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Classes of rows: in tagging types of all entities, in question answering whether there is an answer."""
+    if corpus.task == "tagging":
+        return np.concatenate([np.empty(0, np.int64), *(_begun(tags) for tags in corpus.targets[rows])])
+    if corpus.task == "question-answering":
+        return np.asarray(corpus.targets[rows, 0] > 0, np.int64)
+    targets: npt.NDArray[np.int64] = corpus.targets[rows]
+    return targets
+
+
 def _begun(tags: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Types of the entities of a sentence."""
     types: npt.NDArray[np.int64] = (tags[tags % 2 == 1] - 1) // 2
@@ -125,10 +137,7 @@ def _warnings(
             f"the labels {_listed(alike)} differ only in case, blanks or type, and are different classes"
         )
     for code, split in enumerate(SPLITS):
-        rows = corpus.targets[corpus.split == code]
-        if corpus.task != "classification":
-            rows = np.concatenate([np.empty(0, np.int64), *(_begun(tags) for tags in rows)])
-        found = set(np.unique(rows).tolist())
+        found = set(np.unique(_classes(corpus, np.flatnonzero(corpus.split == code))).tolist())
         missing = [name for c, name in enumerate(all_names) if sizes[c] and c not in found]
         if missing and found:
             said.append(f"no {split} row has the label {_listed(missing)}")

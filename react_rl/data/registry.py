@@ -7,15 +7,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
 from react_rl.data import samples
 from react_rl.data.corpus import Corpus, Task
 from react_rl.data.generated import is_generated
 from react_rl.data.hub import is_saved_dataset, load_hub
+from react_rl.data.questions import holds_questions, read_questions
 from react_rl.data.readers import missing_path, read_corpus
 from react_rl.data.sentences import holds_sentences, read_tagged
 from react_rl.data.synthetic import synthetic_corpus, synthetic_sentences
+from react_rl.data.synthetic_questions import synthetic_questions
 from react_rl.data.tables import stem_and_format
 from react_rl.errors import ReActError, suggestion, unknown
 from react_rl.own_code import CORPUS, is_outside, load_outside
@@ -52,6 +54,9 @@ CORPORA: Final[dict[str, BuiltIn]] = {
         "classification", 38158, 3, samples.TWEETS_PACKAGE, "crowd-labelled sentiment", samples.crowd_tweets
     ),
     "synthetic": BuiltIn("classification", 600, 3, None, "made-up words, made in code", synthetic_corpus),
+    "synthetic_questions": BuiltIn(
+        "question-answering", 400, 2, None, "questions about made-up facts, made in code", synthetic_questions
+    ),
     "synthetic_sentences": BuiltIn(
         "tagging", 400, 7, None, "tagged sentences of made-up words, made in code", synthetic_sentences
     ),
@@ -106,7 +111,8 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
             function that returns a corpus; ``hub:owner/name``; or a path. A name goes before a path of the
             same spelling: write ``./bbc_news`` for the folder.
         options: Options of the reader: those of ``read_corpus`` for a path (of ``read_tagged`` where it holds
-            tagged sentences, which is seen from its columns or said by ``task``), of ``load_hub`` for the hub
+            tagged sentences and of ``read_questions`` where it holds questions about contexts, which is seen
+            from its columns or said by ``task``), of ``load_hub`` for the hub
             and for folders that ``datasets`` saved, of the function for a name.
 
     Raises:
@@ -131,8 +137,7 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
     if path.is_dir() and is_saved_dataset(path):
         return _call(load_hub, options, path)
     if word and path.exists():
-        task = options.pop("task", None)
-        return _call(read_tagged if is_tagged(path, task) else read_corpus, options, path)
+        return _call(_READERS[task_at(path, options.pop("task", None))], options, path)
     if isinstance(name_or_path, Path) or _looks_like_path(word):
         raise missing_path(path)
     raise ReActError(
@@ -141,15 +146,27 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
     )
 
 
-def is_tagged(path: Path, task: str | None = None) -> bool:
-    """Whether a path holds tagged sentences: as ``task`` says, else by its columns.
+_READERS: Final[dict[Task, Callable[..., Corpus]]] = {
+    "classification": read_corpus,
+    "tagging": read_tagged,
+    "question-answering": read_questions,
+}
+
+
+def task_at(path: Path, task: str | None = None) -> Task:
+    """The task that a path holds a corpus of: as ``task`` says, else by its columns.
 
     Raises:
         ReActError: There is no such task.
     """
-    if task not in (None, "classification", "tagging"):
-        raise unknown("task", str(task), ("classification", "tagging"))
-    return task == "tagging" or (task is None and path.exists() and holds_sentences(path))
+    for known in get_args(Task):
+        if task == known:
+            return cast(Task, known)
+    if task is not None:
+        raise unknown("task", task, get_args(Task))
+    if path.exists() and holds_sentences(path):
+        return "tagging"
+    return "question-answering" if path.exists() and holds_questions(path) else "classification"
 
 
 def is_named(word: str) -> bool:

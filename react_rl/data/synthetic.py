@@ -43,8 +43,8 @@ def synthetic_corpus(
             f"A synthetic corpus of {n_rows} rows and {n_classes} classes is too small:"
             " it needs two classes, 10 rows, and 5 rows a class."
         )
-    rng = _generator(seed, "synthetic corpus")
-    vocabulary = _vocabulary(n_classes * _TOPIC_WORDS + _COMMON_WORDS, rng)
+    rng = synthetic_generator(seed, "synthetic corpus")
+    vocabulary = made_up_words(n_classes * _TOPIC_WORDS + _COMMON_WORDS, rng)
     n_topical = n_classes * _TOPIC_WORDS
     targets = rng.permutation(np.arange(n_rows, dtype=np.int64) % n_classes)
     texts = []
@@ -94,8 +94,8 @@ def synthetic_sentences(
         raise ReActError(
             f"Synthetic sentences, {n_rows} with {n_types} types, are too few: take 10, and 5 for each type."
         )
-    rng = _generator(seed, "synthetic sentences")
-    vocabulary = _vocabulary(n_types * _NAMES + _COMMON_WORDS, rng)
+    rng = synthetic_generator(seed, "synthetic sentences")
+    vocabulary = made_up_words(n_types * _NAMES + _COMMON_WORDS, rng)
     tokens, tags = [], []
     for _ in range(n_rows):
         words = rng.integers(_COMMON_WORDS, size=int(rng.integers(4, 17))) + n_types * _NAMES
@@ -144,10 +144,10 @@ def synthetic_token_vectors(corpus: Corpus, dim: int = 24, seed: int = 0) -> npt
     Returns:
         ``(T, D)`` float16 of unit norm, sentence after sentence.
     """
-    rng = _generator(seed, "synthetic tokens")
-    centres = _unit(rng.standard_normal((corpus.n_classes, dim)))
+    rng = synthetic_generator(seed, "synthetic tokens")
+    centres = unit_rows(rng.standard_normal((corpus.n_classes, dim)))
     noise = rng.standard_normal((sum(len(tags) for tags in corpus.targets), dim)) * (_NOISE / np.sqrt(dim))
-    vectors = _unit(centres[np.concatenate(list(corpus.targets))] + noise)
+    vectors = unit_rows(centres[np.concatenate(list(corpus.targets))] + noise)
     return vectors.astype(np.float16)
 
 
@@ -173,12 +173,12 @@ def synthetic_embeddings(corpus: Corpus, dim: int = 16, seed: int = 0) -> npt.ND
         raise ReActError(f"Synthetic embeddings need a classification corpus, not {corpus.task}.")
     if dim < 2:
         raise ReActError(f"Synthetic embeddings of dimension {dim} are too short; take 2 or more.")
-    rng = _generator(seed, "synthetic embeddings")
-    centres = _unit(rng.standard_normal((corpus.n_classes, dim)))
+    rng = synthetic_generator(seed, "synthetic embeddings")
+    centres = unit_rows(rng.standard_normal((corpus.n_classes, dim)))
     groups = text_groups(corpus.texts)
     classes = corpus.targets[first_rows(groups)]
     noise = rng.standard_normal((len(classes), dim)) * (_NOISE / np.sqrt(dim))
-    vectors = _unit(centres[classes] + noise)[groups]
+    vectors = unit_rows(centres[classes] + noise)[groups]
     return vectors.astype(np.float32)
 
 
@@ -193,28 +193,34 @@ def synthetic_surprisal(corpus: Corpus, length: int = 24, seed: int = 0) -> npt.
     Returns:
         (N, S) float32 of unit norm.
     """
-    rng = _generator(seed, "synthetic surprisal")
+    rng = synthetic_generator(seed, "synthetic surprisal")
     groups = text_groups(corpus.texts)
     n_groups = len(first_rows(groups))
     vectors = np.zeros((n_groups, length))
     places = rng.random((n_groups, length)).argsort(1)[:, :4]
     np.put_along_axis(vectors, places, rng.gamma(2.0, size=places.shape), 1)
-    result: npt.NDArray[np.float32] = _unit(vectors)[groups].astype(np.float32)
+    result: npt.NDArray[np.float32] = unit_rows(vectors)[groups].astype(np.float32)
     return result
 
 
-def _generator(seed: int, purpose: str) -> np.random.Generator:
+def synthetic_generator(seed: int, purpose: str) -> np.random.Generator:
+    """Random numbers for one purpose.
+
+    Raises:
+        ReActError: The seed is negative.
+    """
     if seed < 0:
         raise ReActError(f"The seed is {seed}; it must be 0 or above.")
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy_of(seed, purpose))))
 
 
-def _unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def unit_rows(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The rows, each of length one."""
     lengths: npt.NDArray[np.float64] = np.sqrt((vectors**2).sum(axis=-1, keepdims=True))
     return vectors / lengths
 
 
-def _vocabulary(size: int, rng: np.random.Generator) -> list[str]:
+def made_up_words(size: int, rng: np.random.Generator) -> list[str]:
     """Return ``size`` different words of two or three syllables."""
     found: dict[str, None] = {}
     while len(found) < size:

@@ -157,12 +157,19 @@ def _is_gzip(path: Path) -> bool:
 def first_keys(path: Path) -> set[str]:
     """Keys of the first object of a JSON-lines or JSON file; none where it cannot be read."""
     try:
-        with gzip.open(path) if _is_gzip(path) else path.open("rb") as file:
-            head = file.read(_HEAD).decode("utf-8", "ignore").lstrip("\ufeff[ \r\n\t")
-        found, _ = json.JSONDecoder().raw_decode(head)
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError):
+        found, _ = json.JSONDecoder().raw_decode(file_head(path).lstrip("\ufeff[ \r\n\t"))
+    except (ValueError, RecursionError):
         return set()
     return set(found) if isinstance(found, dict) else set()
+
+
+def file_head(path: Path) -> str:
+    """The beginning of a UTF-8 file, unpacked where it is gzipped; empty where it cannot be read."""
+    try:
+        with gzip.open(path) if _is_gzip(path) else path.open("rb") as file:
+            return file.read(_HEAD).decode("utf-8", "ignore")
+    except (OSError, EOFError, zlib.error):
+        return ""
 
 
 def decoded(where: str, content: bytes, encoding: str) -> str:

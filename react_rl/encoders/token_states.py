@@ -117,13 +117,8 @@ def cut_sentences(sentences: Sequence[Sequence[str]], tokenizer: Any, room: int,
     Raises:
         ReActError: The tokenizer does not know words.
     """
-    if not tokenizer.is_fast:
-        raise ReActError(
-            f"The tokenizer of {model!r} does not say which word a piece belongs to; "
-            "choose a model with a fast tokenizer (a tokenizer.json)."
-        )
-    unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.pad_token_id
-    before, behind = _marks(tokenizer)
+    unknown = unknown_piece(tokenizer, model)
+    before, behind = marks_around(tokenizer)
     room -= len(before) + len(behind)
     keys: list[bytes] = []
     first, counts, places = [0], [], []
@@ -147,7 +142,21 @@ def cut_sentences(sentences: Sequence[Sequence[str]], tokenizer: Any, room: int,
     )
 
 
-def _marks(tokenizer: Any) -> tuple[list[int], list[int]]:
+def unknown_piece(tokenizer: Any, model: str) -> int:
+    """The piece that stands for a word which a tokenizer drops.
+
+    Raises:
+        ReActError: The tokenizer does not say which word a piece belongs to.
+    """
+    if not tokenizer.is_fast:
+        raise ReActError(
+            f"The tokenizer of {model!r} does not say which word a piece belongs to; "
+            "choose a model with a fast tokenizer (a tokenizer.json)."
+        )
+    return int(tokenizer.pad_token_id if tokenizer.unk_token_id is None else tokenizer.unk_token_id)
+
+
+def marks_around(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Special tokens in front of a text and behind it."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]

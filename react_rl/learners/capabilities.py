@@ -20,7 +20,7 @@ from react_rl.learners.recipes.settings import Recipe
 if TYPE_CHECKING:
     from react_rl.learners.linear.settings import SoftmaxSettings
 
-Capability = Literal["linear", "dropout", "committee", "trials", "recipes", "classes", "tokens"]
+Capability = Literal["linear", "dropout", "committee", "trials", "recipes", "classes", "tokens", "spans"]
 
 CAPABILITIES: Final[dict[Capability, str]] = {
     "linear": "a linear map of the embeddings; set learner.kind to softmax",
@@ -30,10 +30,15 @@ CAPABILITIES: Final[dict[Capability, str]] = {
     "recipes": "recipes that episodes can choose; set learner.kind to softmax or finetune",
     "classes": "a corpus of classification, where the model gives every row class probabilities",
     "tokens": "a corpus of tagging, where tokens have tag probabilities; use the learner tagger or finetune",
+    "spans": "a corpus of question answering, where words have scores as borders; set learner.kind to span",
 }
 """Each capability in words that say what to do where it is missing."""
 
-SAID_OF_ROWS: Final[dict[str, Capability]] = {"classification": "classes", "tagging": "tokens"}
+SAID_OF_ROWS: Final[dict[str, Capability]] = {
+    "classification": "classes",
+    "tagging": "tokens",
+    "question-answering": "spans",
+}
 """What any learner of a task says of rows, by the name of the task."""
 
 

@@ -18,6 +18,7 @@ from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.primal import MOST_STEPS, score_primal
 from react_rl.learners.linear.settings import SoftmaxSettings
+from react_rl.learners.linear.span import SpanScorer, SpanSettings
 from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings
 from react_rl.learners.mlp.head import MlpHead
 from react_rl.learners.mlp.training import MlpSettings
@@ -26,7 +27,7 @@ from react_rl.learners.recipes import PLAIN
 from react_rl.learners.recipes.head import RecipeHead
 from react_rl.tasks.protocol import Task
 
-LearnerSettings = SoftmaxSettings | MlpSettings | FineTuneSettings | TaggerSettings
+LearnerSettings = SoftmaxSettings | MlpSettings | FineTuneSettings | TaggerSettings | SpanSettings
 
 WholeFit = Callable[[Tensor, Tensor, int, Tensor], Tensor]
 """From labelled rows ``(n, D)``, their classes ``(n,)``, the number of classes C and further rows ``(T, D)``
@@ -113,6 +114,15 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         random=False,
         offers=lambda settings: frozenset(),
         tasks=("tagging",),
+    ),
+    "span": LearnerEntry(
+        SpanSettings,
+        lambda settings, corpora, labelled: SpanScorer(corpora, labelled, settings),
+        "linear scorer of answers' borders on frozen states",
+        cheap=True,
+        random=False,
+        offers=lambda settings: frozenset(),
+        tasks=("question-answering",),
     ),
 }
 """Learners by the name that YAML gives as ``learner.kind``."""

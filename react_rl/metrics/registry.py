@@ -9,8 +9,9 @@ from typing import Final
 from react_rl.errors import unknown
 from react_rl.metrics.classification import CLASS_METRICS, Metric
 from react_rl.metrics.entities import ENTITY_METRICS
+from react_rl.metrics.question_answering import ANSWER_METRICS
 
-METRICS: Final[Mapping[str, Metric]] = MappingProxyType({**CLASS_METRICS, **ENTITY_METRICS})
+METRICS: Final[Mapping[str, Metric]] = MappingProxyType({**CLASS_METRICS, **ENTITY_METRICS, **ANSWER_METRICS})
 """Metrics by the name that configs use; a task has some of them."""
 
 

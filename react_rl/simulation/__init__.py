@@ -2,7 +2,13 @@
 
 from react_rl.simulation.checkpoint import Checkpoint, Notes
 from react_rl.simulation.draw import Draw, draw_episode
-from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded, synthetic_tagged
+from react_rl.simulation.encoded import (
+    EncodedCorpus,
+    encode,
+    synthetic_asked,
+    synthetic_encoded,
+    synthetic_tagged,
+)
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.generated import generated_task
 from react_rl.simulation.options import EpisodeOptions
@@ -24,6 +30,7 @@ __all__ = [
     "draw_episode",
     "encode",
     "generated_task",
+    "synthetic_asked",
     "synthetic_encoded",
     "synthetic_tagged",
 ]

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from react_rl.data.config import CorpusConfig
-from react_rl.data.corpus import Corpus
-from react_rl.data.costs import apply_cost, apply_sentence_cost
+from react_rl.data.corpus import Corpus, Task
+from react_rl.data.costs import apply_cost, apply_question_cost, apply_sentence_cost
 from react_rl.data.generated import is_generated, parse_generated
 from react_rl.data.imbalance import imbalanced
 from react_rl.data.inspection import CorpusFacts, inspect_corpus, log_facts
-from react_rl.data.registry import CORPORA, HUB_PREFIX, is_named, is_tagged, load_corpus
+from react_rl.data.registry import CORPORA, HUB_PREFIX, is_named, load_corpus, task_at
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.embedding import Encoder
@@ -54,12 +54,19 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
             f"{config.corpus!r} is no file of columns, so '{next(iter(reading))}' has no meaning;"
             " leave it out."
         )
-    tagged = _is_tagged(config)
-    cost = config.cost or ("tokens" if tagged else "uniform")
-    if tagged and not is_named(config.corpus):
-        options |= {"tokens": config.tokens, "tags": config.tags, "scheme": config.scheme, "task": "tagging"}
-        _only_of_tables(config)
+    task = _task_of(config)
+    cost = config.cost or ("tokens" if task == "tagging" else "uniform")
+    if task != "classification" and not is_named(config.corpus):
+        if config.corpus.startswith(HUB_PREFIX):
+            raise ReActError(
+                f"Corpora of the hub are of classification; save {config.corpus!r} as JSON lines."
+            )
+        keys = ("tokens", "tags", "scheme") if task == "tagging" else ("question", "context", "answers")
+        options |= {"task": task} | {key: getattr(config, key) for key in keys}
+        _only_of_tables(config, task)
         options |= {"encoding": config.encoding} if config.encoding else {}
+        if task == "question-answering" and config.id is not None:
+            options["id"] = config.id
     elif not is_named(config.corpus):
         options |= {"text": config.text, "label": config.label} | reading
         if config.splits is not None:
@@ -84,6 +91,8 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
     corpus = load_corpus(config.corpus, **options)
     if corpus.task == "tagging":
         corpus = apply_sentence_cost(corpus, cost)
+    elif corpus.task == "question-answering":
+        corpus = apply_question_cost(corpus, cost)
     elif cost == "tokens":
         if encoder is None:
             raise ReActError("The cost model 'tokens' needs an encoder, whose tokenizer counts them.")
@@ -99,26 +108,27 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
     return corpus if config.name is None else replace(corpus, name=config.name)
 
 
-def _is_tagged(config: CorpusConfig) -> bool:
-    """Whether a config names tagged sentences."""
+def _task_of(config: CorpusConfig) -> Task:
+    """The task of the corpus that a config names."""
     if config.corpus in CORPORA:
-        return CORPORA[config.corpus].task == "tagging"
+        return CORPORA[config.corpus].task
     if is_named(config.corpus) or config.corpus.startswith(HUB_PREFIX):
-        return config.task == "tagging"
-    return is_tagged(Path(config.corpus).expanduser(), config.task)
+        return config.task or "classification"
+    return task_at(Path(config.corpus).expanduser(), config.task)
 
 
-def _only_of_tables(config: CorpusConfig) -> None:
-    """Refuse keys that mean nothing for tagged sentences.
+def _only_of_tables(config: CorpusConfig, task: Task) -> None:
+    """Refuse keys that mean nothing for tagged sentences and questions.
 
     Raises:
         ReActError: One is set.
     """
     plain = CorpusConfig(corpus=config.corpus)
+    what = "tagged sentences" if task == "tagging" else "questions about contexts"
     for key in ("text", "label", "splits", "confidence", "separator"):
         if getattr(config, key) != getattr(plain, key):
             raise ReActError(
-                f"{config.corpus!r} holds tagged sentences, so {key!r} has no meaning; leave it out, "
+                f"{config.corpus!r} holds {what}, so {key!r} has no meaning; leave it out, "
                 "or set task: classification."
             )
 

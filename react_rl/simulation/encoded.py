@@ -25,12 +25,14 @@ from react_rl.data.synthetic import (
     synthetic_surprisal,
     synthetic_token_vectors,
 )
+from react_rl.data.synthetic_questions import synthetic_answer_states, synthetic_questions
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.copies import first_copies, row_keys
 from react_rl.encoders.embedding import Encoder, encode_corpus
 from react_rl.encoders.named import checkpoint_of
 from react_rl.encoders.neighbours import nearest_neighbours
 from react_rl.encoders.precomputed import read_embeddings
+from react_rl.encoders.question_states import encode_questions
 from react_rl.encoders.surprisal import surprisal_vectors
 from react_rl.encoders.token_states import TokenStates, encode_tokens
 from react_rl.errors import ReActError
@@ -57,7 +59,8 @@ class EncodedCorpus:
         surprisal: ``(N, S)`` float32 unit-norm surprisal vectors of a masked language model; None where
             nothing asked for them.
         given: Digest of embeddings that a file gave; None where an encoder did.
-        tokens: States of all tokens of a corpus of tagging; None for other tasks.
+        tokens: States of all tokens in tagging; in question answering of the mark in front and the words of
+            each question's context; None in classification.
     """
 
     corpus: Corpus
@@ -289,7 +292,13 @@ def encode(
     if corpus.task == "tagging":
         model = checkpoint_of(encoder, "A corpus of tagging")
         tokens = encode_tokens(corpus.name, corpus.tokens or (), model, cache, progress=progress)
-    embeddings = encode_corpus(corpus, encoder, cache, progress=progress)
+    if corpus.passages is not None:
+        model = checkpoint_of(encoder, "A corpus of question answering")
+        tokens, embeddings = encode_questions(
+            corpus.name, corpus.texts, corpus.passages, model, cache, progress=progress
+        )
+    else:
+        embeddings = encode_corpus(corpus, encoder, cache, progress=progress)
     return EncodedCorpus.build(
         corpus, embeddings, cache, device, progress=progress, surprisal=surprise, tokens=tokens
     )
@@ -317,3 +326,14 @@ def synthetic_tagged(
     sums = np.add.reduceat(states.astype(np.float32), starts[:-1])
     means = np.divide(sums, np.diff(starts)[:, None], dtype=np.float32)
     return EncodedCorpus.build(corpus, means, device=device, tokens=TokenStates(states, starts, 0))
+
+
+def synthetic_asked(
+    n_rows: int = 400, unanswerable: float = 0.0, seed: int = 0, device: str | torch.device = "cpu"
+) -> EncodedCorpus:
+    """Build questions about facts that are made in code, with generated states: no model needed."""
+    corpus = synthetic_questions(n_rows=n_rows, unanswerable=unanswerable, seed=seed)
+    states, questions = synthetic_answer_states(corpus, seed=seed)
+    assert corpus.passages is not None
+    starts = np.concatenate([[0], np.cumsum(corpus.passages.lengths + 1)]).astype(np.int64)
+    return EncodedCorpus.build(corpus, questions, device=device, tokens=TokenStates(states, starts, 0))

@@ -32,6 +32,7 @@ from react_rl.simulation.basket import chosen_columns
 from react_rl.simulation.purchases import PENNY
 from react_rl.tasks.classification import ClassSignals
 from react_rl.tasks.protocol import RowSignals, Scores, Task
+from react_rl.tasks.questions import SpanSignals
 from react_rl.tasks.tagging import TokenSignals
 
 if TYPE_CHECKING:
@@ -241,6 +242,17 @@ class PoolView:
         """
         if not isinstance(self.signals, TokenSignals):
             raise ReActError(f"Token probabilities are asked for, but the task is {self.task.name}.")
+        return self.signals
+
+    @property
+    def spans(self) -> SpanSignals:
+        """What scores of answers' borders say of each question.
+
+        Raises:
+            ReActError: The task is not question answering.
+        """
+        if not isinstance(self.signals, SpanSignals):
+            raise ReActError(f"Spans of answers are asked for, but the task is {self.task.name}.")
         return self.signals
 
     @property

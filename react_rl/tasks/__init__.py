@@ -1,7 +1,8 @@
-"""What is learned and judged: classification and tagging behind one protocol."""
+"""What is learned and judged: classification, tagging and question answering behind one protocol."""
 
 from react_rl.tasks.classification import Classification
 from react_rl.tasks.protocol import Annotator, AnnotatorSettings, RowSignals, Scores, Task
+from react_rl.tasks.questions import QuestionAnswering, SpanScores, SpanSignals
 from react_rl.tasks.registry import TASKS, check_metrics, task_of
 from react_rl.tasks.tagging import Tagging, TokenScores, TokenSignals
 
@@ -10,8 +11,11 @@ __all__ = [
     "Annotator",
     "AnnotatorSettings",
     "Classification",
+    "QuestionAnswering",
     "RowSignals",
     "Scores",
+    "SpanScores",
+    "SpanSignals",
     "Tagging",
     "Task",
     "TokenScores",

@@ -105,7 +105,7 @@ class Classification:
         place = np.searchsorted(classes, own).clip(max=classes.size - 1)
         return np.where(classes[place] == own, place, -1)
 
-    def written(self, corpus: Corpus, target: Ids, classes: Ids) -> str:
+    def written(self, corpus: Corpus, row: int, target: Ids, classes: Ids) -> str:
         """The name of the class."""
         return "" if target < 0 else corpus.label_names[classes[target]]
 

@@ -7,7 +7,7 @@ tagging. Its first number is -1 where there is none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -123,11 +123,6 @@ class Task(Protocol):
         ...
 
     @property
-    def head(self) -> Head:
-        """What trained networks score, and their loss."""
-        ...
-
-    @property
     def metrics(self) -> Mapping[str, Metric]:
         """What models can be judged by."""
         ...
@@ -153,20 +148,17 @@ class Task(Protocol):
         """Groups ``(N,)`` whose shares stratified draws keep."""
         ...
 
-    def n_outputs(self, corpora: Sequence[Corpus], most_classes: int) -> int:
-        """C, the classes that each scored vector is one of, where episodes have so many at most."""
-        ...
-
     def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
         """Targets of rows ``(n, *shape)`` in an episode of ``classes``; -1 where one is of none of them."""
         ...
 
-    def written(self, corpus: Corpus, target: Ids, classes: Ids) -> str:
+    def written(self, corpus: Corpus, row: int, target: Ids, classes: Ids) -> str:
         """How a target ``(*shape)`` reads in a table; nothing where there is none.
 
         Args:
             corpus: The corpus.
-            target: The target.
+            row: Row id.
+            target: The target, as somebody gave it.
             classes: Classes of the episode that it was given in.
         """
         ...
@@ -196,6 +188,28 @@ class Task(Protocol):
         """
         ...
 
+    def level_scores(self, scores: Scores, level: Level) -> Scores:
+        """The scores with those of equal rows made equal, where they are held by row."""
+        ...
+
+    def signals(self, scores: Scores, level: Level, width: int) -> RowSignals:
+        """What the scores of the first ``width`` columns say of them."""
+        ...
+
+
+@runtime_checkable
+class TrainsNetworks(Task, Protocol):
+    """A task whose networks score vectors by class, so that fine-tuning can learn it."""
+
+    @property
+    def head(self) -> Head:
+        """What trained networks score, and their loss."""
+        ...
+
+    def n_outputs(self, corpora: Sequence[Corpus], most_classes: int) -> int:
+        """C, the classes that each scored vector is one of, where episodes have so many at most."""
+        ...
+
     def scores_of(self, logits: Tensor, column: Tensor, place: Tensor) -> Scores:
         """Scores of n columns as the task reads them.
 
@@ -204,12 +218,4 @@ class Task(Protocol):
             column: ``(E, U)`` int64, which of the n columns each one belongs to, ascending; n for none.
             place: ``(E, U)`` int64, its place in the column's row.
         """
-        ...
-
-    def level_scores(self, scores: Scores, level: Level) -> Scores:
-        """The scores with those of equal rows made equal, where they are held by row."""
-        ...
-
-    def signals(self, scores: Scores, level: Level, width: int) -> RowSignals:
-        """What the scores of the first ``width`` columns say of them."""
         ...

@@ -9,9 +9,14 @@ from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError, unknown
 from react_rl.tasks.classification import Classification
 from react_rl.tasks.protocol import Task
+from react_rl.tasks.questions import QuestionAnswering
 from react_rl.tasks.tagging import Tagging
 
-TASKS: Final[dict[str, Task]] = {"classification": Classification(), "tagging": Tagging()}
+TASKS: Final[dict[str, Task]] = {
+    "classification": Classification(),
+    "tagging": Tagging(),
+    "question-answering": QuestionAnswering(),
+}
 """Tasks that can be simulated, by the name that corpora carry."""
 
 

@@ -276,7 +276,7 @@ class Tagging:
             found[line, : len(tags)] = tags
         return found
 
-    def written(self, corpus: Corpus, target: Ids, classes: Ids) -> str:
+    def written(self, corpus: Corpus, row: int, target: Ids, classes: Ids) -> str:
         """The tags, separated by blanks."""
         return " ".join(corpus.label_names[tag] for tag in target.tolist() if tag >= 0)
 

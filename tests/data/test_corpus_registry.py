@@ -51,6 +51,7 @@ def test_describing_loads_nothing_and_tells_what_is_installed(monkeypatch: pytes
         "bbc_news": False,
         "crowd_tweets": True,
         "synthetic": True,
+        "synthetic_questions": True,
         "synthetic_sentences": True,
     }
     assert [info.name for info in describe_corpora()] == sorted(CORPORA)

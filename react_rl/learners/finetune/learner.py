@@ -30,7 +30,7 @@ from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, pa
 from react_rl.learners.recipes.registry import check_recipe, packed_recipes, unpacked_recipes
 from react_rl.learners.recipes.settings import PLAIN, Recipe
 from react_rl.learners.scores import ColumnScores
-from react_rl.tasks.protocol import Scores
+from react_rl.tasks.protocol import Scores, TrainsNetworks
 from react_rl.tasks.registry import task_of
 
 SLOWER: Final = 0.1
@@ -71,7 +71,9 @@ class FineTune(ColumnScores):
         folder: Path | None = None,
     ) -> None:
         super().__init__(labelled)
-        self._task = task_of(corpora)
+        task = task_of(corpora)
+        assert isinstance(task, TrainsNetworks), "the registry says which tasks can be fine-tuned"
+        self._task = task
         n_episodes, most_classes, n_columns = labelled.shape
         n_classes = self._task.n_outputs(corpora, most_classes)
         self._classes = torch.arange(n_classes, device=self.device)

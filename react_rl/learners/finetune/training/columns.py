@@ -15,7 +15,7 @@ from react_rl.learners.finetune.training.layout import Layout
 from react_rl.learners.finetune.training.prediction import Reading
 from react_rl.learners.finetune.training.store import PieceStore, joined
 from react_rl.learners.protocol import LabelledRows, Purchase
-from react_rl.tasks.protocol import Task
+from react_rl.tasks.protocol import TrainsNetworks
 
 _TIE: Final = 1e-4
 """Weight of the dev loss where early stopping goes by a metric: smaller than any step of it."""
@@ -92,7 +92,7 @@ class Columns:
         told = self.told[episode, : len(live)][live]
         return examples, torch.full_like(valid, -1, dtype=torch.int64).masked_scatter_(valid, told[told >= 0])
 
-    def wanting(self, episode: int, logits: Tensor, task: Task, class_mask: Tensor) -> Tensor:
+    def wanting(self, episode: int, logits: Tensor, task: TrainsNetworks, class_mask: Tensor) -> Tensor:
         """What early stopping wants small, from scores ``(C, U)`` of the vectors of an episode's dev rows.
 
         Args:
