@@ -2,6 +2,7 @@
 
 Importing the package registers its environment ids with Gymnasium, so that
 ``gymnasium.make("react_rl:ReActRL/Labeling-v0")`` works; nothing heavy is loaded until it is called.
+Gymnasium looks for no plugins any more (since 1.0), so an import is the only way to register.
 """
 
 from importlib.metadata import version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Final
 
 from react_rl.acquisition.catalogue import PACKAGED
@@ -37,7 +37,8 @@ def entry_of(name: str) -> StrategyEntry:
         ReActError: There is no such strategy; the nearest name is given.
     """
     if name in STRATEGIES:
-        return STRATEGIES[name]
+        entry = STRATEGIES[name]
+        return entry if entry is PACKAGED.get(name) else _with_needs(entry)
     if name.startswith(FEATURE):
         return _entry_of_feature(name)
     if not name.startswith(SUBSAMPLE):
@@ -59,10 +60,34 @@ def _entry_from_outside(name: str) -> StrategyEntry:
     """A strategy of a user's own module or of an installed package: an entry, a class or an object."""
     found = load_outside(name, STRATEGY)
     if isinstance(found, StrategyEntry):
-        return found
+        return _with_needs(found)
     own: QueryStrategy = make_outside(name, STRATEGY, ("score", "select"), ("name",))
     summary = (type(own).__doc__ or type(own).__name__).strip().splitlines()[0].rstrip(".")
-    return StrategyEntry(lambda: own, "own", summary, "-", cost="-")
+    return StrategyEntry(lambda: own, "own", summary, "-", cost="-", needs=needs_of(own))
+
+
+def _with_needs(entry: StrategyEntry) -> StrategyEntry:
+    """An entry from outside, with what its strategy and the strategies inside it need."""
+    return replace(entry, needs=entry.needs | needs_of(entry.make()))
+
+
+def needs_of(strategy: object) -> frozenset[Capability]:
+    """What a strategy asks of a learner: what it says itself as ``needs``, and what those inside it ask.
+
+    Strategies inside are those in the fields of a dataclass, alone or in a tuple, as in ``PerCost`` and
+    ``RoundRobin``. One with the name of a strategy of the package needs what that one needs.
+    """
+    needs: frozenset[Capability] = frozenset(getattr(strategy, "needs", ()))
+    listed = PACKAGED.get(str(getattr(strategy, "name", "")))
+    if listed is not None:
+        needs |= listed.needs
+    if is_dataclass(strategy):
+        for field in fields(strategy):
+            value = getattr(strategy, field.name)
+            for part in value if isinstance(value, tuple) else (value,):
+                if hasattr(part, "select") and hasattr(part, "score"):
+                    needs |= needs_of(part)
+    return needs
 
 
 def _entry_of_feature(name: str) -> StrategyEntry:

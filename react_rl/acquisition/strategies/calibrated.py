@@ -10,6 +10,7 @@ from torch import Tensor
 
 from react_rl.acquisition.batching.selection import take_top
 from react_rl.errors import unknown
+from react_rl.learners.capabilities import Capability
 from react_rl.learners.linear.calibration import inverse_temperature, leave_one_out_logits
 from react_rl.simulation.view import PoolView
 
@@ -40,6 +41,11 @@ class CalibratedUncertainty:
     def __post_init__(self) -> None:
         if self.measure not in ("margin", "entropy"):
             raise unknown("measure", self.measure, ("margin", "entropy"))
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What it asks of a learner; see ``learners.capabilities``."""
+        return frozenset({"linear"})
 
     def score(self, view: PoolView) -> Tensor:
         """Minus the margin, or the entropy in nats, of the calibrated probabilities ``(E, P)``."""

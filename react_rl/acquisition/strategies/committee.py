@@ -18,6 +18,7 @@ from react_rl.acquisition.wide.chunks import WIDE, column_slices
 from react_rl.acquisition.wide.narrow import SMALLEST, surprise
 from react_rl.acquisition.wide.screening import leaders, rounded_products, rounds_quickly
 from react_rl.errors import ReActError, unknown
+from react_rl.learners.capabilities import Capability
 from react_rl.simulation.view import PoolView
 
 Disagreement = Callable[[Tensor, Tensor | None], Tensor]
@@ -170,6 +171,11 @@ class QueryByCommittee:
         if self.disagreement not in DISAGREEMENTS:
             raise unknown("disagreement", self.disagreement, DISAGREEMENTS)
         check_committee(self.committee, self.members, self.rate)
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What it asks of a learner; see ``learners.capabilities``."""
+        return frozenset({"dropout" if self.committee == "dropout" else "committee"})
 
     def score(self, view: PoolView) -> Tensor:
         """Disagreement ``(E, P)``."""

@@ -20,6 +20,7 @@ from react_rl.acquisition.strategies.committee import (
     mutual_information,
 )
 from react_rl.errors import ReActError
+from react_rl.learners.capabilities import Capability
 from react_rl.simulation.view import PoolView
 
 _SURE: Final = 1e-6
@@ -67,6 +68,11 @@ class BatchBald:
                 f"BatchBALD with {self.configurations} configurations and {self.candidates} candidates has "
                 "nothing to search; use at least 1 of each."
             )
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What it asks of a learner; see ``learners.capabilities``."""
+        return frozenset({"dropout" if self.committee == "dropout" else "committee"})
 
     def score(self, view: PoolView) -> Tensor:
         """BALD scores ``(E, P)``: what the first pick maximises."""
