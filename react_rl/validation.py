@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ValidationError
@@ -27,6 +27,14 @@ Name = Annotated[str, AfterValidator(_named)]
 _SHORT: Final = reprlib.Repr()
 """Shows a wrong value, however long or deep it is."""
 _SHORT.maxstring = _SHORT.maxother = 80
+
+
+def changed(values: BaseModel) -> Iterator[tuple[str, Any]]:
+    """Name and value of the settings that are not at their defaults: what a short ``repr`` shows."""
+    for name, field in type(values).model_fields.items():
+        value = getattr(values, name)
+        if field.is_required() or value != field.get_default(call_default_factory=True):
+            yield name, value
 
 
 def validated(model: type[Model], values: Any, what: str) -> Model:

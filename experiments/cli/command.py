@@ -100,7 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path, help="results/NAME")
 
     listing = commands.add_parser("list", help="list what there is")
-    listing.add_argument("what", choices=("corpora", "strategies", "recipes", "envs", "policies", "configs"))
+    kinds = ("corpora", "strategies", "features", "recipes", "envs", "policies", "configs")
+    listing.add_argument("what", choices=kinds)
     listing.add_argument("--results", type=Path, default=RESULTS, help="where to look for policies")
 
     config = commands.add_parser(

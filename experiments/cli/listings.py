@@ -12,6 +12,7 @@ import gymnasium
 from rich.markup import escape
 from rich.table import Table
 
+from react_rl.acquisition.features.registry import FEATURES, feature_named
 from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import STRATEGIES
 from react_rl.agents.folder import find_policies
@@ -25,7 +26,7 @@ from react_rl.experiments.analysis.about import about
 from react_rl.experiments.cli.screen import console
 from react_rl.experiments.config.models import packaged_configs
 from react_rl.learners.recipes import RECIPES
-from react_rl.own_code import CORPUS, OBSERVATION, REWARD, STRATEGY, announced
+from react_rl.own_code import CORPUS, FEATURE, OBSERVATION, REWARD, STRATEGY, announced
 
 _COSTS: Final = (
     "Costs: P pool rows, C classes, D dimensions, L labelled rows, n rows of the batch, M members. "
@@ -101,6 +102,25 @@ def show_recipes(_: Path) -> None:
     console.print(_RECIPE_COSTS, soft_wrap=False, highlight=False)
 
 
+def show_features(_: Path) -> None:
+    """Acquisition features: what they look at, their cost and source."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("feature", no_wrap=True)
+    table.add_column("looks at")
+    table.add_column("cost of a round", max_width=20)
+    table.add_column("what is large (source)")
+    own = [name for name in announced(FEATURE.group) if name not in FEATURES]
+    for name in (*FEATURES, *own):
+        feature = feature_named(name)
+        source = f" [dim]({escape(feature.source)})[/dim]" if feature.source != "-" else ""
+        needs = ", ".join(sorted(feature.needs))
+        table.add_row(escape(name), needs, escape(feature.cost), escape(feature.summary) + source)
+    console.print(table)
+    console.print(
+        "Use one as a strategy (feature:NAME), or weigh several (action_space.features).", highlight=False
+    )
+
+
 def show_envs(_: Path) -> None:
     """Registered environments and the names of their parts."""
     table = _table("environment", "action spaces", "observations", "rewards")
@@ -137,6 +157,7 @@ def show_configs(_: Path) -> None:
 LISTINGS: Final[dict[str, Callable[[Path], None]]] = {
     "corpora": show_corpora,
     "strategies": show_strategies,
+    "features": show_features,
     "recipes": show_recipes,
     "envs": show_envs,
     "policies": show_policies,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+from react_rl.validation import changed
 
 
 class CorpusConfig(BaseModel):
@@ -59,6 +62,9 @@ class CorpusConfig(BaseModel):
     embeddings: Path | None = None
     """Vectors that stand in for an encoder's: a .npy or .safetensors file, one line for each row of the
     corpus in the order of its file."""
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        return changed(self)
 
     @model_serializer(mode="wrap")
     def _without_empty_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -77,11 +77,14 @@ class Basket:
         """Throw out what all episodes, or those given ``(E,)``, have bought. Mutates."""
         if not len(self):
             return
-        ids = np.full_like(self.ids, -1) if episodes is None else np.where(episodes[:, None], -1, self.ids)
+        if episodes is None:
+            self.columns, self.ids, self.cost = self.columns[:, :0], self.ids[:, :0], np.zeros_like(self.cost)
+            return
+        ids = np.where(episodes[:, None], -1, self.ids)
         left = (ids >= 0).any(0)
         self.columns = self.columns[:, torch.from_numpy(np.flatnonzero(left)).to(self.columns.device)]
         self.ids = ids[:, left]
-        self.cost = np.zeros_like(self.cost) if episodes is None else np.where(episodes, 0.0, self.cost)
+        self.cost = np.where(episodes, 0.0, self.cost)
 
     def state(self) -> dict[str, Tensor]:
         """The arrays by name; none where nothing waits."""

@@ -117,6 +117,13 @@ class LabelingEngine:
         self._view: PoolView | None = None
         self._free: Tensor | None = None
 
+    def __repr__(self) -> str:
+        """One line: how many episodes, on which corpora, with which learner."""
+        names = ", ".join(corpus.name for corpus in self.corpora[:4])
+        more = f" and {len(self.corpora) - 4} more" if len(self.corpora) > 4 else ""
+        learner = type(self.learner).__name__
+        return f"LabelingEngine({self.n_episodes} episodes on {names}{more}, {learner}, {self.device})"
+
     @property
     def most_classes(self) -> int:
         """C, the largest number of classes of an episode."""

@@ -202,7 +202,7 @@ class PoolView:
 
     @cached_property
     def _copy_source(self) -> Tensor:
-        """Column ``(P,)`` whose value each column of the only episode takes: one gather is quicker than two."""
+        """Column ``(P,)`` whose value each column takes, where there is one episode: a gather is quickest."""
         assert self.copy_pairs is not None, "asked for where there are copies"
         _, column, first = self.copy_pairs
         return torch.arange(self.width, device=self.device).index_copy_(0, column, first)

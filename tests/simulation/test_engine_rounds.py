@@ -366,3 +366,9 @@ def test_an_unknown_metric_names_the_nearest() -> None:
 def test_an_episode_that_was_never_reset_says_so() -> None:
     with pytest.raises(ReActError, match="never reset"):
         engine_on().draw_of(0)
+
+
+def test_an_engine_shows_itself_in_one_line() -> None:
+    options = EpisodeOptions(pool_size=50, dev_size=30, budget=20)
+    engine = LabelingEngine([synthetic_encoded()], options, 2)
+    assert repr(engine).startswith("LabelingEngine(2 episodes on synthetic, ")

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from react_rl.acquisition.features.registry import FEATURES
 from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import STRATEGIES
 from react_rl.experiments.analysis.about import REFERENCE, about
-from react_rl.experiments.cli import listings
+from react_rl.experiments.cli import listings, main
 from react_rl.own_code import STRATEGY, announced
 
 WIDTH = 80
@@ -67,3 +68,11 @@ def test_only_what_a_plan_lists_as_a_policy_is_described_as_one() -> None:
     assert about("mine", ["mine"]).family == "learned"
     assert about("mine", ["other"]).family == about("no_such_module:Mine").family == "own"
     assert about("margin").source == "Scheffer et al. 2001"
+
+
+def test_every_feature_is_listed_with_what_it_looks_at(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "features"]) == 0
+    shown = capsys.readouterr().out
+    for name, feature in FEATURES.items():
+        assert name in shown
+        assert all(word in shown for word in feature.needs)

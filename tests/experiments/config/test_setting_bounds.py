@@ -103,3 +103,8 @@ def test_an_absurd_number_in_yaml_is_one_sentence(
 ) -> None:
     assert main(["compare", str(config_file(learner={key: value}))]) == 2
     assert f"learner.{key}" in capsys.readouterr().err
+
+
+def test_a_config_shows_only_what_is_not_at_its_default() -> None:
+    config = CompareConfig.model_validate({"name": "x", "corpora": [{"corpus": "synthetic"}], "seeds": 4})
+    assert repr(config) == "CompareConfig(name='x', corpora=(CorpusConfig(corpus='synthetic'),), seeds=4)"
