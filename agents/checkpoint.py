@@ -102,7 +102,7 @@ class TrainingCheckpoint:
             "log": log.state(),
             "seconds": (time.time_ns() - model.start_time) / 1e9,
             "numbers": {name: getattr(model, name) for name in _NUMBERS if hasattr(model, name)},
-            "episodes": [{"r": info["r"], "l": info["l"]} for info in model.ep_info_buffer or ()],
+            "episodes": [{"r": float(info["r"]), "l": int(info["l"])} for info in model.ep_info_buffer or ()],
             "numpy": [str(kind), [int(k) for k in keys], int(position), int(has_gauss), float(cached)],
             "actions": generator,
             "environment": environment.notes(),
@@ -111,6 +111,7 @@ class TrainingCheckpoint:
         arrays |= {f"environment/{name}": array for name, array in environment.state().items()}
         arrays |= dict(_flat("observations", model._last_obs))
         arrays |= dict(_flat("starts", model._last_episode_starts))
+        arrays |= dict(_cells_of(model))
         arrays["random"] = torch.get_rng_state()
         if isinstance(model, OffPolicyAlgorithm):
             buffer = model.replay_buffer
@@ -145,6 +146,8 @@ class TrainingCheckpoint:
         model.ep_success_buffer = deque(maxlen=model._stats_window_size)
         model._last_obs = _unflat("observations", notes.arrays)
         model._last_episode_starts = _unflat("starts", notes.arrays)
+        for name, array in _cells_of(model):
+            array.copy_(notes.arrays[name])
         if isinstance(model, OffPolicyAlgorithm):
             assert model.replay_buffer is not None, "the algorithm has been set up"
             for name, array in _buffer_of(model, whole=True):
@@ -216,6 +219,14 @@ def _buffer_of(model: OffPolicyAlgorithm, whole: bool = False) -> Iterator[tuple
         for key, array in _flat(f"buffer/{name}", value):
             if array.ndim and array.shape[0] == buffer.buffer_size:
                 yield key, array[:size]
+
+
+def _cells_of(model: BaseAlgorithm) -> Iterator[tuple[str, Tensor]]:
+    """What a recurrent policy remembers of the episodes under way, by name; the arrays are its own."""
+    states = getattr(model, "_last_lstm_states", None)
+    for part in ("pi", "vf") if states is not None else ():
+        for place, array in enumerate(getattr(states, part)):
+            yield f"cells/{part}/{place}", array
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:

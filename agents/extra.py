@@ -13,6 +13,7 @@ from typing import Any, Final, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 
 from react_rl.errors import ReActError, suggestion
 
@@ -47,14 +48,22 @@ _NETWORK: Final = {
 }
 
 
-def set_elsewhere(name: str) -> dict[str, str]:
-    """Arguments of the algorithm called ``name`` that are set elsewhere, and where."""
-    return OURS | (_ON_POLICY if name in ("PPO", "A2C") else {})
+def set_elsewhere(rollouts: bool) -> dict[str, str]:
+    """Arguments of an algorithm that are set elsewhere, and where.
+
+    Args:
+        rollouts: Whether it learns from whole rollouts.
+    """
+    return OURS | (_ON_POLICY if rollouts else {})
 
 
-def network_elsewhere(name: str) -> dict[str, str]:
-    """Arguments of the network of the algorithm called ``name`` that are set elsewhere, and where."""
-    return _NETWORK | ({"log_std_init": "agent.log_std"} if name in ("PPO", "A2C") else {})
+def network_elsewhere(rollouts: bool) -> dict[str, str]:
+    """Arguments of the network of an algorithm that are set elsewhere, and where.
+
+    Args:
+        rollouts: Whether the algorithm learns from whole rollouts.
+    """
+    return _NETWORK | ({"log_std_init": "agent.log_std"} if rollouts else {})
 
 
 def plain(value: Any) -> Any:
@@ -76,22 +85,48 @@ def plain(value: Any) -> Any:
     )
 
 
-def check_extra(name: str, algorithm: type[BaseAlgorithm], extra: Mapping[str, Any]) -> None:
-    """Check arguments against the signatures of an algorithm and its network, and what is set here.
+def check_extra(
+    name: str,
+    algorithm: type[BaseAlgorithm],
+    policy: type[BasePolicy],
+    extra: Mapping[str, Any],
+    rollouts: bool,
+) -> None:
+    """Check arguments against the signatures of an algorithm and its policy, and what is set here.
 
     Args:
         name: Name of the algorithm.
         algorithm: Its class.
+        policy: Class of its policy.
         extra: The arguments, plain.
+        rollouts: Whether the algorithm learns from whole rollouts.
 
     Raises:
         ReActError: One is unknown (the nearest is named), set elsewhere, or of the wrong type.
     """
-    _check(name, "agent.extra", algorithm, extra, set_elsewhere(name))
+    _check(name, "agent.extra", algorithm, extra, set_elsewhere(rollouts))
     network = extra.get(POLICY)
     if network:
-        policy = algorithm.policy_aliases["MlpPolicy"]
-        _check(f"The network of {name}", f"agent.extra.{POLICY}", policy, network, network_elsewhere(name))
+        where = f"agent.extra.{POLICY}"
+        _check(f"The network of {name}", where, policy, network, network_elsewhere(rollouts))
+
+
+def parameters_of(made_by: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Arguments of a constructor by name, those that it hands on to the class above included."""
+    if not isinstance(made_by, type):
+        return dict(inspect.signature(made_by).parameters)
+    found: dict[str, inspect.Parameter] = {}
+    passes = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    for kind in made_by.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        _, *own = inspect.signature(vars(kind)["__init__"]).parameters.values()
+        for one in own:
+            if one.kind not in passes:
+                found.setdefault(one.name, one)
+        if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in own):
+            break
+    return found
 
 
 def made(callable_: Callable[..., Any], arguments: Mapping[str, Any], imports: bool) -> dict[str, Any]:
@@ -141,7 +176,7 @@ def _check_type(where: str, value: Any, hint: Any) -> None:
 
 def _hints(made_by: Any) -> dict[str, Any]:
     """Names of the arguments of a constructor with their types; None where there is no type."""
-    parameters = inspect.signature(made_by).parameters
+    parameters = parameters_of(made_by)
     return {
         name: None
         if one.annotation is inspect.Parameter.empty or isinstance(one.annotation, str)

@@ -12,8 +12,11 @@ import safetensors
 import safetensors.torch
 from pydantic import BaseModel, ConfigDict, field_validator
 from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor
 
-from react_rl.agents.settings import ALGORITHMS, Algorithm, network_arguments
+from react_rl.agents.extra import parameters_of
+from react_rl.agents.networks.registry import PLAIN, assembled
+from react_rl.agents.settings import Algorithm
 from react_rl.documents import parse_json, read_text
 from react_rl.envs.interfaces import Interface, make_interface
 from react_rl.envs.observations import make_observation
@@ -87,9 +90,10 @@ def build_policy(
     action_space: gymnasium.Space[Any],
 ) -> BasePolicy:
     """Make a policy with fresh weights."""
-    policy_class = ALGORITHMS[algorithm].policy_aliases["MlpPolicy"]
-    arguments = network_arguments(algorithm, network, imports=False)
-    policy: BasePolicy = policy_class(observation_space, action_space, lambda _: 0.0, **arguments)
+    kind, arguments = assembled(algorithm, network, observation_space, action_space, imports=False)
+    if "lr_schedule" in parameters_of(kind):
+        arguments["lr_schedule"] = lambda _: 0.0
+    policy: BasePolicy = kind(observation_space, action_space, **arguments)
     policy.set_training_mode(False)
     return policy
 
@@ -99,9 +103,12 @@ def save_policy(folder: Path, policy: BasePolicy, card: PolicyCard) -> None:
     if is_policy(folder) and not _same_training(folder, card):
         # Killed between the two files, the folder must not pair these weights with another training's card.
         (folder / CARD).unlink()
-    # save_model understands that Stable-Baselines3 lists shared extractors under several names.
+    # Stable-Baselines3 lists shared extractors under several names; load_model understands one of them.
+    weights: dict[int, tuple[str, Tensor]] = {}
+    for name, values in policy.state_dict().items():
+        weights.setdefault(values.data_ptr() if values.numel() else id(values), (name, values.contiguous()))
     with written_atomically(folder / WEIGHTS) as part:
-        safetensors.torch.save_model(policy, str(part))
+        safetensors.torch.save_file(dict(weights.values()), str(part))
     save_card(folder, card)
 
 
@@ -184,7 +191,7 @@ def check_parts(card: PolicyCard, folder: Path) -> None:
         ReActError: A module has not.
     """
     named = named_by(card)
-    for name in (named.action_space, named.observation, *named.strategies, *named.features):
+    for name in (named.action_space, named.observation, named.network, *named.strategies, *named.features):
         require_imported(name, f"Policy {folder}")
 
 
@@ -195,12 +202,14 @@ class Named:
     Args:
         action_space: What its actions mean.
         observation: What it sees.
+        network: What it computes.
         strategies: Strategies that it may choose.
         features: Features that it weighs.
     """
 
     action_space: str
     observation: str
+    network: str
     strategies: tuple[str, ...]
     features: tuple[str, ...]
 
@@ -211,6 +220,7 @@ def named_by(card: PolicyCard) -> Named:
     return Named(
         space["name"],
         card.observation["name"],
+        str(card.network.get("name", PLAIN)),
         tuple(space.get("strategies", ())),
         tuple(space.get("features", ())),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from react_rl.agents.folder import IMITATION, load_policy, read_card
+from react_rl.agents.memory import act_from_memory
 from react_rl.agents.scorer import ScorerStrategy
 from react_rl.agents.scorer_folder import load_scorer, pretrained_folder
 from react_rl.envs.interfaces import Frame, Interface, WeighScores
+from react_rl.learners.recipes import Recipe
 from react_rl.simulation.view import PoolView
 
 
@@ -48,7 +53,15 @@ class LearnedStrategy:
 
     def act(self, frame: Frame) -> npt.NDArray[Any]:
         """Actions in a frame, with the episode axis first."""
-        actions, _ = self.policy.predict(frame.observation, deterministic=True)
+        policy, seen = self.policy, frame.observation
+        if isinstance(policy, RecurrentActorCriticPolicy):
+            return act_from_memory(policy, frame, self.name)
+        if isinstance(policy, MaskableActorCriticPolicy) and frame.mask is not None:
+            # An episode that is over has nothing left to choose from.
+            mask = frame.mask | ~frame.mask.any(1, keepdims=True)
+            actions, _ = policy.predict(seen, deterministic=True, action_masks=mask)
+        else:
+            actions, _ = policy.predict(seen, deterministic=True)
         return np.asarray(actions)
 
     @property
@@ -72,11 +85,15 @@ class LearnedStrategy:
 
         They are ``n``, unless the policy decides on the size of its batches.
         """
+        return self.choose(view, n)[0]
+
+    def choose(self, view: PoolView, n: int) -> tuple[Tensor, Sequence[Recipe | None] | None]:
+        """Choose rows as ``select`` does, and how each episode is trained; None changes nothing."""
         frame = replace(self.interface.frame(view), batch_size=n)
         decision = self.interface.decide(frame, self.act(frame))
         ids = without(decision.ids, decision.stop)
         if decision.batch_size is None:
-            return ids
+            return ids, decision.recipe
         picks, over = [ids], np.zeros(view.n_episodes, dtype=np.bool_)
         asked = np.zeros(view.n_episodes, dtype=np.int64)
         while True:
@@ -86,7 +103,7 @@ class LearnedStrategy:
             free = view.n_available.cpu().numpy() > 0
             over |= decision.stop | (asked >= decision.batch_size) | (now == 0) | ~free
             if over.all():
-                return torch.cat(picks, 1)
+                return torch.cat(picks, 1), decision.recipe
             frame = replace(self.interface.frame(view, frame), batch_size=n)
             decision = self.interface.decide(frame, self.act(frame))
             assert decision.batch_size is not None, "an interface picks row by row or batch by batch"

@@ -8,20 +8,13 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from react_rl.acquisition.batching.selection import best_column, moments, to_ids
-from react_rl.acquisition.features import Growth, feature_named
+from react_rl.acquisition.batching.row_features import ROW_FEATURES, RowFeatures
+from react_rl.acquisition.batching.selection import best_column, to_ids
+from react_rl.acquisition.features import feature_named
 from react_rl.envs.context import POOL, PROGRESS, pool_numbers, progress_numbers
 from react_rl.errors import ReActError
 from react_rl.files import digest
 from react_rl.simulation.view import PoolView
-
-ROW_FEATURES: Final = (
-    *("margin", "relative_entropy", "second_probability", "third_probability", "gini"),
-    *("density", "crowding", "novelty", "unsure_herding"),
-    *("variance", "even_reduction", "variance_reduction"),
-    *("balance", "rarity", "vote_entropy", "disagreement"),
-)
-"""Features of a row that a scorer sees unless told otherwise."""
 
 ROW_CONTEXT: Final = (*PROGRESS, *POOL)
 """Context that a scorer sees: no number of the dev set is among it."""
@@ -29,47 +22,8 @@ ROW_CONTEXT: Final = (*PROGRESS, *POOL)
 CONTEXT_CLIP: Final = 5.0
 """Numbers of the context end here."""
 
-CLIP: Final = 4.0
-"""Standardised features end here."""
-
 SHORT: Final = 64
 """Rows that stay in the race once the first row of a batch is picked."""
-
-
-class RowFeatures:
-    """The features of the rows of E pools as a scorer sees them, while a batch grows.
-
-    Features are standardised over the available rows with the moments of the round's start.
-
-    Args:
-        view: The pools.
-        features: Names of the features, F of them.
-    """
-
-    def __init__(self, view: PoolView, features: Sequence[str]) -> None:
-        self.growth = Growth(view)
-        known = [feature_named(name) for name in features]
-        raw = [feature.of(self.growth) for feature in known]
-        self._scale = [moments(view, column) for column in raw]
-        self._moving = [(f, feature.of) for f, feature in enumerate(known) if feature.moves]
-        columns = [self._standard(f, column) for f, column in enumerate(raw)]
-        self.values = torch.stack(columns, 2)
-        """Standardised features ``(E, R, F)``."""
-
-    def _standard(self, f: int, column: Tensor) -> Tensor:
-        mean, deviation = self._scale[f]
-        return ((column - mean) / deviation).clamp_(-CLIP, CLIP)
-
-    def narrow(self, rows: Tensor) -> None:
-        """Speak of the columns ``(E, R)`` only from now on. Mutates."""
-        self.growth.narrow(rows)
-        self.values = self.values.gather(1, rows[:, :, None].expand(-1, -1, self.values.shape[2]))
-
-    def add(self, columns: Tensor) -> None:
-        """Count one picked column of each episode ``(E,)`` as labelled. Mutates."""
-        self.growth.add(columns)
-        for f, of in self._moving:
-            self.values[:, :, f] = self._standard(f, of(self.growth))
 
 
 def row_context(view: PoolView, names: Sequence[str] = ROW_CONTEXT) -> Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
+import math
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import gymnasium
+import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -15,27 +16,32 @@ from pydantic import (
     field_validator,
     model_serializer,
 )
-from stable_baselines3 import A2C, DQN, PPO, SAC
-from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.noise import NormalActionNoise
 
-from react_rl.agents.extra import POLICY, check_extra, made, plain
-from react_rl.errors import ReActError
+from react_rl.agents.algorithms import ALGORITHMS, check_spaces
+from react_rl.agents.extra import POLICY, check_extra, made, parameters_of, plain
+from react_rl.agents.networks.registry import PLAIN, policy_class, usual_network
 
-Algorithm = Literal["PPO", "A2C", "DQN", "SAC"]
+Algorithm = Literal[
+    "PPO",
+    "A2C",
+    "TRPO",
+    "MaskablePPO",
+    "RecurrentPPO",
+    "DQN",
+    "QRDQN",
+    "BoltzmannDQN",
+    "SAC",
+    "TD3",
+    "ARS",
+]
 
-ALGORITHMS: Final[dict[str, type[BaseAlgorithm]]] = {"PPO": PPO, "A2C": A2C, "DQN": DQN, "SAC": SAC}
+Space = gymnasium.Space[Any]
 
 EXTRA_NAMES: Final = frozenset(
-    name for algorithm in ALGORITHMS.values() for name in inspect.signature(algorithm).parameters
+    name for algorithm in ALGORITHMS.values() for name in parameters_of(algorithm.kind)
 )
 """Names of all arguments of all algorithms."""
-
-_SPACES: Final[dict[str, tuple[type[gymnasium.Space[Any]], ...]]] = {
-    "PPO": (gymnasium.spaces.Box, gymnasium.spaces.Discrete),
-    "A2C": (gymnasium.spaces.Box, gymnasium.spaces.Discrete),
-    "DQN": (gymnasium.spaces.Discrete,),
-    "SAC": (gymnasium.spaces.Box,),
-}
 
 
 class AgentSettings(BaseModel):
@@ -44,13 +50,14 @@ class AgentSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     algorithm: Algorithm = "PPO"
-    """PPO or A2C for every action space, SAC for weigh-scores, DQN for choose-strategy."""
+    """PPO, A2C, TRPO or RecurrentPPO for every action space; MaskablePPO, DQN, QRDQN or BoltzmannDQN for
+    choices; SAC or TD3 for weigh-scores; ARS where observations are no dicts."""
     episodes: int = Field(default=4000, ge=1, le=10**9)
     """Training episodes."""
     n_envs: int = Field(default=64, ge=1, le=10**5)
     """Episodes that run side by side."""
     episodes_per_update: int = Field(default=2, ge=1, le=10**5)
-    """Episodes of each environment between two updates of PPO or A2C."""
+    """Episodes of each environment between two updates of PPO and its like (A2C, TRPO, ...)."""
     minibatches: int = Field(default=8, ge=1, le=10**6)
     """Minibatches of a PPO epoch."""
     epochs: int = Field(default=8, ge=1, le=10**4)
@@ -64,9 +71,12 @@ class AgentSettings(BaseModel):
     entropy_weight: float = Field(default=0.0, ge=0, le=1000)
     """Bonus for undecided policies (PPO and A2C)."""
     log_std: float = Field(default=-1.0, ge=-10, le=5)
-    """Initial log standard deviation of continuous actions (PPO and A2C)."""
+    """Initial log standard deviation of continuous actions (PPO and its like); that of TD3's noise."""
     layers: tuple[Annotated[int, Field(ge=1, le=2**16)], ...] = Field(default=(64, 64), max_length=16)
     """Hidden units of the policy's and the value's network."""
+    network: str | None = None
+    """What the policy computes: mlp; for pick-candidate also scorer, deep-sets, attention, or one's own,
+    module:Name. None takes scorer where candidates can be scored, and mlp elsewhere."""
     evaluations: int = Field(default=10, ge=1, le=10**5)
     """Times that the policy is measured on validation episodes; the best one is kept."""
     evaluation_episodes: int = Field(default=64, ge=1, le=10**6)
@@ -74,7 +84,8 @@ class AgentSettings(BaseModel):
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of the policy's weights, its exploration and the training episodes."""
     start: Path | None = None
-    """Folder of a policy whose weights training begins from; None begins from fresh ones."""
+    """Folder of a policy whose weights training begins from, or the name of one that ships (learned); a row
+    scorer becomes the scorer network of pick-candidate. None begins from fresh weights."""
     extra: dict[str, Any] = {}
     """Further arguments of the algorithm in Stable-Baselines3, such as {clip_range: 0.1, policy_kwargs:
     {activation_fn: 'torch.nn:ReLU'}}; on the command line --agent.extra.clip_range 0.1."""
@@ -91,65 +102,72 @@ class AgentSettings(BaseModel):
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Cards and configs of trainings without these settings read as if there were none.
         values: dict[str, Any] = handler(self)
-        for name in ("start", "extra"):
+        for name in ("start", "extra", "network"):
             if not getattr(self, name):
                 values.pop(name, None)
         return values
 
 
-def network_arguments(algorithm: str, plain_arguments: dict[str, Any], imports: bool) -> dict[str, Any]:
-    """What ``policy_arguments`` gave, as the network's constructor takes it: classes for their names.
-
-    Args:
-        algorithm: Name of the algorithm.
-        plain_arguments: The arguments, as a card keeps them.
-        imports: Whether modules may be imported; for a card that came from elsewhere they must not.
-
-    Raises:
-        ReActError: A class cannot be had.
-    """
-    return made(ALGORITHMS[algorithm].policy_aliases["MlpPolicy"], plain_arguments, imports)
-
-
-def check_fit(settings: AgentSettings, space: gymnasium.Space[Any]) -> None:
-    """Check that the algorithm can act in ``space`` and takes the extra arguments.
+def check_fit(settings: AgentSettings, observation_space: Space, action_space: Space) -> None:
+    """Check that the algorithm can see and act, that the network fits, and the extra arguments.
 
     Raises:
         ReActError: It cannot (the algorithms that can are named), or does not take an argument.
     """
-    check_extra(settings.algorithm, ALGORITHMS[settings.algorithm], settings.extra)
-    if not isinstance(space, _SPACES[settings.algorithm]):
-        able = [name for name, spaces in _SPACES.items() if isinstance(space, spaces)]
-        raise ReActError(
-            f"{settings.algorithm} cannot act in the space {space}; use one of {', '.join(able)}."
-        )
+    entry = ALGORITHMS[settings.algorithm]
+    check_spaces(settings.algorithm, observation_space, action_space)
+    policy = policy_class(network_of(settings, observation_space), settings.algorithm, observation_space)
+    check_extra(settings.algorithm, entry.kind, policy, settings.extra, entry.family == "rollouts")
 
 
-def policy_arguments(settings: AgentSettings, space: gymnasium.Space[Any]) -> dict[str, Any]:
-    """Arguments of the policy's network, as the policy card keeps them."""
-    arguments: dict[str, Any] = {"net_arch": list(settings.layers)}
-    if settings.algorithm in ("PPO", "A2C") and isinstance(space, gymnasium.spaces.Box):
+def network_of(settings: AgentSettings, observation_space: Space) -> str:
+    """Name of the network that is trained."""
+    return settings.network or usual_network(observation_space, settings.algorithm)
+
+
+def policy_arguments(
+    settings: AgentSettings, observation_space: Space, action_space: Space
+) -> dict[str, Any]:
+    """Name and arguments of the policy's network, as the policy card keeps them; ``mlp`` goes unnamed."""
+    name = network_of(settings, observation_space)
+    arguments: dict[str, Any] = {} if name == PLAIN else {"name": name}
+    arguments["net_arch"] = list(settings.layers)
+    rollouts = ALGORITHMS[settings.algorithm].family == "rollouts"
+    if rollouts and isinstance(action_space, gymnasium.spaces.Box):
         arguments["log_std_init"] = settings.log_std
     network: dict[str, Any] = settings.extra.get(POLICY, {})
     return arguments | network
 
 
-def algorithm_arguments(settings: AgentSettings, rounds: int) -> dict[str, Any]:
-    """Arguments of the algorithm for episodes of ``rounds`` rounds, those of its network apart."""
+def algorithm_arguments(settings: AgentSettings, rounds: int, action_space: Space) -> dict[str, Any]:
+    """Arguments of the algorithm for episodes of ``rounds`` actions, those of its network apart."""
+    kind = ALGORITHMS[settings.algorithm].kind
     extra = {key: value for key, value in settings.extra.items() if key != POLICY}
-    further = made(ALGORITHMS[settings.algorithm], extra, imports=True)
-    return _own_arguments(settings, rounds) | further
+    further = made(kind, extra, imports=True)
+    taken = parameters_of(kind)
+    own = {key: value for key, value in _own(settings, rounds, action_space).items() if key in taken}
+    return own | further
 
 
-def _own_arguments(settings: AgentSettings, rounds: int) -> dict[str, Any]:
+def _own(settings: AgentSettings, rounds: int, action_space: Space) -> dict[str, Any]:
+    """What the settings say, in the words of all algorithms of the family."""
     shared: dict[str, Any] = {
         "learning_rate": settings.learning_rate,
         "gamma": settings.gamma,
         "seed": settings.seed,
         "device": "cpu",
     }
-    if settings.algorithm in ("DQN", "SAC"):
+    family = ALGORITHMS[settings.algorithm].family
+    if family == "search":
+        # Each direction is tried twice, on one episode of every environment.
+        return shared | {"n_delta": 4, "n_eval_episodes": settings.n_envs}
+    if family == "replay":
         transitions = settings.episodes * rounds
+        if settings.algorithm == "TD3":
+            size = action_space.shape or ()
+            shared["action_noise"] = NormalActionNoise(
+                np.zeros(size), np.full(size, math.exp(settings.log_std))
+            )
         return shared | {
             "buffer_size": min(transitions, 200_000),
             "learning_starts": min(10 * settings.n_envs, transitions // 2),
@@ -159,12 +177,10 @@ def _own_arguments(settings: AgentSettings, rounds: int) -> dict[str, Any]:
         }
     # Whole episodes in every rollout: the default of 2,048 steps would wait for hundreds of them.
     steps = rounds * settings.episodes_per_update
-    shared |= {
+    return shared | {
         "n_steps": steps,
         "gae_lambda": settings.gae_lambda,
         "ent_coef": settings.entropy_weight,
+        "batch_size": max(steps * settings.n_envs // settings.minibatches, 2),
+        "n_epochs": settings.epochs,
     }
-    if settings.algorithm == "PPO":
-        rollout = steps * settings.n_envs
-        shared |= {"batch_size": max(rollout // settings.minibatches, 2), "n_epochs": settings.epochs}
-    return shared

@@ -2,59 +2,143 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import gymnasium
+import torch
 from stable_baselines3.common.policies import BasePolicy
 
+from react_rl.agents.algorithms import ALGORITHMS
 from react_rl.agents.extra import POLICY
-from react_rl.agents.folder import load_policy
-from react_rl.agents.settings import ALGORITHMS, AgentSettings
+from react_rl.agents.folder import IMITATION, is_policy, load_policy, read_card
+from react_rl.agents.networks.registry import PLAIN, policy_class
+from react_rl.agents.scorer_folder import load_scorer, pretrained_folder
+from react_rl.agents.settings import AgentSettings, network_of
 from react_rl.envs.interfaces import Interface
+from react_rl.envs.observations import CONTEXT
 from react_rl.errors import ReActError
 
+_OF_CONTEXT: Final = ("gate.0.weight", "context.weight")
+"""How the names of weights end that numbers of the context are multiplied by."""
 
-def starting_policy(settings: AgentSettings, interface: Interface) -> BasePolicy | None:
+Start = Callable[[BasePolicy], None]
+"""Puts the weights that a training begins from into a policy with fresh ones."""
+
+
+def start_folder(settings: AgentSettings) -> Path | None:
+    """Folder of the policy that a training begins from: a path, or the name of one that ships."""
+    named = settings.start
+    if named is None or is_policy(named) or len(named.parts) != 1 or named.exists():
+        return named
+    try:
+        return pretrained_folder(str(named))
+    except ReActError:
+        return named
+
+
+def network_of_start(settings: AgentSettings) -> dict[str, Any]:
+    """Shape that the network has to have because of the row scorer that ``settings.start`` names, if any."""
+    folder = start_folder(settings)
+    if folder is None:
+        return {}
+    card = read_card(folder)
+    if card.algorithm != IMITATION:
+        return {}
+    return {"features_extractor_kwargs": {key: card.network.get(key) for key in ("hidden", "members")}}
+
+
+def starting_weights(settings: AgentSettings, interface: Interface) -> Start | None:
     """Load the policy that ``settings.start`` names; None where it names none.
 
     Episodes, rewards, corpora and learner may differ from those that it was trained on. What it sees, what
-    its actions mean and the shape of its network may not.
+    its actions mean and the shape of its network may not. A row scorer, which imitation makes, becomes the
+    ``scorer`` network of a pick-candidate policy with the same features.
 
     Args:
         settings: Settings of the training.
         interface: What the policy will see, and what its actions will mean.
 
+    Returns:
+        What puts the weights into a policy with fresh ones.
+
     Raises:
         ReActError: The folder is no policy, is damaged, or does not fit the training.
     """
-    if settings.start is None:
+    folder = start_folder(settings)
+    if folder is None:
         return None
-    policy, joined, card = load_policy(settings.start)
+    if read_card(folder).algorithm == IMITATION:
+        return _of_scorer(settings, folder, interface)
+    policy, joined, card = load_policy(folder)
     seen, shown = joined.observation.describe(), interface.observation.describe()
-    _check_equal(settings.start, "observation", seen, shown)
-    _check_equal(settings.start, "action_space", joined.describe(), interface.describe())
+    _check_equal(folder, "observation", seen, shown)
+    _check_equal(folder, "action_space", joined.describe(), interface.describe())
     layers = {"layers": list(card.network.get("net_arch", ()))}
-    _check_equal(settings.start, "agent", layers, {"layers": list(settings.layers)})
-    theirs = {key: value for key, value in card.network.items() if key not in ("net_arch", "log_std_init")}
+    _check_equal(folder, "agent", layers, {"layers": list(settings.layers)})
+    own = ("name", "net_arch", "log_std_init")
+    theirs = {key: value for key, value in card.network.items() if key not in own}
     ours = settings.extra.get(POLICY, {})
     keys = dict.fromkeys((*theirs, *ours))
     _check_equal(
-        settings.start,
+        folder,
         f"agent.extra.{POLICY}",
         {key: theirs.get(key) for key in keys},
         {key: ours.get(key) for key in keys},
     )
-    if _policy_class(card.algorithm) is not _policy_class(settings.algorithm):
-        fitting = [name for name in ALGORITHMS if _policy_class(name) is _policy_class(card.algorithm)]
+    space = interface.observation_space
+    network = card.network.get("name", PLAIN)
+    _check_equal(folder, "agent", {"network": network}, {"network": network_of(settings, space)})
+    kind = policy_class(network, card.algorithm, space)
+    if policy_class(network, settings.algorithm, space) is not kind:
+        fitting = [
+            name
+            for name, entry in ALGORITHMS.items()
+            if isinstance(interface.action_space, entry.spaces) and _shares(name, network, space, kind)
+        ]
         raise ReActError(
-            f"Policy {settings.start} was trained with {card.algorithm}, whose network {settings.algorithm} "
+            f"Policy {folder} was trained with {card.algorithm}, whose network {settings.algorithm} "
             f"cannot use; set agent.algorithm to {' or '.join(fitting)}."
         )
-    return policy
+    weights = policy.state_dict()
+
+    def begin(fresh: BasePolicy) -> None:
+        fresh.load_state_dict(weights)
+
+    return begin
 
 
-def _policy_class(algorithm: str) -> type[BasePolicy]:
-    return ALGORITHMS[algorithm].policy_aliases["MlpPolicy"]
+def _of_scorer(settings: AgentSettings, folder: Path, interface: Interface) -> Start:
+    """The scorer network of a pick-candidate policy from a row scorer."""
+    scorer = load_scorer(folder)
+    said, seen = interface.describe(), interface.observation.describe()["name"]
+    wanted = {"name": "pick-candidate", "features": list(scorer.features)}
+    _check_equal(folder, "action_space", wanted, said)
+    _check_equal(folder, "observation", {"name": "context"}, {"name": seen})
+    network = network_of(settings, interface.observation_space)
+    _check_equal(folder, "agent", {"network": "scorer"}, {"network": network})
+    places = torch.tensor([CONTEXT.index(name) for name in scorer.context])
+    weights = scorer.network.state_dict()
+
+    def begin(fresh: BasePolicy) -> None:
+        for name, values in fresh.state_dict().items():
+            _, found, own = name.partition(".scorer.")
+            if found and own.endswith(_OF_CONTEXT):
+                # Numbers that the scorer has not seen, those of the dev set, change nothing at first.
+                values.zero_()
+                values[:, places] = weights[own]
+            elif found:
+                values.copy_(weights[own])
+
+    return begin
+
+
+def _shares(algorithm: str, network: str, space: gymnasium.Space[Any], kind: type[BasePolicy]) -> bool:
+    try:
+        return policy_class(network, algorithm, space) is kind
+    except (ReActError, KeyError):
+        return False
 
 
 def _check_equal(folder: Path, section: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:

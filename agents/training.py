@@ -23,20 +23,20 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from react_rl.acquisition.features import code_of_feature, is_packaged_feature
 from react_rl.acquisition.origin import is_packaged, part_behind
 from react_rl.acquisition.registry import make_strategy
+from react_rl.agents.algorithms import ALGORITHMS
 from react_rl.agents.checkpoint import Point, Resumed, TrainingCheckpoint
 from react_rl.agents.evaluation import Validation
 from react_rl.agents.folder import WEIGHTS, PolicyCard, is_policy, read_card, save_card, save_policy
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.agents.logs import TrainingLog
+from react_rl.agents.networks.registry import NETWORKS, PLAIN, assembled, network_named
 from react_rl.agents.settings import (
-    ALGORITHMS,
     AgentSettings,
     algorithm_arguments,
     check_fit,
-    network_arguments,
     policy_arguments,
 )
-from react_rl.agents.start import starting_policy
+from react_rl.agents.start import network_of_start, start_folder, starting_weights
 from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.interfaces import ACTION_SPACES
 from react_rl.envs.observations import OBSERVATIONS
@@ -205,17 +205,18 @@ def train(
         WriteError: A file cannot be written; the best policy so far is kept.
     """
     interface = core.interface
-    space = interface.action_space
-    check_fit(settings, space)
-    if settings.start is not None and settings.start.resolve() == (folder / "policy").resolve():
+    spaces = (interface.observation_space, interface.action_space)
+    check_fit(settings, *spaces)
+    begun_from = start_folder(settings)
+    if begun_from is not None and begun_from.resolve() == (folder / "policy").resolve():
         raise ReActError(
             f"Policy {settings.start} is where this training writes; give the training another name."
         )
     with preserved_random_state():
-        start = starting_policy(settings, interface)
+        start = starting_weights(settings, interface)
     options = core.engine.options
     rounds = _rounds(core)
-    network = policy_arguments(settings, space)
+    network = network_of_start(settings) | policy_arguments(settings, *spaces)
     baselines = {name: round(float(validation.areas(make_strategy(name)).mean()), 6) for name in BASELINES}
     trained_on = {c.name: c.corpus.digest() for c in core.engine.corpora}
     validated_on = {c.name: c.corpus.digest() for c in validation.corpora}
@@ -224,7 +225,7 @@ def train(
         environment.seed(settings.seed)
         model = _algorithm(settings, environment, network, rounds)
         if start is not None:
-            model.policy.load_state_dict(start.state_dict())
+            start(model.policy)
         strategy = LearnedStrategy(name, model.policy, interface)
         cards: list[PolicyCard] = []
 
@@ -243,15 +244,17 @@ def train(
                 validation=list(curve),
                 baselines=baselines,
                 chosen_at=episodes,
-                versions=_versions(),
+                versions=_versions(settings.algorithm),
             )
             save_policy(folder / "policy", model.policy, card)
             cards[:] = [card]
 
         parts = (settings, options, reward, interface.describe(), interface.observation.describe())
-        world = (core.engine.learner_settings, trained_on, validated_on, _versions())
-        begun = b"" if settings.start is None else (settings.start / WEIGHTS).read_bytes()
-        key = digest(*map(str, (*parts, *world)), begun, *own_sources(core, reward))
+        world = (core.engine.learner_settings, trained_on, validated_on, _versions(settings.algorithm))
+        begun = b"" if begun_from is None else (begun_from / WEIGHTS).read_bytes()
+        key = digest(
+            *map(str, (*parts, *world)), begun, *own_sources(core, reward, network.get("name", PLAIN))
+        )
         checkpoint = TrainingCheckpoint(folder, key, model, environment)
         resumed = checkpoint.restore() if is_policy(folder / "policy") else None
         log = TrainingLog(folder / "logs", None if resumed is None else resumed.log)
@@ -270,7 +273,7 @@ def train(
     return card
 
 
-def own_sources(core: BatchedLabeling, reward: RewardSettings) -> tuple[str, ...]:
+def own_sources(core: BatchedLabeling, reward: RewardSettings, network: str = PLAIN) -> tuple[str, ...]:
     """Source of what a training uses from outside this package: with other code it begins again."""
     said = core.interface.describe()
     parts = [part_behind(name) for name in said.get("strategies", ()) if not is_packaged(name)]
@@ -281,6 +284,8 @@ def own_sources(core: BatchedLabeling, reward: RewardSettings) -> tuple[str, ...
         parts.append(type(core.interface.observation))
     if said["name"] not in ACTION_SPACES:
         parts.append(type(core.interface))
+    if network not in NETWORKS:
+        parts.append(network_named(network).extractor)
     return tuple(text for part in parts for text in source_of(part))
 
 
@@ -288,10 +293,11 @@ def _algorithm(
     settings: AgentSettings, environment: LabelingVecEnv, network: dict[str, Any], rounds: int
 ) -> BaseAlgorithm:
     """The algorithm with fresh weights."""
-    arguments = algorithm_arguments(settings, rounds)
-    arguments["policy_kwargs"] = network_arguments(settings.algorithm, network, imports=True)
+    spaces = (environment.observation_space, environment.action_space)
+    arguments = algorithm_arguments(settings, rounds, environment.action_space)
+    policy, arguments["policy_kwargs"] = assembled(settings.algorithm, network, *spaces, imports=True)
     try:
-        return ALGORITHMS[settings.algorithm]("MlpPolicy", environment, **arguments)
+        return ALGORITHMS[settings.algorithm].kind(policy, environment, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
         if not settings.extra:
             raise
@@ -301,11 +307,11 @@ def _algorithm(
 
 
 def _rounds(core: BatchedLabeling) -> int:
-    """Rounds of an average episode: until the budget or the pool is used up."""
+    """Actions of an average episode: until the budget or the pool is used up."""
     options = core.engine.options
     costs = [float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in core.engine.corpora]
     rows = min(options.budget / float(np.mean(costs)), options.pool_size - options.initial_size)
-    return max(round(rows / options.batch_size), 1)
+    return max(round(core.interface.expected_actions(rows, options.batch_size)), 1)
 
 
 def _learn(model: BaseAlgorithm, callback: _KeepBest, steps: int) -> None:
@@ -316,8 +322,10 @@ def _learn(model: BaseAlgorithm, callback: _KeepBest, steps: int) -> None:
     model.learn(left, callback, log_interval=1 if on_policy else 100, reset_num_timesteps=False)
 
 
-def _versions() -> dict[str, str]:
-    packages = ("react-rl", "torch", "stable-baselines3", "gymnasium", "numpy")
+def _versions(algorithm: str) -> dict[str, str]:
+    packages = ["react-rl", "torch", "stable-baselines3", "gymnasium", "numpy"]
+    if any(kind.__module__.startswith("sb3_contrib.") for kind in ALGORITHMS[algorithm].kind.__mro__):
+        packages.append("sb3-contrib")
     return {package: importlib.metadata.version(package) for package in packages}
 
 

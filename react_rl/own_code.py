@@ -42,6 +42,7 @@ FEATURE: Final = PartKind("feature", "react_rl.features")
 REWARD: Final = PartKind("reward", "react_rl.rewards")
 OBSERVATION: Final = PartKind("observation", "react_rl.observations")
 ACTION_SPACE: Final = PartKind("action space", "react_rl.action_spaces")
+NETWORK: Final = PartKind("network", "react_rl.networks")
 CORPUS: Final = PartKind("corpus", "react_rl.corpora")
 ENCODER: Final = PartKind("encoder", "react_rl.encoders")
 

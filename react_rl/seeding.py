@@ -12,6 +12,9 @@ import numpy as np
 STREAMS: Final = ("pool", "initial", "oracle", "learner", "strategy", "policy")
 """Purposes that draw random numbers. The order is part of every published result: append only."""
 
+_MOMENTS = 2**31
+"""Key of what ``Streams.at`` draws, past any number that a stream has."""
+
 
 def entropy_of(seed: int, *names: str) -> tuple[int, ...]:
     """Mix a seed with names, so that seed k on corpus c is the same draw for every strategy."""
@@ -34,6 +37,14 @@ class Streams:
 
     def _stream(self, name: str) -> np.random.Generator:
         key = (*self.sequence.spawn_key, STREAMS.index(name))
+        child = np.random.SeedSequence(
+            self.sequence.entropy, spawn_key=key, pool_size=self.sequence.pool_size
+        )
+        return np.random.Generator(np.random.PCG64(child))
+
+    def at(self, *moment: int) -> np.random.Generator:
+        """A generator that follows from the run and ``moment`` alone: asked again, it draws the same."""
+        key = (*self.sequence.spawn_key, _MOMENTS, *moment)
         child = np.random.SeedSequence(
             self.sequence.entropy, spawn_key=key, pool_size=self.sequence.pool_size
         )

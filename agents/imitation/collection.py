@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from react_rl.acquisition.batching.row_features import RowFeatures
 from react_rl.acquisition.batching.selection import take_random
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.strategies.weighted import MIXTURE
 from react_rl.agents.imitation.expert import LookAhead
 from react_rl.agents.imitation.settings import ImitationSettings, sized
 from react_rl.agents.imitation.states import States
-from react_rl.agents.scorer import RowFeatures, ScorerStrategy, row_context
+from react_rl.agents.scorer import ScorerStrategy, row_context
 from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.encoded import EncodedCorpus

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from react_rl.acquisition.batching.row_features import ROW_FEATURES
 from react_rl.acquisition.features import feature_named
-from react_rl.agents.scorer import ROW_FEATURES
 from react_rl.errors import ReActError
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.validation import validated

@@ -1,5 +1,6 @@
 """Networks of policies."""
 
+from react_rl.agents.networks.candidates import Attention, CandidateNetwork, DeepSets, SharedScorer
 from react_rl.agents.networks.scorer import RowScorer, ScorerEnsemble
 
-__all__ = ["RowScorer", "ScorerEnsemble"]
+__all__ = ["Attention", "CandidateNetwork", "DeepSets", "RowScorer", "ScorerEnsemble", "SharedScorer"]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.learners.capabilities import Capability
+from react_rl.learners.recipes import Recipe
 from react_rl.learners.registry import LearnerSettings, check_needs
 from react_rl.simulation.purchases import Mask
 from react_rl.simulation.view import PoolView
@@ -70,13 +71,13 @@ class Decision:
         stop: ``(E,)`` episodes that end: they buy nothing more.
         batch_size: ``(E,)`` rows that are bought before the learner is refitted; until then further actions
             add to the batch. None: ``ids`` are the whole batch.
-        recipe: How to train at this refit, one for each episode; None as the learner's settings say.
+        recipe: How each episode is trained from this refit on; None changes nothing.
     """
 
     ids: Tensor
     stop: Mask
     batch_size: npt.NDArray[np.int64] | None = None
-    recipe: Sequence[Any] | None = None
+    recipe: Sequence[Recipe | None] | None = None
 
 
 class Interface(ABC):
@@ -115,6 +116,10 @@ class Interface(ABC):
             last: The frame before, whose work may be reused within a round.
         """
         return Frame(view, self.observation.observe(view), view.progress.batch_size)
+
+    def expected_actions(self, rows: float, batch_size: int) -> float:
+        """Actions that buy ``rows`` rows, about; ``batch_size`` rows at once unless it says otherwise."""
+        return rows / batch_size
 
     @abstractmethod
     def decide(self, frame: Frame, actions: npt.NDArray[Any]) -> Decision:

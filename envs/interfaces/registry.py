@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from react_rl.envs.interfaces.choose_strategy import ChooseStrategy
 from react_rl.envs.interfaces.contract import Interface
+from react_rl.envs.interfaces.decision_units import DecisionUnits
+from react_rl.envs.interfaces.pick_candidate import PickCandidate
 from react_rl.envs.interfaces.weigh_scores import WeighScores
 from react_rl.envs.observations import Observation
 from react_rl.errors import ReActError, unknown
@@ -15,6 +17,8 @@ from react_rl.own_code import ACTION_SPACE, announced, is_outside, load_outside
 ACTION_SPACES: Final[dict[str, type[Interface]]] = {
     "weigh-scores": WeighScores,
     "choose-strategy": ChooseStrategy,
+    "pick-candidate": PickCandidate,
+    "decision-units": DecisionUnits,
 }
 """The interfaces by name; each is called with an observation and its settings."""
 

@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path, help="results/NAME")
 
     listing = commands.add_parser("list", help="list what there is")
-    kinds = ("corpora", "strategies", "features", "recipes", "envs", "policies", "configs")
+    kinds = ("corpora", "strategies", "features", "recipes", "envs", "algorithms", "policies", "configs")
     listing.add_argument("what", choices=kinds)
     listing.add_argument("--results", type=Path, default=RESULTS, help="where to look for policies")
 

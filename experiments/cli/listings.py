@@ -15,7 +15,9 @@ from rich.table import Table
 from react_rl.acquisition.features.registry import FEATURES, feature_named
 from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import STRATEGIES
+from react_rl.agents.algorithms import ALGORITHMS
 from react_rl.agents.folder import find_policies
+from react_rl.agents.networks.registry import NETWORKS
 from react_rl.data.registry import describe_corpora
 from react_rl.encoders.cache import ArrayCache, default_folder
 from react_rl.envs.interfaces import ACTION_SPACES
@@ -26,7 +28,16 @@ from react_rl.experiments.analysis.about import about
 from react_rl.experiments.cli.screen import console
 from react_rl.experiments.config.models import packaged_configs
 from react_rl.learners.recipes import RECIPES
-from react_rl.own_code import CORPUS, FEATURE, OBSERVATION, REWARD, STRATEGY, announced
+from react_rl.own_code import (
+    ACTION_SPACE,
+    CORPUS,
+    FEATURE,
+    NETWORK,
+    OBSERVATION,
+    REWARD,
+    STRATEGY,
+    announced,
+)
 
 _COSTS: Final = (
     "Costs: P pool rows, C classes, D dimensions, L labelled rows, n rows of the batch, M members. "
@@ -124,10 +135,27 @@ def show_features(_: Path) -> None:
 def show_envs(_: Path) -> None:
     """Registered environments and the names of their parts."""
     table = _table("environment", "action spaces", "observations", "rewards")
+    spaces = ", ".join([*ACTION_SPACES, *announced(ACTION_SPACE.group)])
     observations = ", ".join([*OBSERVATIONS, *announced(OBSERVATION.group)])
     rewards = ", ".join([*REWARDS, *announced(REWARD.group)])
     for name in sorted(n for n in gymnasium.registry if n.startswith("ReActRL/")):
-        table.add_row(f"react_rl:{name}", ", ".join(ACTION_SPACES), observations, rewards)
+        table.add_row(f"react_rl:{name}", spaces, observations, rewards)
+    console.print(table)
+
+
+def show_algorithms(_: Path) -> None:
+    """Algorithms that train policies, with the spaces that they act in, and networks."""
+    table = _table("algorithm", "acts in", "what it is (source)")
+    for name, entry in ALGORITHMS.items():
+        spaces = ", ".join(kind.__name__ for kind in entry.spaces)
+        table.add_row(name, spaces, f"{escape(entry.summary)} [dim]({escape(entry.source)})[/dim]")
+    console.print(table)
+    console.print()
+    table = _table("network", "what it computes")
+    for name, network in NETWORKS.items():
+        table.add_row(name, escape(network.summary))
+    for name, point in announced(NETWORK.group).items():
+        table.add_row(escape(name), escape(point.value))
     console.print(table)
 
 
@@ -160,6 +188,7 @@ LISTINGS: Final[dict[str, Callable[[Path], None]]] = {
     "features": show_features,
     "recipes": show_recipes,
     "envs": show_envs,
+    "algorithms": show_algorithms,
     "policies": show_policies,
     "configs": show_configs,
 }

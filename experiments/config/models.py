@@ -22,6 +22,7 @@ from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
 from react_rl.experiments.config.frozen import Frozen
+from react_rl.experiments.config.interface import ActionConfig, ObservationConfig
 from react_rl.experiments.config.learners import AnyLearner, SoftmaxLearner
 from react_rl.files import unusual
 from react_rl.metrics.registry import METRICS
@@ -34,42 +35,6 @@ CONFIGS = "react_rl.experiments.presets"
 
 _EXTRA: Final = "--agent.extra."
 _KIND: Final = "--learner.kind"
-
-
-class ActionConfig(Frozen):
-    """What the policy decides."""
-
-    name: Literal["weigh-scores", "choose-strategy"] = "weigh-scores"
-    """Weigh acquisition features, or choose a query strategy in each round."""
-    stop: bool = False
-    """Offer an action that ends the episode (useful with reward.cost_weight above 0)."""
-    features: tuple[str, ...] | None = None
-    """weigh-scores: which features; the default is all of margin, entropy, density, novelty, balance."""
-    center: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] | None = None
-    """weigh-scores: feature weights at action 0, e.g. those of the mixture."""
-    reach: float | None = Field(default=None, gt=0, le=1000)
-    """weigh-scores: how far an action moves the weights from the center."""
-    strategies: tuple[str, ...] | None = None
-    """choose-strategy: the strategies to choose from."""
-
-    def settings(self) -> dict[str, Any]:
-        """Settings for ``make_interface``, only those given."""
-        return {k: v for k, v in self.model_dump().items() if v is not None}
-
-
-class ObservationConfig(Frozen):
-    """What the policy sees."""
-
-    name: str = "context"
-    """context: numbers that describe the episode and its pool; or one's own, module:Name."""
-    metric: str | None = None
-    """Dev metric among them; None takes the reward's."""
-
-    @model_validator(mode="after")
-    def _check(self) -> ObservationConfig:
-        if self.metric is not None and self.metric not in METRICS:
-            raise ValueError(str(unknown("metric", self.metric, METRICS)).rstrip("."))
-        return self
 
 
 class TrainConfig(Frozen):

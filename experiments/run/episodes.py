@@ -19,6 +19,7 @@ from react_rl.acquisition.stopping import StoppingRule, StoppingSettings, make_s
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
+from react_rl.learners.recipes import Recipe
 from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams
 from react_rl.simulation.checkpoint import Checkpoint, Notes
@@ -136,8 +137,12 @@ class _Weighing:
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows, and remember the weights. Mutates."""
+        return self.choose(view, n)[0]
+
+    def choose(self, view: PoolView, n: int) -> tuple[Tensor, Sequence[Recipe | None] | None]:
+        """Choose ``n`` rows and how to train, and remember the weights. Mutates."""
         self.weights = self.strategy.weights(view)
-        return self.strategy.select(view, n)
+        return self.strategy.choose(view, n)
 
 
 class _Block:

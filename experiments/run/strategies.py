@@ -21,6 +21,7 @@ from react_rl.acquisition.strategies.weighted import FEATURE
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE
 from react_rl.agents.folder import CARD, IMITATION, WEIGHTS, PolicyCard, is_policy, named_by, read_card
 from react_rl.agents.learned import load_strategy
+from react_rl.agents.networks.registry import NETWORKS, network_named
 from react_rl.envs.interfaces import ACTION_SPACES, interface_class
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.errors import ReActError, unknown
@@ -85,6 +86,8 @@ def outside_parts(card: PolicyCard) -> list[object]:
         parts.append(load_outside(named.observation, OBSERVATION))
     if card.algorithm != IMITATION and named.action_space not in ACTION_SPACES:
         parts.append(interface_class(named.action_space))
+    if card.algorithm != IMITATION and named.network not in NETWORKS:
+        parts.append(network_named(named.network).extractor)
     return parts
 
 

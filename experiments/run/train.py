@@ -13,7 +13,7 @@ from react_rl.acquisition.registry import needs_surprisal
 from react_rl.agents.evaluation import Validation
 from react_rl.agents.folder import PolicyCard
 from react_rl.agents.settings import check_fit as check_algorithm
-from react_rl.agents.start import starting_policy
+from react_rl.agents.start import starting_weights
 from react_rl.agents.training import TrainingProgress, train
 from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.interfaces import Interface, check_learner_of, make_interface
@@ -71,8 +71,8 @@ def check_training(config: TrainConfig) -> Interface:
     action = config.action_space.settings()
     interface = make_interface(action.pop("name"), observation_of(config), **action)
     check_learner_of(interface, config.learner.settings())
-    check_algorithm(config.agent, interface.action_space)
-    starting_policy(config.agent, interface)
+    check_algorithm(config.agent, interface.observation_space, interface.action_space)
+    starting_weights(config.agent, interface)
     return interface
 
 

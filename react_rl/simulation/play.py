@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from react_rl.learners.recipes import Recipe
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.purchases import Mask, Round
 from react_rl.simulation.view import PoolView
@@ -20,6 +21,15 @@ class Chooser(Protocol):
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Row ids ``(E, n)`` of the next batch, -1 for none."""
+        ...
+
+
+@runtime_checkable
+class ChoosesRecipes(Chooser, Protocol):
+    """Chooses what to label next and, together with it, how to train."""
+
+    def choose(self, view: PoolView, n: int) -> tuple[Tensor, Sequence[Recipe | None] | None]:
+        """Row ids ``(E, n)``, and how each episode is trained from now on; None changes nothing."""
         ...
 
 
@@ -55,10 +65,13 @@ def play(engine: LabelingEngine, strategy: Chooser) -> Iterator[Turn]:
     """
     while not engine.finished.all():
         running = ~engine.finished
-        started = time.perf_counter()
+        started, recipes = time.perf_counter(), None
         with torch.inference_mode():
-            ids = strategy.select(engine.view, engine.options.batch_size)
+            if isinstance(strategy, ChoosesRecipes):
+                ids, recipes = strategy.choose(engine.view, engine.options.batch_size)
+            else:
+                ids = strategy.select(engine.view, engine.options.batch_size)
         chosen = time.perf_counter()
-        round_ = engine.step(ids)
+        round_ = engine.step(ids, recipes)
         engine.stop((ids < 0).all(1).cpu().numpy())
         yield Turn(round_, running, chosen - started, time.perf_counter() - chosen)

@@ -450,6 +450,14 @@ class PoolView:
                 row[:] = streams.strategy.random(self.width)
         return torch.from_numpy(numbers).to(self.device)
 
+    def random_of_pick(self) -> Tensor:
+        """Uniform numbers ``(E, P)`` float64 that follow from episode, round and pick: always the same."""
+        picks, numbers = (self.picks >= 0).sum(1).tolist(), np.zeros(self.ids.shape)
+        for row, streams, *moment in zip(numbers, self._streams, self.progress.rounds, picks, strict=True):
+            if streams is not None:
+                row[:] = streams.at(*map(int, moment)).random(self.width)
+        return torch.from_numpy(numbers).to(self.device)
+
     def generator(self, episode: int) -> np.random.Generator:
         """The strategy stream of one episode."""
         streams = self._streams[episode]

@@ -24,7 +24,7 @@ DISCRETE = gymnasium.spaces.Discrete(3)
 
 def check(algorithm: str, extra: dict[str, Any]) -> None:
     settings = AgentSettings.model_validate({"algorithm": algorithm, "extra": extra})
-    check_fit(settings, DISCRETE if algorithm == "DQN" else BOX)
+    check_fit(settings, BOX, DISCRETE if algorithm == "DQN" else BOX)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from react_rl.acquisition import FEATURES, make_strategy
+from react_rl.acquisition.batching.row_features import ROW_FEATURES, RowFeatures
 from react_rl.acquisition.features import Growth
 from react_rl.agents.networks import RowScorer, ScorerEnsemble
-from react_rl.agents.scorer import ROW_CONTEXT, ROW_FEATURES, RowFeatures, ScorerStrategy, row_context
+from react_rl.agents.scorer import ROW_CONTEXT, ScorerStrategy, row_context
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -93,7 +94,14 @@ def test_global_random_states_do_not_leak_into_training(small_training: Any, tmp
 
 @pytest.mark.parametrize(
     ("algorithm", "space", "able"),
-    [("DQN", "weigh-scores", "PPO, A2C, SAC"), ("SAC", "choose-strategy", "PPO, A2C, DQN")],
+    [
+        ("DQN", "weigh-scores", "PPO, A2C, TRPO, RecurrentPPO, SAC, TD3, ARS"),
+        (
+            "SAC",
+            "choose-strategy",
+            "PPO, A2C, TRPO, MaskablePPO, RecurrentPPO, DQN, QRDQN, BoltzmannDQN, ARS",
+        ),
+    ],
 )
 def test_an_algorithm_that_cannot_act_in_the_space_is_refused_before_anything_is_written(
     small_training: Any, tmp_path: Path, algorithm: str, space: str, able: str
@@ -201,9 +209,9 @@ def test_rollouts_follow_from_the_cost_of_a_round(
     settings = AgentSettings(episodes=4, n_envs=2, evaluations=1, evaluation_episodes=2, layers=(4,))
     seen: list[int] = []
 
-    def spy(agent: AgentSettings, count: int) -> dict[str, Any]:
+    def spy(agent: AgentSettings, count: int, space: Any) -> dict[str, Any]:
         seen.append(count)
-        return algorithm_arguments(agent, count)
+        return algorithm_arguments(agent, count, space)
 
     monkeypatch.setattr("react_rl.agents.training.algorithm_arguments", spy)
     core = build_environment(priced, episode=options, n_episodes=2)
@@ -213,7 +221,7 @@ def test_rollouts_follow_from_the_cost_of_a_round(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"algorithm": "TRPO"}, {"episodes": 0}, {"gamma": 1.5}, {"learning_rate": 0}, {"episode": 4}],
+    [{"algorithm": "TRPX"}, {"episodes": 0}, {"gamma": 1.5}, {"learning_rate": 0}, {"episode": 4}],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -222,10 +230,11 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_ppo_rollouts_hold_whole_episodes_and_split_into_minibatches() -> None:
     settings = AgentSettings(n_envs=16, episodes_per_update=3, minibatches=4)
-    arguments = algorithm_arguments(settings, rounds=5)
+    space = gymnasium.spaces.Discrete(3)
+    arguments = algorithm_arguments(settings, 5, space)
     assert arguments["n_steps"] == 15
     assert arguments["batch_size"] == 15 * 16 / 4
-    assert "batch_size" not in algorithm_arguments(settings.model_copy(update={"algorithm": "A2C"}), 5)
+    assert "batch_size" not in algorithm_arguments(settings.model_copy(update={"algorithm": "A2C"}), 5, space)
 
 
 def test_the_card_is_plain_json_that_names_corpora_by_content(trained: Any) -> None:
@@ -241,7 +250,7 @@ def test_the_card_is_plain_json_that_names_corpora_by_content(trained: Any) -> N
 def algorithm_class(name: str) -> Any:
     from react_rl.agents import ALGORITHMS
 
-    return ALGORITHMS[name]
+    return ALGORITHMS[name].kind
 
 
 def test_the_best_policy_is_chosen_by_the_metric_it_is_paid_for() -> None:

@@ -12,7 +12,7 @@ import safetensors
 import torch
 
 from react_rl.agents import AgentSettings, Validation, load_policy, train
-from react_rl.agents.start import starting_policy
+from react_rl.agents.start import starting_weights
 from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.interfaces import make_interface
 from react_rl.envs.observations import make_observation
@@ -108,7 +108,7 @@ def test_a_policy_of_the_frozen_encoder_is_trained_further_on_fine_tuned_transfo
 def refused(trained: Any, space: dict[str, Any] | None = None, **changes: Any) -> str:
     settings = SETTINGS.model_copy(update={"start": trained.policy} | changes)
     with pytest.raises(ReActError) as caught:
-        starting_policy(settings, make_interface(**(space or {"name": "weigh-scores"})))
+        starting_weights(settings, make_interface(**(space or {"name": "weigh-scores"})))
     message = str(caught.value)
     assert "\n" not in message
     assert str(settings.start) in message
@@ -140,7 +140,7 @@ def test_a_policy_with_another_observation_is_refused(trained: Any, monkeypatch:
     described = observation.describe() | {"numbers": 3}
     monkeypatch.setattr(type(observation), "describe", lambda _: described)
     with pytest.raises(ReActError, match=r"expects the observation .* train it again"):
-        starting_policy(
+        starting_weights(
             SETTINGS.model_copy(update={"start": trained.policy}),
             make_interface("weigh-scores", observation),
         )

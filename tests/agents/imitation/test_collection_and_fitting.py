@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from react_rl.acquisition.batching.row_features import ROW_FEATURES
 from react_rl.agents.imitation.collection import collect
 from react_rl.agents.imitation.dealing import dealt_again
 from react_rl.agents.imitation.fitting import fit_ensemble, fit_scorer
 from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.imitation.states import States
-from react_rl.agents.scorer import ROW_CONTEXT, ROW_FEATURES, ScorerStrategy
+from react_rl.agents.scorer import ROW_CONTEXT, ScorerStrategy
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, synthetic_encoded
 
 EPISODE = EpisodeOptions(pool_size=60, dev_size=40)
