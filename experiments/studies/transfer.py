@@ -150,7 +150,7 @@ def markdown(tables: Mapping[str, ScoreTable], found: Sequence[Difference]) -> s
 def _group(table: ScoreTable, ours: Sequence[Difference]) -> list[str]:
     first = ours[0]
     corpora = groups(table)[first.where]
-    what = "never used for anything" if first.where == UNSEEN else "by which the policy was chosen"
+    what = "on which no choice was made" if first.where == UNSEEN else "by which the policy was chosen"
     return [
         f"## {LABELS[first.table]}, {first.corpora} corpora {what}",
         "",
