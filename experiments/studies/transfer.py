@@ -200,7 +200,7 @@ def draw(tables: Mapping[str, ScoreTable], found: Sequence[Difference]) -> Figur
         panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         for panel, rival in zip(panels, shown, strict=True):
             _draw_rival(panel, rival, list(tables), order, found)
-        panels[0].legend(loc="upper left", bbox_to_anchor=(0.0, -0.1), ncols=len(tables), fontsize=8)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(tables))
     return figure
 
 
@@ -222,7 +222,7 @@ def _draw_rival(
         panel.axhline(chosen_on - 0.5, color="0.6", linewidth=0.7, linestyle="--")
     panel.set_yticks(range(len(order)), order)
     panel.set_ylim(-0.6, len(order) - 0.4)
-    panel.set_xlabel(f"area of {POLICY} minus area of {rival}")
+    panel.set_xlabel(f"area minus that of {rival}")
     panel.grid(axis="y", visible=False)
 
 
