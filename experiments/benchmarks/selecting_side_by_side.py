@@ -15,8 +15,9 @@ from typing import Final
 import torch
 
 from react_rl.acquisition import make_strategy
+from react_rl.data.config import CorpusConfig
+from react_rl.encoders.config import EncoderConfig
 from react_rl.errors import ReActError
-from react_rl.experiments.config.models import CorpusConfig, EncoderConfig
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 from react_rl.simulation.corpora import prepare
