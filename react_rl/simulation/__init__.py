@@ -13,8 +13,9 @@ from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.generated import generated_task
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import Oracle
+from react_rl.simulation.progress import Progress
 from react_rl.simulation.purchases import Round
-from react_rl.simulation.view import PoolView, Progress
+from react_rl.simulation.view import PoolView
 
 __all__ = [
     "Checkpoint",

@@ -29,10 +29,11 @@ from react_rl.simulation.ledger import Ledger
 from react_rl.simulation.notebook import Notebook
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import ABSTAINED, Oracle
+from react_rl.simulation.progress import DevMetric, Progress
 from react_rl.simulation.purchases import PENNY, Bought, Mask, Round, affordable, check_ids
 from react_rl.simulation.threads import threads_for
 from react_rl.simulation.trials import Judge, try_batches
-from react_rl.simulation.view import DevMetric, PoolView, Progress
+from react_rl.simulation.view import PoolView
 from react_rl.tasks.protocol import Scores
 from react_rl.tasks.registry import check_metrics, task_of
 

@@ -8,8 +8,8 @@ private to one view: what leaves a strategy are row ids of the corpus.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -29,6 +29,7 @@ from react_rl.learners.capabilities import (
 from react_rl.learners.protocol import Learner
 from react_rl.seeding import Streams
 from react_rl.simulation.basket import chosen_columns
+from react_rl.simulation.progress import Progress
 from react_rl.simulation.purchases import PENNY
 from react_rl.tasks.classification import ClassSignals
 from react_rl.tasks.protocol import RowSignals, Scores, Task
@@ -42,59 +43,6 @@ if TYPE_CHECKING:
 from react_rl.simulation.notebook import Notebook
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class DevMetric:
-    """One dev metric of each episode; arrays of length E.
-
-    Args:
-        now: Of the present model.
-        before: One round ago.
-        start: Of the initial labelled set.
-    """
-
-    now: npt.NDArray[np.float64]
-    before: npt.NDArray[np.float64]
-    start: npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where each episode stands; arrays of length E.
-
-    Args:
-        budget: Cost units that one episode may spend.
-        batch_size: Rows queried in one round.
-        spent: Cost units spent.
-        labels: Labels bought, the initial set included.
-        rounds: Rounds played.
-        dev: Dev metrics by name, those that the engine measures.
-        pool_size: Rows of the pool, the initial labelled set included.
-        n_classes: Classes of the episode.
-    """
-
-    budget: float
-    batch_size: int
-    spent: npt.NDArray[np.float64]
-    labels: npt.NDArray[np.int64]
-    rounds: npt.NDArray[np.int64]
-    dev: Mapping[str, DevMetric]
-    pool_size: npt.NDArray[np.int64]
-    n_classes: npt.NDArray[np.int64]
-
-    def metric(self, name: str) -> DevMetric:
-        """The dev metric of that name.
-
-        Raises:
-            ReActError: The engine does not measure it.
-        """
-        if name not in self.dev:
-            raise ReActError(
-                f"The dev metric {name!r} is asked for, but only {', '.join(self.dev)} are measured; "
-                f"give the engine metrics=[..., {name!r}]."
-            )
-        return self.dev[name]
 
 
 class PoolView:

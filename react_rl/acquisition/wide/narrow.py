@@ -19,7 +19,8 @@ from torch import Tensor
 from react_rl.acquisition.wide.chunks import WIDE, column_slices
 from react_rl.encoders.copies import copy_members
 from react_rl.simulation.geometry import HELD
-from react_rl.simulation.view import DevMetric, PoolView, Progress
+from react_rl.simulation.progress import DevMetric, Progress
+from react_rl.simulation.view import PoolView
 from react_rl.tasks.protocol import RowSignals
 
 T = TypeVar("T")
