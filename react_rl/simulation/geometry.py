@@ -48,10 +48,13 @@ class Geometry:
             self._gathered = torch.zeros(n_episodes, n_columns, dimension, device=device)
         self._picked: list[tuple[Tensor, Tensor]] = []
         self._kept: dict[str, Any] = {}
+        self.seen: dict[str, tuple[tuple[Tensor, ...], Any]] = {}
+        """What views found last, by name, behind what it follows from; see ``PoolView.copy_pairs``."""
 
     def place(self, episode: int, corpus: int, ids: Tensor) -> None:
         """Set the row ids ``(W,)`` of an episode's columns; unused columns carry -1. Mutates."""
         self._kept.clear()
+        self.seen.clear()
         self._ids[episode], self._real[episode] = ids.clamp_min(0), ids >= 0
         self._corpus[episode] = corpus
         data = self._corpora[corpus]

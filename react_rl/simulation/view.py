@@ -144,16 +144,28 @@ class PoolView:
             return None
         episode, column, number = members
         free = self.available[episode, column]
+        # Rounds seldom buy a row that has a copy. Looking costs a wait where values are on a GPU.
+        (before, then), pairs = self._geometry.seen.get("copy pairs", ((free, free), None))
+        if pairs is not None and before is members and free.device.type == "cpu" and torch.equal(then, free):
+            found: tuple[Tensor, Tensor, Tensor] = pairs
+            return found
         first = torch.full_like(column, self.width)
         first.scatter_reduce_(0, number, torch.where(free, column, self.width), "amin")
-        return episode, column, torch.where(free, first[number], column)
+        found = episode, column, torch.where(free, first[number], column)
+        self._geometry.seen["copy pairs"] = (members, free), found
+        return found
 
     @cached_property
     def _copy_source(self) -> Tensor:
         """Column ``(P,)`` whose value each column takes, where there is one episode: a gather is quickest."""
         assert self.copy_pairs is not None, "asked for where there are copies"
         _, column, first = self.copy_pairs
-        return torch.arange(self.width, device=self.device).index_copy_(0, column, first)
+        (before,), source = self._geometry.seen.get("copy source", ((column,), None))
+        if source is None or before is not first:
+            source = torch.arange(self.width, device=self.device).index_copy_(0, column, first)
+            self._geometry.seen["copy source"] = (first,), source
+        found: Tensor = source
+        return found
 
     def level(self, values: Tensor) -> Tensor:
         """Give copies one value: products round equal rows differently, depending on where they are.

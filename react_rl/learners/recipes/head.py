@@ -70,6 +70,7 @@ class RecipeHead(SoftmaxRegression):
         n_episodes, _, width = labelled.shape
         self.recipes: list[Recipe] = [self.settings.recipe] * n_episodes
         self._graph = PoolGraph(corpora, n_episodes, width, self.device)
+        self._plain = self._are_plain()
         self._scores: Tensor | None = None
         self._followed: list[Recipe] | None = None
         self._sources: dict[int, Tensor] = {}
@@ -86,6 +87,7 @@ class RecipeHead(SoftmaxRegression):
         super().start(episodes, n_classes, seeds)
         for episode in episodes.tolist():
             self.recipes[episode] = self.settings.recipe
+        self._plain = self._are_plain()
         self._forget()
 
     def choose(self, recipes: Sequence[Recipe | None]) -> None:
@@ -99,6 +101,7 @@ class RecipeHead(SoftmaxRegression):
         self.recipes = [
             now if then is None else then for now, then in zip(self.recipes, recipes, strict=True)
         ]
+        self._plain = self._are_plain()
         self._forget()
 
     def update(self, bought: Purchase) -> None:
@@ -130,7 +133,7 @@ class RecipeHead(SoftmaxRegression):
         weights, intercept = self._primal()
         products = self._graph.products(weights, asked)
         scores = (products + intercept[:, :, None]).masked_fill_(self._class_bias < 0, INVALID_LOGIT)
-        for recipe, members in self._groups():
+        for recipe, members in () if self._plain else self._groups():
             if recipe.smoothing is not None:
                 near = self._graph.of_rows(members, [asked[e] for e in members], recipe.smoothing.neighbours)
                 source = torch.stack([self._sources[e] for e in members])
@@ -158,7 +161,12 @@ class RecipeHead(SoftmaxRegression):
         """See ``ColumnScores.load_state``. Mutates."""
         super().load_state(state)
         self.recipes = unpacked_recipes(state) or self.recipes
+        self._plain = self._are_plain()
         self._forget()
+
+    def _are_plain(self) -> bool:
+        """Whether no episode has a recipe; noted, because comparing recipes takes a while."""
+        return all(recipe == PLAIN for recipe in {id(one): one for one in self.recipes}.values())
 
     def _forget(self) -> None:
         self._scores, self._followed = None, None
@@ -192,11 +200,10 @@ class RecipeHead(SoftmaxRegression):
 
     def _follow(self) -> Tensor:
         """Scores ``(E, C, W)`` by the recipes. Mutates what is noted of heads and of what travels."""
-        groups = self._groups()
-        if all(recipe == PLAIN for recipe, _ in groups):
+        if self._plain:
             return self._logits
         scores = self._logits.clone()
-        for recipe, members in groups:
+        for recipe, members in self._groups():
             scores[members] = self._under(recipe, members)
         return scores
 
