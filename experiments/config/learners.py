@@ -165,7 +165,7 @@ def _of_its_kind(values: Any) -> Any:
     if not isinstance(values, Mapping):
         return values
     kind = values.get("kind", "softmax")
-    if kind not in LEARNER_CONFIGS:
+    if not isinstance(kind, str) or kind not in LEARNER_CONFIGS:
         known = ", ".join(LEARNER_CONFIGS)
         raise ValueError(f"unknown kind {kind!r}.{suggestion(str(kind), LEARNER_CONFIGS)} Known: {known}")
     weights = values.get("class_weights", "none")

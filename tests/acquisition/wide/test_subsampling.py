@@ -100,6 +100,9 @@ def test_every_part_of_a_view_has_its_narrow_form() -> None:
             "within",
             "random",
             "generator",
+            "notebook",
+            "random_of_pick",
+            "spans",
         ),
     }
     public = {name for name in vars(PoolView) if not name.startswith("_")}

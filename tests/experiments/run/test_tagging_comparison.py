@@ -61,7 +61,7 @@ def test_what_does_not_fit_tagging_is_refused_in_one_sentence(
     comparison: Callable[..., CompareConfig], sentences: Path, tmp_path: Path
 ) -> None:
     for changes, message in (
-        ({"learner": {}, "strategies": ["random"]}, "set learner.kind to tagger"),
+        ({"learner": {}, "strategies": ["random"]}, "set learner.kind to finetune or tagger"),
         ({"strategies": ["badge"], "reference": "badge"}, "'badge' needs a corpus of classification"),
         ({"metrics": ["macro_f1"]}, "Unknown metric of tagging 'macro_f1'"),
         ({"corpora": [{"corpus": str(sentences), "label": "x"}]}, "holds tagged sentences, so 'label'"),

@@ -115,7 +115,7 @@ def test_the_examples_of_the_page_run_as_they_stand(
     written: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = Path(react_rl.learners.__file__).with_name("README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    (example,) = [y for y in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL) if "kind: mlp" in y]
     config = CompareConfig.model_validate(yaml.safe_load(example))
     assert config.learner.settings() == MlpSettings(), "the page shows the defaults"
     (program,) = [
