@@ -13,4 +13,5 @@ LEARNED: Final = StrategyEntry(
     "rows scored by a network that imitated a look-ahead expert on generated tasks",
     "this project, after Liu et al. 2018; Gonsior et al. 2022",
     cost="O(P^2 L)",
+    needs=frozenset({"classes"}),
 )

@@ -29,6 +29,7 @@ from react_rl.own_code import require_imported
 from react_rl.simulation.corpora import load
 from react_rl.simulation.draw import Draw, draw_episode
 from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.tasks.registry import task_of
 
 Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
@@ -197,6 +198,8 @@ def redraw(corpus: Corpus, config: CompareConfig, run: Purchases) -> Draw | None
 def class_balance(corpus: Corpus, runs: Sequence[Purchases]) -> pd.DataFrame:
     """How even the classes of the labelled set are, and how often each occurs, after each round.
 
+    Where rows have no classes, their strata stand for them: types of entities, answers and none.
+
     Args:
         corpus: The corpus that the runs were played on.
         runs: Runs on it.
@@ -208,6 +211,8 @@ def class_balance(corpus: Corpus, runs: Sequence[Purchases]) -> pd.DataFrame:
     Raises:
         ReActError: A run names a row that the corpus does not have.
     """
+    task = task_of([corpus])
+    strata, labels = task.strata(corpus), task.strata_names(corpus)
     rows = []
     for run in runs:
         last = max(max(ids, default=0) for ids in (run.initial, *run.batches))
@@ -216,14 +221,14 @@ def class_balance(corpus: Corpus, runs: Sequence[Purchases]) -> pd.DataFrame:
                 f"The run file of {run.strategy} on {run.corpus} with seed {run.seed} is damaged: it names "
                 f"row {last} of {corpus.n_rows}; delete it and run the comparison again."
             )
-        counts = np.bincount(corpus.targets[run.initial], minlength=corpus.n_classes).astype(np.float64)
+        counts = np.bincount(strata[run.initial], minlength=len(labels)).astype(np.float64)
         for batch in [[], *run.batches]:
-            counts = counts + np.bincount(corpus.targets[batch].astype(np.int64), minlength=corpus.n_classes)
+            counts = counts + np.bincount(strata[batch].astype(np.int64), minlength=len(labels))
             shares = counts / max(counts.sum(), 1.0)
             there = shares[shares > 0]
-            evenness = float(-(there * np.log(there)).sum() / np.log(corpus.n_classes))
+            evenness = float(-(there * np.log(there)).sum() / np.log(len(labels)))
             rows.append((run.strategy, int(counts.sum()), evenness, *shares))
-    names = [f"share:{name}" for name in corpus.label_names]
+    names = [f"share:{name}" for name in labels]
     frame = pd.DataFrame(rows, columns=["strategy", "labels", "evenness", *names])
     return frame.groupby(["strategy", "labels"], as_index=False, sort=False).mean()
 
@@ -234,7 +239,7 @@ def pool_map(corpus: Corpus, config: CompareConfig, draw: Draw, seed: int) -> Po
     Raises:
         ReActError: The embeddings are not in the cache, or the encoder cannot be had.
     """
-    embeddings = _embeddings(corpus, config)
+    task, embeddings = task_of([corpus]), _embeddings(corpus, config)
     rows = embeddings[draw.pool].astype(np.float64)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     left, singular, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
@@ -248,7 +253,7 @@ def pool_map(corpus: Corpus, config: CompareConfig, draw: Draw, seed: int) -> Po
         draw.pool,
         position,
         float(power[:2].sum() / max(power.sum(), 1e-12)),
-        [corpus.label_names[target] for target in corpus.targets[draw.pool]],
+        [task.strata_names(corpus)[stratum] for stratum in task.strata(corpus)[draw.pool]],
     )
 
 

@@ -9,6 +9,7 @@ that has been played is kept in the table and not played again.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from react_rl.acquisition import make_strategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
+from react_rl.experiments.figures.looks import looks_of
 from react_rl.experiments.run.episodes import play
 from react_rl.files import write_atomically
 from react_rl.learners.linear.tagger import TaggerSettings
@@ -121,6 +124,8 @@ def page(table: pd.DataFrame, command: str) -> str:
         "",
         f"    {command}",
         "",
+        "![Mean curves of F1 against the share of tokens paid](curves.png)",
+        "",
         "| area | " + " | ".join(corpora) + " | mean |",
         "| --- |" + " --- |" * (len(corpora) + 1),
     ]
@@ -184,6 +189,38 @@ def _claims(
     ]
 
 
+SHOWN: Final = ("random", "mnlp", "total-token-entropy", "tag-count", "mixture", "uncertainty-herding")
+
+
+def figure(table: pd.DataFrame) -> bytes:
+    """Mean curves of some strategies, a panel for each corpus, as PNG."""
+    corpora = list(dict.fromkeys(table["corpus"]))
+    looks = looks_of(SHOWN, ())
+    rows = -(-len(corpora) // 3)
+    drawn = Figure(figsize=(10.0, 2.9 * rows), layout="constrained")
+    axes = drawn.subplots(rows, min(len(corpora), 3), squeeze=False).flatten()
+    grid = np.linspace(0.0, SHARE, 61)
+    for ax, corpus in zip(axes, corpora, strict=False):
+        own = table[table["corpus"] == corpus]
+        for strategy in SHOWN:
+            curves = [
+                np.interp(grid, one["share"].to_numpy(float), one["f1"].to_numpy(float))
+                for _, one in own[own["strategy"] == strategy].groupby("seed")
+            ]
+            look = {key: value for key, value in looks[strategy].items() if key != "marker"}
+            ax.plot(100 * grid, np.mean(curves, axis=0), label=strategy, **look)
+        ax.axhline(own[own["strategy"] == _ALL]["f1"].mean(), color="0.5", ls="--", lw=1, label="all labels")
+        ax.set_title(corpus, fontsize=10)
+        ax.set_xlabel("share of the pool's tokens paid (%)")
+        ax.set_ylabel("test F1 of entities")
+    for ax in axes[len(corpora) :]:
+        ax.set_axis_off()
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    content = io.BytesIO()
+    drawn.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    return content.getvalue()
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Play what is not in the table yet, and write table and page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -214,6 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"python -m react_rl.experiments.studies.tagging --english {names} --chinese {chinese} "
         f"--chinese-encoder MODELS/{encoder_name} --rows {chosen.rows} --seeds {chosen.seeds}"
     )
+    write_atomically(chosen.out / "curves.png", figure(table))
     write_atomically(chosen.out / "README.md", page(table, command))
 
 

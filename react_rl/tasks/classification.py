@@ -99,6 +99,10 @@ class Classification:
         """As many as there are classes."""
         return most_classes
 
+    def strata_names(self, corpus: Corpus) -> tuple[str, ...]:
+        """Its label names."""
+        return corpus.label_names
+
     def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
         """Positions in ``classes``, -1 for rows of others."""
         own = corpus.targets[rows]

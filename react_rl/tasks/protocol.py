@@ -148,6 +148,10 @@ class Task(Protocol):
         """Groups ``(N,)`` whose shares stratified draws keep."""
         ...
 
+    def strata_names(self, corpus: Corpus) -> tuple[str, ...]:
+        """Names of these groups, for tables and figures."""
+        ...
+
     def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
         """Targets of rows ``(n, *shape)`` in an episode of ``classes``; -1 where one is of none of them."""
         ...

@@ -279,6 +279,10 @@ class QuestionAnswering:
         """Questions without an answer and with one."""
         return (corpus.targets[:, 0] > 0).astype(np.int64)
 
+    def strata_names(self, corpus: Corpus) -> tuple[str, ...]:
+        """Without and with an answer."""
+        return ("(no answer)", "(an answer)")
+
     def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
         """First and last words ``(n, 2)``."""
         return corpus.targets[rows]

@@ -268,6 +268,10 @@ class Tagging:
         """Tags of the corpus that has most."""
         return max(corpus.n_classes for corpus in corpora)
 
+    def strata_names(self, corpus: Corpus) -> tuple[str, ...]:
+        """Types of entities, after sentences without any."""
+        return ("(no entity)", *(name[2:] for name in corpus.label_names[1::2]))
+
     def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
         """Tags ``(n, L)``, -1 behind the last token."""
         found = np.full((rows.size, *shape), PADDING, dtype=np.int64)

@@ -11,6 +11,7 @@ import pytest
 from react_rl.data.synthetic import synthetic_sentences
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, run_comparison
+from react_rl.experiments.report.writing import build_report
 from react_rl.experiments.run.results import ResultFolder
 
 
@@ -53,6 +54,7 @@ def test_sentences_are_compared_by_the_metrics_of_tagging_and_paid_by_the_token(
     with (tmp_path / "small" / "bought.csv").open(encoding="utf-8") as file:
         for line in csv.DictReader(file):
             assert len(line["label"].split()) == len(line["text"].split())
+    assert "Class balance on people" in build_report(tmp_path / "small")
     again = run_comparison(wanted, tmp_path)
     assert (again.played, again.kept) == (0, 4)
 
