@@ -43,8 +43,8 @@ PEERS: Final[dict[str, Callable[[], Any]]] = {
 
 _AIM: Final = (
     "The aim of 20 times with 64 episodes is not reached. Half of a round is the prediction of about 15,000",
-    "tokens, which reads 23 MB of token states for every episode; episodes share none of it, so that more of",
-    "them side by side bring nothing on a processor. The other half is the refit, a third of it the inverse of",
+    "tokens, which reads 23 MB of token states for every episode. Episodes share none of it: more of them",
+    "side by side bring nothing on a processor. The other half is the refit, a third of it the inverse of",
     "the curvature.",
 )
 
