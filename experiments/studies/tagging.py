@@ -47,10 +47,10 @@ _ALL: Final = "(all labels)"
 
 
 _LIMITS: Final = (
-    "Where F1 stays low even with all labels, the differences say little about strategies. On the two Chinese",
-    "corpora it does: token states of multilingual-e5 are nearly parallel (mean cosine .87 on Resume), and the",
-    "tagger, which takes them as they are, hardly separates them; states less their mean are the next thing to",
-    "try. Fine-tuning is far ahead of frozen states ([two seeds on CoNLL-2003](finetuned.md)).",
+    "Where F1 stays low even with all labels, the differences say little about strategies. On the Chinese",
+    "corpora it does: token states of multilingual-e5 are nearly parallel (mean cosine .87 on Resume), and",
+    "the tagger, which takes them as they are, hardly separates them; states less their mean are the next",
+    "thing to try. Fine-tuning is far ahead of frozen states ([two seeds on CoNLL-2003](finetuned.md)).",
 )
 
 
