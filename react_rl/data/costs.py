@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from react_rl.data.corpus import Corpus
 from react_rl.data.passages import shares_of_context, word_borders
+from react_rl.data.tags import entity_types
 from react_rl.errors import ReActError, unknown
 
 CostModel = Callable[[Sequence[str]], npt.NDArray[np.float64]]
@@ -152,7 +153,7 @@ def apply_sentence_cost(corpus: Corpus, cost: str) -> Corpus:
     elif cost == "uniform":
         prices = np.ones_like(lengths)
     elif found is not None:
-        entities = np.array([int((tags % 2 == 1).sum()) for tags in corpus.targets], dtype=np.float64)
+        entities = np.array([entity_types(tags).size for tags in corpus.targets], dtype=np.float64)
         prices = lengths + float(found[1]) * entities
     else:
         raise ReActError(

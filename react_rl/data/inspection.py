@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from react_rl.data.corpus import SPLITS, UNUSED, Corpus
 from react_rl.data.grouping import text_groups
+from react_rl.data.tags import entity_types
 from react_rl.escaping import for_terminal
 
 _LOG = logging.getLogger(__name__)
@@ -108,17 +109,11 @@ def _numbered(targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 def _classes(corpus: Corpus, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Classes of rows: in tagging types of all entities, in question answering whether there is an answer."""
     if corpus.task == "tagging":
-        return np.concatenate([np.empty(0, np.int64), *(_begun(tags) for tags in corpus.targets[rows])])
+        return np.concatenate([np.empty(0, np.int64), *(entity_types(tags) for tags in corpus.targets[rows])])
     if corpus.task == "question-answering":
         return np.asarray(corpus.targets[rows, 0] > 0, np.int64)
     targets: npt.NDArray[np.int64] = corpus.targets[rows]
     return targets
-
-
-def _begun(tags: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Types of the entities of a sentence."""
-    types: npt.NDArray[np.int64] = (tags[tags % 2 == 1] - 1) // 2
-    return types
 
 
 def _warnings(

@@ -19,7 +19,7 @@ from react_rl.data.readers import drawn_rows, missing_path, split_files
 from react_rl.data.row_origin import RowOrigin
 from react_rl.data.splits import DEFAULT_SHARES, Shares, draw_splits
 from react_rl.data.tables import decoded, file_content, first_keys, read_table, stem_and_format
-from react_rl.data.tags import Scheme, to_iob2
+from react_rl.data.tags import Scheme, entity_types, to_iob2
 from react_rl.errors import ReActError
 
 CONLL: Final = (".conll", ".iob", ".iob2", ".bio", ".bioes")
@@ -313,7 +313,7 @@ def tagged_corpus(
 
 def entity_strata(targets: npt.NDArray[Any], n_types: int) -> npt.NDArray[np.int64]:
     """A stratum for each sentence: its rarest entity type (of the corpus) from 1 on, 0 without entities."""
-    begun = [np.unique((tags[tags % 2 == 1] - 1) // 2) for tags in targets]
+    begun = [np.unique(entity_types(tags)) for tags in targets]
     counts = np.bincount(np.concatenate([*begun, np.zeros(0, np.int64)]), minlength=n_types)
     strata = [0 if own.size == 0 else 1 + int(own[np.argmin(counts[own])]) for own in begun]
     return np.array(strata, np.int64)

@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from react_rl.errors import ReActError, unknown
 
 Scheme = Literal["iob1", "iob2", "bioes"]
@@ -144,3 +147,9 @@ def _convert(tags: Sequence[str], scheme: Scheme, place: Callable[[int], str]) -
     if scheme == "bioes" and opened:
         broken.append(len(tags) - 1)
     return own, broken
+
+
+def entity_types(tags: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Types of the entities of a sentence in numbers of IOB2, one for each entity in its order."""
+    types: npt.NDArray[np.int64] = (tags[tags % 2 == 1] - 1) // 2
+    return types

@@ -42,6 +42,24 @@ class Counts(NamedTuple):
     actual: Tensor
 
 
+def _goes_on(tags: Tensor, first: Tensor) -> Tensor:
+    """Tokens that continue the entity of the token before ``(E, T)`` bool."""
+    outside, kind = tags <= 0, (tags - 1).clamp_min(0) // 2
+    same = torch.zeros_like(outside)
+    same[:, 1:] = ~outside[:, :-1] & (kind[:, 1:] == kind[:, :-1])
+    return ~outside & (tags % 2 == 0) & same & ~first
+
+
+def entity_begins(tags: Tensor, first: Tensor) -> Tensor:
+    """Tokens at which an entity begins ``(E, T)`` bool, an I that continues nothing included.
+
+    Args:
+        tags: ``(E, T)`` int64.
+        first: ``(T,)`` or ``(E, T)`` bool, True at the first token of each sentence.
+    """
+    return (tags > 0) & ~_goes_on(tags, first)
+
+
 class _Chunks(NamedTuple):
     begins: Tensor  # (E, T) bool: an entity begins at this token
     last: Tensor  # (E, T) int64: its last token, where one begins
@@ -50,20 +68,16 @@ class _Chunks(NamedTuple):
 
 def _chunks(tags: Tensor, first: Tensor, mode: Mode) -> _Chunks:
     """Entities of tags ``(E, T)``; ``first`` ``(T,)`` or ``(E, T)`` says where sentences begin."""
-    outside = tags <= 0
-    kind = (tags - 1).clamp_min(0) // 2
-    inside = ~outside & (tags % 2 == 0)
-    same = torch.zeros_like(outside)
-    same[:, 1:] = ~outside[:, :-1] & (kind[:, 1:] == kind[:, :-1])
-    goes_on = inside & same & ~first
-    begins = ~goes_on & (~outside if mode == "default" else ~outside & ~inside)
+    goes_on = _goes_on(tags, first)
+    # In strict mode an I begins nothing.
+    begins = entity_begins(tags, first) if mode == "default" else (tags > 0) & (tags % 2 == 1)
     # A run of tokens that go on ends before the next one that does not.
     length = tags.shape[1]
     place = torch.arange(length, device=tags.device).expand_as(tags)
     stops = torch.where(goes_on, length, place)
     after = torch.cat([stops[:, 1:], stops.new_full((len(stops), 1), length)], 1)
     last = after.flip(1).cummin(1).values.flip(1) - 1
-    return _Chunks(begins, last, kind)
+    return _Chunks(begins, last, (tags - 1).clamp_min(0) // 2)
 
 
 def entity_counts(

@@ -21,8 +21,9 @@ from react_rl.data.passages import NO_ANSWER, Passages
 from react_rl.errors import ReActError
 from react_rl.metrics.classification import Metric
 from react_rl.metrics.question_answering import ANSWER_METRICS
-from react_rl.tasks.noise import check_noise, error_rates
+from react_rl.tasks.noise import error_rates
 from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level
+from react_rl.tasks.without_classes import WithoutClasses
 
 LONGEST_ANSWER: Final = 40
 """Most words of an answer that is given; longer spans are not looked at."""
@@ -246,34 +247,20 @@ class SpanErrors:
         return begin, min(begin + length, n_words)
 
 
-class QuestionAnswering:
+class QuestionAnswering(WithoutClasses):
     """The words of a context that answer a question, judged by exact match and F1."""
 
     name: Final = "question-answering"
-    has_classes: Final = False
     metrics: Final[Mapping[str, Metric]] = ANSWER_METRICS
     default_metrics: Final = ("answer_f1", "exact_match")
+    _errors = (
+        "question answering, where annotators mark another span, set a border wrong or overlook the answer"
+    )
+    _no_subsets = "question answering and has no classes"
 
     def shape(self, corpora: Sequence[Corpus]) -> tuple[int, ...]:
         """First and last word."""
         return (2,)
-
-    def check(self, corpus: Corpus, settings: AnnotatorSettings) -> None:
-        """Check that no confusion or subset of classes is asked for.
-
-        Raises:
-            ReActError: One is.
-        """
-        check_noise(corpus, settings)
-        if settings.confusion is not None:
-            raise ReActError(
-                f"Corpus {corpus.name!r} is of question answering, where annotators mark another span, set a "
-                "border wrong or overlook the answer; leave 'confusion' out and set label_noise."
-            )
-        if settings.classes is not None:
-            raise ReActError(
-                f"Corpus {corpus.name!r} is of question answering and has no classes; leave 'classes' out."
-            )
 
     def strata(self, corpus: Corpus) -> Ids:
         """Questions without an answer and with one."""
@@ -292,14 +279,6 @@ class QuestionAnswering:
         assert corpus.passages is not None, "a corpus of questions has passages"
         first, last = target.tolist()
         return "(no answer)" if first == 0 else corpus.passages.answer(row, first, last)
-
-    def kinds(self, targets: Tensor) -> Tensor:
-        """All answers are of one kind: 0, or -1 where there is none."""
-        return targets[..., 0].clamp(max=0)
-
-    def n_kinds(self, most_classes: int) -> int:
-        """One."""
-        return 1
 
     def annotator(self, corpus: Corpus, embeddings: Tensor, settings: AnnotatorSettings) -> Annotator | None:
         """Who marks wrong spans; see ``SpanErrors``."""

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from react_rl.data.corpus import Corpus
 from react_rl.data.sentences import entity_strata
-from react_rl.errors import ReActError
 from react_rl.metrics.classification import Metric
-from react_rl.metrics.entities import ENTITY_METRICS, PADDING
+from react_rl.metrics.entities import ENTITY_METRICS, PADDING, entity_begins
 from react_rl.tasks.classification import top_two
 from react_rl.tasks.heads import ClassHead
-from react_rl.tasks.noise import check_noise, error_rates
+from react_rl.tasks.noise import error_rates
 from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level
+from react_rl.tasks.without_classes import WithoutClasses
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ class TokenSignals:
     def entities(self) -> Tensor:
         """Entities that the model finds in the sentence: tokens that begin one."""
         tags = self._scores.logits.max(1).indices
-        return self._sum(begins(tags, self._scores.place).to(torch.float32))
+        return self._sum(entity_begins(tags, self._scores.place == 0).to(torch.float32))
 
     def n_best_entropy(self, n: int = 5) -> Tensor:
         """Entropy of the n best taggings of the sentence, their probabilities scaled to sum to one.
@@ -157,15 +157,6 @@ class TokenSignals:
             beams = longer.flatten(2).topk(n, dim=2).values
         probabilities = torch.softmax(beams[:, :-1], 2)
         return self._level(torch.special.entr(probabilities).sum(2))
-
-
-def begins(tags: Tensor, place: Tensor) -> Tensor:
-    """Tokens at which an entity begins ``(E, T)`` bool, an I that continues nothing included."""
-    inside = (tags > 0) & (tags % 2 == 0)
-    goes_on = torch.zeros_like(inside)
-    kind = (tags - 1).clamp_min(0) // 2
-    goes_on[:, 1:] = inside[:, 1:] & (tags[:, :-1] > 0) & (kind[:, 1:] == kind[:, :-1]) & (place[:, 1:] > 0)
-    return (tags > 0) & ~goes_on
 
 
 def spans(tags: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -230,35 +221,19 @@ class EntityErrors:
             tags[begin + 1 : end] = 2 + 2 * kind
 
 
-class Tagging:
+class Tagging(WithoutClasses):
     """A tag for each token of a sentence, judged by whole entities."""
 
     name: Final = "tagging"
-    has_classes: Final = False
     head: Final = ClassHead("words", stops_by_metric=True)
     metrics: Mapping[str, Metric] = ENTITY_METRICS
     default_metrics: tuple[str, ...] = ("entity_f1", "token_accuracy")
+    _errors = "tagging, where annotators err by entity: missed, wrong type or wrong border"
+    _no_subsets = "tagging, where episodes have all types"
 
     def shape(self, corpora: Sequence[Corpus]) -> tuple[int, ...]:
         """Tokens of the longest sentence in use."""
         return (max(len(tags) for corpus in corpora for tags in corpus.targets),)
-
-    def check(self, corpus: Corpus, settings: AnnotatorSettings) -> None:
-        """Check that sentences have tokens, and that no confusion or subset of classes is asked for.
-
-        Raises:
-            ReActError: One is.
-        """
-        check_noise(corpus, settings)
-        if settings.confusion is not None:
-            raise ReActError(
-                f"Corpus {corpus.name!r} is of tagging, where annotators err by entity: missed, wrong type "
-                "or wrong border; leave 'confusion' out and set label_noise."
-            )
-        if settings.classes is not None:
-            raise ReActError(
-                f"Corpus {corpus.name!r} is of tagging, where episodes have all types; leave 'classes' out."
-            )
 
     def strata(self, corpus: Corpus) -> Ids:
         """Sentences without entities, and those with some by their rarest type."""
@@ -274,23 +249,15 @@ class Tagging:
 
     def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
         """Tags ``(n, L)``, -1 behind the last token."""
+        own = corpus.targets[rows]
         found = np.full((rows.size, *shape), PADDING, dtype=np.int64)
-        for line, row in enumerate(rows.tolist()):
-            tags = corpus.targets[row]
-            found[line, : len(tags)] = tags
+        lengths = np.array([len(tags) for tags in own], dtype=np.int64)
+        found[np.arange(*shape) < lengths[:, None]] = np.concatenate([np.empty(0, np.int64), *own])
         return found
 
     def written(self, corpus: Corpus, row: int, target: Ids, classes: Ids) -> str:
         """The tags, separated by blanks."""
         return " ".join(corpus.label_names[tag] for tag in target.tolist() if tag >= 0)
-
-    def kinds(self, targets: Tensor) -> Tensor:
-        """All answers are of one kind: 0, or -1 where there is none."""
-        return targets[..., 0].clamp(max=0)
-
-    def n_kinds(self, most_classes: int) -> int:
-        """One."""
-        return 1
 
     def annotator(self, corpus: Corpus, embeddings: Tensor, settings: AnnotatorSettings) -> Annotator | None:
         """Who errs by entity; see ``EntityErrors``."""
