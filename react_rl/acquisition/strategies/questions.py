@@ -2,60 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.batching.selection import take_top
+from react_rl.acquisition.strategies.top_rows import TopRows
 from react_rl.simulation.view import PoolView
-from react_rl.tasks.questions import SpanSignals
 
 
-@dataclass(frozen=True)
-class TopQuestions:
-    """The questions with the largest value of one thing that scores of borders say.
-
-    Args:
-        name: Name in tables and figures.
-        value: From the signals of E pools to ``(E, P)``; large means worth a label.
-    """
-
-    name: str
-    value: Callable[[SpanSignals], Tensor]
-
-    def score(self, view: PoolView) -> Tensor:
-        """The values ``(E, P)``."""
-        return self.value(view.spans)
-
-    def select(self, view: PoolView, n: int) -> Tensor:
-        """Choose the ``n`` questions with the largest value."""
-        return take_top(view, self.score(view), n)
-
-
-def span_margin() -> TopQuestions:
+def span_margin() -> TopRows:
     """Smallest difference between the probabilities of the two best answers; after Scheffer et al. 2001."""
-    return TopQuestions("span-margin", lambda signals: -signals.span_margin)
+    return TopRows("span-margin", lambda view: -view.spans.span_margin)
 
 
-def span_entropy() -> TopQuestions:
+def span_entropy() -> TopRows:
     """Largest entropy of the answers that can be given: spans in order and not too long."""
-    return TopQuestions("span-entropy", lambda signals: signals.span_entropy)
+    return TopRows("span-entropy", lambda view: view.spans.span_entropy)
 
 
-def mnlp_span() -> TopQuestions:
+def mnlp_span() -> TopRows:
     """Smallest log-probability of the best answer per border.
 
     Every answer has two borders, so that this is the order of ``least-confidence``. Source: after Shen et al.
     2017, whose sentences have as many decisions as tokens.
     """
-    return TopQuestions("mnlp-span", lambda signals: -signals.mean_log_probability)
+    return TopRows("mnlp-span", lambda view: -view.spans.mean_log_probability)
 
 
-def no_answer_doubt() -> TopQuestions:
+def no_answer_doubt() -> TopRows:
     """Smallest gap between the log-probabilities of "no answer" and of the best answer."""
-    return TopQuestions("no-answer-doubt", lambda signals: signals.no_answer_doubt)
+    return TopRows("no-answer-doubt", lambda view: view.spans.no_answer_doubt)
 
 
 @dataclass(frozen=True)
