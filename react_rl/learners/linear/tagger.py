@@ -86,7 +86,7 @@ class _Store:
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
-    """Tokens of some columns of E episodes, one behind the other, padded at the end.
+    """Tokens of some columns of E episodes, one behind the other, padded at the end; E is 1 where all share.
 
     Args:
         tokens: ``(E, T)`` int64 token of the corpus, -1 for none.
@@ -238,30 +238,26 @@ class LinearTagger:
 
     def logits_of(self, columns: slice, wanted: Tensor | None = None) -> TokenScores:
         """Scores of the tokens of a range of columns."""
-        grid = self._grid(columns)
-        logits = torch.empty(*self._weights.shape[:2], grid.tokens.shape[1], device=self.device)
-        for episode, weights in enumerate(self._weights):
-            if grid.inputs is None:
-                store = self._stores[self._corpus[episode]]
-                inputs = store.rows(grid.tokens[episode], self.settings.bias)
-            else:
-                inputs = grid.inputs[episode]
-            torch.mm(weights, inputs.T, out=logits[episode])
-        logits += self._mask
-        return TokenScores(logits, grid.column, grid.place)
+        return self._score(self._grid(columns))
 
     def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> TokenScores:
         """Scores of the tokens of other rows, as many for each episode."""
-        grid = self._grid_of(rows, held=False)
+        shared = all(one is rows[0] for one in rows) and len(set(self._corpus)) == 1
+        return self._score(self._grid_of(rows[:1] if shared else rows, held=shared))
+
+    def _score(self, grid: _Grid) -> TokenScores:
+        """Scores of the tokens of a grid that has a line for each episode, or one for all."""
+        n_episodes, lines = len(self._weights), len(grid.tokens)
         logits = torch.empty(*self._weights.shape[:2], grid.tokens.shape[1], device=self.device)
-        same = all(one is rows[0] for one in rows) and len(set(self._corpus)) == 1
         for episode, weights in enumerate(self._weights):
-            if not (same and episode):
-                store = self._stores[self._corpus[episode]]
-                inputs = store.rows(grid.tokens[episode], self.settings.bias)
+            line = episode % lines
+            if grid.inputs is None:
+                inputs = self._stores[self._corpus[episode]].rows(grid.tokens[line], self.settings.bias)
+            else:
+                inputs = grid.inputs[line]
             torch.mm(weights, inputs.T, out=logits[episode])
         logits += self._mask
-        return TokenScores(logits, grid.column, grid.place)
+        return TokenScores(logits, grid.column.expand(n_episodes, -1), grid.place.expand(n_episodes, -1))
 
     def state(self) -> dict[str, Tensor]:
         """All that ``update`` has changed, by name; states of tokens are looked up again."""
@@ -305,10 +301,9 @@ class LinearTagger:
         return self._grids[begin, end]
 
     def _grid_of(self, rows: Sequence[npt.NDArray[np.int64]], held: bool) -> _Grid:
-        parts = [
-            _tokens_of(own, self._stores[corpus].starts)
-            for own, corpus in zip(rows, self._corpus, strict=True)
-        ]
+        """Tokens of rows of the first episodes, with their inputs where these are to be held and not many."""
+        stores = [self._stores[corpus] for corpus in self._corpus[: len(rows)]]
+        parts = [_tokens_of(own, store.starts) for own, store in zip(rows, stores, strict=True)]
         most = max(len(tokens) for tokens, _, _ in parts)
         blank = (-1, len(rows[0]), 0)
         arrays = [
@@ -324,10 +319,7 @@ class LinearTagger:
         kept = None
         if held and tokens.numel() * self._weights.shape[2] <= HELD:
             kept = torch.stack(
-                [
-                    self._stores[corpus].rows(own, self.settings.bias)
-                    for own, corpus in zip(tokens, self._corpus, strict=True)
-                ]
+                [store.rows(own, self.settings.bias) for own, store in zip(tokens, stores, strict=True)]
             )
         return _Grid(tokens, column, place, kept)
 
