@@ -5,7 +5,8 @@ A key is a sum of integers, which comes out the same in any order and on any pro
 
 from __future__ import annotations
 
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Final
 
 import numpy as np
@@ -63,6 +64,39 @@ def first_copies(keys: Tensor, rows: Tensor) -> Tensor:
     start = torch.where(fresh, places, 0).cummax(1).values
     first = torch.empty_like(order).scatter_(1, order, order.gather(1, start))
     return torch.where(rows, first, places)
+
+
+@dataclass(frozen=True, eq=False)
+class CopyPairs:
+    """Which of its copies each column with copies takes its value from: the first that is free, often itself.
+
+    Args:
+        members: ``(3, M)`` of ``copy_members``.
+        free: ``(M,)`` bool, columns that can be bought.
+        width: P.
+    """
+
+    members: Tensor
+    free: Tensor
+    width: int
+
+    @cached_property
+    def pairs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Episode, column, and column that the value comes from ``(M,)`` each."""
+        episode, column, number = self.members
+        first = torch.full_like(column, self.width)
+        first.scatter_reduce_(0, number, torch.where(self.free, column, self.width), "amin")
+        return episode, column, torch.where(self.free, first[number], column)
+
+    @cached_property
+    def source(self) -> Tensor:
+        """The same for all columns ``(P,)`` of a single episode."""
+        _, column, first = self.pairs
+        return torch.arange(self.width, device=column.device).index_copy_(0, column, first)
+
+    def still_hold(self, members: Tensor, free: Tensor) -> bool:
+        """Whether they follow from these arguments; no on a GPU, where looking costs a wait."""
+        return self.members is members and free.device.type == "cpu" and torch.equal(self.free, free)
 
 
 def copy_members(groups: Tensor) -> Tensor:

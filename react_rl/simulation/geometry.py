@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import torch
 from torch import Tensor
 
-from react_rl.encoders.copies import copy_members, first_copies
+from react_rl.encoders.copies import CopyPairs, copy_members, first_copies
 from react_rl.errors import ReActError
 from react_rl.simulation.encoded import EncodedCorpus
 
@@ -48,13 +48,13 @@ class Geometry:
             self._gathered = torch.zeros(n_episodes, n_columns, dimension, device=device)
         self._picked: list[tuple[Tensor, Tensor]] = []
         self._kept: dict[str, Any] = {}
-        self.seen: dict[str, tuple[tuple[Tensor, ...], Any]] = {}
-        """What views found last, by name, behind what it follows from; see ``PoolView.copy_pairs``."""
+        self.last_pairs: CopyPairs | None = None
+        """What a view found last; rounds seldom buy a row that has a copy."""
 
     def place(self, episode: int, corpus: int, ids: Tensor) -> None:
         """Set the row ids ``(W,)`` of an episode's columns; unused columns carry -1. Mutates."""
         self._kept.clear()
-        self.seen.clear()
+        self.last_pairs = None
         self._ids[episode], self._real[episode] = ids.clamp_min(0), ids >= 0
         self._corpus[episode] = corpus
         data = self._corpora[corpus]

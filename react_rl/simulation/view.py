@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from react_rl.encoders.copies import CopyPairs
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import (
     HasFeatures,
@@ -137,35 +138,20 @@ class PoolView:
         return self._geometry.copy_members(self.width)
 
     @cached_property
-    def copy_pairs(self) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Episode, column and first available copy (often itself) of M columns; None without copies."""
+    def _copies(self) -> CopyPairs | None:
         members = self.copy_members
         if members is None:
             return None
-        episode, column, number = members
-        free = self.available[episode, column]
-        # Rounds seldom buy a row that has a copy. Looking costs a wait where values are on a GPU.
-        (before, then), pairs = self._geometry.seen.get("copy pairs", ((free, free), None))
-        if pairs is not None and before is members and free.device.type == "cpu" and torch.equal(then, free):
-            found: tuple[Tensor, Tensor, Tensor] = pairs
-            return found
-        first = torch.full_like(column, self.width)
-        first.scatter_reduce_(0, number, torch.where(free, column, self.width), "amin")
-        found = episode, column, torch.where(free, first[number], column)
-        self._geometry.seen["copy pairs"] = (members, free), found
+        free = self.available[members[0], members[1]]
+        found = self._geometry.last_pairs
+        if found is None or not found.still_hold(members, free):
+            found = self._geometry.last_pairs = CopyPairs(members, free, self.width)
         return found
 
-    @cached_property
-    def _copy_source(self) -> Tensor:
-        """Column ``(P,)`` whose value each column takes, where there is one episode: a gather is quickest."""
-        assert self.copy_pairs is not None, "asked for where there are copies"
-        _, column, first = self.copy_pairs
-        (before,), source = self._geometry.seen.get("copy source", ((column,), None))
-        if source is None or before is not first:
-            source = torch.arange(self.width, device=self.device).index_copy_(0, column, first)
-            self._geometry.seen["copy source"] = (first,), source
-        found: Tensor = source
-        return found
+    @property
+    def copy_pairs(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Episode, column and first available copy (often itself) of M columns; None without copies."""
+        return None if self._copies is None else self._copies.pairs
 
     def level(self, values: Tensor) -> Tensor:
         """Give copies one value: products round equal rows differently, depending on where they are.
@@ -176,12 +162,13 @@ class PoolView:
         Returns:
             The same shape; ``values`` itself where no two rows are equal.
         """
-        pairs = self.copy_pairs
-        if pairs is None:
+        copies = self._copies
+        if copies is None:
             return values
+        # Where there is one episode, a gather is quickest.
         if self.n_episodes == 1 and values.dim() <= 3 and values.stride(-1) == 1:
-            return values.gather(-1, self._copy_source.expand(values.shape))
-        episode, column, first = pairs
+            return values.gather(-1, copies.source.expand(values.shape))
+        episode, column, first = copies.pairs
         levelled = values.clone()
         levelled.movedim(-1, 1)[episode, column] = values.movedim(-1, 1)[episode, first]
         return levelled
@@ -398,7 +385,7 @@ class PoolView:
     def _another(self) -> PoolView:
         """A copy without what depends on which rows are available."""
         other = copy.copy(self)
-        for name in ("n_available", "copy_pairs", "_copy_source"):
+        for name in ("n_available", "_copies"):
             other.__dict__.pop(name, None)
         return other
 
