@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from react_rl.errors import ReActError, suggestion
+from react_rl.errors import ReActError, suggestion, unknown
 
 _NAME: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 _ENDING: Final = re.compile(r"(?:^|:)(?!(?:feature|subsample|hub):)([A-Za-z_][\w.]*:[A-Za-z_]\w*)$")
@@ -185,6 +185,29 @@ def make_outside(
     missing = [value for value in values if not hasattr(found, value)]
     if missing:
         raise ReActError(f"{what} has no {missing[0]!r}; it needs {', '.join([*methods, *values])}.")
+    return found
+
+
+def outside_class(name: str, kind: PartKind, base: type, public: str, known: Iterable[str]) -> type[Any]:
+    """Import the class that ``name`` stands for, which is not among the registered ones.
+
+    Args:
+        name: ``module:Name``, or a name that a package announces.
+        kind: What it should be.
+        base: What it must be derived from.
+        public: Where users import that from.
+        known: Names that are registered, for the message.
+
+    Raises:
+        ReActError: There is none, the nearest name is given; or it is no such class.
+    """
+    if not is_outside(name, kind):
+        raise unknown(kind.what, name, [*known, *announced(kind.group), "module:Name"])
+    found = load_outside(name, kind)
+    if not isinstance(found, type) or not issubclass(found, base):
+        raise ReActError(
+            f"{kind.what.capitalize()} {name!r} is {found!r:.80}; it must be a class derived from {public}."
+        )
     return found
 
 

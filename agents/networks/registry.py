@@ -16,8 +16,8 @@ from react_rl.agents.algorithms import ALGORITHMS
 from react_rl.agents.extra import made, parameters_of
 from react_rl.agents.networks.candidates import Attention, CandidateNetwork, DeepSets, SharedScorer
 from react_rl.agents.networks.pointers import MaskablePointerPolicy, PointerPolicy, PointerQPolicy
-from react_rl.errors import ReActError, unknown
-from react_rl.own_code import NETWORK, announced, is_outside, load_outside
+from react_rl.errors import ReActError
+from react_rl.own_code import NETWORK, outside_class
 
 Space = gymnasium.Space[Any]
 
@@ -72,15 +72,8 @@ def network_named(name: str) -> NetworkEntry:
     """
     if name in NETWORKS:
         return NETWORKS[name]
-    if not is_outside(name, NETWORK):
-        raise unknown("network", name, [*NETWORKS, *announced(NETWORK.group), "module:Name"])
-    found = load_outside(name, NETWORK)
-    if not isinstance(found, type) or not issubclass(found, CandidateNetwork):
-        raise ReActError(
-            f"Network {name!r} is {found!r:.80}; it must be a class derived from "
-            "react_rl.agents.networks.CandidateNetwork."
-        )
-    return NetworkEntry("own", found)
+    public = "react_rl.agents.networks.CandidateNetwork"
+    return NetworkEntry("own", outside_class(name, NETWORK, CandidateNetwork, public, NETWORKS))
 
 
 def policy_class(name: str, algorithm: str, observation_space: Space) -> type[BasePolicy]:

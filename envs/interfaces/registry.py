@@ -12,7 +12,7 @@ from react_rl.envs.interfaces.pick_candidate import PickCandidate
 from react_rl.envs.interfaces.weigh_scores import WeighScores
 from react_rl.envs.observations import Observation
 from react_rl.errors import ReActError, unknown
-from react_rl.own_code import ACTION_SPACE, announced, is_outside, load_outside
+from react_rl.own_code import ACTION_SPACE, outside_class
 
 ACTION_SPACES: Final[dict[str, type[Interface]]] = {
     "weigh-scores": WeighScores,
@@ -31,14 +31,8 @@ def interface_class(name: str) -> type[Interface]:
     """
     if name in ACTION_SPACES:
         return ACTION_SPACES[name]
-    if not is_outside(name, ACTION_SPACE):
-        raise unknown("action space", name, [*ACTION_SPACES, *announced(ACTION_SPACE.group), "module:Name"])
-    found = load_outside(name, ACTION_SPACE)
-    if not isinstance(found, type) or not issubclass(found, Interface):
-        raise ReActError(
-            f"Action space {name!r} is {found!r:.80}; it must be a class derived from "
-            "react_rl.envs.interfaces.Interface."
-        )
+    public = "react_rl.envs.interfaces.Interface"
+    found: type[Interface] = outside_class(name, ACTION_SPACE, Interface, public, ACTION_SPACES)
     return found
 
 
