@@ -87,9 +87,7 @@ def markdown(read: Gains) -> str:
 
 
 def _cell(gain: Interval | None) -> str:
-    if gain is None:
-        return "not played"
-    return f"{float(gain.estimate):+.4f} [{float(gain.low):+.4f}, {float(gain.high):+.4f}]"
+    return "not played" if gain is None else gain.signed(4)
 
 
 def draw(read: Gains) -> Figure:

@@ -27,6 +27,7 @@ from react_rl.encoders.config import EncoderConfig
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
 from react_rl.experiments.figures.looks import looks_of
 from react_rl.experiments.run.episodes import play
+from react_rl.experiments.run.full_data import ALL_LABELS
 from react_rl.files import write_atomically
 from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.metrics import area_to_budget, paired_difference
@@ -43,7 +44,6 @@ SHARE: Final = 0.3
 """Share of the pool's tokens that a budget pays for."""
 POOL: Final = 500
 _SAID = logging.getLogger(__name__)
-_ALL: Final = "(all labels)"
 
 
 _LIMITS: Final = (
@@ -86,14 +86,16 @@ def measure(corpus: EncodedCorpus, strategies: Sequence[str], seeds: int) -> pd.
             corpus, make_strategy("random"), range(min(seeds, 8)), whole, [METRIC], learner=TaggerSettings()
         ).results
     ):
-        rows.append((corpus.name, _ALL, seed, record["cost"][-1], 1.0, record["test"][METRIC][-1]))
+        rows.append((corpus.name, ALL_LABELS, seed, record["cost"][-1], 1.0, record["test"][METRIC][-1]))
     return pd.DataFrame(rows, columns=["corpus", "strategy", "seed", "tokens", "share", "f1"])
 
 
 def areas(table: pd.DataFrame, corpus: str, strategy: str) -> npt.NDArray[np.float64]:
     """Area under the curve of each seed, over the span of tokens that all seeds of the corpus paid for."""
     own = table[(table["corpus"] == corpus) & (table["strategy"] == strategy)]
-    ends = table[(table["corpus"] == corpus) & (table["strategy"] != _ALL)].groupby(["strategy", "seed"])
+    ends = table[(table["corpus"] == corpus) & (table["strategy"] != ALL_LABELS)].groupby(
+        ["strategy", "seed"]
+    )
     end = float(ends["tokens"].max().min())
     return np.array(
         [
@@ -119,7 +121,7 @@ def page(table: pd.DataFrame, command: str) -> str:
     """The page of the study: areas, differences to random, claims."""
     rng = np.random.default_rng(0)
     corpora = list(dict.fromkeys(table["corpus"]))
-    strategies = [one for one in dict.fromkeys(table["strategy"]) if one != _ALL]
+    strategies = [one for one in dict.fromkeys(table["strategy"]) if one != ALL_LABELS]
     found = {(c, s): areas(table, c, s) for c in corpora for s in strategies}
     seeds = min(len(values) for values in found.values())
     machine = describe_machine()
@@ -141,23 +143,20 @@ def page(table: pd.DataFrame, command: str) -> str:
         values = [float(found[corpus, strategy].mean()) for corpus in corpora]
         cells = [f"{value:.3f}" for value in (*values, float(np.mean(values)))]
         lines.append(f"| `{strategy}` | " + " | ".join(cells) + " |")
-    full = [float(table[(table["corpus"] == c) & (table["strategy"] == _ALL)]["f1"].mean()) for c in corpora]
+    full = [
+        float(table[(table["corpus"] == c) & (table["strategy"] == ALL_LABELS)]["f1"].mean()) for c in corpora
+    ]
     lines.append("| F1 with all labels | " + " | ".join(f"{v:.3f}" for v in (*full, np.mean(full))) + " |")
     lines += ["", *_LIMITS]
     lines += ["", "| area minus random | " + " | ".join(corpora) + " |", "| --- |" + " --- |" * len(corpora)]
     for strategy in strategies:
         if strategy == "random":
             continue
-        cells = [_gap(found[c, strategy], found[c, "random"], rng) for c in corpora]
-        lines.append(f"| `{strategy}` | " + " | ".join(cells) + " |")
+        gaps = [paired_difference(found[c, strategy], found[c, "random"], rng) for c in corpora]
+        lines.append(f"| `{strategy}` | " + " | ".join(gap.signed(3) for gap in gaps) + " |")
     lines += ["", "## What papers claim", ""]
     lines += [f"- {line}" for line in _claims(table, found, corpora, full, rng)]
     return "\n".join([*lines, ""])
-
-
-def _gap(own: npt.NDArray[np.float64], other: npt.NDArray[np.float64], rng: np.random.Generator) -> str:
-    gap = paired_difference(own, other, rng)
-    return f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
 
 
 def _claims(
@@ -218,7 +217,9 @@ def figure(table: pd.DataFrame) -> bytes:
             ]
             look = {key: value for key, value in looks[strategy].items() if key != "marker"}
             ax.plot(100 * grid, np.mean(curves, axis=0), label=strategy, **look)
-        ax.axhline(own[own["strategy"] == _ALL]["f1"].mean(), color="0.5", ls="--", lw=1, label="all labels")
+        ax.axhline(
+            own[own["strategy"] == ALL_LABELS]["f1"].mean(), color="0.5", ls="--", lw=1, label="all labels"
+        )
         ax.set_title(corpus, fontsize=10)
         ax.set_xlabel("share of the pool's tokens paid (%)")
         ax.set_ylabel("test F1 of entities")

@@ -37,6 +37,11 @@ class Interval:
     high: Floats
     level: float
 
+    def signed(self, digits: int) -> str:
+        """A difference as tables show it: ``+0.012 [+0.003, +0.021]``; of a single number."""
+        estimate, low, high = (f"{float(part):+.{digits}f}" for part in (self.estimate, self.low, self.high))
+        return f"{estimate} [{low}, {high}]"
+
 
 def as_values(values: ArrayLike, what: str) -> Floats:
     """Return values, seeds first, as float64.

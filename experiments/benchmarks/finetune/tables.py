@@ -103,7 +103,7 @@ def against_peers(runs: Mapping[tuple[str, str], Mapping[int, Run]]) -> list[str
                     [value(theirs[s]) for s in seeds],
                     np.random.default_rng(0),
                 )
-                parts.append(f"{what} {_signed(found)}")
+                parts.append(f"{what} {found.signed(3)}")
             lines.append(f"- {corpus}, {name} minus {peer}, {len(seeds)} paired seeds: {', '.join(parts)}.")
     return lines
 
@@ -139,7 +139,7 @@ def frozen_first(
                 [values[s] for s in seeds], [full[s] for s in seeds], np.random.default_rng(0)
             )
             lines.append(
-                f"- {corpus}, {labels} labels: {name} minus fine-tuned margins {_signed(gap)}, "
+                f"- {corpus}, {labels} labels: {name} minus fine-tuned margins {gap.signed(3)}, "
                 f"{len(seeds)} paired seeds."
             )
     return lines, rows
@@ -155,11 +155,6 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _mean(values: Sequence[float]) -> Interval:
     return bootstrap_mean(values, np.random.default_rng(0))
-
-
-def _signed(interval: Interval) -> str:
-    low, high = float(interval.low), float(interval.high)
-    return f"{float(interval.estimate):+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def _shown(value: Any) -> str:
