@@ -186,7 +186,7 @@ def load_corpora(config: CompareConfig) -> tuple[dict[str, Corpus], list[str]]:
 def redraw(corpus: Corpus, config: CompareConfig, run: Purchases) -> Draw | None:
     """Draw the run's episode again; None where the corpus is no longer the one that was played on."""
     placeholder = torch.zeros((corpus.n_rows, 1))
-    encoded = EncodedCorpus(corpus, placeholder, placeholder, placeholder, placeholder)
+    encoded = EncodedCorpus(corpus, placeholder, placeholder, placeholder)
     try:
         draw = draw_episode([encoded], config.episode, episode_streams(run.seed, corpus.name), 0)
     except (ReActError, ValueError):

@@ -106,7 +106,7 @@ def write_pool(plan: PoolPlan, folder: Path) -> None:
     else:
         density[train] = _sampled_density(vectors[: plan.rows], neighbours)
     # Only ids are drawn, so that nothing else of the engine is needed here.
-    bare = EncodedCorpus(corpus, torch.empty(0, plan.dimensions), *(torch.empty(0),) * 3)
+    bare = EncodedCorpus(corpus, torch.empty(0, plan.dimensions), *(torch.empty(0),) * 2)
     draw = draw_episode([bare], plan.options, plan.streams, 0)
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, npt.NDArray[Any]] = {
@@ -159,6 +159,5 @@ def read_corpus(plan: PoolPlan, folder: Path) -> EncodedCorpus:
         corpus,
         torch.from_numpy(vectors),
         torch.from_numpy(density),
-        torch.from_numpy(targets),
         torch.ones(targets.size, dtype=torch.float64),
     )

@@ -105,20 +105,22 @@ def draw_episode(
             )
     pool = np.sort(rng.choice(train, size=pool_size, replace=False))
     chosen_dev = np.sort(rng.choice(dev, size=dev_size, replace=False))
-    strata = task_of([data]).strata(data)[pool] if options.initial != "random" else pool
-    initial = _initial(strata, pool, classes, options, streams.initial)
+    initial = _initial(data, pool, classes, options, streams.initial)
     return Draw(index, classes, pool, chosen_dev, initial)
 
 
-def _initial(targets: Ids, pool: Ids, classes: Ids, options: EpisodeOptions, rng: np.random.Generator) -> Ids:
+def _initial(
+    corpus: Corpus, pool: Ids, classes: Ids, options: EpisodeOptions, rng: np.random.Generator
+) -> Ids:
     order = rng.permutation(pool.size)
     size = options.initial_size
     if options.initial == "random":
         return np.sort(pool[order[:size]])
+    strata = task_of([corpus]).strata(corpus)[pool]
     # Rank of each row within its class, in random order; the rows with the lowest keys are taken.
     key = np.empty(pool.size)
     for position, label in enumerate(rng.permutation(classes)):
-        members = order[targets[order] == label]
+        members = order[strata[order] == label]
         rank = np.arange(members.size, dtype=float)
         # Stratified: classes advance in proportion to their share. Balanced: all at the same pace.
         pace = (rank + 0.5) / max(members.size, 1) if options.initial == "stratified" else rank

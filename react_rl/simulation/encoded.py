@@ -54,7 +54,6 @@ class EncodedCorpus:
         corpus: The corpus; row ids index every array here.
         embeddings: ``(N, D)`` float32, unit norm.
         density: ``(N,)`` float32, mean cosine similarity to the nearest train rows; 0 outside train.
-        targets: ``(N,)`` int64 classes, or what stands for them in other tasks (``Task.strata``).
         cost: ``(N,)`` float64 cost units.
         surprisal: ``(N, S)`` float32 unit-norm surprisal vectors of a masked language model; None where
             nothing asked for them.
@@ -66,7 +65,6 @@ class EncodedCorpus:
     corpus: Corpus
     embeddings: Tensor
     density: Tensor
-    targets: Tensor
     cost: Tensor
     surprisal: Tensor | None = None
     given: str | None = None
@@ -86,6 +84,11 @@ class EncodedCorpus:
     def device(self) -> torch.device:
         """Device that holds the arrays."""
         return self.embeddings.device
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """Classes ``(N,)`` int64, or what stands for them in other tasks (``Task.strata``)."""
+        return torch.from_numpy(task_of([self.corpus]).strata(self.corpus).copy()).to(self.device)
 
     @cached_property
     def keys(self) -> Tensor:
@@ -117,10 +120,7 @@ class EncodedCorpus:
 
     def with_corpus(self, corpus: Corpus) -> EncodedCorpus:
         """The same rows and embeddings under other splits (a half, some of the classes) or labels."""
-        targets = self.targets
-        if corpus.targets is not self.corpus.targets:
-            targets = _strata(corpus, self.device)
-        other = replace(self, corpus=corpus, targets=targets)
+        other = replace(self, corpus=corpus)
         for name in ("gram", "words"):
             if name in self.__dict__:
                 other.__dict__[name] = getattr(self, name)
@@ -146,7 +146,6 @@ class EncodedCorpus:
             corpus,
             torch.from_numpy(arrays["embeddings"]).to(device),
             torch.from_numpy(arrays["density"]).to(device),
-            _strata(corpus, device),
             torch.from_numpy(corpus.cost.copy()).to(device),
             None if surprisal is None else torch.from_numpy(surprisal).to(device),
             arrays["given"],
@@ -205,15 +204,10 @@ class EncodedCorpus:
             corpus=corpus,
             embeddings=torch.from_numpy(unit).to(device),
             density=torch.from_numpy(density).to(device),
-            targets=_strata(corpus, device),
             cost=torch.from_numpy(corpus.cost.copy()).to(device),
             surprisal=None if surprisal is None else torch.from_numpy(surprisal).to(device),
             tokens=tokens,
         )
-
-
-def _strata(corpus: Corpus, device: str | torch.device) -> Tensor:
-    return torch.from_numpy(task_of([corpus]).strata(corpus).copy()).to(device)
 
 
 def _train_density(

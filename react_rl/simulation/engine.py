@@ -388,7 +388,7 @@ class LabelingEngine:
 
     @torch.inference_mode()
     def measure(
-        self, rows: npt.NDArray[np.int64], metrics: Sequence[str], scores: Scores | None = None
+        self, rows: npt.NDArray[np.int64], metrics: Sequence[str]
     ) -> dict[str, npt.NDArray[np.float64]]:
         """Metrics of the present models on other rows ``(T,)``, e.g. of a test split, by name.
 
@@ -397,19 +397,14 @@ class LabelingEngine:
         Args:
             rows: Row ids.
             metrics: Names of metrics of the task.
-            scores: Scores of these rows, where they are not the present models'.
         """
         corpus, shape = self.corpus_of(0).corpus, tuple(self._truth.shape[2:])
         classes = [self.draw_of(e).classes for e in range(self.n_episodes)]
         if all(np.array_equal(own, classes[0]) for own in classes):
             classes = classes[:1]
         truth = np.stack([self.task.targets(corpus, rows, own, shape) for own in classes])
-        found = self.task.judge(
-            metrics,
-            self.scores(rows) if scores is None else scores,
-            torch.from_numpy(truth).to(self.device),
-            self._class_mask,
-        )
+        known = torch.from_numpy(truth).to(self.device)
+        found = self.task.judge(metrics, self.scores(rows), known, self._class_mask)
         return {name: values.to(torch.float64).cpu().numpy() for name, values in found.items()}
 
     @torch.inference_mode()

@@ -42,8 +42,7 @@ def started(
 
 
 def with_targets(data: EncodedCorpus, targets: npt.NDArray[np.int64]) -> EncodedCorpus:
-    corpus = replace(data.corpus, targets=targets)
-    return replace(data, corpus=corpus, targets=torch.from_numpy(targets))
+    return replace(data, corpus=replace(data.corpus, targets=targets))
 
 
 def equal_rows() -> EncodedCorpus:
@@ -135,7 +134,7 @@ def test_the_ids_move_with_the_rows_when_rows_are_renumbered(
         cost=base.cost[old_id],
     )
     order = torch.from_numpy(old_id)
-    names = ("embeddings", "density", "targets", "cost", "surprisal")
+    names = ("embeddings", "density", "cost", "surprisal")
     twin = replace(data, corpus=moved, **{name: getattr(data, name)[order] for name in names})
     engine = started([11], data=[data])
     draw = engine.draw_of(0)

@@ -75,9 +75,7 @@ def test_it_does_not_depend_on_the_order_or_the_numbers_of_the_rows(monkeypatch:
         split=base.split[old_id],
         cost=base.cost[old_id],
     )
-    twin = EncodedCorpus(
-        moved, data.embeddings[order], data.density[order], data.targets[order], data.cost[order]
-    )
+    twin = EncodedCorpus(moved, data.embeddings[order], data.density[order], data.cost[order])
     one = engine_of(1, OPTIONS, data)
     draw = one.draw_of(0)
     renumbered = Draw(
@@ -106,7 +104,6 @@ def test_labels_that_were_not_bought_do_not_show() -> None:
         replace(data.corpus, targets=targets),
         data.embeddings,
         data.density,
-        torch.from_numpy(targets),
         data.cost,
     )
     other = engine_of(1, OPTIONS, changed)

@@ -25,7 +25,7 @@ def corpus(priced: bool = False) -> EncodedCorpus:
     made = synthetic_encoded(260, 4, seed=1)
     cost = np.random.default_rng(3).uniform(0.5, 2.5, 260) if priced else np.ones(260)
     named = replace(made.corpus, name="four", cost=cost)
-    return EncodedCorpus(named, made.embeddings, made.density, made.targets, torch.from_numpy(cost))
+    return EncodedCorpus(named, made.embeddings, made.density, torch.from_numpy(cost))
 
 
 @dataclass
@@ -120,7 +120,7 @@ def test_a_hopeless_episode_is_not_blown_up() -> None:
     targets = np.random.default_rng(0).integers(0, 4, 260)
     noise = replace(made.corpus, targets=targets)
     env = build_environment(
-        EncodedCorpus(noise, made.embeddings, made.density, torch.from_numpy(targets), made.cost),
+        EncodedCorpus(noise, made.embeddings, made.density, made.cost),
         episode=EPISODE,
         reward={"kind": "gain"},
     )

@@ -172,8 +172,7 @@ def relabelled(data: EncodedCorpus, rows: npt.NDArray[np.int64]) -> EncodedCorpu
     targets = data.corpus.targets.copy()
     targets[rows] = (targets[rows] + 1) % data.corpus.n_classes
     # The same tensors: building it again would scale the embeddings once more and change their last bits.
-    corpus = replace(data.corpus, targets=targets)
-    return replace(data, corpus=corpus, targets=torch.from_numpy(targets))
+    return replace(data, corpus=replace(data.corpus, targets=targets))
 
 
 @pytest.mark.parametrize("strategy", sorted(suited()))

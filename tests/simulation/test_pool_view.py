@@ -231,7 +231,7 @@ def test_costs_are_those_of_the_rows() -> None:
     cost = np.random.default_rng(0).uniform(1, 2, 400)
     data = corpus(3)
     priced = EncodedCorpus(
-        replace(data.corpus, cost=cost), data.embeddings, data.density, data.targets, torch.from_numpy(cost)
+        replace(data.corpus, cost=cost), data.embeddings, data.density, torch.from_numpy(cost)
     )
     engine = LabelingEngine([priced], OPTIONS, 2)
     engine.reset([Streams(0), Streams(1)])
