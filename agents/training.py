@@ -21,7 +21,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from react_rl.acquisition.features import code_of_feature, is_packaged_feature
-from react_rl.acquisition.origin import is_packaged, part_behind
+from react_rl.acquisition.origin import is_packaged, parts_behind
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.algorithms import ALGORITHMS
 from react_rl.agents.checkpoint import Point, Resumed, TrainingCheckpoint
@@ -276,7 +276,8 @@ def train(
 def own_sources(core: BatchedLabeling, reward: RewardSettings, network: str = PLAIN) -> tuple[str, ...]:
     """Source of what a training uses from outside this package: with other code it begins again."""
     said = core.interface.describe()
-    parts = [part_behind(name) for name in said.get("strategies", ()) if not is_packaged(name)]
+    named = [name for name in said.get("strategies", ()) if not is_packaged(name)]
+    parts = [part for name in named for part in parts_behind(name)]
     parts += [code_of_feature(name) for name in said.get("features", ()) if not is_packaged_feature(name)]
     if reward.kind not in REWARDS:
         parts.append(reward_form(reward.kind).of)

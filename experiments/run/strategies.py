@@ -8,7 +8,7 @@ from pathlib import Path
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.features import code_of_feature, is_packaged_feature
-from react_rl.acquisition.origin import added_by, is_packaged, part_behind
+from react_rl.acquisition.origin import added_by, is_packaged, parts_behind
 from react_rl.acquisition.references import NEEDS, REFERENCES
 from react_rl.acquisition.registry import (
     STRATEGIES,
@@ -70,7 +70,7 @@ def identity(name: str) -> str:
     if name in REFERENCES or (is_strategy(name) and is_packaged(name)):
         return name
     if is_strategy(name):
-        return digest(name, *source_of(part_behind(name)))
+        return digest(name, *itertools.chain(*map(source_of, parts_behind(name))))
     folder = Path(name)
     card = read_card(folder)
     own = [source_of(part) for part in outside_parts(card)]
@@ -80,7 +80,7 @@ def identity(name: str) -> str:
 def outside_parts(card: PolicyCard) -> list[object]:
     """What a policy uses that does not come with this package."""
     named = named_by(card)
-    parts = [part_behind(name) for name in named.strategies if not is_packaged(name)]
+    parts = [part for name in named.strategies if not is_packaged(name) for part in parts_behind(name)]
     parts += [code_of_feature(name) for name in named.features if not is_packaged_feature(name)]
     if card.algorithm != IMITATION and named.observation not in OBSERVATIONS:
         parts.append(load_outside(named.observation, OBSERVATION))

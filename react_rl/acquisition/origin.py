@@ -5,7 +5,7 @@ from __future__ import annotations
 from react_rl.acquisition.catalogue import PACKAGED
 from react_rl.acquisition.features import FEATURES, code_of_feature, is_packaged_feature
 from react_rl.acquisition.registry import STRATEGIES, make_strategy
-from react_rl.acquisition.strategies.weighted import FEATURE
+from react_rl.acquisition.strategies.weighted import FEATURE, WEIGHTS, parse_weights
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE, parse_subsample
 
 
@@ -16,21 +16,21 @@ def is_packaged(name: str) -> bool:
         ReActError: The name of a subsampled strategy is not well formed.
     """
     base = _base(name)
-    if base.startswith(FEATURE):
-        return is_packaged_feature(base.removeprefix(FEATURE))
+    features = _features(base)
+    if features is not None:
+        return all(is_packaged_feature(feature) for feature in features)
     return base in PACKAGED and STRATEGIES.get(base) is PACKAGED[base]
 
 
-def part_behind(name: str) -> object:
-    """What decides which rows the strategy ``name`` takes: the function of a feature, or the strategy itself.
+def parts_behind(name: str) -> list[object]:
+    """What decides which rows the strategy ``name`` takes: functions of features, or the strategy itself.
 
     Raises:
         ReActError: There is no such strategy.
     """
     base = _base(name)
-    if base.startswith(FEATURE):
-        return code_of_feature(base.removeprefix(FEATURE))
-    return make_strategy(base)
+    features = _features(base)
+    return [make_strategy(base)] if features is None else [code_of_feature(feature) for feature in features]
 
 
 def added_by(name: str) -> str | None:
@@ -42,14 +42,19 @@ def added_by(name: str) -> str | None:
     base = _base(name)
     if is_packaged(name):
         return None
-    added: object
     if base in STRATEGIES:
-        added = STRATEGIES[base].make
-    elif base.removeprefix(FEATURE) in FEATURES:
-        added = FEATURES[base.removeprefix(FEATURE)].of
-    else:
+        return str(getattr(STRATEGIES[base].make, "__module__", ""))
+    for feature in _features(base) or ():
+        if feature in FEATURES and not is_packaged_feature(feature):
+            return str(getattr(FEATURES[feature].of, "__module__", ""))
+    return None
+
+
+def _features(base: str) -> list[str] | None:
+    """Features that a strategy of features reads; None of any other."""
+    if base in STRATEGIES or not base.startswith((FEATURE, WEIGHTS)):
         return None
-    return str(getattr(added, "__module__", ""))
+    return [base.removeprefix(FEATURE)] if base.startswith(FEATURE) else list(parse_weights(base))
 
 
 def _base(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from react_rl.acquisition.catalogue import PACKAGED
 from react_rl.acquisition.contract import QueryStrategy, StrategyEntry
 from react_rl.acquisition.features import feature_named
-from react_rl.acquisition.strategies.weighted import FEATURE, WeightedFeatures
+from react_rl.acquisition.strategies.weighted import FEATURE, WEIGHTS, WeightedFeatures, parse_weights
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE, Subsampled, parse_subsample
 from react_rl.errors import unknown
 from react_rl.learners.capabilities import Capability, missing
@@ -23,15 +23,16 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = dict(PACKAGED)
 
 
 def is_strategy(name: str) -> bool:
-    """Whether ``name`` is listed, begins as those of subsampling and features, or comes from outside."""
-    return name in STRATEGIES or name.startswith((SUBSAMPLE, FEATURE)) or is_outside(name, STRATEGY)
+    """Whether ``name`` is listed, begins as subsamples, features and weights do, or is from outside."""
+    return name in STRATEGIES or name.startswith((SUBSAMPLE, FEATURE, WEIGHTS)) or is_outside(name, STRATEGY)
 
 
 def entry_of(name: str) -> StrategyEntry:
     """What the list says of ``name``.
 
     ``subsample:NAME`` and ``subsample:SIZE:NAME`` follow from the strategy NAME; ``feature:NAME`` takes the
-    rows where one acquisition feature is largest; ``module:Name`` and what a package announces is imported.
+    rows where one acquisition feature is largest; ``weights:NAME=NUMBER,...`` weighs several; ``module:Name``
+    and what a package announces is imported.
 
     Raises:
         ReActError: There is no such strategy; the nearest name is given.
@@ -41,6 +42,8 @@ def entry_of(name: str) -> StrategyEntry:
         return entry if entry is PACKAGED.get(name) else _with_needs(entry)
     if name.startswith(FEATURE):
         return _entry_of_feature(name)
+    if name.startswith(WEIGHTS):
+        return _entry_of_weights(name)
     if not name.startswith(SUBSAMPLE):
         if not is_outside(name, STRATEGY):
             raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group)])
@@ -101,6 +104,20 @@ def _entry_of_feature(name: str) -> StrategyEntry:
         column.source,
         cost=column.cost,
         needs=_CLASSES if "classes" in column.needs else frozenset(),
+    )
+
+
+def _entry_of_weights(name: str) -> StrategyEntry:
+    """A strategy of fixed weights over several acquisition features."""
+    weights = parse_weights(name)
+    needs = {need for feature in weights for need in feature_named(feature).needs}
+    return StrategyEntry(
+        lambda: WeightedFeatures(name, weights),
+        "hybrid",
+        "weighted features, rows greedily",
+        "-",
+        cost="that of its features",
+        needs=_CLASSES if "classes" in needs else frozenset(),
     )
 
 

@@ -6,6 +6,7 @@ so the mixture is the honest rival of a learned weighting.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,6 +21,9 @@ from react_rl.simulation.view import PoolView
 
 FEATURE: Final = "feature:"
 """How the name of a strategy of one feature begins: ``feature:margin``."""
+
+WEIGHTS: Final = "weights:"
+"""How the name of a strategy of weighted features begins: ``weights:margin=0.7,novelty=1``."""
 
 MIXTURE: Final = {"margin": 0.7, "density": 1.0, "novelty": 1.0, "balance": 0.5}
 """Weights tuned once on twenty corpora (48 paired seeds, 10 initial labels and 16 rounds of 5)."""
@@ -62,3 +66,32 @@ class WeightedFeatures:
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows greedily."""
         return take_weighted(view, tuple(self.weights), self._weights(view), n)
+
+
+def parse_weights(name: str) -> dict[str, float]:
+    """Weight of each feature in a name that begins with ``WEIGHTS``.
+
+    Raises:
+        ReActError: It is not of the form ``weights:FEATURE=NUMBER,...``, or a feature comes twice.
+    """
+    weights: dict[str, float] = {}
+    for part in name.removeprefix(WEIGHTS).split(","):
+        feature, equals, number = part.rpartition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not equals or not feature.strip() or not math.isfinite(weight):
+            raise ReActError(
+                f"Strategy {name!r} has the part {part!r}; write {WEIGHTS}FEATURE=NUMBER,... as in "
+                f"{WEIGHTS}margin=0.7,novelty=1."
+            )
+        if feature.strip() in weights:
+            raise ReActError(f"Strategy {name!r} weighs {feature.strip()!r} twice; weigh it once.")
+        weights[feature.strip()] = weight
+    return weights
+
+
+def name_of_weights(weights: Mapping[str, float], digits: int = 3) -> str:
+    """The name under which a config can play fixed weights, rounded to ``digits`` significant digits."""
+    return WEIGHTS + ",".join(f"{feature}={weight:.{digits}g}" for feature, weight in weights.items())
