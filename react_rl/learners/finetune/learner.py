@@ -17,14 +17,16 @@ import torch
 from torch import Tensor
 
 from react_rl.data.corpus import Corpus
+from react_rl.learners.finetune.asking import check_network
 from react_rl.learners.finetune.backbone.dropout import step_keys
 from react_rl.learners.finetune.methods.network import Network
 from react_rl.learners.finetune.methods.words import Words
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.columns import Columns
-from react_rl.learners.finetune.training.fitting import Fitted, Lesson, fit
+from react_rl.learners.finetune.training.fitting import Fitted, fit
+from react_rl.learners.finetune.training.lesson import Lesson
 from react_rl.learners.finetune.training.memory import asking_less, free_memory, keep_freed_memory
-from react_rl.learners.finetune.training.prediction import drawn_candidates, predict, rows_of
+from react_rl.learners.finetune.training.prediction import drawn_candidates, predict, rows_of, stacked
 from react_rl.learners.finetune.training.store import store_of
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, part_of
 from react_rl.learners.recipes.registry import check_recipe, packed_recipes, unpacked_recipes
@@ -85,6 +87,7 @@ class FineTune(ColumnScores):
         with torch.inference_mode(False):
             self.network = Network(settings, n_classes, str(self.device))
             scored = self._task.head.scored
+            check_network(self.network, settings, task.head.scored)
             self.stores = [store_of(corpus, scored, self.network, folder) for corpus in corpora]
         self._columns = Columns(self.stores, labelled)
         self._known = np.zeros((n_episodes, n_columns), np.bool_)
@@ -176,7 +179,7 @@ class FineTune(ColumnScores):
         """
         for recipe in {recipe for recipe in recipes if recipe is not None}:
             check_recipe(recipe, "finetune")
-            self.settings.following(recipe)
+            check_network(self.network, self.settings.following(recipe), self._task.head.scored)
         self.recipes = [then or now for now, then in zip(self.recipes, recipes, strict=True)]
 
     def candidates(self, available: Tensor) -> Tensor | None:
@@ -221,13 +224,13 @@ class FineTune(ColumnScores):
         columns, everyone = self._columns, list(range(len(self._seeds)))
         counts = [columns.of(e).n_vectors_of(rows[e]) for e in everyone]
         grid = columns.layout.grid_of(counts)
-        return self._task.scores_of(_stacked(self._predict(everyone, rows)), grid.column, grid.place)
+        return self._task.scores_of(stacked(self._predict(everyone, rows)), grid.column, grid.place)
 
     def features_of(self, columns: slice) -> Tensor:
         """Vectors that are scored ``(E, ., H)`` float32 of a range of columns under the present weights."""
         everyone = list(range(len(self._seeds)))
         found = self._predict(everyone, self._present(columns), features=True)
-        return _stacked(found).transpose(1, 2)
+        return stacked(found).transpose(1, 2)
 
     def dropout_logits(self, columns: slice, samples: int) -> Tensor:
         """Scores of Monte Carlo samples ``(E, M, C, .)``, each with other units dropped."""
@@ -235,7 +238,7 @@ class FineTune(ColumnScores):
         drawn = []
         for sample in range(samples):
             seeds = self._seeds + torch.from_numpy(self._rounds)
-            drawn.append(_stacked(self._predict(everyone, rows, step_keys(seeds, _SAMPLE, sample))))
+            drawn.append(stacked(self._predict(everyone, rows, step_keys(seeds, _SAMPLE, sample))))
         return torch.stack(drawn, 1)
 
     def _present(self, columns: slice) -> list[_Ids]:
@@ -253,7 +256,8 @@ class FineTune(ColumnScores):
             try:
                 self._train_chunk(chunk)
             except RuntimeError as error:
-                self._make_do(error, len(chunk), self.settings.batch_size)
+                settings = self.settings.following(self.recipes[chunk[0]])
+                self._make_do(error, len(chunk), settings.most_pieces)
                 continue
             start += len(chunk)
 
@@ -300,8 +304,9 @@ class FineTune(ColumnScores):
         )
         words, places = self._words.begin(episodes, used, self._share())
         weights = self._restarted(episodes) | words
+        settings = self.settings.following(self.recipes[episodes[0]])
         lesson = Lesson(
-            targets=_stacked([targets for _, targets in taught], -1),
+            targets=stacked([targets for _, targets in taught], -1),
             lengths=np.stack([columns.lengths(e, one) for e, one in zip(episodes, rows, strict=True)]),
             class_mask=self._class_mask[episodes].clone(),
             seeds=self._seeds[episodes].clone(),
@@ -310,8 +315,8 @@ class FineTune(ColumnScores):
             loss=self._task.head.loss,
             vocabulary=places,
             dev_loss=self._dev_loss(episodes) if self.settings.patience is not None else None,
+            anchors=self._anchors(episodes) if settings.is_anchored else None,
         )
-        settings = self.settings.following(self.recipes[episodes[0]])
         return fit(self.network, weights, lesson, settings, rate, self._pieces)
 
     def _restarted(self, episodes: list[int]) -> dict[str, Tensor]:
@@ -326,6 +331,9 @@ class FineTune(ColumnScores):
         return {
             name: torch.lerp(array, self._weights[name][episodes], share) for name, array in begin.items()
         }
+
+    def _anchors(self, episodes: list[int]) -> dict[str, Tensor]:
+        return self.network.anchors(self._seeds[episodes]) | self._words.pretrained(episodes)
 
     def _share(self) -> float:
         return {"reset": 0.0, "warm": 1.0, "shrink": self.settings.shrink}[self.settings.restart]
@@ -387,9 +395,3 @@ class FineTune(ColumnScores):
                 free_memory(error)
                 self._tokens = max(self._tokens // 2, fewest)
                 _log.warning("Out of memory: predictions of %d tokens at a time from now on.", self._tokens)
-
-
-def _stacked(arrays: list[Tensor], fill: int = 0) -> Tensor:
-    """Arrays ``(., U)`` as one ``(E, ., U)``, the last axis padded where U differs."""
-    most = max(array.shape[-1] for array in arrays)
-    return torch.stack([torch.nn.functional.pad(a, (0, most - a.shape[-1]), value=fill) for a in arrays])

@@ -13,14 +13,14 @@ from pydantic import (
     model_validator,
 )
 
-from react_rl.learners.recipes.settings import AdversarialSettings, AverageSettings, Recipe
+from react_rl.learners.recipes.settings import AdversarialSettings, AverageSettings, MixupSettings, Recipe
 from react_rl.validation import validated
 
 Method = Literal["full", "head", "bitfit", "lora", "peft"]
 Restart = Literal["reset", "warm", "shrink"]
 AdapterKind = Literal["lora", "adalora", "ia3", "prefix", "prompt"]
 
-_UNSAID: Final = ("adversarial", "r_drop", "average")
+_UNSAID: Final = ("adversarial", "r_drop", "average", "mixup", "l2_sp", "mixout")
 """Settings that are left out of what results are filed under where they change nothing."""
 
 
@@ -98,6 +98,12 @@ class FineTuneSettings(BaseModel):
     """Weight of the divergence between two passes with different units dropped."""
     average: AverageSettings = AverageSettings()
     """Average the weights along the steps of a round."""
+    mixup: MixupSettings = MixupSettings()
+    """Train on mixtures of two rows and of their labels."""
+    l2_sp: float = Field(default=0.0, ge=0, le=1000)
+    """Weight of half the squared distance from the pretrained weights (the head: from zero) in the loss."""
+    mixout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the trunk's weights that are the pretrained ones in a step; methods full and bitfit."""
     clip: float = Field(default=1.0, gt=0, le=1e6)
     """Largest norm of an episode's gradient."""
     patience: int | None = Field(default=None, ge=1, le=10**5)
@@ -134,6 +140,25 @@ class FineTuneSettings(BaseModel):
             raise ValueError(f"adversarial training reaches no input vectors under {what}; leave one out")
         if self.average.kind != "none" and self.patience is not None:
             raise ValueError("average and patience both say which weights a round ends with; leave one out")
+        if self.mixup.alpha > 0 and self.accumulate > 1:
+            raise ValueError(
+                "mixup mixes the rows of a whole batch; set accumulate to 1 and lower batch_size"
+            )
+        if (
+            self.mixup.alpha > 0
+            and self.mixup.layer is not None
+            and (self.method in ("peft", "head") or self.compile)
+        ):
+            what = "compile" if self.compile else f"method {self.method}"
+            raise ValueError(f"mixup reaches no layer under {what}; leave mixup.layer out")
+        if self.mixout > 0 and self.method not in ("full", "bitfit"):
+            raise ValueError(
+                f"mixout mixes in pretrained weights, and method {self.method} trains none of them"
+            )
+        if self.l2_sp > 0 and self.method == "head":
+            raise ValueError(
+                "l2_sp draws to pretrained weights, and method head trains none; set weight_decay"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -145,6 +170,16 @@ class FineTuneSettings(BaseModel):
             for name, value in values.items()
             if name not in _UNSAID or getattr(self, name) != fields[name].default
         }
+
+    @property
+    def is_anchored(self) -> bool:
+        """Whether training looks back at the pretrained weights."""
+        return self.l2_sp > 0 or self.mixout > 0
+
+    @property
+    def most_pieces(self) -> int:
+        """Pieces that a batch can be cut into; partners of mixup stay together."""
+        return 1 if self.mixup.alpha > 0 else self.batch_size
 
     def following(self, recipe: Recipe) -> FineTuneSettings:
         """These settings with what a recipe sets.

@@ -8,7 +8,7 @@ forms build on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.softmax import SoftmaxRegression
 from react_rl.learners.linear.weighting import row_weights
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, Rows
+from react_rl.learners.recipes.mixup import mixing_of
 from react_rl.learners.recipes.neighbours import PoolGraph
 from react_rl.learners.recipes.refitting import TrainingRows, l2_left_out, l2_on_dev, refit_each
 from react_rl.learners.recipes.registry import check_recipe, make_recipe, packed_recipes, unpacked_recipes
@@ -258,7 +259,14 @@ class RecipeHead(SoftmaxRegression):
         else:
             l2 = torch.full((len(members),), recipe.l2 or settings.l2, device=self.device)
         material = material.smoothed(recipe.label_smoothing)
-        dual = refit_each(material, start, l2, settings)
+        if recipe.mixup.alpha > 0:
+            mixing = mixing_of(slots, live, recipe.mixup)
+            begin = torch.zeros(*start.shape[:2], mixing.shape[1], device=self.device)
+            # A mixture weighs less than a row, and so does its part of the gradient.
+            finer = replace(settings, tolerance=settings.tolerance / recipe.mixup.copies)
+            dual = torch.bmm(refit_each(material.mixed(mixing), begin, l2, finer), mixing)
+        else:
+            dual = refit_each(material, start, l2, settings)
         none = torch.zeros(len(members), 0, dtype=torch.int64, device=self.device)
         fit = HeadFit(dual, none, dual[:, :, :0])
         if recipe.self_training is not None:

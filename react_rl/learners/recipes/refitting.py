@@ -48,6 +48,20 @@ class TrainingRows:
         some = self.target.sum(1, keepdim=True)  # 1 where there is a label
         return replace(self, target=(1.0 - share) * self.target + share * valid * some)
 
+    def mixed(self, mixing: Tensor) -> TrainingRows:
+        """Mixtures ``(R, m)`` of the rows and of their labels, each row's weight shared among its mixtures.
+
+        Args:
+            mixing: ``(R, m, n)`` shares of the rows in each mixture; see ``mixup.mixing_of``.
+        """
+        first = mixing.shape[1] // max(mixing.shape[2], 1)
+        return replace(
+            self,
+            kernel=torch.bmm(torch.bmm(mixing, self.kernel), mixing.transpose(1, 2)),
+            target=torch.bmm(self.target, mixing.transpose(1, 2)),
+            weight=self.weight.repeat(1, first) / max(first, 1),
+        )
+
     def of(self, members: Tensor) -> TrainingRows:
         """That of some of the heads ``(M,)``."""
         arrays = (self.kernel, self.target, self.weight, self.shift)

@@ -20,6 +20,7 @@ from react_rl.learners.recipes.settings import (
     AdversarialSettings,
     AverageSettings,
     Kind,
+    MixupSettings,
     Recipe,
     SelfTrainingSettings,
     SmoothingSettings,
@@ -29,7 +30,7 @@ from react_rl.validation import validated
 
 def kinds_of(recipe: Recipe) -> frozenset[Kind]:
     """Kinds of learners that can follow a recipe."""
-    return frozenset(get_args(Kind)).intersection(*(KINDS[part] for part in recipe.said))
+    return frozenset(get_args(Kind)).intersection(*(KINDS[part] for part in recipe.parts))
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,34 @@ RECIPES: Final[dict[str, RecipeEntry]] = {
         "weights once a step",
         "Izmailov et al. 2018",
     ),
+    "l2-sp": RecipeEntry(
+        Recipe(l2_sp=0.1),
+        "regularisation",
+        "weights are drawn back to the pretrained ones in every step",
+        "the weights once more, in memory",
+        "Li et al. 2018",
+    ),
+    "mixout": RecipeEntry(
+        Recipe(mixout=0.5),
+        "regularisation",
+        "in every step half of the weights, drawn at random, are the pretrained ones",
+        "a random number for each weight and step",
+        "Lee et al. 2020",
+    ),
+    "mixup": RecipeEntry(
+        Recipe(mixup=MixupSettings(alpha=0.4)),
+        "augmentation",
+        "trained on pairs of rows, their vectors and labels mixed in drawn shares",
+        "nothing; softmax: (4 n)^3",
+        "Zhang et al. 2018; Guo et al. 2019",
+    ),
+    "mixup-layer": RecipeEntry(
+        Recipe(mixup=MixupSettings(alpha=0.4, layer=1)),
+        "augmentation",
+        "the same in the states that leave the lowest trained layer",
+        "texts keep their padding",
+        "Verma et al. 2019; Chen et al. 2020",
+    ),
     "fgm": RecipeEntry(
         Recipe(adversarial=AdversarialSettings(kind="fgm")),
         "adversarial",
@@ -202,7 +231,7 @@ def check_recipe(recipe: Recipe, kind: Kind) -> None:
     Raises:
         ReActError: A part of the recipe is for other kinds.
     """
-    for part in recipe.said:
+    for part in recipe.parts:
         if kind not in KINDS[part]:
             able = " or ".join(sorted(KINDS[part]))
             raise ReActError(

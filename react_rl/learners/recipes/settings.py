@@ -81,6 +81,22 @@ class AverageSettings(_Frozen):
     """swa: share of the steps that count."""
 
 
+class MixupSettings(_Frozen):
+    """Steps are trained on pairs of rows as one: their vectors mixed, and their labels in the same shares.
+
+    Source: Zhang et al. 2018, mixup: beyond empirical risk minimization; Verma et al. 2019, Manifold mixup;
+    of texts: Guo et al. 2019 (pooled state), Chen et al. 2020, MixText (a layer; the own share is larger).
+    """
+
+    alpha: float = Field(default=0.0, ge=0, le=100)
+    """Shares come from Beta(alpha, alpha): near 0 rows stay nearly whole, 1 is uniform; 0 mixes nothing."""
+    layer: int | None = Field(default=None, ge=1, le=1000)
+    """finetune: mix the states that leave this one of the trained layers, counted from 1; None: the vectors
+    that are scored."""
+    copies: int = Field(default=4, ge=1, le=100)
+    """softmax: pairs that a labelled row is part of first; they share its weight."""
+
+
 class Recipe(_Frozen):
     """How a learner is trained and how its predictions are made, beyond its own settings."""
 
@@ -88,6 +104,8 @@ class Recipe(_Frozen):
     """softmax: another l2 for the head; or that with the least log-loss on left-out labelled or dev rows."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """softmax, finetune: share of a label that is spread over all classes."""
+    mixup: MixupSettings = MixupSettings()
+    """softmax, finetune: train on mixtures of two rows and of their labels."""
     self_training: SelfTrainingSettings | None = None
     """softmax: train on pool rows as well, under the labels that the head is sure of."""
 
@@ -100,6 +118,10 @@ class Recipe(_Frozen):
     """finetune: weight of the divergence between two passes with different units dropped."""
     average: AverageSettings = AverageSettings()
     """finetune: average the weights along the steps."""
+    l2_sp: float = Field(default=0.0, ge=0, le=1000)
+    """finetune: weight of the squared distance from the pretrained weights."""
+    mixout: float = Field(default=0.0, ge=0, lt=1)
+    """finetune: share of the weights that are the pretrained ones in a step."""
 
     best_on_dev: tuple[str, ...] = ()
     """softmax: names of recipes; in every round the one with the best dev accuracy is followed."""
@@ -115,12 +137,20 @@ class Recipe(_Frozen):
     def _one_or_several(self) -> Recipe:
         if self.best_on_dev and set(self.said) != {"best_on_dev"}:
             raise ValueError("best_on_dev names whole recipes; set nothing beside it")
+        if self.mixup.alpha > 0 and self.self_training is not None:
+            raise ValueError("mixup mixes labelled rows, and self_training adds rows; leave one out")
         return self
 
     @property
     def refits(self) -> bool:
         """Whether the head differs from the base head."""
-        return self.l2 is not None or self.label_smoothing > 0 or self.self_training is not None
+        mixes = self.mixup.alpha > 0
+        return self.l2 is not None or self.label_smoothing > 0 or self.self_training is not None or mixes
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of what it sets, as ``KINDS`` has them."""
+        return [*self.said, *(["mixup.layer"] if self.mixup.layer is not None else [])]
 
     @property
     def said(self) -> dict[str, Any]:
@@ -140,11 +170,15 @@ _TRANSFORMER: Final[frozenset[Kind]] = frozenset({"finetune"})
 KINDS: Final[dict[str, frozenset[Kind]]] = {
     "l2": _LINEAR,
     "best_on_dev": _LINEAR,
-    "label_smoothing": frozenset({"softmax", "finetune"}),
+    "label_smoothing": _LINEAR | _TRANSFORMER,
+    "mixup": _LINEAR | _TRANSFORMER,
+    "mixup.layer": _TRANSFORMER,
     "self_training": _LINEAR,
     "smoothing": _LINEAR,
     "adversarial": _TRANSFORMER,
     "r_drop": _TRANSFORMER,
     "average": _TRANSFORMER,
+    "l2_sp": _TRANSFORMER,
+    "mixout": _TRANSFORMER,
 }
 """Kinds of learners that can be trained so, by part of a recipe."""

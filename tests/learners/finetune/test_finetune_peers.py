@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from react_rl.learners.finetune.methods.network import Network
-from react_rl.learners.finetune.training.fitting import Lesson, _batches, fit
+from react_rl.learners.finetune.training.fitting import _batches, fit
+from react_rl.learners.finetune.training.lesson import Lesson
 from react_rl.learners.finetune.training.store import TextStore
 from react_rl.tasks.heads import cross_entropy
 

@@ -18,7 +18,7 @@ from react_rl.learners.finetune.backbone.nudging import Nudge
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.adversarial import ascend, train_against
 from react_rl.learners.finetune.training.averaging import WeightAverage
-from react_rl.learners.finetune.training.fitting import divergence
+from react_rl.learners.finetune.training.objective import divergence
 from react_rl.learners.recipes import RECIPES, AdversarialSettings, AverageSettings, Recipe, make_recipe
 
 Settings = Callable[..., FineTuneSettings]
@@ -100,7 +100,12 @@ def test_weights_are_averaged_along_the_steps(settings: AverageSettings, expecte
 
 
 @pytest.mark.parametrize(
-    ("name", "method"), [*((name, "lora") for name in TUNING), ("fgm", "full"), ("fgm", "head")]
+    ("name", "method"),
+    [
+        *((name, "full" if name == "mixout" else "lora") for name in TUNING),
+        *(("fgm", method) for method in ("full", "head")),
+        *((name, "full") for name in ("l2-sp", "mixup-layer")),
+    ],
 )
 def test_a_recipe_gives_in_a_mixed_batch_what_it_gives_alone(
     name: str,
@@ -161,6 +166,10 @@ def test_recipes_of_fine_tuning_from_yaml() -> None:
         ({"recipe": "r-drop", "finetune": {"dropout": 0.0}}, "set dropout above 0"),
         ({"recipe": "fgm", "finetune": {"method": "peft"}}, "reaches no input vectors under method peft"),
         ({"recipe": "swa", "finetune": {"patience": 2}}, "leave one out"),
+        ({"recipe": "mixup", "finetune": {"accumulate": 2}}, "set accumulate to 1"),
+        ({"recipe": "mixup-layer", "finetune": {"method": "head"}}, "leave mixup.layer out"),
+        ({"recipe": "mixout"}, "method lora trains none of them"),
+        ({"recipe": "l2-sp", "finetune": {"method": "head"}}, "method head trains none"),
     ],
     ids=str,
 )

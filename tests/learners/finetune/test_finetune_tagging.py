@@ -17,6 +17,7 @@ from react_rl.acquisition.registry import suited
 from react_rl.data.synthetic import synthetic_sentences
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.learner import FineTune
+from react_rl.learners.recipes import make_recipe
 from react_rl.learners.registry import check_needs
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
@@ -255,3 +256,15 @@ def test_a_tokenizer_that_knows_no_words_is_refused(
     monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", property(lambda self: False))
     with pytest.raises(ReActError, match="does not say which word a piece belongs to"):
         engine_of(finetuning(), [1])
+
+
+def test_words_of_a_batch_are_mixed_and_whole_sentences_are_not(finetuning: Finetuning) -> None:
+    found = []
+    for recipe in ("plain", "mixup"):
+        engine, learner = engine_of(finetuning(steps=3), [0])
+        engine.step(make_strategy("random").select(engine.view, 3), [make_recipe(recipe)])
+        found.append(learner.logits_of(slice(None)).logits)
+    assert torch.isfinite(found[1]).all()
+    assert not torch.equal(*found)
+    with pytest.raises(ReActError, match=r"mixup\.layer mixes whole texts"):
+        learner.choose([make_recipe("mixup-layer")])

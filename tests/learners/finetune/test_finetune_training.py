@@ -16,7 +16,6 @@ from torch import Tensor
 from react_rl.learners.finetune.methods.network import Network
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.fitting import (
-    Lesson,
     _batches,
     _Best,
     _gradients,
@@ -24,6 +23,7 @@ from react_rl.learners.finetune.training.fitting import (
     _schedule,
     fit,
 )
+from react_rl.learners.finetune.training.lesson import Lesson
 from react_rl.learners.finetune.training.store import TextStore
 from react_rl.tasks.heads import cross_entropy
 

@@ -19,6 +19,7 @@ from react_rl.encoders.transformer import load_checkpoint, pool, resolve_device,
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.backbone import anatomy
 from react_rl.learners.finetune.backbone.attention import ATTENTION, register
+from react_rl.learners.finetune.backbone.between import Between
 from react_rl.learners.finetune.backbone.dropout import EpisodeDropout, token_numbers
 from react_rl.learners.finetune.backbone.episodic import (
     EpisodeEmbedding,
@@ -91,6 +92,7 @@ class Network:
         """Frozen tables and layers whose states never change; None where the trained part reads ids."""
         self.whole = settings.method == "head"
         """Whether nothing above the lower part is left to run."""
+        self._path = None if self.whole else anatomy.layers_path(model)  # found while all layers are there
         if settings.layers is not None or self.whole:
             count = self._frozen_layers()
             if count > 0:
@@ -100,10 +102,11 @@ class Network:
                         f"The top layers of {settings.model!r} ({type(model).__name__}) cannot be run apart "
                         "from those below; leave 'layers' out of the learner."
                     )
-        self._path = anatomy.layers_path(model) if not self.whole else None
-        self._n_upper = 0 if self._path is None else len(model.get_submodule(self._path))
+        self.n_upper = 0 if self._path is None else len(model.get_submodule(self._path))
+        """Layers that are run, not counting those of the lower part."""
         self.mounted = Mounted()
         self._nudge: Nudge | None = None
+        self._between: Between | None = None
         self.words: str | None = None
         """Name of the word table where it is trained."""
         self._begin: dict[str, Tensor] = {}
@@ -221,8 +224,8 @@ class Network:
     def _distance(self, name: str) -> int:
         """Layers between a module and the head: 1 for the top layer, one more below the lowest."""
         if self._path is None or not name.startswith(f"{self._path}."):
-            return self._n_upper + 1 if "embed" in name or "wte" in name or "wpe" in name else 0
-        return self._n_upper - int(name[len(self._path) + 1 :].split(".")[0])
+            return self.n_upper + 1 if "embed" in name or "wte" in name or "wpe" in name else 0
+        return self.n_upper - int(name[len(self._path) + 1 :].split(".")[0])
 
     @property
     def names(self) -> list[str]:
@@ -275,6 +278,15 @@ class Network:
                 weights[name] = known.to(self.device).expand(len(seeds), *known.shape).clone()
         return {name: weights[name] for name in self.names if name in weights}
 
+    def anchors(self, seeds: Tensor) -> dict[str, Tensor]:
+        """What weights that stay near the pretrained ones stay near, ``(R, ...)`` by name; see ``begin``.
+
+        A head that chance decides stays near zero.
+        """
+        begin = self.begin(seeds)
+        drawn = [name for name in begin if name.startswith(f"{HEAD}.") and self.pretrained(name) is None]
+        return begin | {name: torch.zeros_like(begin[name]) for name in drawn}
+
     @contextmanager
     def mount(
         self,
@@ -282,6 +294,7 @@ class Network:
         vocabulary: Tensor | None = None,
         keys: Tensor | None = None,
         nudge: Nudge | None = None,
+        between: Between | None = None,
     ) -> Iterator[None]:
         """Context in which the layers read these weights.
 
@@ -290,14 +303,22 @@ class Network:
             vocabulary: See ``Mounted``.
             keys: ``(R,)`` int32 keys of the dropout masks; None drops nothing.
             nudge: Moves the vectors that enter the trained layers; texts keep their padding then.
+            between: Changes the states that leave one of them; the same holds.
         """
         mounted = self.mounted
         mounted.weights, mounted.vocabulary, mounted.keys = weights, vocabulary, keys
         mounted.episodes, self._nudge = next(iter(weights.values())).shape[0], nudge
+        self._between, hook = between, None
+        if between is not None:
+            layer = self.model.get_submodule(f"{self._path}.{between.layer - 1}")
+            hook = layer.register_forward_hook(between.on)
         try:
             yield
         finally:
-            mounted.weights, mounted.vocabulary, mounted.keys, self._nudge = {}, None, None, None
+            mounted.weights, mounted.vocabulary, mounted.keys = {}, None, None
+            self._nudge, self._between = None, None
+            if hook is not None:
+                hook.remove()
 
     def features(self, texts: Texts, first: int = 0) -> Tensor:
         """Vectors of texts under the mounted weights: pooled ``(R B, H)``, or of their words ``(R B, K, H)``.
@@ -311,6 +332,8 @@ class Network:
         if self._nudge is not None:
             self._nudge.mask = texts.mask
             entering = None if texts.hidden is None else self._nudge.on(texts.hidden)
+        if self._between is not None:
+            self._between.mask = texts.mask
         if self.whole:
             assert entering is not None
             hidden = entering
@@ -320,7 +343,7 @@ class Network:
         else:
             arrays = {"input_ids": texts.ids, "inputs_embeds": entering}
             given = {name: array for name, array in arrays.items() if array is not None}
-            packed = self._first_position is not None and self._nudge is None
+            packed = self._first_position is not None and self._nudge is None and self._between is None
             if packed and worth_packing(texts.mask):
                 hidden = self._packed(given, texts.mask)
             else:

@@ -102,6 +102,16 @@ class Words:
                 rows[r, at] = torch.lerp(rows[r, at], known.rows, share)
         return {self._name: rows}, places
 
+    def pretrained(self, episodes: list[int]) -> dict[str, Tensor]:
+        """What the rows to train ``(R, U, F)`` are before any training, by name, between begin and keep."""
+        if self._base is None or self._name is None:
+            return {}
+        widest = max(self._training[e].numel() for e in episodes)
+        rows = torch.zeros(len(episodes), widest, self._base.shape[1], device=self._base.device)
+        for r, e in enumerate(episodes):
+            rows[r, : self._training[e].numel()] = self._base[self._training[e]]
+        return {self._name: rows}
+
     def keep(self, episode: int, weights: dict[str, Tensor], r: int) -> None:
         """Keep what episode ``r`` of the trained ones has learned. Mutates."""
         if self._name is not None:

@@ -8,7 +8,6 @@ same whichever others are trained beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,51 +18,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from react_rl.learners.finetune.backbone.dropout import step_keys
-from react_rl.learners.finetune.backbone.nudging import Nudge
-from react_rl.learners.finetune.methods.network import Network, Texts
+from react_rl.learners.finetune.methods.network import Network
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.adversarial import train_against
+from react_rl.learners.finetune.training.anchoring import Mixout
 from react_rl.learners.finetune.training.averaging import WeightAverage
+from react_rl.learners.finetune.training.lesson import Lesson
+from react_rl.learners.finetune.training.mixing import draw_pairs
+from react_rl.learners.finetune.training.objective import BatchPiece
 from react_rl.learners.finetune.training.optimiser import Optimiser
 
 _SECOND: Final = 104729
 """Counter that sets the masks of a second pass apart from those of the first."""
 _WINDOW: Final = 4
 """Batches among which rows are sorted by length: less padding, and the order stays nearly random."""
-
-Rectangle = Callable[[npt.NDArray[np.int64]], Texts]
-"""From positions ``(R, B)`` in the labelled sets to the texts."""
-Loss = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""From scores ``(R, U, C)``, targets ``(R, U)``, class mask ``(R, C)`` and smoothing to losses ``(R, U)``."""
-DevLoss = Callable[[dict[str, Tensor]], Tensor]
-"""From weights to the dev loss of each episode ``(R,)``."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What R episodes learn in a round.
-
-    Args:
-        targets: ``(R, n, K)`` int64 class indices of the scored vectors of n examples, -1 for none.
-        lengths: ``(R, n)`` int64 tokens of each example.
-        class_mask: ``(R, C)`` True for the classes of an episode.
-        seeds: ``(R,)`` int64, on the CPU.
-        rounds: Rounds that each episode has learned before, ``(R,)``.
-        rectangle: Where texts come from.
-        loss: What scores are taught by, see ``Head.loss``.
-        vocabulary: ``(R, V)`` place of each token in the mounted word rows, or None.
-        dev_loss: Measures early stopping; None where there is none.
-    """
-
-    targets: Tensor
-    lengths: npt.NDArray[np.int64]
-    class_mask: Tensor
-    seeds: Tensor
-    rounds: npt.NDArray[np.int64]
-    rectangle: Rectangle
-    loss: Loss
-    vocabulary: Tensor | None = None
-    dev_loss: DevLoss | None = None
 
 
 @dataclass(frozen=True)
@@ -105,8 +73,9 @@ def fit(
     n = lesson.targets.shape[1]
     per_epoch = math.ceil(n / settings.batch_size)
     total = settings.steps or settings.epochs * per_epoch
-    optimiser = Optimiser(network, masters, settings, rate)
+    optimiser = Optimiser(network, masters, settings, rate, lesson.anchors)
     working = optimiser.working
+    mixout = _mixout(network, masters, lesson, settings)
     if network.adapter is not None:
         network.adapter.plan(total)
     importance = _importance(lesson, settings)
@@ -117,7 +86,10 @@ def fit(
     broken = torch.zeros(lesson.targets.shape[0], dtype=torch.bool)
     while step < total:
         for chosen in _batches(lesson, settings.batch_size, epoch):
-            loss = _gradients(network, working, lesson, importance, chosen, step, settings, pieces)
+            read = working if mixout is None else mixout.mixed(working, step)
+            loss = _gradients(network, read, lesson, importance, chosen, step, settings, pieces)
+            if mixout is not None:
+                mixout.give_back(read, working)
             broken |= ~torch.isfinite(loss)
             optimiser.step(_schedule(step, total, settings.warmup))
             if average is not None:
@@ -172,6 +144,15 @@ def _keys(lesson: Lesson, *counters: int) -> Tensor:
     return step_keys(lesson.seeds + rounds * 0x9E3779B9, *counters)
 
 
+def _mixout(
+    network: Network, masters: dict[str, Tensor], lesson: Lesson, settings: FineTuneSettings
+) -> Mixout | None:
+    if settings.mixout == 0 or lesson.anchors is None:
+        return None
+    pretrained = [name for name in masters if network.pretrained(name) is not None]
+    return Mixout(masters, lesson.anchors, pretrained, settings.mixout, lesson.seeds, lesson.rounds)
+
+
 def _importance(lesson: Lesson, settings: FineTuneSettings) -> Tensor:
     """Weight of each class in the loss ``(R, C)`` float32."""
     targets = lesson.targets.flatten(1)
@@ -205,49 +186,29 @@ def _gradients(
     weight = (weight / weight.sum(1, keepdim=True)).view(targets.shape)
     loss = torch.zeros(episodes)
     cut = math.ceil(size / pieces)
-    keys = _keys(lesson, step).to(network.device)
-    other = _keys(lesson, step, _SECOND).to(network.device) if settings.r_drop > 0 else None
+    keys = [_keys(lesson, step).to(network.device)]
+    if settings.r_drop > 0:
+        keys.append(_keys(lesson, step, _SECOND).to(network.device))
     for start in range(0, size, cut):
         texts = lesson.rectangle(chosen[:, start : start + cut])
         most = 1 if texts.words is None else texts.words.shape[1]
         part = (slice(None), slice(start, start + cut), slice(most))
-        own, share = targets[part].flatten(1), weight[part].flatten(1)
-
-        def scores_of(units: Tensor, nudge: Nudge | None, texts: Texts = texts, start: int = start) -> Tensor:
-            with network.mount(working, lesson.vocabulary, units, nudge):
-                return network.classify(network.features(texts, start), lesson.class_mask)  # (R, B K, C)
-
-        def losses(nudge: Nudge | None, own: Tensor = own, share: Tensor = share) -> Tensor:
-            scores = [scores_of(units, nudge) for units in (keys, other) if units is not None]
-            each = [lesson.loss(one, own, lesson.class_mask, settings.label_smoothing) for one in scores]
-            if len(scores) == 1:
-                return (each[0] * share).sum(1)
-            apart = divergence(scores[0], scores[1])
-            both = (each[0] + each[1]) / 2.0 + settings.r_drop / 4.0 * apart
-            return (both * share).sum(1)
-
+        own, share, pairs = targets[part].flatten(1), weight[part].flatten(1), None
+        if settings.mixup.alpha > 0:
+            assert pieces == 1, "partners are in the same batch, and so in the same piece"
+            there = known[part].flatten(1)
+            pairs = draw_pairs(there, settings.mixup.alpha, lesson.seeds, lesson.rounds, (step,))
+        piece = BatchPiece(network, working, lesson, settings, texts, start, own, share, keys, pairs)
         if settings.adversarial.kind != "none":
-            by_episode = train_against(losses, settings.adversarial)
+            by_episode = train_against(piece.loss, settings.adversarial)
         else:
-            by_episode = losses(None)
+            by_episode = piece.loss(None)
             objective = by_episode.sum()
             if network.adapter is not None and start == 0:
                 objective = objective + network.adapter.penalty(working)
             objective.backward()  # type: ignore[no-untyped-call]
         loss += by_episode.detach().float().cpu()
     return loss
-
-
-def divergence(one: Tensor, other: Tensor) -> Tensor:
-    """Divergence ``KL(p | q) + KL(q | p)`` ``(R, B)`` of the predictions of two passes ``(R, B, C)``.
-
-    With it the loss of two passes is ``(l_1 + l_2) / 2 + weight / 4`` times it: half of the paper's, so that
-    the loss keeps its scale.
-
-    Source: Liang et al. 2021, R-Drop: regularized dropout for neural networks, eq. 4.
-    """
-    p, q = functional.log_softmax(one, 2), functional.log_softmax(other, 2)
-    return ((p.exp() - q.exp()) * (p - q)).sum(2)
 
 
 class _Best:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from react_rl.learners.finetune.methods.network import Network
 from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.finetune.training.anchoring import pull
 
 _BETAS: Final = (0.9, 0.999)
 _EPSILON: Final = 1e-8
@@ -30,6 +31,7 @@ class _Piece:
     second: Tensor
     buffer: Tensor
     working: Tensor
+    anchor: Tensor | None
 
 
 class Optimiser:
@@ -43,19 +45,27 @@ class Optimiser:
     Args:
         network: Knows each array's layer and the type to compute in.
         masters: ``(R, ...)`` float32 by name; trained in place.
-        settings: Decay, clip, layer decay.
+        settings: Decay, clip, layer decay, pull to the anchors.
         rate: Peak learning rate.
+        anchors: ``(R, ...)`` float32 by name; None where nothing is pulled. What pulls is not clipped.
 
     Attributes:
         working: What the model reads, ``(R, ...)`` by name; the masters themselves in fp32.
     """
 
     def __init__(
-        self, network: Network, masters: dict[str, Tensor], settings: FineTuneSettings, rate: float
+        self,
+        network: Network,
+        masters: dict[str, Tensor],
+        settings: FineTuneSettings,
+        rate: float,
+        anchors: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._masters = masters
         self._adapter = network.adapter
         self._clip = settings.clip
+        self._strength = 0.0 if anchors is None else settings.l2_sp
+        self._anchors = anchors if anchors is not None and settings.l2_sp > 0 else {}
         self._same = network.dtype == torch.float32
         for array in masters.values():
             array.requires_grad_(self._same)
@@ -81,6 +91,7 @@ class Optimiser:
         episodes = arrays[0].shape[0]
         master, first, second, working = (array.detach().view(episodes, -1) for array in arrays)
         size = master.shape[1]
+        anchor = self._anchors[name].reshape(episodes, -1) if name in self._anchors else None
         most = self._buffer.numel()
         rows, columns = max(1, most // size), math.ceil(size / math.ceil(size / most))
         for row in range(0, episodes, rows):
@@ -95,6 +106,7 @@ class Optimiser:
                     second[r, c],
                     self._buffer[: part.numel()].view(part.shape),
                     working[r, c],
+                    None if anchor is None else anchor[r, c],
                 )
 
     @torch.no_grad()
@@ -118,6 +130,8 @@ class Optimiser:
                 grad = piece.buffer.copy_(grads[piece.rows, piece.columns])
                 if scale is not None:
                     grad *= scale[piece.rows, None] if len(piece.master) > 1 else scales[piece.rows.start]
+                if piece.anchor is not None:
+                    pull(grad, piece.master, piece.anchor, self._strength)
                 torch._fused_adamw_(
                     [piece.master], [grad], [piece.first], [piece.second], [], [counts[steps]],
                     amsgrad=False, beta1=_BETAS[0], beta2=_BETAS[1], lr=rate,

@@ -117,6 +117,12 @@ def rows_of(array: Tensor, episodes: Sequence[int]) -> Tensor:
     return array[first:last] if last - first == len(episodes) else array[list(episodes)]
 
 
+def stacked(arrays: Sequence[Tensor], fill: int = 0) -> Tensor:
+    """Arrays ``(., U)`` as one ``(E, ., U)``, the last axis padded where U differs."""
+    most = max(array.shape[-1] for array in arrays)
+    return torch.stack([torch.nn.functional.pad(a, (0, most - a.shape[-1]), value=fill) for a in arrays])
+
+
 def drawn_candidates(available: Tensor, most: int, seeds: Tensor, rounds: npt.NDArray[np.int64]) -> Tensor:
     """Of the rows ``(E, P)`` that can be bought, those that are scored in this round.
 

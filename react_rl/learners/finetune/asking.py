@@ -1,0 +1,33 @@
+"""What settings ask of the model and of the task, which can only be checked when both are there."""
+
+from __future__ import annotations
+
+from react_rl.errors import ReActError
+from react_rl.learners.finetune.methods.network import Network
+from react_rl.learners.finetune.settings import FineTuneSettings
+
+
+def check_network(network: Network, settings: FineTuneSettings, scored: str) -> None:
+    """Check that a model can be trained on a task as settings say.
+
+    Args:
+        network: The model.
+        settings: Those of a round, its recipe included.
+        scored: What the task scores, texts or words.
+
+    Raises:
+        ReActError: It cannot.
+    """
+    layer = settings.mixup.layer
+    if settings.mixup.alpha == 0 or layer is None:
+        return
+    if scored != "texts":
+        raise ReActError(
+            "mixup.layer mixes whole texts, whose words would no longer be where their tags are; in tagging "
+            "leave it out, so that the scored vectors of words are mixed."
+        )
+    if layer > network.n_upper:
+        raise ReActError(
+            f"mixup.layer is {layer}, but {network.n_upper} layers of {settings.model!r} are trained; "
+            "lower it."
+        )

@@ -1,0 +1,91 @@
+"""The loss of a piece of a batch: one pass or two, of the texts themselves or of their mixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional
+
+from react_rl.learners.finetune.backbone.between import Between
+from react_rl.learners.finetune.backbone.nudging import Nudge
+from react_rl.learners.finetune.methods.network import Network, Texts
+from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.finetune.training.lesson import Lesson
+from react_rl.learners.finetune.training.mixing import Pairs
+
+
+@dataclass(frozen=True, eq=False)
+class BatchPiece:
+    """A piece of a batch of R episodes, ready to be scored.
+
+    Args:
+        network: The transformer.
+        working: ``(R, ...)`` by name, the weights that it reads.
+        lesson: What the batch is from.
+        settings: How to train.
+        texts: Texts of the piece.
+        start: Place of their first row in the batch.
+        targets: ``(R, U)`` int64 of the scored vectors, 0 where there is none.
+        share: ``(R, U)`` weight of each of them in the loss of its batch.
+        keys: ``(R,)`` int32 keys of the dropout masks, one for each pass.
+        pairs: What vectors are mixed with; None for nothing.
+    """
+
+    network: Network
+    working: dict[str, Tensor]
+    lesson: Lesson
+    settings: FineTuneSettings
+    texts: Texts
+    start: int
+    targets: Tensor
+    share: Tensor
+    keys: Sequence[Tensor]
+    pairs: Pairs | None = None
+
+    def loss(self, nudge: Nudge | None) -> Tensor:
+        """Loss of each episode ``(R,)``, its part of the batch's.
+
+        Args:
+            nudge: Moves the vectors that enter the trained layers.
+        """
+        scores = [self._scores(units, nudge) for units in self.keys]
+        each = [self._losses(one) for one in scores]
+        if len(scores) == 1:
+            return (each[0] * self.share).sum(1)
+        apart = divergence(scores[0], scores[1])
+        both = (each[0] + each[1]) / 2.0 + self.settings.r_drop / 4.0 * apart
+        return (both * self.share).sum(1)
+
+    def _losses(self, scores: Tensor) -> Tensor:
+        """Losses ``(R, U)`` of scores ``(R, U, C)``."""
+
+        def against(targets: Tensor) -> Tensor:
+            lesson = self.lesson
+            return lesson.loss(scores, targets, lesson.class_mask, self.settings.label_smoothing)
+
+        return against(self.targets) if self.pairs is None else self.pairs.loss(against, self.targets)
+
+    def _scores(self, units: Tensor, nudge: Nudge | None) -> Tensor:
+        """Scores ``(R, U, C)`` of one pass, with units dropped by these keys."""
+        network, lesson, pairs, layer = self.network, self.lesson, self.pairs, self.settings.mixup.layer
+        between = None if pairs is None or layer is None else Between(layer, pairs.mixed_states)
+        with network.mount(self.working, lesson.vocabulary, units, nudge, between):
+            vectors = network.features(self.texts, self.start)
+            if pairs is not None and between is None:
+                rows = vectors.view(len(self.targets), -1, vectors.shape[-1])
+                vectors = pairs.mixed(rows).view(vectors.shape)
+            return network.classify(vectors, lesson.class_mask)
+
+
+def divergence(one: Tensor, other: Tensor) -> Tensor:
+    """Divergence ``KL(p | q) + KL(q | p)`` ``(R, B)`` of the predictions of two passes ``(R, B, C)``.
+
+    With it the loss of two passes is ``(l_1 + l_2) / 2 + weight / 4`` times it: half of the paper's, so that
+    the loss keeps its scale.
+
+    Source: Liang et al. 2021, R-Drop: regularized dropout for neural networks, eq. 4.
+    """
+    p, q = functional.log_softmax(one, 2), functional.log_softmax(other, 2)
+    return ((p.exp() - q.exp()) * (p - q)).sum(2)
