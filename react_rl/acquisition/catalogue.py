@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from react_rl.acquisition.contract import StrategyEntry
+from react_rl.acquisition.of_parts import OF_PARTS
 from react_rl.acquisition.strategies.adaptive import PhaseSwitch, RoundRobin
 from react_rl.acquisition.strategies.bandit import ActiveLearningByLearning
 from react_rl.acquisition.strategies.calibrated import CalibratedUncertainty
@@ -15,24 +16,8 @@ from react_rl.acquisition.strategies.discriminative import DiscriminativeSamplin
 from react_rl.acquisition.strategies.diversity import KMeansSampling, TypiClust
 from react_rl.acquisition.strategies.gradient import Badge, ExpectedGradientLength
 from react_rl.acquisition.strategies.hybrid import ContrastiveLearning, InformationDensity
-from react_rl.acquisition.strategies.questions import (
-    SpreadOverContexts,
-    mnlp_span,
-    no_answer_doubt,
-    span_entropy,
-    span_margin,
-)
-from react_rl.acquisition.strategies.stochastic import StochasticBatch
-from react_rl.acquisition.strategies.tagging import (
-    largest_token_entropy,
-    mnlp,
-    n_best_entropy,
-    sequence_confidence,
-    sequence_margin,
-    tag_count,
-    token_entropy,
-    total_token_entropy,
-)
+from react_rl.acquisition.strategies.perturbed import AlfaMix, DropQuery, NoiseStability
+from react_rl.acquisition.strategies.stochastic import Falcun, StochasticBatch
 from react_rl.acquisition.strategies.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
 from react_rl.acquisition.strategies.weighted import WeightedFeatures
 from react_rl.acquisition.strategies.whole_batches import BatchBald, ClusterMargin, WeightedKMeans
@@ -41,8 +26,6 @@ from react_rl.learners.capabilities import Capability
 
 _DROPOUT: Final = "O(M P C D)"
 _CLASSES: Final[frozenset[Capability]] = frozenset({"classes"})
-_TOKENS: Final[frozenset[Capability]] = frozenset({"tokens"})
-_SPANS: Final[frozenset[Capability]] = frozenset({"spans"})
 _LINEAR: Final[frozenset[Capability]] = frozenset({"linear"})
 _DROPS: Final[frozenset[Capability]] = frozenset({"classes", "dropout"})
 _VOTES: Final[frozenset[Capability]] = frozenset({"classes", "committee"})
@@ -284,6 +267,41 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         "Zhdanov 2019",
         cost="O(P C + n^2 D) an iteration",
     ),
+    "alfamix": StrategyEntry(
+        AlfaMix,
+        "hybrid",
+        "one of each cluster of rows that turn when a little of a class is mixed in",
+        "Parvaneh et al. 2022",
+        cost="O(P C (C + D) + P n D) an iteration",
+        needs=_CLASSES,
+        draws=True,  # of other rows where few turn
+    ),
+    "dropquery": StrategyEntry(
+        DropQuery,
+        "hybrid",
+        "one of each cluster of rows that turn under heavy dropout",
+        "Gupte et al. 2024",
+        cost="O(M P C D + P n D) an iteration",
+        needs=_DROPS,
+        draws=True,  # of other rows where few turn
+    ),
+    "noise-stability": StrategyEntry(
+        NoiseStability,
+        "hybrid",
+        "probabilities that move most and most variously when the head is shaken",
+        "Li et al. 2024",
+        cost="O(M P C (D + n))",
+        needs=_CLASSES,
+    ),
+    "falcun": StrategyEntry(
+        Falcun,
+        "hybrid",
+        "rows drawn by uncertainty and by unlike predictions in the batch",
+        "Gilhuber et al. 2024",
+        cost="O(P n C)",
+        needs=_CLASSES,
+        draws=True,
+    ),
     "subsample:maxherding": StrategyEntry(
         lambda: Subsampled("subsample:maxherding", MaxHerding()),
         "representative",
@@ -331,42 +349,6 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         needs=_CLASSES,
         draws=True,
     ),
-    **{
-        make().name: StrategyEntry(make, "tagging", summary, source, cost="O(T C), T tokens", needs=_TOKENS)
-        for make, summary, source in (
-            (mnlp, "smallest log-probability of the best tags per token", "Shen et al. 2017"),
-            (sequence_confidence, "smallest probability of the best tags", "Culotta & McCallum 2005"),
-            (sequence_margin, "smallest gap of the two best taggings", "Settles & Craven 2008"),
-            (token_entropy, "largest mean entropy of a token", "Settles & Craven 2008"),
-            (total_token_entropy, "largest sum of the tokens' entropies", "Settles & Craven 2008"),
-            (largest_token_entropy, "largest entropy of any token", "Marcheggiani & Artières 2014"),
-            (
-                n_best_entropy,
-                "largest entropy of the five best taggings",
-                "Kim et al. 2006; Settles & Craven 2008",
-            ),
-            (tag_count, "most entities found by the model", "Kohl et al. 2024"),
-        )
-    },
-    **{
-        make().name: StrategyEntry(
-            make, "questions", summary, source, cost="O(T), T words of contexts", needs=_SPANS
-        )
-        for make, summary, source in (
-            (span_margin, "smallest gap of the two best answers' probabilities", "Scheffer et al. 2001"),
-            (span_entropy, "largest entropy of the answers that can be given", "Dagan & Engelson 1995"),
-            (mnlp_span, "smallest probability of the best answer's borders", "after Shen et al. 2017"),
-            (no_answer_doubt, "no answer and the best answer about equally probable", "this project"),
-        )
-    },
-    "spread-over-contexts": StrategyEntry(
-        SpreadOverContexts,
-        "questions",
-        "contexts with the fewest bought questions first, at random among these",
-        "this project",
-        cost="O(P n)",
-        needs=_SPANS,
-        draws=True,
-    ),
+    **OF_PARTS,
 }
 """By name, in the order of lists; whatever a program adds is in the registry alone."""

@@ -13,7 +13,7 @@ from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, P
 WIDTHS = (60, 129, 157, 170)
 """No multiples of what a processor computes at once: the last columns are computed in another way."""
 
-BY_CHANCE = {"random", "power-margin", "power-bald", "random-per-cost", "albl"}
+BY_CHANCE = {"random", "power-margin", "power-bald", "random-per-cost", "albl", "falcun"}
 """Their scores are drawn."""
 
 CUT = {"weighted-k-means"}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.batching.drawing import draw_column, uniform_numbers
 from react_rl.acquisition.batching.selection import take_top, to_ids, top_columns
 from react_rl.acquisition.features.rows import expected_gradient
 from react_rl.simulation.view import PoolView
@@ -68,13 +68,13 @@ class Badge:
         length = view.level(factor.square().sum(1).sqrt())
         column = top_columns(view, length, 1)[:, 0]
         distance = torch.full_like(length, torch.inf)
-        numbers = _uniform(view, n)
+        numbers = uniform_numbers(view, n)
         picks = [column]
         for j in range(1, n):
             chosen = column.clamp_min(0)
             free = free.scatter(1, chosen[:, None], False)
             distance = torch.minimum(distance, gradient_distance(view, factor, chosen))
-            column = _draw(torch.where(free, distance, 0.0), free, numbers[:, j])
+            column = draw_column(torch.where(free, distance, 0.0), free, numbers[:, j])
             picks.append(column)
         return to_ids(view, torch.stack(picks, 1))
 
@@ -95,26 +95,3 @@ def gradient_distance(view: PoolView, factor: Tensor, columns: Tensor) -> Tensor
     scale = factor.square().sum(1) + own.square().sum(1)
     apart = scale - 2.0 * (factor * own).sum(1) * view.similarity_of_pick(columns)
     return torch.where(apart > _SAME * scale, apart, 0.0)
-
-
-def _uniform(view: PoolView, n: int) -> Tensor:
-    """``n`` uniform numbers for each episode that can buy something, ``(E, n)`` float64."""
-    numbers = np.zeros((view.n_episodes, n))
-    for e in torch.nonzero(view.n_available)[:, 0].tolist():
-        numbers[e] = view.generator(e).random(n)
-    return torch.from_numpy(numbers).to(view.device)
-
-
-def _draw(weight: Tensor, free: Tensor, number: Tensor) -> Tensor:
-    """Draw a free column of each episode in proportion to ``weight`` ``(E, P)``; -1 where none is free.
-
-    Where all weights are 0, all free columns are equally likely. ``number`` ``(E,)`` is uniform in [0, 1).
-    """
-    flat = weight.amax(1, keepdim=True) <= 0
-    # In float64, so that a long sum leaves no row without its share.
-    mass = torch.where(flat, free.to(weight.dtype), weight).double()
-    total = mass.cumsum(1)
-    column = torch.searchsorted(total, number[:, None] * total[:, -1:], right=True)[:, 0]
-    # A number next to 1 may round up to the whole sum: then the last row with a share is meant.
-    last = torch.where(mass > 0, torch.arange(mass.shape[1], device=mass.device), -1).amax(1)
-    return torch.minimum(column, last)

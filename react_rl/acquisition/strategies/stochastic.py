@@ -1,4 +1,4 @@
-"""Stochastic batches: noise on the scores keeps a batch from being n copies of one idea."""
+"""Stochastic batches: chance keeps a batch from being n copies of one idea."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.batching.selection import take_top
+from react_rl.acquisition.batching.drawing import draw_column, uniform_numbers
+from react_rl.acquisition.batching.selection import take_top, to_ids, top_columns
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.errors import ReActError, unknown
 from react_rl.simulation.view import PoolView
@@ -64,12 +65,78 @@ class StochasticBatch:
             scores = scores.clamp_min(_SMALLEST).log()
         elif self.kind == "softrank":
             scores = -_ranks(view, scores).log()
-        uniform = view.random().clamp_min(_SMALLEST)
-        return scores - (-uniform.log()).clamp_min(_SMALLEST).log() / self.beta
+        return scores + _gumbel(view) / self.beta
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose the ``n`` rows with the largest perturbed scores."""
         return take_top(view, self.score(view), n)
+
+
+def _gumbel(view: PoolView) -> Tensor:
+    """Gumbel noise ``(E, P)`` float64."""
+    uniform = view.random().clamp_min(_SMALLEST)
+    return -(-uniform.log()).clamp_min(_SMALLEST).log()
+
+
+@dataclass(frozen=True)
+class Falcun:
+    """Rows drawn by uncertainty and by how differently from the batch so far they are predicted.
+
+    With uncertainty ``u = 1 - margin`` and d the smallest L1 distance of the row's probabilities to those of
+    a row of this batch (u at most, and before the first pick), brought to 0 to 1 over the rows left, a pick
+    is drawn with probability proportional to ``(u + d)^gamma``. No distance between embeddings is taken.
+
+    Source: Gilhuber et al. 2024, FALCUN: a simple and efficient deep active learning strategy, algorithm
+    1, with gamma 10.
+
+    Args:
+        name: Name in tables and configs.
+        gamma: 0 draws evenly, large values take the largest.
+
+    Raises:
+        ReActError: ``gamma`` is negative.
+    """
+
+    name: str = "falcun"
+    gamma: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.gamma >= 0:
+            raise ReActError(f"gamma {self.gamma} would draw what is certain; use 0 or more.")
+
+    def score(self, view: PoolView) -> Tensor:
+        """Logarithm of the weight of each row as the first pick, with Gumbel noise ``(E, P)`` float64."""
+        unsure = self._unsure(view)
+        weight = self._weights(unsure, unsure, view.available)
+        return weight.clamp_min(_SMALLEST).log() + _gumbel(view)
+
+    def select(self, view: PoolView, n: int) -> Tensor:
+        """Draw ``n`` rows."""
+        unsure, free = self._unsure(view), view.available
+        distance, p = unsure, view.probabilities
+        column = top_columns(view, self.score(view), 1)[:, 0]
+        numbers = uniform_numbers(view, n - 1)
+        picks = [column]
+        for number in numbers.unbind(1):
+            chosen = column.clamp_min(0)[:, None]
+            free = free.scatter(1, chosen, False)
+            own = p.gather(2, chosen[:, None].expand(-1, p.shape[1], -1))
+            distance = torch.minimum(distance, (p - own).abs().sum(1).double())
+            column = draw_column(self._weights(unsure, distance, free), free, number)
+            picks.append(column)
+        return to_ids(view, torch.stack(picks, 1))
+
+    def _unsure(self, view: PoolView) -> Tensor:
+        return 1.0 - view.margin.double()
+
+    def _weights(self, unsure: Tensor, distance: Tensor, free: Tensor) -> Tensor:
+        """``(u + d)^gamma`` in units of the largest ``(E, P)``; 0 where a row is not free."""
+        least = torch.where(free, distance, torch.inf).amin(1, keepdim=True)
+        most = torch.where(free, distance, -torch.inf).amax(1, keepdim=True)
+        spread = torch.where(most > least, most - least, 1.0)
+        worth = torch.where(free, unsure + (distance - least) / spread, 0.0)
+        scaled = worth / worth.amax(1, keepdim=True).clamp_min(_SMALLEST)
+        return torch.where(free, scaled**self.gamma, 0.0)
 
 
 def _ranks(view: PoolView, scores: Tensor) -> Tensor:

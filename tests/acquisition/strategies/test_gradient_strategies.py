@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from react_rl.acquisition.batching.drawing import draw_column
 from react_rl.acquisition.strategies.gradient import (
     Badge,
     ExpectedGradientLength,
-    _draw,
     gradient_distance,
     gradient_factor,
 )
@@ -156,7 +156,7 @@ def test_copies_of_a_row_are_exactly_nowhere_apart() -> None:
 def test_a_pick_is_drawn_in_proportion_to_its_weight(
     weight: list[float], free: list[int], number: float, column: int
 ) -> None:
-    drawn = _draw(torch.tensor([weight]), torch.tensor([free]).bool(), torch.tensor([number]).double())
+    drawn = draw_column(torch.tensor([weight]), torch.tensor([free]).bool(), torch.tensor([number]).double())
     assert drawn.tolist() == [column]
 
 
