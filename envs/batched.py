@@ -222,7 +222,7 @@ class BatchedLabeling:
         if learned.any():
             cost = engine.learn(learned, decision.recipe).cost
         # Trapezoid under the curve of the reward's metric, in shares of the budget.
-        self._area += (before + engine.current[self._metric]) / 2 * cost / engine.options.budget
+        self._area += (before + engine.reached[self._metric]) / 2 * cost / engine.options.budget
         ended = engine.finished | stopped | self.reward.reached()
         played = learned & ~idle
         rewards = np.where(played, self.reward.of_round(cost, ended & ~idle), 0.0)

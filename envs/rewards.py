@@ -193,6 +193,10 @@ class Reward:
         """V of each episode now ``(E,)``."""
         return self._sign * self._engine.current[self.settings.metric]
 
+    def _value_of_round(self) -> Array:
+        """V of each episode when the round ended, on the dev rows that it began with ``(E,)``."""
+        return self._sign * self._engine.reached[self.settings.metric]
+
     def start(self, episodes: npt.NDArray[np.int64]) -> None:
         """Note where newly reset episodes begin. Mutates."""
         value = self.value()
@@ -232,7 +236,7 @@ class Reward:
         Returns:
             ``(E,)`` float64.
         """
-        engine, value = self._engine, self.value()
+        engine, value = self._engine, self._value_of_round()
         budget = float(engine.options.budget)
         played = PlayedRound(
             value,
@@ -251,5 +255,5 @@ class Reward:
                 f"Reward {self.settings.kind!r} gave {reward!r:.80} for {cost.size} episodes; it must give "
                 "one finite number for each."
             )
-        self._before = value.copy()
+        self._before = self.value()
         return reward - self.settings.cost_weight * cost

@@ -228,7 +228,7 @@ class _Block:
             record["cost"].append(rounded(engine.spent[e]))
             record["labels"].append(int(engine.labels[e]))
             for name in self._metrics:
-                record["dev"][name].append(rounded(engine.current[name][e]))
+                record["dev"][name].append(rounded(engine.reached[name][e]))
                 record["test"][name].append(rounded(measured[name][e]))
 
     def _keep(self) -> None:

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from react_rl.validation import changed
 
@@ -59,9 +66,27 @@ class CorpusConfig(BaseModel):
     """Keep this many rows, drawn by seed 0."""
     imbalance: float | None = Field(default=None, ge=1, le=1e6)
     """Thin the classes until the largest has this many times the rows of the smallest; 1 makes them equal."""
+    then: tuple[str, ...] = ()
+    """Corpora that follow this one, phase by phase; its other keys hold for them, too. Classes of one name
+    are one class."""
+    phases: int | None = Field(default=None, ge=2, le=255)
+    """Deal the rows out to so many phases that differ in their class shares."""
+    drift: float = Field(default=1.0, gt=0, le=1)
+    """phases: share of a class that comes in one phase, the rest in the others; 1 gives every phase classes
+    of its own, 1 / phases is no drift."""
     embeddings: Path | None = None
     """Vectors that stand in for an encoder's: a .npy or .safetensors file, one line for each row of the
     corpus in the order of its file."""
+
+    @model_validator(mode="after")
+    def _check_phases(self) -> CorpusConfig:
+        if self.then and self.phases is not None:
+            raise ValueError("then and phases both say what the phases are; leave one out")
+        if self.embeddings is not None and (self.then or self.phases is not None):
+            raise ValueError("embeddings of a file do not know the rows of phases; leave one of the two out")
+        if self.phases is None and self.drift != 1.0:
+            raise ValueError(f"drift {self.drift:g} says how phases differ; give phases, too")
+        return self
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         return changed(self)
@@ -70,11 +95,14 @@ class CorpusConfig(BaseModel):
     def _without_empty_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Plans read as if there were no such keys where they are not used.
         values: dict[str, Any] = handler(self)
-        for key in ("embeddings", "encoding", "id", "separator", "task", "scheme"):
+        for key in ("embeddings", "encoding", "id", "separator", "task", "scheme", "phases"):
             if getattr(self, key) is None:
                 values.pop(key, None)
         for key in ("tokens", "tags", "question", "context", "answers"):
             if getattr(self, key) == key:
+                values.pop(key, None)
+        for key in ("then", "drift"):
+            if getattr(self, key) == type(self).model_fields[key].default:
                 values.pop(key, None)
         if self.cost is None:
             values["cost"] = "uniform" if self.task != "tagging" else "tokens"

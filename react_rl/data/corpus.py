@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from react_rl.data.grouping import deal_groups, text_groups
 from react_rl.data.passages import Passages
+from react_rl.data.phases import PhaseRows
 from react_rl.data.row_origin import RowOrigin
 from react_rl.errors import ReActError, unknown
 from react_rl.escaping import check_name
@@ -56,6 +57,7 @@ class Corpus:
         tokens: For tagging, the tokens of each text; None for other tasks.
         passages: For question answering, whose texts are questions, what they are about; None for others.
         origin: File, row and id of each row as its owner knows it; None where the rows are not from files.
+        phases: The phase of each row, where a corpus comes in phases (``continual``); None for others.
 
     Raises:
         ReActError: If a field is wrong.
@@ -74,6 +76,7 @@ class Corpus:
     tokens: tuple[tuple[str, ...], ...] | None = None
     passages: Passages | None = None
     origin: RowOrigin | None = None
+    phases: PhaseRows | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "texts", tuple(self.texts))
@@ -111,7 +114,7 @@ class Corpus:
         return np.flatnonzero(self.split == SPLITS.index(split)).astype(np.int64)
 
     def digest(self) -> str:
-        """Return a content hash of texts, targets, label names, split, cost and confidence.
+        """Return a content hash of texts, targets, label names, split, cost, confidence and phases.
 
         The name, the source, the notes and the origin do not count.
         """
@@ -132,6 +135,7 @@ class Corpus:
             *(() if self.tokens is None else (canonical_json(self.tokens),)),
             *(() if self.passages is None else self.passages.contexts()),
             *(() if self.passages is None else (canonical_json(self.passages.answers),)),
+            *(() if self.phases is None else (canonical_json(self.phases.names), self.phases.of.tobytes())),
         )
 
     def restrict(self, keep: npt.NDArray[np.bool_]) -> Corpus:
@@ -244,6 +248,10 @@ def check_corpus(corpus: Corpus) -> None:
     if corpus.origin is not None and len(corpus.origin) != corpus.n_rows:
         raise ReActError(
             f"Corpus {corpus.name!r} has {corpus.n_rows} rows and an origin of {len(corpus.origin)}."
+        )
+    if corpus.phases is not None and len(corpus.phases.of) != corpus.n_rows:
+        raise ReActError(
+            f"Corpus {corpus.name!r} has {corpus.n_rows} rows and phases of {len(corpus.phases.of)}."
         )
     if corpus.task == "classification":
         _check_classes(corpus)

@@ -133,6 +133,20 @@ class ChoosesRecipe(Protocol):
         ...
 
 
+@runtime_checkable
+class LearnsInPhases(Protocol):
+    """Wants to know when a phase ends and another begins, and which rows have come by then."""
+
+    def enter_phase(self, episodes: Sequence[int], arrived: Tensor) -> None:
+        """Begin a phase in some episodes.
+
+        Args:
+            episodes: Which; before their first purchase their first phase, later the next one.
+            arrived: ``(R, W)`` bool, columns of this phase and those before it.
+        """
+        ...
+
+
 def choose_recipes(
     learner: Learner, recipes: Sequence[Recipe | None], episodes: npt.NDArray[np.bool_] | None = None
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from react_rl.data.config import CorpusConfig
+from react_rl.data.continual import drifting, in_phases
 from react_rl.data.corpus import Corpus, Task
 from react_rl.data.costs import apply_cost, apply_question_cost, apply_sentence_cost
 from react_rl.data.generated import is_generated, parse_generated
@@ -43,6 +44,8 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
     Raises:
         ReActError: Something named does not exist or does not fit.
     """
+    if config.then or config.phases is not None:
+        return _in_phases(config, encoder)
     options: dict[str, Any] = {}
     if config.max_rows is not None and config.corpus == "synthetic":
         options["n_rows"] = min(config.max_rows, CORPORA["synthetic"].rows)
@@ -106,6 +109,16 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
     if config.imbalance is not None:
         corpus = imbalanced(corpus, config.imbalance)
     return corpus if config.name is None else replace(corpus, name=config.name)
+
+
+def _in_phases(config: CorpusConfig, encoder: Encoder | None) -> Corpus:
+    """Load a corpus that comes in phases."""
+    plain = config.model_copy(update={"then": (), "phases": None, "name": None})
+    if config.phases is not None:
+        corpus = drifting(load(plain, encoder), config.phases, config.drift)
+        return corpus if config.name is None else replace(corpus, name=config.name)
+    names = (config.corpus, *config.then)
+    return in_phases([load(plain.model_copy(update={"corpus": n}), encoder) for n in names], config.name)
 
 
 def _task_of(config: CorpusConfig) -> Task:
@@ -238,7 +251,12 @@ def _vectors(
 
 def _base(config: CorpusConfig) -> CorpusConfig:
     """The corpus under a generated task, or the corpus itself."""
-    if not is_generated(config.corpus):
+    generated = [name for name in (config.corpus, *config.then) if is_generated(name)]
+    if generated and (config.then or config.phases is not None):
+        raise ReActError(
+            f"{generated[0]!r} has invented labels and cannot come in phases; name plain corpora."
+        )
+    if not generated:
         return config
     return config.model_copy(update={"corpus": parse_generated(config.corpus).base, "name": None})
 

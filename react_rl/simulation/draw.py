@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from react_rl.data.corpus import Corpus
+from react_rl.data.phases import PhaseRows
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation.encoded import EncodedCorpus
@@ -25,9 +26,9 @@ class Draw:
     Args:
         corpus: Position of the corpus in the engine's list.
         classes: ``(C,)`` class indices of the corpus that take part, ascending.
-        pool: ``(P,)`` ascending, the initial labelled set included.
+        pool: ``(P,)`` ascending, the initial labelled set included; equally many rows of each phase.
         dev: ``(V,)`` ascending.
-        initial: ``(I,)`` rows labelled before the first round, a subset of ``pool``.
+        initial: ``(I,)`` rows labelled before the first round, a subset of ``pool``, of the first phase.
     """
 
     corpus: int
@@ -45,6 +46,8 @@ def check_fit(corpus: Corpus, options: EpisodeOptions) -> None:
             what the annotator's errors depend on.
     """
     task_of([corpus]).check(corpus, options)
+    if corpus.phases is not None:
+        _check_phases(corpus, corpus.phases, options)
     train, dev = corpus.ids("train"), corpus.ids("dev")
     if options.classes is None:
         for size, rows, key in ((options.pool_size, train, "pool_size"), (options.dev_size, dev, "dev_size")):
@@ -65,6 +68,39 @@ def check_fit(corpus: Corpus, options: EpisodeOptions) -> None:
         raise ReActError(
             f"budget {options.budget:g} is larger than the cost of the whole pool of corpus {corpus.name!r} "
             f"({costliest:g} cost units); use a smaller budget or a larger pool_size."
+        )
+
+
+def phase_sizes(size: int, n_phases: int) -> list[int]:
+    """So many rows of each phase; the first ones get what rounding leaves over."""
+    return [size // n_phases + (phase < size % n_phases) for phase in range(n_phases)]
+
+
+def _check_phases(corpus: Corpus, phases: PhaseRows, options: EpisodeOptions) -> None:
+    """Raise a ReActError unless episodes that go through the phases of a corpus can be drawn."""
+    n_phases, name = len(phases), corpus.name
+    if options.classes is not None:
+        raise ReActError(
+            f"Corpus {name!r} comes in phases, which have classes of their own; leave classes out."
+        )
+    if isinstance(options.phases, tuple) and len(options.phases) != n_phases:
+        raise ReActError(
+            f"Corpus {name!r} has {n_phases} phases and episode.phases {len(options.phases)} shares; "
+            "give one for each phase."
+        )
+    for key, split in (("pool_size", "train"), ("dev_size", "dev")):
+        size, held = getattr(options, key), np.bincount(phases.of[corpus.ids(split)], minlength=n_phases)
+        for phase, wanted in enumerate(phase_sizes(size, n_phases)):
+            if wanted > held[phase] or wanted < 1:
+                raise ReActError(
+                    f"{key} {size} takes {wanted} {split} rows of each phase, and {phases.names[phase]!r} of "
+                    f"corpus {name!r} has {held[phase]}; use at most {held.min() * n_phases}."
+                )
+    first = phase_sizes(options.pool_size, n_phases)[0]
+    if options.phases != "ignored" and first < options.initial_size + options.batch_size:
+        raise ReActError(
+            f"The first of {n_phases} phases has {first} pool rows, too few for initial_size "
+            f"{options.initial_size} and a batch of {options.batch_size}; make pool_size larger."
         )
 
 
@@ -103,10 +139,24 @@ def draw_episode(
                 f"Classes {[data.label_names[c] for c in classes]} of corpus {data.name!r} have only "
                 f"{train.size} train and {dev.size} dev rows; use larger class subsets or smaller episodes."
             )
-    pool = np.sort(rng.choice(train, size=pool_size, replace=False))
-    chosen_dev = np.sort(rng.choice(dev, size=dev_size, replace=False))
-    initial = _initial(data, pool, classes, options, streams.initial)
+    pool, chosen_dev = (
+        _drawn(rows, size, data.phases, rng) for rows, size in ((train, pool_size), (dev, dev_size))
+    )
+    several = data.phases is not None and options.phases != "ignored"
+    labelled = pool[data.phases.of[pool] == 0] if data.phases is not None and several else pool
+    initial = _initial(data, labelled, classes, options, streams.initial)
     return Draw(index, classes, pool, chosen_dev, initial)
+
+
+def _drawn(rows: Ids, size: int, phases: PhaseRows | None, rng: np.random.Generator) -> Ids:
+    """So many of the rows, ascending; equally many of each phase."""
+    if phases is None:
+        return np.sort(rng.choice(rows, size=size, replace=False))
+    parts = [rows[phases.of[rows] == phase] for phase in range(len(phases))]
+    sizes = phase_sizes(size, len(phases))
+    return np.concatenate(
+        [np.sort(rng.choice(own, size=n, replace=False)) for own, n in zip(parts, sizes, strict=True)]
+    )
 
 
 def _initial(

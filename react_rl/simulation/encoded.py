@@ -53,7 +53,8 @@ class EncodedCorpus:
     Args:
         corpus: The corpus; row ids index every array here.
         embeddings: ``(N, D)`` float32, unit norm.
-        density: ``(N,)`` float32, mean cosine similarity to the nearest train rows; 0 outside train.
+        density: ``(N,)`` float32, mean cosine similarity to the nearest train rows (of the same phase); 0
+            outside train.
         cost: ``(N,)`` float64 cost units.
         surprisal: ``(N, S)`` float32 unit-norm surprisal vectors of a masked language model; None where
             nothing asked for them.
@@ -217,11 +218,27 @@ def _train_density(
     device: str | torch.device,
     progress: bool,
 ) -> npt.NDArray[np.float32]:
-    rows = corpus.ids("train")
-    k = min(DENSITY_NEIGHBOURS, rows.size - 1)
     density = np.zeros(corpus.n_rows, dtype=np.float32)
+    rows, phases = corpus.ids("train"), corpus.phases
+    # Rows of a phase do not know what later ones bring.
+    groups = [rows] if phases is None else [rows[phases.of[rows] == p] for p in range(len(phases))]
+    for group in groups:
+        density[group] = _density_among(corpus, unit, group, cache, device, progress)
+    return density
+
+
+def _density_among(
+    corpus: Corpus,
+    unit: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    cache: ArrayCache | None,
+    device: str | torch.device,
+    progress: bool,
+) -> npt.NDArray[np.float32]:
+    """Density ``(n,)`` of some rows among themselves."""
+    k = min(DENSITY_NEIGHBOURS, rows.size - 1)
     if k < 1:
-        return density
+        return np.zeros(rows.size, dtype=np.float32)
 
     def compute() -> dict[str, npt.NDArray[np.float32]]:
         graph = nearest_neighbours(unit, k, rows=rows, device=str(device), progress=progress)
@@ -236,8 +253,8 @@ def _train_density(
     # Copies have one density, however their products were rounded.
     keys = row_keys(torch.from_numpy(unit[rows]))[None]
     first = first_copies(keys, torch.ones_like(keys, dtype=torch.bool))[0].numpy()
-    density[rows] = found["density"][first]
-    return density
+    dense: npt.NDArray[np.float32] = found["density"][first]
+    return dense
 
 
 def check_dimensions(corpora: Sequence[EncodedCorpus]) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError
-from react_rl.learners.capabilities import OffersCandidates, TriesBatches, choose_recipes
+from react_rl.learners.capabilities import LearnsInPhases, OffersCandidates, TriesBatches, choose_recipes
 from react_rl.learners.protocol import part_of
 from react_rl.learners.recipes.settings import Recipe
 from react_rl.learners.registry import LearnerSettings, check_task, entry_of, make_learner
@@ -29,6 +29,7 @@ from react_rl.simulation.ledger import Ledger
 from react_rl.simulation.notebook import Notebook
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import ABSTAINED, Oracle
+from react_rl.simulation.phases import Phases
 from react_rl.simulation.progress import DevMetric, Progress
 from react_rl.simulation.purchases import PENNY, Bought, Mask, Round, affordable, check_ids
 from react_rl.simulation.threads import threads_for
@@ -92,13 +93,16 @@ class LabelingEngine:
         self.draws: list[Draw | None] = [None] * n_episodes
         self.streams = [Streams(0)] * n_episodes
         self.notebooks = [Notebook() for _ in range(n_episodes)]
+        self.phases = Phases(n_episodes, options, self.device)
         self._geometry = Geometry(corpora, n_episodes, width + dev, self.device)
         self._everyone = torch.arange(n_episodes, device=self.device)
         self._ids = torch.full((n_episodes, width), _NO_ROW, device=self.device)
+        self._shown = self._ids  # without the rows that are yet to come
         self._open = torch.zeros(n_episodes, width, dtype=torch.bool, device=self.device)
         self._labelled = torch.zeros_like(self._open)
         self._density = torch.zeros(n_episodes, width, device=self.device)
         self._truth = torch.full((n_episodes, dev, *shape), -1, device=self.device)
+        self._dev_targets = self._truth.clone()  # those of rows that are yet to come as well
         self._class_mask = torch.zeros(n_episodes, classes, dtype=torch.bool, device=self.device)
         # Where every row costs the same, affordability is arithmetic on the host.
         prices = {float(p) for c in corpora for p in np.unique(c.corpus.cost[c.corpus.ids("train")])}
@@ -111,6 +115,7 @@ class LabelingEngine:
         self._pool_size = np.zeros(n_episodes, dtype=np.int64)
         self._n_classes = np.zeros(n_episodes, dtype=np.int64)
         self._current: dict[str, npt.NDArray[np.float64]] = {m: np.zeros(n_episodes) for m in self.metrics}
+        self._reached = self._current
         self._before = {m: np.zeros(n_episodes) for m in self.metrics}
         self._start = {m: np.zeros(n_episodes) for m in self.metrics}
         self._basket = Basket(n_episodes, self.device)
@@ -135,6 +140,11 @@ class LabelingEngine:
     def current(self) -> dict[str, npt.NDArray[np.float64]]:
         """Dev metrics of the present models, by name; arrays of length E."""
         return self._current
+
+    @property
+    def reached(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Dev metrics when the last round ended: where a phase began then, without its dev rows."""
+        return self._reached
 
     def corpus_of(self, episode: int) -> EncodedCorpus:
         """Corpus that an episode was drawn from."""
@@ -176,7 +186,8 @@ class LabelingEngine:
         learner = {f"learner/{name}": array for name, array in self.learner.state().items()}
         ledger = {f"ledger/{name}": array for name, array in self.ledger.state().items()}
         waiting = {f"basket/{name}": array for name, array in self._basket.state().items()}
-        return numbers | dev | learner | ledger | waiting | {"labelled": self._labelled}
+        phases = {f"phases/{name}": array for name, array in self.phases.state().items()}
+        return numbers | dev | learner | ledger | waiting | phases | {"labelled": self._labelled}
 
     def resume(
         self,
@@ -193,7 +204,10 @@ class LabelingEngine:
             setattr(self, name, state[name].numpy().copy())
         for part in _DEV:
             setattr(self, part, {name: state[f"{part}/{name}"].numpy().copy() for name in self.metrics})
+        self._reached = self._current
         self._labelled.copy_(state["labelled"])
+        self.phases.load_state(part_of(state, "phases"))
+        self._open_phase(range(self.n_episodes))
         self.ledger.load_state(part_of(state, "ledger"))
         self._basket.load_state(part_of(state, "basket"))
         self.learner.load_state(part_of(state, "learner"))
@@ -231,10 +245,12 @@ class LabelingEngine:
             self._open[episode, :size], self._open[episode, size:] = True, False
             self._density[episode, :size] = data.density[pool]
             truth = self.task.targets(data.corpus, draw.dev, draw.classes, self._truth.shape[2:])
-            self._truth[episode, :dev_size] = torch.from_numpy(truth).to(device)
-            self._truth[episode, dev_size:] = -1
+            self._dev_targets[episode, :dev_size] = torch.from_numpy(truth).to(device)
+            self._dev_targets[episode, dev_size:] = -1
             unknown = self._truth.new_full((width, *self._truth.shape[2:]), -1)
-            self.learner.place(episode, draw.corpus, columns, torch.cat([unknown, self._truth[episode]]))
+            dev_targets = torch.cat([unknown, self._dev_targets[episode]])
+            self.learner.place(episode, draw.corpus, columns, dev_targets)
+            self.phases.place(episode, draw, data)
             self._class_mask[episode] = (
                 torch.arange(self._class_mask.shape[1], device=device) < draw.classes.size
             )
@@ -248,7 +264,43 @@ class LabelingEngine:
         seeds = [int(self.streams[e].learner.integers(2**62)) for e in chosen] if self._kind.random else []
         self.ledger.forget(index)
         self.learner.start(index, torch.from_numpy(self._n_classes[chosen]), seeds)
+        self._open_phase(chosen)
+        self._enter_phase(chosen)
         return chosen, draws
+
+    def _open_phase(self, episodes: Sequence[int]) -> None:
+        """Offer the pool rows of the phase of each episode, judge on the dev rows so far. Mutates."""
+        width = self.options.pool_size
+        if self.phases.several:
+            some, phase, arrived = list(episodes), self.phases.open(), self.phases.arrived()
+            self._open[some] = phase[some, :width] & (self._ids[some] < _NO_ROW)
+            come = arrived[some, width:].view(len(some), -1, *[1] * (self._truth.dim() - 2))
+            self._truth[some] = torch.where(come, self._dev_targets[some], -1)
+            self._shown = torch.where(arrived[:, :width], self._ids, _NO_ROW)
+            self._geometry.forget_kept()
+        else:
+            self._truth[list(episodes)] = self._dev_targets[list(episodes)]
+            self._shown = self._ids
+        self._free = self._view = None
+
+    def _enter_phase(self, episodes: Sequence[int]) -> None:
+        """Tell the learner that a phase begins. Mutates."""
+        if self.phases.several and isinstance(self.learner, LearnsInPhases):
+            self.learner.enter_phase(episodes, self.phases.arrived()[list(episodes)])
+
+    def _move_on(self, episodes: Mask) -> None:
+        """Begin the next phase where that of an episode ``(E,)`` is over. Mutates."""
+        over = moved = self.phases.over(self.spent, self._unlabelled) & episodes
+        while over.any():
+            some = np.flatnonzero(over).tolist()
+            self.phases.move_on(over, self.spent)
+            self._open_phase(some)
+            self._enter_phase(some)
+            over = self.phases.over(self.spent, self._unlabelled) & over
+        if moved.any():
+            self._measure()
+            for name, values in self._current.items():
+                self._before[name] = np.where(moved, values, self._before[name])
 
     def _first_models(self, chosen: list[int], draws: Sequence[Draw]) -> None:
         """Train the models of newly drawn episodes on their initial labelled sets. Mutates."""
@@ -262,6 +314,7 @@ class LabelingEngine:
         self._measure()
         for name, values in self._current.items():
             self._before[name][chosen] = self._start[name][chosen] = values[chosen]
+        self._reached = self._current
         self.finished[chosen] = self.exhausted[chosen]
         self._end_failed()
 
@@ -306,9 +359,12 @@ class LabelingEngine:
             },
             pool_size=self._pool_size.copy(),
             n_classes=self._n_classes.copy(),
+            phase=self.phases.now.copy(),
+            n_phases=self.phases.count.copy(),
+            phase_spent=self.phases.progress(spent),
         )
         return PoolView(
-            self._ids, available, self._labelled, self.oracle.cost, self._density, self.task,
+            self._shown, available, self._labelled, self.oracle.cost, self._density, self.task,
             self.learner, self.ledger, self._geometry, self.streams, progress, scored, self.notebooks,
         )  # fmt: skip
 
@@ -374,9 +430,11 @@ class LabelingEngine:
             if columns.shape[1] > 0:
                 self._learn(index, columns, ids >= 0)
             self._measure()
-        self._view = None
+        self._view, self._reached = None, self._current
         ending &= ~self.finished
         self.rounds += ending
+        if self.phases.several:
+            self._move_on(ending)
         self.finished = self.finished | (self.exhausted & ending)
         self._end_failed()
         if not everyone:
@@ -384,7 +442,7 @@ class LabelingEngine:
             charged = np.zeros(self.n_episodes)
             whole[episodes], charged[episodes] = ids, cost
             ids, cost = whole, charged
-        return Round(ids, cost, {k: v.copy() for k, v in self._current.items()}, self.finished.copy())
+        return Round(ids, cost, {k: v.copy() for k, v in self._reached.items()}, self.finished.copy())
 
     @torch.inference_mode()
     def measure(
@@ -507,7 +565,8 @@ class LabelingEngine:
         """Episodes ``(E,)`` whose budget or pool allows no further purchase."""
         remaining = self.options.budget - self.spent + PENNY
         if self._price is not None:
-            return (self._left <= 0) | (remaining < self._price)
+            left = self._unlabelled.sum(1).cpu().numpy() if self.phases.several else self._left
+            return np.asarray((left <= 0) | (remaining < self._price))
         cheapest = torch.where(self._unlabelled, self.oracle.cost, torch.inf).amin(1).cpu().numpy()
         result: Mask = cheapest > remaining
         return result

@@ -53,13 +53,17 @@ class Geometry:
 
     def place(self, episode: int, corpus: int, ids: Tensor) -> None:
         """Set the row ids ``(W,)`` of an episode's columns; unused columns carry -1. Mutates."""
-        self._kept.clear()
-        self.last_pairs = None
+        self.forget_kept()
         self._ids[episode], self._real[episode] = ids.clamp_min(0), ids >= 0
         self._corpus[episode] = corpus
         data = self._corpora[corpus]
         if self._gathered is not None and data.gram is None:
             self._gathered[episode] = data.embeddings[self._ids[episode]]
+
+    def forget_kept(self) -> None:
+        """Drop what depends on the pools, because rows have come. Mutates."""
+        self._kept.clear()
+        self.last_pairs = None
 
     def kept(self, name: str, compute: Callable[[], T]) -> T:
         """What depends on the placed rows alone, computed once until an episode is placed. Mutates."""

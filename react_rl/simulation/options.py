@@ -19,6 +19,7 @@ from pydantic import (
 from react_rl.errors import suggestion
 
 _Classes = Annotated[int, Field(ge=2, le=10**6)]
+_Share = Annotated[float, Field(gt=0, le=10**6)]
 
 
 class EpisodeOptions(BaseModel):
@@ -44,6 +45,9 @@ class EpisodeOptions(BaseModel):
     """Rows queried in one round."""
     classes: tuple[_Classes, _Classes] | None = None
     """Smallest and largest number of classes of a random class subset; None takes all classes."""
+    phases: Literal["even", "ignored"] | tuple[_Share, ...] = "even"
+    """Of a corpus that comes in phases: shares of the budget that each phase gets, all the same (even), or
+    ignored: all phases at once."""
     label_noise: float | Literal["crowd"] = 0.0
     """Probability that the oracle answers with another class, drawn once for each row; or 'crowd': one minus
     the row's confidence, for corpora that carry one."""
@@ -80,10 +84,12 @@ class EpisodeOptions(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_empty_confusion(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Results are filed under these options: episodes without confusions are filed as if there were none.
+        # Results are filed under these options: what an episode does not have is left out.
         values: dict[str, Any] = handler(self)
         if self.confusion is None:
             values.pop("confusion", None)
+        if self.phases == "even":
+            values.pop("phases", None)
         return values
 
     @model_validator(mode="after")
@@ -99,6 +105,13 @@ class EpisodeOptions(BaseModel):
                 "set label_noise to a rate or to 'crowd'"
             )
         return self
+
+    @field_validator("phases")
+    @classmethod
+    def _check_shares(cls, value: str | tuple[float, ...]) -> str | tuple[float, ...]:
+        if isinstance(value, tuple) and len(value) < 2:
+            raise ValueError(f"shares {value} are not those of two or more phases")
+        return value
 
     @model_validator(mode="after")
     def _check_sizes(self) -> EpisodeOptions:

@@ -39,6 +39,9 @@ class Progress:
         dev: Dev metrics by name, those that the engine measures.
         pool_size: Rows of the pool, the initial labelled set included.
         n_classes: Classes of the episode.
+        phase: Phase that the episode is in, from 0 on.
+        n_phases: Phases of the episode, 1 on a corpus without any.
+        phase_spent: Share of what the phase may spend that was spent in it; of the budget without phases.
     """
 
     budget: float
@@ -49,6 +52,9 @@ class Progress:
     dev: Mapping[str, DevMetric]
     pool_size: npt.NDArray[np.int64]
     n_classes: npt.NDArray[np.int64]
+    phase: npt.NDArray[np.int64]
+    n_phases: npt.NDArray[np.int64]
+    phase_spent: npt.NDArray[np.float64]
 
     def metric(self, name: str) -> DevMetric:
         """The dev metric of that name.

@@ -45,7 +45,8 @@ def buy_everything(
     train = corpus.corpus.ids("train")
     everything = options.pool_size - options.initial_size
     price = float(np.sort(corpus.corpus.cost[train])[::-1][:everything].sum())
-    bought = options.model_copy(update={"budget": price, "batch_size": everything})
+    changes = {"budget": price, "batch_size": everything, "phases": "ignored"}
+    bought = options.model_copy(update=changes)
     settings = learner if learner is None else entry_of(learner).for_all(learner)
     engine = LabelingEngine([corpus], bought, len(streams), metrics, settings)
     engine.reset(streams, None, [0] * len(streams))
@@ -81,6 +82,7 @@ def values_of_all_but_one(
         initial_size=pool_size - 1,
         batch_size=1,
         budget=float(rows.cost[rows.ids("train")].min()),
+        phases="ignored",
     )
     engine = LabelingEngine([corpus], whole, 1, (metric,), learner)
     values = []

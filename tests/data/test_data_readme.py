@@ -18,6 +18,7 @@ def test_the_examples_run_and_say_what_the_page_says(tmp_path: Path) -> None:
         [sys.executable, "-c", "\n".join(examples)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert "PhaseRows(news, posts)" in done.stdout
     assert "reviews 50 ('0', '1') [1. 2. 3.]" in done.stdout
     assert "dev drawn from 40 train rows with seed 0" in done.stdout
     assert "synthetic[first half] 150 synthetic[second half] 150" in done.stdout
