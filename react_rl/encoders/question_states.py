@@ -16,11 +16,12 @@ import numpy.typing as npt
 import torch
 
 from react_rl.data.passages import Passages
-from react_rl.encoders.batches import TokenTable, batches
+from react_rl.encoders.batches import TokenTable, batches, table_of
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.progress import progress_bar
-from react_rl.encoders.token_states import TokenStates, marks_around, unknown_piece, windows_of
+from react_rl.encoders.token_states import TokenStates, Windows, marks_around, unknown_piece, windows_of
 from react_rl.encoders.transformer import TextEncoder
+from react_rl.errors import ReActError
 from react_rl.files import canonical_json, digest
 
 _CHUNK: Final = 512
@@ -121,12 +122,12 @@ class _Context:
     of_word: npt.NDArray[np.int64]
 
 
-def _contexts(passages: Passages, encoder: TextEncoder) -> list[_Context]:
-    unknown = unknown_piece(encoder.tokenizer, encoder.settings.model)
+def _contexts(passages: Passages, tokenizer: Any, model: str) -> list[_Context]:
+    unknown = unknown_piece(tokenizer, model)
     found = []
     for start in range(0, len(passages.texts), _CHUNK):
         texts = list(passages.texts[start : start + _CHUNK])
-        told = encoder.tokenizer(
+        told = tokenizer(
             texts, add_special_tokens=False, truncation=False, return_offsets_mapping=True, verbose=False
         )
         for offset, borders in enumerate(passages.borders[start : start + _CHUNK]):
@@ -138,12 +139,45 @@ def _contexts(passages: Passages, encoder: TextEncoder) -> list[_Context]:
     return found
 
 
+def cut_contexts(
+    name: str, questions: Sequence[str], passages: Passages, tokenizer: Any, room: int, model: str
+) -> Windows:
+    """Cut contexts into windows that a model can read behind their question, most of them into one.
+
+    Args:
+        name: Name of the corpus, for messages.
+        questions: N questions.
+        passages: What they are about.
+        tokenizer: A fast tokenizer of transformers.
+        room: Most pieces of question, window and marks together.
+        model: Name of the model, for messages.
+
+    Raises:
+        ReActError: The tokenizer does not know words, or there is no room for them.
+    """
+    frames = list(_frames(name, questions, passages, tokenizer, room, model))
+    words = [frame.places[frame.words > 0] for frame in frames]
+    several = np.bincount([frame.row for frame in frames], minlength=len(questions))
+    return Windows(
+        table_of([frame.pieces for frame in frames]),
+        np.concatenate([[0], np.cumsum(several)]).astype(np.int64),
+        np.concatenate([[0], np.cumsum([len(own) for own in words])]).astype(np.int64),
+        np.concatenate(words).astype(np.int64),
+    )
+
+
 def _frames(
-    name: str, questions: Sequence[str], passages: Passages, encoder: TextEncoder
+    name: str, questions: Sequence[str], passages: Passages, tokenizer: Any, room: int, model: str
 ) -> Iterator[_Frame]:
-    contexts, marks = _contexts(passages, encoder), _marks(encoder.tokenizer)
-    room = encoder.settings.max_length - len(marks.before) - len(marks.between) - len(marks.behind)
-    asked = encoder.tokenizer(list(questions), add_special_tokens=False, verbose=False)["input_ids"]
+    contexts, marks = _contexts(passages, tokenizer, model), _marks(tokenizer)
+    taken = len(marks.before) + len(marks.between) + len(marks.behind)
+    if room < taken + 2:
+        raise ReActError(
+            f"A max_length of {room} has no room for a question and a word of its context beside the marks "
+            f"of {model!r}; it must be {taken + 2} at least."
+        )
+    room -= taken
+    asked = tokenizer(list(questions), add_special_tokens=False, verbose=False)["input_ids"]
     cut = 0
     for row, question in enumerate(asked):
         cut += len(question) > room // 2
@@ -160,8 +194,8 @@ def _frames(
             yield _Frame(pieces, words, places, row, asks)
     if cut:
         warnings.warn(
-            f"{cut} questions of corpus {name!r} have more than {room // 2} pieces, half of what the encoder "
-            "reads, and were cut there; raise encoder.max_length if it allows.",
+            f"{cut} questions of corpus {name!r} have more than {room // 2} pieces, half of what {model!r} "
+            "reads, and were cut there; raise max_length of the encoder or of learner.finetune if it allows.",
             stacklevel=2,
         )
 
@@ -169,7 +203,8 @@ def _frames(
 def _compute(
     name: str, questions: Sequence[str], passages: Passages, encoder: TextEncoder, progress: bool
 ) -> dict[str, npt.NDArray[Any]]:
-    frames = list(_frames(name, questions, passages, encoder))
+    settings = encoder.settings
+    frames = list(_frames(name, questions, passages, encoder.tokenizer, settings.max_length, settings.model))
     starts = _starts(passages)
     distinct = sorted({frame.pieces for frame in frames}, key=lambda key: (-len(key), key))
     place = {pieces: row for row, pieces in enumerate(distinct)}

@@ -30,7 +30,8 @@ CAPABILITIES: Final[dict[Capability, str]] = {
     "recipes": "recipes that episodes can choose; set learner.kind to softmax or finetune",
     "classes": "a corpus of classification, where the model gives every row class probabilities",
     "tokens": "a corpus of tagging, where tokens have tag probabilities; use the learner tagger or finetune",
-    "spans": "a corpus of question answering, where words have scores as borders; set learner.kind to span",
+    "spans": "a corpus of question answering, where words have scores as borders; use the learner span or "
+    "finetune",
 }
 """Each capability in words that say what to do where it is missing."""
 

@@ -25,7 +25,7 @@ from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.protocol import LabelledRows, Learner, Rows
 from react_rl.learners.recipes import PLAIN
 from react_rl.learners.recipes.head import RecipeHead
-from react_rl.tasks.protocol import Task
+from react_rl.tasks.protocol import Task, TrainsNetworks
 
 LearnerSettings = SoftmaxSettings | MlpSettings | FineTuneSettings | TaggerSettings | SpanSettings
 
@@ -104,7 +104,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         cheap=False,
         random=True,
         offers=lambda settings: _if_dropped(settings) | {"committee", "recipes"},
-        tasks=("classification", "tagging"),
+        tasks=("classification", "tagging", "question-answering"),
     ),
     "tagger": LearnerEntry(
         TaggerSettings,
@@ -183,7 +183,7 @@ def check_task(settings: LearnerSettings | None, task: Task, corpus: str) -> Non
         corpus: Its name, for the message.
 
     Raises:
-        ReActError: It learns something else.
+        ReActError: It learns something else, or weighs classes where there are none.
     """
     entry = entry_of(settings)
     if task.name not in entry.tasks:
@@ -191,6 +191,12 @@ def check_task(settings: LearnerSettings | None, task: Task, corpus: str) -> Non
         raise ReActError(
             f"Corpus {corpus!r} is of {task.name}, which the learner ({entry.summary}) does not learn; "
             f"set learner.kind to {kinds}."
+        )
+    weights = getattr(settings, "class_weights", "none")
+    if weights != "none" and isinstance(task, TrainsNetworks) and not task.head.weighs_classes:
+        raise ReActError(
+            f"class_weights {weights!r} weighs classes, but corpus {corpus!r} is of {task.name}, which has "
+            "none; leave it out of the learner."
         )
 
 

@@ -14,7 +14,7 @@ from react_rl.data.corpus import Corpus
 from react_rl.metrics.classification import CLASS_METRICS, Metric
 from react_rl.tasks.heads import ClassHead
 from react_rl.tasks.noise import check_noise, noise_of
-from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level
+from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level, ScoredVectors
 
 _FEW: Final = 1 << 14
 """Numbers below which one operation is quicker than several that read memory in order."""
@@ -132,7 +132,7 @@ class Classification:
         labels = truth.expand(len(scores), -1)
         return {name: CLASS_METRICS[name].function(scores, labels, class_mask) for name in names}
 
-    def scores_of(self, logits: Tensor, column: Tensor, place: Tensor) -> Tensor:
+    def scores_of(self, logits: Tensor, vectors: ScoredVectors) -> Tensor:
         """The logits: every column has one vector."""
         return logits
 

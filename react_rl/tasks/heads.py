@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional
+
+NEVER: Final = -1e30
+"""Score of what is no word of the context."""
 
 
 def cross_entropy(scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
@@ -38,11 +42,88 @@ class ClassHead:
 
     scored: Literal["texts", "words"]
     stops_by_metric: bool = False
+    weighs_classes: bool = True
+
+    def shares(self, targets: Tensor, importance: Tensor) -> Tensor:
+        """Every vector has the weight of its class; see ``Head.shares``."""
+        weight = importance.gather(1, targets.clamp_min(0).flatten(1)) * (targets >= 0).flatten(1)
+        return (weight / weight.sum(1, keepdim=True)).view(targets.shape)
 
     def loss(self, scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
         """See ``cross_entropy``."""
-        return cross_entropy(scores, targets, class_mask, smoothing)
+        flat = targets.clamp_min(0).flatten(1)
+        return cross_entropy(scores.flatten(1, 2), flat, class_mask, smoothing).view(targets.shape)
 
-    def dev_loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy of scores ``(C, U)`` of one episode against targets ``(U,)``."""
-        return functional.cross_entropy(scores.T, targets)
+    def divergence(self, one: Tensor, other: Tensor, targets: Tensor) -> Tensor:
+        """Of the classes of each vector; see ``divergence``."""
+        return divergence(one, other)
+
+    def dev_loss(self, scores: Tensor, column: Tensor, place: Tensor, truth: Tensor) -> Tensor:
+        """Mean cross-entropy of all vectors; see ``Head.dev_loss``."""
+        return functional.cross_entropy(scores.T, truth[truth >= 0])
+
+
+@dataclass(frozen=True)
+class SpanHead:
+    """Which word of a context begins the answer and which one ends it: two softmax regressions over words.
+
+    A context that is longer than the model reads is cut into windows, the question in front of each. In front
+    of the words of a window is the vector of a mark, which is right where a border is in another window or
+    there is no answer. A training target says of each vector whether the answer begins there (1), ends there
+    (2), both (3) or neither (0). The loss of a window, the mean over both borders, is shared among its
+    vectors by addition.
+
+    Scores that are kept are those of words less that of their window's mark: log-odds of a border there
+    against none in the window. With them borders of several windows compete in one softmax, in which
+    "no answer" has the score 0; that is exact where windows are independent and one of them at most is right.
+
+    Source: Devlin et al. 2019, BERT, sections 4.2 and 4.3; Clark & Gardner 2018, Simple and effective
+    multi-paragraph reading comprehension, on comparing paragraphs.
+    """
+
+    scored: Literal["answers"] = "answers"
+    stops_by_metric: bool = True
+    weighs_classes: bool = False
+
+    def shares(self, targets: Tensor, importance: Tensor) -> Tensor:
+        """Every window weighs the same; see ``Head.shares``."""
+        return torch.full(targets.shape, 1.0 / targets.shape[1], device=targets.device)
+
+    def loss(self, scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
+        """See ``Head.loss``; smoothing spreads over the vectors of a window."""
+        valid = (targets >= 0)[..., None]
+        wanted = torch.stack([targets.clamp_min(0) & 1, targets.clamp_min(0) >> 1], 3).to(scores)
+        if smoothing > 0.0:
+            wanted = (1.0 - smoothing) * wanted + smoothing * valid / valid.sum(2, keepdim=True)
+        return -(wanted * self._log(scores, valid)).sum(3) / 2.0
+
+    def divergence(self, one: Tensor, other: Tensor, targets: Tensor) -> Tensor:
+        """Of start and end over the vectors of a window, as each one's summand; see ``divergence``."""
+        valid = (targets >= 0)[..., None]
+        p, q = self._log(one, valid), self._log(other, valid)
+        return ((p.exp() - q.exp()) * valid * (p - q)).sum(3) / 2.0
+
+    def _log(self, scores: Tensor, valid: Tensor) -> Tensor:
+        """Log-probabilities ``(R, B, K, 2)`` over the vectors of a window; 0 where there is none."""
+        log = functional.log_softmax(scores.masked_fill(~valid, NEVER), 2)
+        return log.masked_fill(~valid, 0.0)
+
+    def dev_loss(self, scores: Tensor, column: Tensor, place: Tensor, truth: Tensor) -> Tensor:
+        """Mean loss of both borders over all words of each question; see ``Head.dev_loss``."""
+        longest = int(place.max()) + 2 if place.numel() else 1
+        table = scores.new_full((2, len(truth), longest), NEVER)
+        table[:, :, 0] = 0.0
+        table[:, column, place + 1] = scores
+        return -functional.log_softmax(table, 2).gather(2, truth.T[:, :, None]).mean()
+
+
+def divergence(one: Tensor, other: Tensor) -> Tensor:
+    """Divergence ``KL(p | q) + KL(q | p)`` of the predictions of two passes, over the last axis.
+
+    With it the loss of two passes is ``(l_1 + l_2) / 2 + weight / 4`` times it: half of the paper's, so that
+    the loss keeps its scale.
+
+    Source: Liang et al. 2021, R-Drop: regularized dropout for neural networks, eq. 4.
+    """
+    p, q = functional.log_softmax(one, -1), functional.log_softmax(other, -1)
+    return ((p.exp() - q.exp()) * (p - q)).sum(-1)

@@ -7,6 +7,7 @@ tagging. Its first number is -1 where there is none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +23,28 @@ Scores = Any
 Ids = npt.NDArray[np.int64]
 Level = Callable[[Tensor], Tensor]
 """Gives equal rows equal values ``(E, ..., P)``; see ``PoolView.level``."""
+
+
+Scored = Literal["texts", "words", "answers"]
+"""What gets a vector that a trained network scores: each text, each word of a sentence, or each word of a
+context behind a question."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredVectors:
+    """What the U scored vectors of n columns of E episodes belong to.
+
+    Args:
+        column: ``(E, U)`` int64, which of the n columns each one belongs to, ascending; n for none.
+        place: ``(E, U)`` int64, its place in the column's row.
+        rows: ``(E, n)`` row ids of the columns, -1 for none.
+        corpora: The corpus of each episode.
+    """
+
+    column: Tensor
+    place: Tensor
+    rows: Ids
+    corpora: Sequence[Corpus]
 
 
 class AnnotatorSettings(Protocol):
@@ -84,8 +107,13 @@ class Head(Protocol):
     """What a network that is trained for the task scores, and what its scores are taught by."""
 
     @property
-    def scored(self) -> Literal["texts", "words"]:
-        """What gets a vector that is scored: each text as a whole, or each of its words."""
+    def scored(self) -> Scored:
+        """What gets a vector that is scored; see ``Scored``."""
+        ...
+
+    @property
+    def weighs_classes(self) -> bool:
+        """Whether a rare class can weigh more in the loss."""
         ...
 
     @property
@@ -93,19 +121,39 @@ class Head(Protocol):
         """Whether early stopping goes by the task's first metric, and by the dev loss where that is equal."""
         ...
 
-    def loss(self, scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
-        """Loss of each scored vector ``(R, U)``.
+    def shares(self, targets: Tensor, importance: Tensor) -> Tensor:
+        """Weight ``(R, B, K)`` of each vector's loss in the loss of its episode.
 
         Args:
-            scores: ``(R, U, C)`` float32 of R episodes.
-            targets: ``(R, U)`` int64.
-            class_mask: ``(R, C)`` bool, classes that take part.
-            smoothing: Share of each target that is spread over all classes.
+            targets: ``(R, B, K)`` int64 of K vectors of B examples of R episodes, -1 where there is none.
+            importance: ``(R, C)`` float32 weight of each class.
         """
         ...
 
-    def dev_loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Loss on dev rows: scores ``(C, U)`` of one episode against targets ``(U,)``."""
+    def loss(self, scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
+        """Loss of each scored vector ``(R, B, K)``.
+
+        Args:
+            scores: ``(R, B, K, C)`` float32.
+            targets: ``(R, B, K)`` int64, -1 where there is no vector.
+            class_mask: ``(R, C)`` bool, classes that take part.
+            smoothing: Share of each target that is spread over all others.
+        """
+        ...
+
+    def divergence(self, one: Tensor, other: Tensor, targets: Tensor) -> Tensor:
+        """How far the predictions of two passes ``(R, B, K, C)`` are apart, ``(R, B, K)``; see ``heads``."""
+        ...
+
+    def dev_loss(self, scores: Tensor, column: Tensor, place: Tensor, truth: Tensor) -> Tensor:
+        """Loss on the dev rows of one episode.
+
+        Args:
+            scores: ``(C, U)`` of their vectors.
+            column: ``(U,)`` int64, which row each vector belongs to.
+            place: ``(U,)`` int64, its place in the row.
+            truth: ``(n, ...)`` targets of the rows.
+        """
         ...
 
 
@@ -214,12 +262,11 @@ class TrainsNetworks(Task, Protocol):
         """C, the classes that each scored vector is one of, where episodes have so many at most."""
         ...
 
-    def scores_of(self, logits: Tensor, column: Tensor, place: Tensor) -> Scores:
+    def scores_of(self, logits: Tensor, vectors: ScoredVectors) -> Scores:
         """Scores of n columns as the task reads them.
 
         Args:
             logits: ``(E, C, U)`` float32 of the scored vectors, column after column.
-            column: ``(E, U)`` int64, which of the n columns each one belongs to, ascending; n for none.
-            place: ``(E, U)`` int64, its place in the column's row.
+            vectors: What they belong to.
         """
         ...

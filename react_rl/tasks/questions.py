@@ -21,15 +21,13 @@ from react_rl.data.passages import NO_ANSWER, Passages
 from react_rl.errors import ReActError
 from react_rl.metrics.classification import Metric
 from react_rl.metrics.question_answering import ANSWER_METRICS
+from react_rl.tasks.heads import NEVER, SpanHead
 from react_rl.tasks.noise import error_rates
-from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level
+from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level, ScoredVectors
 from react_rl.tasks.without_classes import WithoutClasses
 
 LONGEST_ANSWER: Final = 40
 """Most words of an answer that is given; longer spans are not looked at."""
-
-NEVER: Final = -1e30
-"""Score of what is no word of the context."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,6 +249,7 @@ class QuestionAnswering(WithoutClasses):
     """The words of a context that answer a question, judged by exact match and F1."""
 
     name: Final = "question-answering"
+    head: Final = SpanHead()
     metrics: Final[Mapping[str, Metric]] = ANSWER_METRICS
     default_metrics: Final = ("answer_f1", "exact_match")
     _errors = (
@@ -269,6 +268,10 @@ class QuestionAnswering(WithoutClasses):
     def strata_names(self, corpus: Corpus) -> tuple[str, ...]:
         """Without and with an answer."""
         return ("(no answer)", "(an answer)")
+
+    def n_outputs(self, corpora: Sequence[Corpus], most_classes: int) -> int:
+        """Two: start and end."""
+        return 2
 
     def targets(self, corpus: Corpus, rows: Ids, classes: Ids, shape: tuple[int, ...]) -> Ids:
         """First and last words ``(n, 2)``."""
@@ -301,6 +304,22 @@ class QuestionAnswering(WithoutClasses):
         exact, overlap = torch.from_numpy(found).to(truth.device)
         values = {"exact_match": exact, "answer_f1": overlap}
         return {name: ANSWER_METRICS[name].function(values[name], valid) for name in names}
+
+    def scores_of(self, logits: Tensor, vectors: ScoredVectors) -> SpanScores:
+        """Scores of the borders, from log-odds of words against "no answer"; see ``heads.SpanHead``."""
+        episodes, n = vectors.rows.shape
+        longest = int(vectors.place.max()) + 2 if vectors.place.numel() else 1
+        found = logits.new_full((2, episodes, n + 1, longest), NEVER)
+        line = torch.arange(episodes, device=logits.device)[:, None]
+        found[:, line, vectors.column, vectors.place + 1] = logits.transpose(0, 1)
+        about = []
+        for e, corpus in enumerate(vectors.corpora):
+            assert corpus.passages is not None, "a corpus of questions has passages"
+            about.append(corpus.passages)
+            if corpus.passages.has_unanswerable:
+                real = torch.from_numpy(np.flatnonzero(vectors.rows[e] >= 0)).to(logits.device)
+                found[:, e, real, 0] = 0.0
+        return SpanScores(found[0, :, :n], found[1, :, :n], vectors.rows, about)
 
     def level_scores(self, scores: SpanScores, level: Level) -> SpanScores:
         """Borders are held by place; what is said of questions is levelled instead."""

@@ -22,7 +22,7 @@ from react_rl.metrics.entities import ENTITY_METRICS, PADDING, entity_begins
 from react_rl.tasks.classification import top_two
 from react_rl.tasks.heads import ClassHead
 from react_rl.tasks.noise import error_rates
-from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level
+from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level, ScoredVectors
 from react_rl.tasks.without_classes import WithoutClasses
 
 
@@ -291,9 +291,9 @@ class Tagging(WithoutClasses):
         predicted = scores.logits.max(1).indices
         return function(predicted, own, scores.place == 0, (class_mask.shape[1] - 1) // 2)
 
-    def scores_of(self, logits: Tensor, column: Tensor, place: Tensor) -> TokenScores:
+    def scores_of(self, logits: Tensor, vectors: ScoredVectors) -> TokenScores:
         """Scores of words, sentence after sentence."""
-        return TokenScores(logits, column, place)
+        return TokenScores(logits, vectors.column, vectors.place)
 
     def level_scores(self, scores: TokenScores, level: Level) -> TokenScores:
         """Tokens are held by place; what is said of sentences is levelled instead."""

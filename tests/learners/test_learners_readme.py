@@ -20,9 +20,13 @@ def test_the_example_of_leaving_one_out_runs_and_estimates(capsys: pytest.Captur
     assert "nan" not in printed
 
 
-def test_the_example_of_tagging_fine_tunes_two_episodes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_of_tagging_and_answering_fine_tune_two_episodes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     page = Path(react_rl.learners.__file__).with_name("README.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    example = next(one for one in examples if "synthetic_sentences" in one)
-    exec(compile(example, "README.md", "exec"), {})
-    assert capsys.readouterr().out.startswith("{'entity_f1': [")
+    names: dict[str, object] = {}
+    for corpus, printed in (("synthetic_sentences", "{'entity_f1': ["), ("synthetic_questions", "[0.")):
+        example = next(one for one in examples if corpus in one)
+        exec(compile(example, "README.md", "exec"), names)
+        assert capsys.readouterr().out.startswith(printed)

@@ -17,7 +17,8 @@ from react_rl.errors import ReActError
 from react_rl.metrics.answers import answer_scores
 from react_rl.tasks import QuestionAnswering, SpanScores, SpanSignals
 from react_rl.tasks import questions as module
-from react_rl.tasks.questions import NEVER, SpanErrors, best_answers
+from react_rl.tasks.heads import NEVER
+from react_rl.tasks.questions import SpanErrors, best_answers
 
 LENGTHS = (5, 1, 3)
 

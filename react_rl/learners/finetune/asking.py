@@ -13,11 +13,16 @@ def check_network(network: Network, settings: FineTuneSettings, scored: str) -> 
     Args:
         network: The model.
         settings: Those of a round, its recipe included.
-        scored: What the task scores, texts or words.
+        scored: What the task scores; see ``Head.scored``.
 
     Raises:
         ReActError: It cannot.
     """
+    if settings.mixup.alpha > 0 and scored == "answers":
+        raise ReActError(
+            "mixup mixes words of different contexts, where the borders of answers mean nothing; in question "
+            "answering leave it out."
+        )
     layer = settings.mixup.layer
     if settings.mixup.alpha == 0 or layer is None:
         return

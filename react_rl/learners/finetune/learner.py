@@ -27,7 +27,7 @@ from react_rl.learners.finetune.training.fitting import Fitted, fit
 from react_rl.learners.finetune.training.lesson import Lesson
 from react_rl.learners.finetune.training.memory import asking_less, free_memory, keep_freed_memory
 from react_rl.learners.finetune.training.prediction import drawn_candidates, predict, rows_of, stacked
-from react_rl.learners.finetune.training.store import store_of
+from react_rl.learners.finetune.training.word_stores import store_of
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, part_of
 from react_rl.learners.recipes.registry import check_recipe, packed_recipes, unpacked_recipes
 from react_rl.learners.recipes.settings import PLAIN, Recipe
@@ -89,7 +89,7 @@ class FineTune(ColumnScores):
             scored = self._task.head.scored
             check_network(self.network, settings, task.head.scored)
             self.stores = [store_of(corpus, scored, self.network, folder) for corpus in corpora]
-        self._columns = Columns(self.stores, labelled)
+        self._columns = Columns(corpora, self.stores, labelled)
         self._known = np.zeros((n_episodes, n_columns), np.bool_)
         self._seeds = torch.zeros(n_episodes, dtype=torch.int64)
         self._rounds = np.zeros(n_episodes, np.int64)
@@ -201,7 +201,8 @@ class FineTune(ColumnScores):
         missing[:, outside] = False
         self._score(missing)
         grid = self._columns.layout.grid(columns)
-        return self._task.scores_of(grid.take(self._logits), grid.column, grid.place)
+        vectors = self._columns.vectors(grid, self._columns.rows[:, columns], range(len(self._seeds)))
+        return self._task.scores_of(grid.take(self._logits), vectors)
 
     def fitted_logits(self) -> Tensor:
         """Scores of the labelled rows themselves under the present weights, ``(E, C, n)``."""
@@ -224,7 +225,8 @@ class FineTune(ColumnScores):
         columns, everyone = self._columns, list(range(len(self._seeds)))
         counts = [columns.of(e).n_vectors_of(rows[e]) for e in everyone]
         grid = columns.layout.grid_of(counts)
-        return self._task.scores_of(stacked(self._predict(everyone, rows)), grid.column, grid.place)
+        vectors = columns.vectors(grid, np.stack(list(rows)), everyone)
+        return self._task.scores_of(stacked(self._predict(everyone, rows)), vectors)
 
     def features_of(self, columns: slice) -> Tensor:
         """Vectors that are scored ``(E, ., H)`` float32 of a range of columns under the present weights."""
@@ -312,7 +314,7 @@ class FineTune(ColumnScores):
             seeds=self._seeds[episodes].clone(),
             rounds=self._rounds[episodes],
             rectangle=lambda chosen: columns.rectangle(episodes, np.take_along_axis(rows, chosen, 1)),
-            loss=self._task.head.loss,
+            head=self._task.head,
             vocabulary=places,
             dev_loss=self._dev_loss(episodes) if self.settings.patience is not None else None,
             anchors=self._anchors(episodes) if settings.is_anchored else None,

@@ -59,7 +59,8 @@ class FineTuneSettings(BaseModel):
     head: Literal["linear", "dense"] = "linear"
     """One linear layer, or a dense one with tanh before it, which begins as the checkpoint's pooler."""
     max_length: int = Field(default=128, ge=2, le=10**6)
-    """Tokens kept of each text; in tagging, of each window of a long sentence."""
+    """Tokens kept of each text; in tagging, of each window of a long sentence; in question answering, of a
+    question with a window of its context."""
 
     rank: int = Field(default=8, ge=1, le=4096)
     """lora: rank of the update."""

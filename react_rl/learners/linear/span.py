@@ -24,7 +24,8 @@ from react_rl.errors import ReActError
 from react_rl.learners.linear.minimise import minimise
 from react_rl.learners.linear.overlap import OVERLAPS, overlaps
 from react_rl.learners.protocol import LabelledRows, Purchase, Rows
-from react_rl.tasks.questions import NEVER, SpanScores
+from react_rl.tasks.heads import NEVER
+from react_rl.tasks.questions import SpanScores
 
 _SAMPLE: Final = 50_000
 """States from which principal axes are computed."""

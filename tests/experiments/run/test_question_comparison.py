@@ -67,7 +67,7 @@ def test_what_does_not_fit_questions_is_refused_in_one_sentence(
     comparison: Callable[..., CompareConfig], questions: Path, tmp_path: Path
 ) -> None:
     for changes, message in (
-        ({"learner": {}, "strategies": ["random"]}, "set learner.kind to span"),
+        ({"learner": {}, "strategies": ["random"]}, "set learner.kind to finetune or span"),
         ({"strategies": ["badge"], "reference": "badge"}, "'badge' needs a corpus of classification"),
         ({"metrics": ["macro_f1"]}, "Unknown metric of question-answering 'macro_f1'"),
         ({"corpora": [{"corpus": str(questions), "label": "x"}]}, "holds questions about contexts"),

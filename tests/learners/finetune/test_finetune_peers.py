@@ -15,7 +15,7 @@ from react_rl.learners.finetune.methods.network import Network
 from react_rl.learners.finetune.training.fitting import _batches, fit
 from react_rl.learners.finetune.training.lesson import Lesson
 from react_rl.learners.finetune.training.store import TextStore
-from react_rl.tasks.heads import cross_entropy
+from react_rl.tasks.heads import ClassHead
 
 N_CLASSES, ROWS, EPISODES = 3, 10, 2
 
@@ -71,7 +71,7 @@ class School:
             seeds=torch.tensor([1, 2]),
             rounds=np.array([0, 3]),
             rectangle=lambda chosen: self.store.rectangle(self.of(chosen)),
-            loss=cross_entropy,
+            head=ClassHead("texts"),
             vocabulary=self.vocabulary,
         )
 

@@ -18,8 +18,8 @@ from react_rl.learners.finetune.backbone.nudging import Nudge
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.adversarial import ascend, train_against
 from react_rl.learners.finetune.training.averaging import WeightAverage
-from react_rl.learners.finetune.training.objective import divergence
 from react_rl.learners.recipes import RECIPES, AdversarialSettings, AverageSettings, Recipe, make_recipe
+from react_rl.tasks.heads import divergence
 
 Settings = Callable[..., FineTuneSettings]
 TUNING = [name for name, entry in RECIPES.items() if "finetune" in entry.kinds]

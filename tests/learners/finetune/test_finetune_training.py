@@ -25,7 +25,7 @@ from react_rl.learners.finetune.training.fitting import (
 )
 from react_rl.learners.finetune.training.lesson import Lesson
 from react_rl.learners.finetune.training.store import TextStore
-from react_rl.tasks.heads import cross_entropy
+from react_rl.tasks.heads import ClassHead, cross_entropy
 
 
 def lesson_of(targets: list[list[int]], n_classes: int = 3, **more: Any) -> Lesson:
@@ -37,7 +37,7 @@ def lesson_of(targets: list[list[int]], n_classes: int = 3, **more: Any) -> Less
         "seeds": torch.arange(episodes) + 7,
         "rounds": np.zeros(episodes, np.int64),
         "rectangle": lambda chosen: None,
-        "loss": cross_entropy,
+        "head": ClassHead("texts"),
     }
     return Lesson(**{**given, **more})
 

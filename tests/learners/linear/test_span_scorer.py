@@ -174,7 +174,7 @@ def test_losses_side_by_side_have_the_minima_that_they_have_alone() -> None:
 
 
 def test_learner_and_corpus_of_two_tasks_are_refused() -> None:
-    with pytest.raises(ReActError, match=r"set learner\.kind to span"):
+    with pytest.raises(ReActError, match=r"set learner\.kind to finetune or span"):
         LabelingEngine([synthetic_asked(240)], OPTIONS)
     for other in (synthetic_encoded(600, 3), synthetic_tagged(300, 2)):
         with pytest.raises(ReActError, match="does not learn"):

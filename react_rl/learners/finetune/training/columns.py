@@ -10,12 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from react_rl.data.corpus import Corpus
 from react_rl.learners.finetune.methods.network import Texts
-from react_rl.learners.finetune.training.layout import Layout
+from react_rl.learners.finetune.training.layout import Grid, Layout
 from react_rl.learners.finetune.training.prediction import Reading
 from react_rl.learners.finetune.training.store import PieceStore, joined
 from react_rl.learners.protocol import LabelledRows, Purchase
-from react_rl.tasks.protocol import TrainsNetworks
+from react_rl.tasks.protocol import ScoredVectors, TrainsNetworks
 
 _TIE: Final = 1e-4
 """Weight of the dev loss where early stopping goes by a metric: smaller than any step of it."""
@@ -27,6 +28,7 @@ class Columns:
     """Columns of E episodes.
 
     Args:
+        corpora: The corpora.
         stores: Examples of each corpus.
         labelled: The ledger, to be read only.
 
@@ -37,9 +39,12 @@ class Columns:
         told: ``(E, slots, ...)`` int64 answers in slots of the ledger, -1 where there is none.
     """
 
-    def __init__(self, stores: Sequence[PieceStore], labelled: LabelledRows) -> None:
+    def __init__(
+        self, corpora: Sequence[Corpus], stores: Sequence[PieceStore], labelled: LabelledRows
+    ) -> None:
         n_episodes, _, n_columns = labelled.shape
         self.stores = stores
+        self._corpora = corpora
         self.rows = np.full((n_episodes, n_columns), -1, np.int64)
         self.dev = [(np.empty(0, np.int64), torch.empty(0, dtype=torch.int64))] * n_episodes
         self.layout = Layout(n_episodes, n_columns, labelled.device)
@@ -84,13 +89,15 @@ class Columns:
         return columns, live
 
     def taught(self, episode: int) -> tuple[_Ids, Tensor]:
-        """Labelled examples ``(n,)`` of an episode, and targets ``(n, K)`` of their vectors, -1 for none."""
+        """Labelled examples ``(n,)`` and their targets ``(n, K)``; see ``PieceStore.taught``."""
         columns, live = self._answered_by(episode)
-        examples = self.of(episode).examples(self.rows[episode, columns])
-        counts = torch.from_numpy(self.of(episode).n_vectors(examples)).to(self.told.device)
-        valid = torch.arange(int(counts.max()), device=counts.device) < counts[:, None]
         told = self.told[episode, : len(live)][live]
-        return examples, torch.full_like(valid, -1, dtype=torch.int64).masked_scatter_(valid, told[told >= 0])
+        return self.of(episode).taught(self.rows[episode, columns], told)
+
+    def vectors(self, grid: Grid, rows: _Ids, episodes: Sequence[int]) -> ScoredVectors:
+        """What the vectors of a grid belong to: columns with rows ``(E, n)`` of these episodes."""
+        corpora = [self._corpora[self._corpus[e]] for e in episodes]
+        return ScoredVectors(grid.column, grid.place, rows, corpora)
 
     def wanting(self, episode: int, logits: Tensor, task: TrainsNetworks, class_mask: Tensor) -> Tensor:
         """What early stopping wants small, from scores ``(C, U)`` of the vectors of an episode's dev rows.
@@ -103,12 +110,12 @@ class Columns:
         """
         rows, targets = self.dev[episode]
         truth = targets.to(logits.device)
-        loss = task.head.dev_loss(logits, truth[truth >= 0])
+        grid = self.layout.grid_of([self.of(episode).n_vectors_of(rows)])
+        loss = task.head.dev_loss(logits, grid.column[0], grid.place[0], truth)
         if not task.head.stops_by_metric:
             return loss
         name = task.default_metrics[0]
-        grid = self.layout.grid_of([self.of(episode).n_vectors_of(rows)])
-        scores = task.scores_of(logits[None], grid.column, grid.place)
+        scores = task.scores_of(logits[None], self.vectors(grid, rows[None], [episode]))
         metric = task.judge([name], scores, truth[None], class_mask[None])[name][0]
         return _TIE * loss - metric.to(loss).nan_to_num()
 
@@ -135,4 +142,5 @@ class Columns:
             lambda r, examples: self.lengths(episodes[r], examples),
             lambda chosen: self.rectangle(episodes, chosen),
             lambda r, examples: self.of(episodes[r]).n_vectors(examples),
+            self.stores[0].lead,
         )

@@ -155,12 +155,12 @@ def _mixout(
 
 def _importance(lesson: Lesson, settings: FineTuneSettings) -> Tensor:
     """Weight of each class in the loss ``(R, C)`` float32."""
+    if settings.class_weights == "none":
+        return torch.ones(lesson.class_mask.shape, device=lesson.targets.device)
     targets = lesson.targets.flatten(1)
     known = targets >= 0
     classes = functional.one_hot(targets.clamp_min(0), lesson.class_mask.shape[1])
     counts = (classes * known[:, :, None]).sum(1).float()
-    if settings.class_weights == "none":
-        return torch.ones_like(counts)
     present = counts > 0
     weight = known.sum(1, keepdim=True) / (present.sum(1, keepdim=True) * counts.clamp_min(1.0))
     return torch.where(present, weight, 0.0)
@@ -180,10 +180,7 @@ def _gradients(
     episodes, size = chosen.shape
     index = torch.from_numpy(chosen).to(lesson.targets.device)
     targets = lesson.targets.gather(1, index[:, :, None].expand(-1, -1, lesson.targets.shape[2]))
-    known = targets >= 0
-    targets = targets.clamp_min(0)  # (R, B, K)
-    weight = importance.gather(1, targets.flatten(1)) * known.flatten(1)
-    weight = (weight / weight.sum(1, keepdim=True)).view(targets.shape)
+    weight = lesson.head.shares(targets, importance)  # (R, B, K)
     loss = torch.zeros(episodes)
     cut = math.ceil(size / pieces)
     keys = [_keys(lesson, step).to(network.device)]
@@ -193,11 +190,12 @@ def _gradients(
         texts = lesson.rectangle(chosen[:, start : start + cut])
         most = 1 if texts.words is None else texts.words.shape[1]
         part = (slice(None), slice(start, start + cut), slice(most))
-        own, share, pairs = targets[part].flatten(1), weight[part].flatten(1), None
+        own, pairs = targets[part], None
         if settings.mixup.alpha > 0:
             assert pieces == 1, "partners are in the same batch, and so in the same piece"
-            there = known[part].flatten(1)
+            there = (own >= 0).flatten(1)
             pairs = draw_pairs(there, settings.mixup.alpha, lesson.seeds, lesson.rounds, (step,))
+        share = weight[part]
         piece = BatchPiece(network, working, lesson, settings, texts, start, own, share, keys, pairs)
         if settings.adversarial.kind != "none":
             by_episode = train_against(piece.loss, settings.adversarial)

@@ -10,11 +10,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 from react_rl.learners.finetune.methods.network import Texts
+from react_rl.tasks.protocol import Head
 
 Rectangle = Callable[[npt.NDArray[np.int64]], Texts]
 """From positions ``(R, B)`` in the labelled sets to the texts."""
-Loss = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""From scores ``(R, U, C)``, targets ``(R, U)``, class mask ``(R, C)`` and smoothing to losses ``(R, U)``."""
 DevLoss = Callable[[dict[str, Tensor]], Tensor]
 """From weights to the dev loss of each episode ``(R,)``."""
 
@@ -24,13 +23,13 @@ class Lesson:
     """What R episodes learn in a round.
 
     Args:
-        targets: ``(R, n, K)`` int64 class indices of the scored vectors of n examples, -1 for none.
+        targets: ``(R, n, K)`` int64 of the scored vectors of n examples, as ``head`` reads them; -1 for none.
         lengths: ``(R, n)`` int64 tokens of each example.
         class_mask: ``(R, C)`` True for the classes of an episode.
         seeds: ``(R,)`` int64, on the CPU.
         rounds: Rounds that each episode has learned before, ``(R,)``.
         rectangle: Where texts come from.
-        loss: What scores are taught by, see ``Head.loss``.
+        head: What scores are taught by.
         vocabulary: ``(R, V)`` place of each token in the mounted word rows, or None.
         dev_loss: Measures early stopping; None where there is none.
         anchors: ``(R, ...)`` by name, what weights are drawn back to; None where they are not.
@@ -42,7 +41,7 @@ class Lesson:
     seeds: Tensor
     rounds: npt.NDArray[np.int64]
     rectangle: Rectangle
-    loss: Loss
+    head: Head
     vocabulary: Tensor | None = None
     dev_loss: DevLoss | None = None
     anchors: dict[str, Tensor] | None = None

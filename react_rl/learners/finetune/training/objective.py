@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn import functional
 
 from react_rl.learners.finetune.backbone.between import Between
 from react_rl.learners.finetune.backbone.nudging import Nudge
@@ -27,8 +26,8 @@ class BatchPiece:
         settings: How to train.
         texts: Texts of the piece.
         start: Place of their first row in the batch.
-        targets: ``(R, U)`` int64 of the scored vectors, 0 where there is none.
-        share: ``(R, U)`` weight of each of them in the loss of its batch.
+        targets: ``(R, B, K)`` int64 of the scored vectors of B examples, -1 where there is none.
+        share: ``(R, B, K)`` weight of each of them in the loss of its batch.
         keys: ``(R,)`` int32 keys of the dropout masks, one for each pass.
         pairs: What vectors are mixed with; None for nothing.
     """
@@ -53,22 +52,25 @@ class BatchPiece:
         scores = [self._scores(units, nudge) for units in self.keys]
         each = [self._losses(one) for one in scores]
         if len(scores) == 1:
-            return (each[0] * self.share).sum(1)
-        apart = divergence(scores[0], scores[1])
+            return (each[0] * self.share).flatten(1).sum(1)
+        apart = self.lesson.head.divergence(scores[0], scores[1], self.targets)
         both = (each[0] + each[1]) / 2.0 + self.settings.r_drop / 4.0 * apart
-        return (both * self.share).sum(1)
+        return (both * self.share).flatten(1).sum(1)
 
     def _losses(self, scores: Tensor) -> Tensor:
-        """Losses ``(R, U)`` of scores ``(R, U, C)``."""
+        """Losses ``(R, B, K)`` of scores ``(R, B, K, C)``."""
 
         def against(targets: Tensor) -> Tensor:
-            lesson = self.lesson
-            return lesson.loss(scores, targets, lesson.class_mask, self.settings.label_smoothing)
+            head, mask = self.lesson.head, self.lesson.class_mask
+            return head.loss(scores, targets.view(self.targets.shape), mask, self.settings.label_smoothing)
 
-        return against(self.targets) if self.pairs is None else self.pairs.loss(against, self.targets)
+        if self.pairs is None:
+            return against(self.targets)
+        mixed = self.pairs.loss(lambda targets: against(targets).flatten(1), self.targets.flatten(1))
+        return mixed.view(self.targets.shape)
 
     def _scores(self, units: Tensor, nudge: Nudge | None) -> Tensor:
-        """Scores ``(R, U, C)`` of one pass, with units dropped by these keys."""
+        """Scores ``(R, B, K, C)`` of one pass, with units dropped by these keys."""
         network, lesson, pairs, layer = self.network, self.lesson, self.pairs, self.settings.mixup.layer
         between = None if pairs is None or layer is None else Between(layer, pairs.mixed_states)
         with network.mount(self.working, lesson.vocabulary, units, nudge, between):
@@ -76,16 +78,5 @@ class BatchPiece:
             if pairs is not None and between is None:
                 rows = vectors.view(len(self.targets), -1, vectors.shape[-1])
                 vectors = pairs.mixed(rows).view(vectors.shape)
-            return network.classify(vectors, lesson.class_mask)
-
-
-def divergence(one: Tensor, other: Tensor) -> Tensor:
-    """Divergence ``KL(p | q) + KL(q | p)`` ``(R, B)`` of the predictions of two passes ``(R, B, C)``.
-
-    With it the loss of two passes is ``(l_1 + l_2) / 2 + weight / 4`` times it: half of the paper's, so that
-    the loss keeps its scale.
-
-    Source: Liang et al. 2021, R-Drop: regularized dropout for neural networks, eq. 4.
-    """
-    p, q = functional.log_softmax(one, 2), functional.log_softmax(other, 2)
-    return ((p.exp() - q.exp()) * (p - q)).sum(2)
+            scores = network.classify(vectors, lesson.class_mask)
+        return scores.view(*self.targets.shape, scores.shape[2])

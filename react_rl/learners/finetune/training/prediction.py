@@ -22,12 +22,14 @@ class Reading:
     Args:
         lengths: Tokens of examples of one episode: ``(r, rows) -> (len(rows),)``.
         rectangle: Examples ``(R, B)``, one line for each episode.
-        n_vectors: How many vectors of them are scored, like ``lengths``; None means one of each.
+        n_vectors: How many vectors of them are kept, like ``lengths``; None means one of each.
+        lead: How many come before these; where there are some, scores are taken less those of the first.
     """
 
     lengths: Callable[[int, _Rows], _Rows]
     rectangle: Callable[[_Rows], Texts]
     n_vectors: Callable[[int, _Rows], _Rows] | None = None
+    lead: int = 0
 
 
 def predict(
@@ -80,9 +82,12 @@ def predict(
             )
             vectors = network.features(reading.rectangle(chosen), start)
             if features:
-                result = vectors.view(episodes, -1, depth).transpose(1, 2).float()
+                result = vectors.view(episodes, -1, depth).float()
             else:
-                result = network.classify(vectors, class_mask).transpose(1, 2)
+                result = network.classify(vectors, class_mask)
+            if reading.lead:
+                result = _behind(result, reading.lead, count, relative=not features)
+            result = result.transpose(1, 2)
             for r, order in enumerate(orders):
                 there, here = _places(counts[r], order[start : start + count], result.shape[2] // count)
                 found[r][:, torch.from_numpy(there).to(network.device)] = result[
@@ -90,6 +95,13 @@ def predict(
                 ]
             start += count
     return found
+
+
+def _behind(result: Tensor, lead: int, count: int, relative: bool) -> Tensor:
+    """Of the vectors ``(R, B K, C)`` of ``count`` examples those behind the lead; less the first, if so."""
+    examples = result.view(result.shape[0], count, -1, result.shape[2])
+    kept = examples[:, :, lead:] - examples[:, :, :1] if relative else examples[:, :, lead:]
+    return kept.flatten(1, 2)
 
 
 def _n_vectors(reading: Reading, r: int, rows: _Rows) -> _Rows:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.data.corpus import Corpus
 from react_rl.encoders.batches import TokenTable, batches, check_texts, tokenise
 from react_rl.encoders.cache import default_folder
 from react_rl.encoders.checkpoints import locate, sha256_of, tokenizer_digest, weights_digest
 from react_rl.encoders.progress import progress_bar
-from react_rl.encoders.token_states import cut_sentences
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, digest, write_atomically
 from react_rl.learners.finetune.methods.network import Network, Texts
@@ -33,7 +30,7 @@ _PREFIX_TOKENS: Final = 4096
 
 
 class PieceStore:
-    """Token ids (and hidden states) of the examples of one corpus: texts, or windows of long sentences.
+    """Token ids (and hidden states) of the examples of one corpus: texts, or windows of what is too long.
 
     Args:
         table: Token ids of M examples; an example's id is a place in here.
@@ -42,7 +39,10 @@ class PieceStore:
 
     Attributes:
         lengths: ``(M,)`` tokens of each example.
+        lead: Vectors of each example in front of those whose scores are kept; these are taken less the first.
     """
+
+    lead = 0
 
     def __init__(self, table: TokenTable, network: Network, folder: Path | None = None) -> None:
         self._network = network
@@ -81,6 +81,18 @@ class PieceStore:
     def padding_share(self) -> float:
         """Share of padding among all tokens that were served so far."""
         return 1.0 - self.real_tokens / self.padded_tokens if self.padded_tokens else 0.0
+
+    def taught(self, rows: _Rows, told: Tensor) -> tuple[_Rows, Tensor]:
+        """Examples ``(M,)`` of rows, and training targets ``(M, K)`` of their vectors, -1 for none.
+
+        Args:
+            rows: ``(n,)`` row ids.
+            told: ``(n, ...)`` int64 answers to them.
+        """
+        examples = self.examples(rows)
+        counts = torch.from_numpy(self.n_vectors(examples)).to(told.device)
+        valid = torch.arange(int(counts.max()), device=counts.device) < counts[:, None]
+        return examples, torch.full_like(valid, -1, dtype=torch.int64).masked_scatter_(valid, told[told >= 0])
 
     def vocabulary(self, rows: _Rows) -> npt.NDArray[np.int64]:
         """Token ids that occur in examples, ascending."""
@@ -168,67 +180,6 @@ class TextStore(PieceStore):
     def __init__(self, texts: Sequence[str], network: Network, folder: Path | None = None) -> None:
         check_texts(texts)
         super().__init__(tokenise(network.tokenizer, texts, network.settings.max_length), network, folder)
-
-
-class SentenceStore(PieceStore):
-    """Sentences whose words are scored, each by its first piece; long ones are several examples.
-
-    Args:
-        sentences: N sentences of words; a row id is a place in here.
-        network: Whose tokenizer and lower layers are used.
-        folder: See ``PieceStore``.
-
-    Raises:
-        ReActError: The tokenizer does not know words.
-    """
-
-    def __init__(
-        self, sentences: Sequence[Sequence[str]], network: Network, folder: Path | None = None
-    ) -> None:
-        settings = network.settings
-        windows = cut_sentences(sentences, network.tokenizer, settings.max_length, settings.model)
-        super().__init__(windows.table, network, folder)
-        self._windows = windows
-
-    def examples(self, rows: _Rows) -> _Rows:
-        """Windows of sentences, sentence after sentence."""
-        first = self._windows.first[rows]
-        counts = self._windows.first[rows + 1] - first
-        within = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
-        found: _Rows = np.repeat(first, counts) + within
-        return found
-
-    def n_vectors(self, examples: _Rows) -> _Rows:
-        """Words that each window stands for."""
-        found: _Rows = self._windows.words[examples + 1] - self._windows.words[examples]
-        return found
-
-    def present(self, rows: _Rows) -> _Rows:
-        """The rows that there are."""
-        found: _Rows = rows[rows >= 0]
-        return found
-
-    def n_vectors_of(self, rows: _Rows) -> _Rows:
-        """Words of each sentence."""
-        words, first = self._windows.words, self._windows.first
-        found: _Rows = np.where(rows >= 0, words[first[rows + 1]] - words[first[rows]], 0)
-        return found
-
-    def rectangle(self, rows: Tensor) -> Texts:
-        """The windows ``rows`` ``(B,)``, with the places of their words."""
-        texts, examples = super().rectangle(rows), rows.numpy()
-        counts = self.n_vectors(examples)
-        place = np.arange(counts.max())
-        word = np.minimum(self._windows.words[examples][:, None] + place, self._windows.places.size - 1)
-        words = np.where(place < counts[:, None], self._windows.places[word], -1)
-        return replace(texts, words=torch.from_numpy(words).to(texts.mask.device))
-
-
-def store_of(corpus: Corpus, scored: str, network: Network, folder: Path | None = None) -> PieceStore:
-    """The store of a corpus whose texts, or whose words, are scored; see ``Head.scored``."""
-    if scored == "words":
-        return SentenceStore(corpus.tokens or (), network, folder)
-    return TextStore(corpus.texts, network, folder)
 
 
 def _write(path: Path, states: npt.NDArray[np.float16]) -> None:
