@@ -21,6 +21,13 @@ PROGRESS: Final = (
 )
 """What ``progress_numbers`` says, in order."""
 
+PHASES: Final = (
+    "share of the phases that are over",
+    "share of this phase's budget spent",
+    "number of phases, log scale",
+)
+"""What ``phase_numbers`` says, in order."""
+
 POOL: Final = (
     "mean margin of the pool",
     "deviation of the margin",
@@ -55,6 +62,13 @@ def progress_numbers(view: PoolView) -> npt.NDArray[np.float64]:
         ],
         axis=1,
     )
+
+
+def phase_numbers(view: PoolView) -> npt.NDArray[np.float32]:
+    """The numbers of ``PHASES`` for each episode ``(E, 3)``; an episode without phases is in its only one."""
+    progress = view.progress
+    over = progress.phase / progress.n_phases
+    return np.stack([over, progress.phase_spent, np.log(progress.n_phases)], axis=1).astype(np.float32)
 
 
 def pool_numbers(view: PoolView) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from react_rl.envs.context import POOL, PROGRESS, pool_numbers, progress_numbers
+from react_rl.envs.context import PHASES, POOL, PROGRESS, phase_numbers, pool_numbers, progress_numbers
 from react_rl.errors import ReActError, unknown
 from react_rl.metrics.classification import DEFAULT_METRIC
 from react_rl.metrics.registry import METRICS, metric_named
@@ -104,7 +104,33 @@ class ContextObservation:
         return {"name": "context", "numbers": len(CONTEXT), "metric": self.metrics[0]}
 
 
-OBSERVATIONS: Final[dict[str, Callable[[str], Observation]]] = {"context": ContextObservation}
+class PhasesObservation(ContextObservation):
+    """``Box(-5, 5, (G + 3,))``: the context, and where an episode is in the phases of its corpus.
+
+    Args:
+        metric: Dev metric that it shows; it knows the dev rows of phases that have come.
+
+    Raises:
+        ReActError: The metric is unknown, or has no value of chance.
+    """
+
+    def __init__(self, metric: str = DEFAULT_METRIC) -> None:
+        super().__init__(metric)
+        self.space = gymnasium.spaces.Box(-5.0, 5.0, (len(CONTEXT) + len(PHASES),), np.float32)
+
+    def observe(self, view: PoolView) -> npt.NDArray[np.float32]:
+        """Return ``(E, G + 3)`` float32."""
+        return np.concatenate([super().observe(view), phase_numbers(view)], axis=1)
+
+    def describe(self) -> dict[str, Any]:
+        """Settings from which ``make_observation`` builds the same observation."""
+        return {"name": "phases", "numbers": len(CONTEXT) + len(PHASES), "metric": self.metrics[0]}
+
+
+OBSERVATIONS: Final[dict[str, Callable[[str], Observation]]] = {
+    "context": ContextObservation,
+    "phases": PhasesObservation,
+}
 """The observations by name; each is called with the name of the dev metric that it shows."""
 
 

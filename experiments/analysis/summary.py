@@ -17,6 +17,7 @@ from react_rl.data.corpus import ALL_CORPORA as ALL_CORPORA
 from react_rl.errors import ReActError, unknown
 from react_rl.escaping import from_csv
 from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.analysis.phases import PhaseRun, RunKey, phase_frame, phase_run, phase_summary
 from react_rl.experiments.run.results import ResultFolder
 from react_rl.files import write_atomically
 from react_rl.metrics.curves import area_to_budget, interpolate_curves, labels_to_fractions
@@ -26,6 +27,7 @@ from react_rl.metrics.statistics import bootstrap_mean, paired_difference
 
 CURVES: Final = "curves.csv"
 SUMMARY: Final = "summary.csv"
+PHASES: Final = "phases.csv"
 
 FULL: Final = "full"
 SHARES: Final = (0.90, 0.95, 0.99)
@@ -51,6 +53,7 @@ class Results:
         strategies: Names in the order of the config.
         missing: Runs of the plan without a file.
         policies: Folder of each trained policy, by its name; nothing else is called or drawn as one.
+        phases: Accuracy matrices of the runs on corpora that come in phases.
     """
 
     curves: pd.DataFrame
@@ -60,6 +63,7 @@ class Results:
     strategies: tuple[str, ...]
     missing: int
     policies: Mapping[str, str] = field(default_factory=dict)
+    phases: Mapping[RunKey, PhaseRun] = field(default_factory=dict)
 
     @property
     def higher_is_better(self) -> bool:
@@ -107,8 +111,13 @@ def read_results(folder: Path, metric: str | None = None) -> Results:
             f"`react-rl compare` again for {metric}."
         )
     curves = pd.DataFrame()
+    phases: dict[RunKey, PhaseRun] = {}
     if finished:
-        curves = pd.DataFrame([row for run in finished for row in _rows(store.read_run(run, metric), metric)])
+        read = [store.read_run(run, metric) for run in finished]
+        curves = pd.DataFrame([row for run in read for row in _rows(run, metric)])
+        keys = [(run.corpus, run.strategy, run.seed) for run in finished]
+        whole = zip(keys, (phase_run(run, metric) for run in read), strict=True)
+        phases = {key: one for key, one in whole if one is not None}
     elif (folder / CURVES).is_file():
         curves = _read_curves(folder / CURVES)
     if curves.empty:
@@ -124,6 +133,7 @@ def read_results(folder: Path, metric: str | None = None) -> Results:
         order,
         len(runs) - len(played),
         store.policies(),
+        phases,
     )
 
 
@@ -195,7 +205,8 @@ def summarise(results: Results) -> pd.DataFrame:
     are paired by seed; ``p_holm`` is the Wilcoxon signed-rank test, corrected by Holm over the strategies
     of a corpus. Only seeds that every strategy has finished are used. Where runs know the metric with all
     labels of the pool, ``full`` is its mean, and ``cost_to_90``, ``_95`` and ``_99`` say at which cost the
-    mean curve reaches that share of it, NaN where the budget ends before.
+    mean curve reaches that share of it, NaN where the budget ends before. On corpora that come in phases
+    there are the numbers of ``metrics.continual`` besides.
     """
     scores = areas(results)
     levels = _Levels.of(results)
@@ -285,6 +296,7 @@ def _summarise_group(
         if reference is not None and strategy != reference:
             row |= _difference(area, table["area"][reference].to_numpy(float), rng, results.higher_is_better)
         row |= levels.reached(corpus, strategy, table["area"].index.tolist())
+        row |= phase_summary(results.phases, corpus, strategy, table["area"].index.tolist())
         rows.append(row)
     tested = [row for row in rows if "p" in row]
     for row, corrected in zip(tested, holm([row.pop("p") for row in tested]) if tested else [], strict=True):
@@ -309,7 +321,9 @@ def _difference(
 
 
 def write_tables(folder: Path, results: Results, table: pd.DataFrame) -> None:
-    """Write ``summary.csv`` and ``curves.csv``."""
+    """Write ``summary.csv`` and ``curves.csv``, and ``phases.csv`` where corpora come in phases."""
+    if results.phases:
+        write_atomically(folder / PHASES, csv_text(phase_frame(results.phases).round(6)))
     for name, frame in ((SUMMARY, table), (CURVES, results.curves)):
         write_atomically(folder / name, csv_text(frame.round(6)))
 

@@ -25,6 +25,7 @@ from react_rl.agents.training import TrainingProgress
 from react_rl.data.inspection import CorpusFacts
 from react_rl.escaping import for_terminal
 from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, console_table
+from react_rl.metrics.continual import NUMBERS
 
 # Progress goes to stderr, so that what a command says can be piped.
 # A pipe has no width of its own; tables need about 100 columns.
@@ -119,12 +120,29 @@ def imitation_progress() -> Iterator[Callable[[ImitationProgress], None]]:
         yield report
 
 
+def phase_table(table: pd.DataFrame, results: Results) -> Table:
+    """What was kept of earlier phases, on corpora that come in phases."""
+    title = f"Phases: test {results.metric}, means over seeds [95 % intervals]"
+    shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for number, head in enumerate(("corpus", "strategy", *NUMBERS)):
+        shown.add_column(head, justify="right" if number > 1 else "left", no_wrap=True)
+    for row in table.dropna(subset=["average"]).to_dict("records") if "average" in table else []:
+        cells = [str(row["corpus"]), str(row["strategy"]), f"{row['average']:.3f}", f"{row['learned']:.3f}"]
+        low, high = row["forgetting_low"], row["forgetting_high"]
+        cells += [f"{row['forgetting']:.3f} [{low:.3f}, {high:.3f}]"]
+        cells += [f"{row[name]:+.3f}" for name in ("backward", "forward")]
+        shown.add_row(*map(escape, cells))
+    return shown
+
+
 def show_results(table: pd.DataFrame, results: Results, figures: list[Path], folder: Path) -> None:
     """Print the tables and say where the figures are."""
     names = [*results.corpora, ALL_CORPORA]
     for corpus in names:
         if (table["corpus"] == corpus).any():
             console.print(console_table(table, results, corpus))
+    if results.phases:
+        console.print(phase_table(table, results))
     console.print(f"Figures: {', '.join(str(path) for path in figures)} (and .svg)", highlight=False)
     console.print(f"Tables:  {folder / 'summary.csv'}, {folder / 'curves.csv'}", highlight=False)
     if results.missing:

@@ -81,7 +81,8 @@ class ObservationConfig(Frozen):
     """What the policy sees."""
 
     name: str = "context"
-    """context: numbers that describe the episode and its pool; or one's own, module:Name."""
+    """context: numbers that describe the episode and its pool; phases: and where it is in the phases of its
+    corpus; or one's own, module:Name."""
     metric: str | None = None
     """Dev metric among them; None takes the reward's."""
 

@@ -18,6 +18,7 @@ from react_rl.experiments.analysis.summary import ALL_CORPORA, Results
 from react_rl.experiments.figures.learning import COST, family_curves, leaders, learning_curves
 from react_rl.experiments.figures.looks import METRIC_NAMES, line_look, looks_of
 from react_rl.experiments.figures.page import SCREEN, Page, caption_of, first_in_row, wrapped
+from react_rl.experiments.figures.phases import phase_matrices
 from react_rl.files import write_atomically
 
 FORMATS: Final = ("png", "svg", "pdf")
@@ -42,6 +43,7 @@ def figures_of(results: Results, table: pd.DataFrame, page: Page = SCREEN) -> di
             "areas": area_figure(results, table, page),
             "learning_curves_families": family_curves(results, page),
             "policy_weights": policy_weights(results, page),
+            "phases": phase_matrices(results, page),
         }
         return {name: figure for name, figure in figures.items() if figure is not None}
 

@@ -33,6 +33,7 @@ from react_rl.experiments.report.page import (
     paragraph,
     sortable_table,
 )
+from react_rl.experiments.report.phases import phases_section
 from react_rl.experiments.report.policy import policy_section
 from react_rl.experiments.report.sections import (
     aggregate_section,
@@ -108,11 +109,12 @@ def build_report(folder: Path) -> str:
         ReActError: As in ``write_report``.
     """
     material = gather(folder)
-    policy = policy_section(material)
+    policy, phases = policy_section(material), phases_section(material)
     sections = [
         _setup_section(material),
         _short_section(material),
         curves_section(material),
+        *([phases] if phases is not None else []),
         aggregate_section(material),
         pairs_section(material),
         ranks_section(material),

@@ -19,6 +19,7 @@ from react_rl.acquisition.stopping import StoppingRule, StoppingSettings, make_s
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
+from react_rl.experiments.run.phases import note_phases, phases_of
 from react_rl.learners.recipes import Recipe
 from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams
@@ -68,14 +69,24 @@ class TestSplit:
         rows = corpus.corpus.ids("test")
         if rows.size == 0:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
-        if size is not None and rows.size > size:
-            rows = np.sort(np.random.default_rng(0).choice(rows, size=size, replace=False))
-        self.rows = rows
+        phases = corpus.corpus.phases
+        of_phases = [rows] if phases is None else [rows[phases.of[rows] == p] for p in range(len(phases))]
+        most = size if size is None else max(size // len(of_phases), 1)
+        self.by_phase = [_some(own, most) for own in of_phases]
+        """Row ids of each phase, equally many where there are enough; all of them on a corpus without."""
+        self.rows = np.concatenate(self.by_phase)
         """Row ids, ascending."""
 
     def measure(self, engine: LabelingEngine, names: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
         """Test metrics of each episode's present model, by name."""
         return engine.measure(self.rows, names)
+
+
+def _some(rows: npt.NDArray[np.int64], size: int | None) -> npt.NDArray[np.int64]:
+    """So many of the rows, the same ones for every run."""
+    if size is None or rows.size <= size:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, size=size, replace=False))
 
 
 def play(
@@ -195,6 +206,8 @@ class _Block:
             }
             for e in range(engine.n_episodes)
         ]
+        for episode, record in enumerate(self.records):
+            record |= phases_of(engine, episode, self._metrics)
         self._note(np.ones(engine.n_episodes, dtype=np.bool_))
         self._stop_by_rule()
         self._keep()
@@ -230,6 +243,7 @@ class _Block:
             for name in self._metrics:
                 record["dev"][name].append(rounded(engine.reached[name][e]))
                 record["test"][name].append(rounded(measured[name][e]))
+        note_phases(engine, self._test.by_phase, self.records, _DIGITS)
 
     def _keep(self) -> None:
         if self._checkpoint is None:

@@ -18,6 +18,7 @@ from react_rl.metrics.classification import (
     log_loss,
     macro_f1,
 )
+from react_rl.metrics.continual import PhaseNumbers, phase_numbers
 from react_rl.metrics.curves import (
     TimeSummary,
     area_to_budget,
@@ -61,6 +62,7 @@ __all__ = [
     "Metric",
     "NemenyiResult",
     "PairwiseTest",
+    "PhaseNumbers",
     "TimeSummary",
     "WilcoxonResult",
     "WinTieLoss",
@@ -92,6 +94,7 @@ __all__ = [
     "penalty_checkpoints",
     "penalty_matrix",
     "performance_profile",
+    "phase_numbers",
     "probability_of_improvement",
     "rank_strategies",
     "significant_win_tie_loss",

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import react_rl.experiments
+from react_rl.experiments import CompareConfig
 from react_rl.experiments.cli import main
 
 
@@ -19,7 +21,7 @@ def test_the_python_example_and_the_config_make_the_same_comparison_and_a_report
 ) -> None:
     page = Path(react_rl.experiments.__file__).with_name("README.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    config, tickets = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    config, tickets, stream = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     done = subprocess.run(
         [sys.executable, "-c", "".join(examples)],
         cwd=tmp_path,
@@ -49,3 +51,4 @@ def test_the_python_example_and_the_config_make_the_same_comparison_and_a_report
     bought.unlink()
     assert main(["export", "results/tickets"]) == 0
     assert bought.read_bytes() == written
+    assert CompareConfig.model_validate(yaml.safe_load(stream)).corpora[0].phases == 3
