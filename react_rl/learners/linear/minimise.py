@@ -23,7 +23,7 @@ def minimise(
     inputs: Tensor,
     loss: Callable[[Tensor], Tensor],
     residual: Callable[[Tensor], Tensor],
-    l2: float,
+    l2: float | Tensor,
     tolerance: float,
     max_steps: int,
 ) -> Tensor:
@@ -37,7 +37,7 @@ def minimise(
         inputs: X ``(E, T, F)``.
         loss: From scores ``(E, T, C)`` to the loss ``(E,)``.
         residual: Its gradient by the scores ``(E, T, C)``.
-        l2: Weight of the squared norm.
+        l2: Weight of the squared norm, or of each squared weight ``(E, C, F)``.
         tolerance: Largest change of a score in a step at which an episode has converged.
         max_steps: Most steps.
 
@@ -54,6 +54,8 @@ def minimise(
         return torch.bmm(across, residual(of)).transpose(1, 2) + l2 * at
 
     def value(at: Tensor, of: Tensor) -> Tensor:
+        if isinstance(l2, Tensor):
+            return loss(of) + (l2 * at.square()).sum((1, 2)) / 2
         return loss(of) + l2 / 2 * at.square().sum((1, 2))
 
     gradient, now = slope(weights, scores), value(weights, scores)

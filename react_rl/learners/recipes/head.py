@@ -19,9 +19,10 @@ from torch import Tensor
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.softmax import SoftmaxRegression
 from react_rl.learners.linear.weighting import row_weights
-from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, Rows
+from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, Rows, part_of
 from react_rl.learners.recipes.mixup import mixing_of
 from react_rl.learners.recipes.neighbours import PoolGraph
+from react_rl.learners.recipes.phases import HeadPhases
 from react_rl.learners.recipes.refitting import TrainingRows, l2_left_out, l2_on_dev, refit_each
 from react_rl.learners.recipes.registry import check_recipe, make_recipe, packed_recipes, unpacked_recipes
 from react_rl.learners.recipes.self_training import joined, take_over
@@ -70,25 +71,40 @@ class RecipeHead(SoftmaxRegression):
         super().__init__(labelled, settings)
         n_episodes, _, width = labelled.shape
         self.recipes: list[Recipe] = [self.settings.recipe] * n_episodes
-        self._graph = PoolGraph(corpora, n_episodes, width, self.device)
+        self.graph = PoolGraph(corpora, n_episodes, width, self.device)
         self._plain = self._are_plain()
         self._scores: Tensor | None = None
         self._followed: list[Recipe] | None = None
         self._sources: dict[int, Tensor] = {}
         self._fits: dict[int, HeadFit] = {}
+        self._moved: dict[int, Tensor] = {}
+        self._phases = HeadPhases(labelled, self.graph, self.settings)
         self._dev = torch.full((n_episodes, width), -1, dtype=torch.int64, device=self.device)
+        self._targets = self._dev.clone()  # those of rows that are yet to come as well
 
     def place(self, episode: int, corpus: int, rows: Tensor, dev_labels: Tensor) -> None:
         """Note the rows of an episode's columns ``(W,)`` and the class of its dev columns, -1 elsewhere."""
-        self._graph.place(episode, corpus, rows, dev_labels)
-        self._dev[episode] = dev_labels
+        self.graph.place(episode, corpus, rows, dev_labels)
+        self._dev[episode] = self._targets[episode] = dev_labels
 
     def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int] = ()) -> None:
         """Forget the given episodes and begin again, with the recipe of the settings. Mutates."""
         super().start(episodes, n_classes, seeds)
         for episode in episodes.tolist():
             self.recipes[episode] = self.settings.recipe
+        self._phases.forget(episodes.tolist())
         self._plain = self._are_plain()
+        self._forget()
+
+    def enter_phase(self, episodes: Sequence[int], arrived: Tensor) -> None:
+        """Keep what the heads of some episodes know, and the columns ``(R, W)`` that have come. Mutates."""
+        ended = [e for e in episodes if self.labelled.used[e] > 0]
+        if ended:
+            weights, intercept = self._primal()
+            self._phases.end(ended, weights[ended], intercept[ended], self._class_bias[ended])
+        self.graph.narrow(episodes, arrived)
+        for episode, come in zip(episodes, arrived, strict=True):
+            self._dev[episode] = torch.where(come, self._targets[episode], -1)
         self._forget()
 
     def choose(self, recipes: Sequence[Recipe | None]) -> None:
@@ -132,11 +148,11 @@ class RecipeHead(SoftmaxRegression):
         """Scores ``(E, C, T)`` of other rows by the recipes, T for each episode, e.g. of a test split."""
         asked = [torch.from_numpy(one).to(self.device) for one in rows]
         weights, intercept = self._primal()
-        products = self._graph.products(weights, asked)
+        products = self.graph.products(weights, asked)
         scores = (products + intercept[:, :, None]).masked_fill_(self._class_bias < 0, INVALID_LOGIT)
         for recipe, members in () if self._plain else self._groups():
             if recipe.smoothing is not None:
-                near = self._graph.of_rows(members, [asked[e] for e in members], recipe.smoothing.neighbours)
+                near = self.graph.of_rows(members, [asked[e] for e in members], recipe.smoothing.neighbours)
                 source = torch.stack([self._sources[e] for e in members])
                 said = torch.softmax(scores[members], 1).transpose(1, 2)
                 weight = near.weights(recipe.smoothing.temperature)
@@ -149,19 +165,23 @@ class RecipeHead(SoftmaxRegression):
         scratch = super().replicate(labelled, times)
         assert isinstance(scratch, RecipeHead)
         scratch.recipes = [recipe for recipe in self.recipes for _ in range(times)]
-        scratch._graph = self._graph.repeated(times)
+        scratch.graph = self.graph.repeated(times)
         scratch._dev = self._dev.repeat_interleave(times, 0)
+        scratch._phases = self._phases.repeated(times, labelled, scratch.graph)
         scratch._forget()
         return scratch
 
     def state(self) -> dict[str, Tensor]:
         """See ``ColumnScores.state``; recipes that episodes have chosen are part of it."""
-        return super().state() | packed_recipes(self.recipes, self.settings.recipe)
+        phases = {f"phases/{name}": array for name, array in self._phases.state().items()}
+        return super().state() | packed_recipes(self.recipes, self.settings.recipe) | phases
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """See ``ColumnScores.load_state``. Mutates."""
         super().load_state(state)
         self.recipes = unpacked_recipes(state) or self.recipes
+        self._phases.load_state(part_of(state, "phases"))
+        self._dev = torch.where(self.graph.arrived, self._targets, -1)
         self._plain = self._are_plain()
         self._forget()
 
@@ -171,7 +191,7 @@ class RecipeHead(SoftmaxRegression):
 
     def _forget(self) -> None:
         self._scores, self._followed = None, None
-        self._sources, self._fits = {}, {}
+        self._sources, self._fits, self._moved = {}, {}, {}
 
     def _groups(self) -> list[tuple[Recipe, list[int]]]:
         """Episodes by the recipe that they follow in this round, ascending. Mutates the first time."""
@@ -211,17 +231,22 @@ class RecipeHead(SoftmaxRegression):
     def _under(self, recipe: Recipe, members: list[int]) -> Tensor:
         """Scores ``(R, C, W)`` of some episodes under a recipe. Mutates what is noted of them."""
         for episode in members:
-            self._fits.pop(episode, None)
-            self._sources.pop(episode, None)
+            for noted in (self._fits, self._sources, self._moved):
+                noted.pop(episode, None)
         scores = self._logits[members]
         if recipe.refits:
             fit = self._fit(recipe, members)
             scores = self._scores_of(fit, members)
             self._fits |= {e: fit.of(place) for place, e in enumerate(members)}
+        later = [
+            p for p, e in enumerate(members) if recipe.continual.kind != "joint" and self._phases.first[e]
+        ]
+        if later:
+            scores[later] = self._in_phase(recipe, [members[place] for place in later])
         if recipe.smoothing is not None:
             onehot, known = self._labels(members)
             said = torch.softmax(scores, 1).transpose(1, 2)
-            near = self._graph.of_columns(members, recipe.smoothing.neighbours)
+            near = self.graph.of_columns(members, recipe.smoothing.neighbours)
             mixed, source = spread(said, onehot, known, near, recipe.smoothing)
             scores = self._as_scores(mixed, members)
             self._sources |= dict(zip(members, source, strict=True))
@@ -232,13 +257,22 @@ class RecipeHead(SoftmaxRegression):
         if any(recipe != PLAIN for recipe in self.recipes):
             _ = self.logits  # heads are trained, and what travels from the pool is noted
         n, everyone = self.labelled.slots, range(len(self.recipes))
-        weights, intercept = self.primal(self._graph.embeddings(everyone, self.labelled.columns[:, :n]))
+        weights, intercept = self.primal(self.graph.embeddings(everyone, self.labelled.columns[:, :n]))
         for episode, fit in self._fits.items():
             whole = torch.cat([self.labelled.columns[episode, :n], fit.columns])
             dual = torch.cat([fit.dual, fit.extra], 1)  # (C, n + m)
-            weights[episode] = dual @ self._graph.embeddings([episode], whole[None])[0]
+            weights[episode] = dual @ self.graph.embeddings([episode], whole[None])[0]
             intercept[episode] = self.settings.bias**2 * dual.sum(1)
+        for episode, moved in self._moved.items():
+            weights[episode], intercept[episode] = moved[:, :-1], moved[:, -1] * self.settings.bias
         return weights, intercept
+
+    def _in_phase(self, recipe: Recipe, members: list[int]) -> Tensor:
+        """Scores ``(R, C, W)`` of heads past their first phase, trained as their recipe says. Mutates."""
+        bias = self._class_bias[members]
+        found, scores = self._phases.fit(members, recipe.continual, bias)
+        self._moved |= dict(zip(members, found, strict=True))
+        return scores.masked_fill_(bias < 0, INVALID_LOGIT)
 
     def _fit(self, recipe: Recipe, members: list[int]) -> HeadFit:
         """Train the heads of some episodes as their recipe says."""
@@ -284,14 +318,14 @@ class RecipeHead(SoftmaxRegression):
     ) -> HeadFit:
         """Train the heads of some episodes again, on pool rows that they are sure of as well."""
         dual, n = fit.dual, slots.shape[1]
-        near = self._graph.of_columns(members, training.neighbours)
+        near = self.graph.of_columns(members, training.neighbours)
         labels, known = self._labels(members)
-        free = self._graph.pool[members] & ~known
+        free = self.graph.pool[members] & ~known
         for _ in range(training.rounds):
             said = torch.softmax(self._scores_of(fit, members), 1)
             hard = torch.nn.functional.one_hot(said.argmax(1), said.shape[1]).float()
             taken = take_over(said, free, near, torch.where(known[:, :, None], labels, hard), training)
-            similarity = self._graph.similarity(members, taken.columns)
+            similarity = self.graph.similarity(members, taken.columns)
             both = joined(material, slots, taken, similarity, training.weight, self.settings.bias)
             start = torch.nn.functional.pad(dual, (0, taken.columns.shape[1]))
             found = refit_each(both, start, l2, self.settings)
@@ -304,7 +338,7 @@ class RecipeHead(SoftmaxRegression):
         shift = self.settings.bias**2 * (fit.dual.sum(2) + fit.extra.sum(2))[:, :, None]
         scores = torch.baddbmm(shift + self._class_bias[members], fit.dual, self.labelled.rows[members, :n])
         if fit.columns.shape[1]:
-            scores = torch.baddbmm(scores, fit.extra, self._graph.similarity(members, fit.columns))
+            scores = torch.baddbmm(scores, fit.extra, self.graph.similarity(members, fit.columns))
         return scores
 
     def _labels(self, members: list[int]) -> tuple[Tensor, Tensor]:

@@ -104,6 +104,9 @@ class PoolGraph:
         """Row ids of the columns ``(E, W)``, -1 in unused ones."""
         self.pool = torch.zeros(n_episodes, n_columns, dtype=torch.bool, device=device)
         """Columns of the pools ``(E, W)``."""
+        self._whole = self.pool.clone()
+        self.arrived = torch.ones_like(self.pool)
+        """Columns that have come by now ``(E, W)``; all of them on a corpus without phases."""
         self._found: dict[int, dict[int, tuple[Tensor, Tensor]]] = {}
         self._others: dict[int, dict[int, tuple[Tensor, Tensor, Tensor]]] = {}
 
@@ -111,7 +114,18 @@ class PoolGraph:
         """Set what the columns of an episode stand for, see ``Learner.place``. Mutates."""
         self._corpus[episode] = corpus
         self.ids[episode] = rows
-        self.pool[episode] = (rows >= 0) & (dev_labels < 0)
+        self.pool[episode] = self._whole[episode] = (rows >= 0) & (dev_labels < 0)
+        self.arrived[episode] = True
+        self._forget(episode)
+
+    def narrow(self, episodes: Sequence[int], arrived: Tensor) -> None:
+        """Keep to the columns ``(R, W)`` of some episodes that have come. Mutates."""
+        for episode, come in zip(episodes, arrived, strict=True):
+            self.arrived[episode] = come
+            self.pool[episode] = self._whole[episode] & come
+            self._forget(episode)
+
+    def _forget(self, episode: int) -> None:
         for found in self._found.values():
             found.pop(episode, None)
         for others in self._others.values():
@@ -122,7 +136,8 @@ class PoolGraph:
         other = PoolGraph.__new__(PoolGraph)
         other._corpora, other._device = self._corpora, self._device
         other._corpus = [corpus for corpus in self._corpus for _ in range(times)]
-        other.ids, other.pool = (a.repeat_interleave(times, 0) for a in (self.ids, self.pool))
+        for name in ("ids", "pool", "arrived", "_whole"):
+            setattr(other, name, getattr(self, name).repeat_interleave(times, 0))
         other._found = {
             k: {e * times + t: one for e, one in known.items() for t in range(times)}
             for k, known in self._found.items()

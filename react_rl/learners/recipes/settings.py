@@ -97,6 +97,26 @@ class MixupSettings(_Frozen):
     """softmax: pairs that a labelled row is part of first; they share its weight."""
 
 
+class ContinualSettings(_Frozen):
+    """How a learner goes on from phase to phase: which earlier labels it is trained on, what holds it.
+
+    All kinds but ``joint`` begin a phase with the weights of the one before, and are alike in the first one.
+    Source: Kirkpatrick et al. 2017 (ewc), Li & Hoiem 2016 (lwf), de Masson d'Autume et al. 2019 (replay).
+    """
+
+    kind: Literal["joint", "sequential", "replay", "ewc", "lwf"] = "joint"
+    """joint: all labels so far; sequential: those of the phase alone; replay: and a part of the earlier ones;
+    ewc, lwf: those of the phase, held to the weights or to the outputs from before it."""
+    share: float = Field(default=0.2, gt=0, le=1)
+    """replay: share of the earlier labels that are kept, an even sample."""
+    strength: float = Field(default=1.0, ge=0, le=1e9)
+    """ewc: weight of the penalty; with 1 it is the curvature of the earlier loss."""
+    distillation: float = Field(default=1.0, ge=0, le=1e6)
+    """lwf: weight of the loss against the earlier outputs, beside that of the labels."""
+    temperature: float = Field(default=2.0, gt=0, le=100)
+    """lwf: scores are divided by it where outputs are compared."""
+
+
 class Recipe(_Frozen):
     """How a learner is trained and how its predictions are made, beyond its own settings."""
 
@@ -123,6 +143,9 @@ class Recipe(_Frozen):
     mixout: float = Field(default=0.0, ge=0, lt=1)
     """finetune: share of the weights that are the pretrained ones in a step."""
 
+    continual: ContinualSettings = ContinualSettings()
+    """softmax: how it goes on from phase to phase, on corpora that come in phases."""
+
     best_on_dev: tuple[str, ...] = ()
     """softmax: names of recipes; in every round the one with the best dev accuracy is followed."""
 
@@ -137,6 +160,10 @@ class Recipe(_Frozen):
     def _one_or_several(self) -> Recipe:
         if self.best_on_dev and set(self.said) != {"best_on_dev"}:
             raise ValueError("best_on_dev names whole recipes; set nothing beside it")
+        if self.continual.kind != "joint" and self.refits:
+            raise ValueError(
+                "continual says which labels a head is trained on; set nothing of its training beside it"
+            )
         if self.mixup.alpha > 0 and self.self_training is not None:
             raise ValueError("mixup mixes labelled rows, and self_training adds rows; leave one out")
         return self
@@ -170,6 +197,7 @@ _TRANSFORMER: Final[frozenset[Kind]] = frozenset({"finetune"})
 KINDS: Final[dict[str, frozenset[Kind]]] = {
     "l2": _LINEAR,
     "best_on_dev": _LINEAR,
+    "continual": _LINEAR,
     "label_smoothing": _LINEAR | _TRANSFORMER,
     "mixup": _LINEAR | _TRANSFORMER,
     "mixup.layer": _TRANSFORMER,

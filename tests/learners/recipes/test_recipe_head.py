@@ -70,7 +70,8 @@ def test_what_strategies_read_and_dev_measures_are_the_recipe_s_predictions(name
     assert engine.current["accuracy"].tolist() == pytest.approx(right.tolist())
     np.testing.assert_allclose(engine.view.probabilities.sum(1).numpy(), 1.0, atol=1e-4)
     same = torch.equal(engine.view.logits, plain.view.logits)
-    assert same == (name == "plain")
+    # Without phases there is nothing that a continual recipe could let go of.
+    assert same == (RECIPES[name].family in ("plain", "continual"))
 
 
 @pytest.mark.parametrize("name", LINEAR)
