@@ -23,18 +23,39 @@ def act_from_memory(policy: RecurrentActorCriticPolicy, frame: Frame, name: str)
         frame: What it meets.
         name: What its page in the notebooks is called.
     """
-    view = frame.view
-    picks = (view.picks >= 0).sum(1).tolist()
-    moments = [[int(r), int(p)] for r, p in zip(view.progress.rounds, picks, strict=True)]
-    pages = [view.notebook(episode).page(f"recurrent policy {name}") for episode in range(view.n_episodes)]
-    before = np.stack([_before(policy, *both) for both in zip(pages, moments, strict=True)], 2)
-    # (2, layers, E, units)
+    moments, pages = _moments(frame), _pages(frame, name)
+    before = cells_before(policy, frame, name)
     actions, state = policy.predict(frame.observation, (before[0], before[1]), deterministic=True)
     assert state is not None
     after = np.stack(state)
     for e, (page, moment) in enumerate(zip(pages, moments, strict=True)):
         page |= {"moment": moment, "before": before[:, :, e].tolist(), "after": after[:, :, e].tolist()}
     return np.asarray(actions)
+
+
+def cells_before(policy: RecurrentActorCriticPolicy, frame: Frame, name: str) -> _Cells:
+    """Hidden states and cells ``(2, layers, E, units)`` that lead to the action in a frame.
+
+    Args:
+        policy: The policy.
+        frame: What it meets.
+        name: What its page in the notebooks is called.
+    """
+    both = zip(_pages(frame, name), _moments(frame), strict=True)
+    return np.stack([_before(policy, page, moment) for page, moment in both], 2)
+
+
+def _moments(frame: Frame) -> list[list[int]]:
+    """Round and pick of each episode."""
+    view = frame.view
+    picks = (view.picks >= 0).sum(1).tolist()
+    return [[int(r), int(p)] for r, p in zip(view.progress.rounds, picks, strict=True)]
+
+
+def _pages(frame: Frame, name: str) -> list[dict[str, Any]]:
+    """The policy's page in the notebook of each episode."""
+    view = frame.view
+    return [view.notebook(episode).page(f"recurrent policy {name}") for episode in range(view.n_episodes)]
 
 
 def _before(policy: RecurrentActorCriticPolicy, page: dict[str, Any], moment: list[int]) -> _Cells:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from react_rl.experiments.analysis.frames import Frames, read_frames
     from react_rl.experiments.analysis.summary import read_results, summarise
     from react_rl.experiments.cli.comparison import run_comparison
+    from react_rl.experiments.cli.explanation import explain_policy
     from react_rl.experiments.config.models import CompareConfig, TrainConfig, load_config
     from react_rl.experiments.figures.drawing import draw_all
     from react_rl.experiments.run.train import run_training
@@ -22,6 +23,7 @@ _HOMES = {
     "TrainConfig": "config.models",
     "run_comparison": "cli.comparison",
     "draw_all": "figures.drawing",
+    "explain_policy": "cli.explanation",
     "load_config": "config.models",
     "read_frames": "analysis.frames",
     "read_results": "analysis.summary",
@@ -35,6 +37,7 @@ __all__ = [
     "Frames",
     "TrainConfig",
     "draw_all",
+    "explain_policy",
     "load_config",
     "read_frames",
     "read_results",

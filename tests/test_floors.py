@@ -18,7 +18,7 @@ ORDERS = {
     "react_rl": (*CORE, *TOP),
     "react_rl.acquisition": ("features", "wide", "batching", "strategies"),
     "react_rl.learners.finetune": ("backbone", "methods", "training"),
-    "react_rl.experiments": ("config", "run", "analysis", "figures", "report", "cli"),
+    "react_rl.experiments": ("config", "run", "analysis", "explain", "figures", "report", "cli"),
 }
 """Each package imports only those before it."""
 

@@ -1,4 +1,4 @@
-"""The command `react-rl`: demo, train, compare, plot, report, export, list, config, completion, cache."""
+"""The command `react-rl`: demo, train, compare, explain, plot, report, export, list, config and more."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from react_rl.experiments.cli.output import outlets, unwritable, verbosely
 from react_rl.files import WriteError
 
 RESULTS: Final = Path("results")
+
+_CONFIGURED: Final = ("train", "imitate", "compare", "explain")
+"""Commands whose further arguments override keys of a config."""
 
 _EPILOG: Final = """\
 examples:
@@ -66,6 +69,27 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--overwrite", action="store_true", help="replace another study that has the same name"
         )
+
+    explained = commands.add_parser(
+        "explain",
+        help="say what a trained policy does and why",
+        allow_abbrev=False,
+        description="Play a policy and write what it weighs, what drives it, what it typically picks, and a "
+        "formula of a few terms that comes near it. Further arguments override the config: --section.key "
+        "value.",
+    )
+    explained.add_argument("policy", help="folder of a policy, or learned")
+    explained.add_argument(
+        "config", nargs="?", default="explain", help="a comparison's config (default: %(default)s)"
+    )
+    explained.add_argument("--corpora", nargs="+", default=(), metavar="NAME", help="these alone, or others")
+    explained.add_argument("--terms", type=int, default=5, help="most terms of the formula, up to 5")
+    explained.add_argument("--width", type=float, help="width of the figures in inches, for a paper")
+    explained.add_argument("--format", nargs="+", choices=("png", "svg", "pdf"), help="default: png svg")
+    explained.add_argument("--results", type=Path, default=RESULTS, help="folder for results")
+    explained.add_argument(
+        "--output", type=Path, help="folder (default: results/NAME/explanations/POLICY, for the report)"
+    )
 
     plot = commands.add_parser(
         "plot",
@@ -132,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     known, overrides = parser.parse_known_args(arguments)
-    if overrides and known.command not in ("train", "imitate", "compare"):
+    if overrides and known.command not in _CONFIGURED:
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
     with verbosely(known.verbose):
         return _guarded(known, overrides)
@@ -181,6 +205,10 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
         return _imitate(known, overrides)
     if known.command == "compare":
         return _compare(known, overrides)
+    if known.command == "explain":
+        from react_rl.experiments.cli.explanation import run_explain
+
+        return run_explain(known, overrides)
     if known.command == "plot":
         return _plot(known)
     if known.command == "report":

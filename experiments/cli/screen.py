@@ -91,6 +91,13 @@ def run_progress() -> Iterator[RunBar]:
 
 
 @contextmanager
+def working_on(what: str) -> Iterator[Callable[[str], None]]:
+    """A line about what is being done."""
+    with aside.status(what) as status:
+        yield lambda line: status.update(f"{what}: {line}")
+
+
+@contextmanager
 def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
     """A bar over training episodes, with the validation area."""
     with _bar() as bar:

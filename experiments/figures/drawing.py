@@ -67,8 +67,25 @@ def draw_all(
     Returns:
         The first file of each figure, with what the figure shows in a sentence.
     """
+    return save_figures(folder, figures_of(results, table, page), page, formats)
+
+
+def save_figures(
+    folder: Path, figures: Mapping[str, Figure], page: Page = SCREEN, formats: Sequence[str] = FORMATS[:2]
+) -> dict[Path, str]:
+    """Write figures into ``folder``, with the same bytes whenever the same is drawn.
+
+    Args:
+        folder: Where the files go.
+        figures: The figures by name.
+        page: What they were drawn for.
+        formats: Some of ``FORMATS``.
+
+    Returns:
+        The first file of each figure, with what the figure shows in a sentence.
+    """
     drawn = {}
-    for name, figure in figures_of(results, table, page).items():
+    for name, figure in figures.items():
         for kind in formats:
             buffer = io.BytesIO()
             with matplotlib.rc_context(page.style):

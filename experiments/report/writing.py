@@ -20,6 +20,7 @@ from react_rl.experiments.config.learners import LEARNER_CONFIGS
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.figures.curves import highlighted
 from react_rl.experiments.figures.looks import METRIC_NAMES
+from react_rl.experiments.report.explanation import explanation_section
 from react_rl.experiments.report.material import Material, PlanShape
 from react_rl.experiments.report.page import (
     Column,
@@ -109,24 +110,25 @@ def build_report(folder: Path) -> str:
         ReActError: As in ``write_report``.
     """
     material = gather(folder)
-    policy, phases = policy_section(material), phases_section(material)
     sections = [
         _setup_section(material),
         _short_section(material),
         curves_section(material),
-        *([phases] if phases is not None else []),
+        phases_section(material),
         aggregate_section(material),
         pairs_section(material),
         ranks_section(material),
         cost_section(material),
         selection_section(material),
-        *([policy] if policy is not None else []),
+        policy_section(material),
+        explanation_section(material),
         _numbers_section(material),
         _machine_section(material.files),
         _reproduce_section(material),
     ]
+    there = [section for section in sections if section is not None]
     name = str(material.plan["name"])
-    return page(f"Comparison {name}", paragraph(_headline(material), "lead"), sections)
+    return page(f"Comparison {name}", paragraph(_headline(material), "lead"), there)
 
 
 def main_group(table: pd.DataFrame) -> str:

@@ -1,0 +1,126 @@
+"""An explanation on disk: a folder of CSV tables and one JSON file that says what they are about."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from react_rl.documents import parse_json, read_text
+from react_rl.errors import ReActError
+from react_rl.escaping import from_csv
+from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.files import canonical_json, write_atomically
+from react_rl.validation import Name, validated
+
+FACTS: Final = "explanation.json"
+EXPLANATIONS: Final = "explanations"
+"""Folder in a comparison's that holds the explanations of its policies."""
+
+_DIGITS: Final = 6
+
+
+class Facts(BaseModel):
+    """What an explanation is about.
+
+    Attributes:
+        policy: Name of the policy.
+        kind: scorer, weights, candidates or choice.
+        corpora: Names of the corpora that it was played on.
+        seeds: Paired seeds of the areas, from ``first_seed``.
+        first_seed: The first of them.
+        explained_seeds: Further seeds whose choices are explained.
+        situations: Choices that are explained.
+        metric: Whose curves the areas are under.
+        episode: Sizes and budget.
+        linear_share: Share of the variance of a scorer's scores that its linear part explains.
+        formula: The longest formula, as a strategy.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy: Name
+    kind: str
+    corpora: tuple[Name, ...]
+    seeds: int
+    first_seed: int
+    explained_seeds: int
+    situations: int
+    metric: str
+    episode: dict[str, Any]
+    linear_share: float | None
+    formula: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What was found out about a policy.
+
+    Args:
+        facts: What it is about.
+        decisions: Weights, or shares of choices, by corpus and cost.
+        drivers: Effects of taking each number away, by corpus and phase.
+        picks: Typical picks of each phase.
+        formulas: Formulas of one term and more: how near they come and what they lose, over all corpora.
+        fidelity: How near the longest formula comes, by corpus and phase.
+        areas: Areas of policy, formulas and strategies beside them, by corpus.
+    """
+
+    facts: Facts
+    decisions: pd.DataFrame
+    drivers: pd.DataFrame
+    picks: pd.DataFrame
+    formulas: pd.DataFrame
+    fidelity: pd.DataFrame
+    areas: pd.DataFrame
+
+
+_TABLES: Final = tuple(field.name for field in fields(Explanation) if field.name != "facts")
+
+
+def write_explanation(folder: Path, explanation: Explanation) -> None:
+    """Write the tables, and last the file of facts, so that a folder with one is whole.
+
+    Raises:
+        WriteError: A file cannot be written.
+    """
+    (folder / FACTS).unlink(missing_ok=True)
+    for name in _TABLES:
+        table: pd.DataFrame = getattr(explanation, name)
+        write_atomically(folder / f"{name}.csv", csv_text(table.round(_DIGITS)))
+    text = canonical_json(explanation.facts.model_dump(mode="json"), indent=1) + "\n"
+    write_atomically(folder / FACTS, text)
+
+
+def read_explanation(folder: Path) -> Explanation:
+    """Read an explanation.
+
+    Raises:
+        ReActError: There is none, or a file is damaged.
+    """
+    path, advice = folder / FACTS, "run `react-rl explain` again"
+    if not path.is_file():
+        raise ReActError(f"{folder} holds no explanation (no {FACTS}); {advice}.")
+    facts = validated(Facts, parse_json(read_text(path, str(path), advice), str(path), advice), str(path))
+    tables = {}
+    for name in _TABLES:
+        file = folder / f"{name}.csv"
+        text = read_text(file, str(file), advice)
+        try:
+            table = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])
+        except (ValueError, pd.errors.ParserError) as error:
+            raise ReActError(f"{file} is damaged ({error}); {advice}.") from error
+        for column in table.select_dtypes(exclude="number"):
+            table[column] = [from_csv(cell) if isinstance(cell, str) else cell for cell in table[column]]
+        tables[name] = table
+    return Explanation(facts, **tables)
+
+
+def explanations_in(folder: Path) -> list[Path]:
+    """Folders of the explanations beside a comparison, by name."""
+    inside = folder / EXPLANATIONS
+    return sorted(path.parent for path in inside.glob(f"*/{FACTS}")) if inside.is_dir() else []
