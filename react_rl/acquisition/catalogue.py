@@ -10,16 +10,21 @@ from react_rl.acquisition.strategies.adaptive import PhaseSwitch, RoundRobin
 from react_rl.acquisition.strategies.bandit import ActiveLearningByLearning
 from react_rl.acquisition.strategies.calibrated import CalibratedUncertainty
 from react_rl.acquisition.strategies.committee import QueryByCommittee
+from react_rl.acquisition.strategies.competence import Dcom
 from react_rl.acquisition.strategies.cost import PerCost
 from react_rl.acquisition.strategies.coverage import MaxHerding, ProbCover, UncertaintyHerding
 from react_rl.acquisition.strategies.discriminative import DiscriminativeSampling
 from react_rl.acquisition.strategies.diversity import KMeansSampling, TypiClust
+from react_rl.acquisition.strategies.filtering import Refine
+from react_rl.acquisition.strategies.fisher import Bait
 from react_rl.acquisition.strategies.gradient import Badge, ExpectedGradientLength
 from react_rl.acquisition.strategies.hybrid import ContrastiveLearning, InformationDensity
+from react_rl.acquisition.strategies.look_ahead import ExpectedErrorReduction
 from react_rl.acquisition.strategies.perturbed import AlfaMix, DropQuery, NoiseStability
 from react_rl.acquisition.strategies.stochastic import Falcun, StochasticBatch
+from react_rl.acquisition.strategies.thompson import Tailor
 from react_rl.acquisition.strategies.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
-from react_rl.acquisition.strategies.weighted import WeightedFeatures
+from react_rl.acquisition.strategies.weighted import WeightedFeatures, k_center, typicality
 from react_rl.acquisition.strategies.whole_batches import BatchBald, ClusterMargin, WeightedKMeans
 from react_rl.acquisition.wide.subsampling import CANDIDATES, Subsampled
 from react_rl.learners.capabilities import Capability
@@ -29,16 +34,12 @@ _CLASSES: Final[frozenset[Capability]] = frozenset({"classes"})
 _LINEAR: Final[frozenset[Capability]] = frozenset({"linear"})
 _DROPS: Final[frozenset[Capability]] = frozenset({"classes", "dropout"})
 _VOTES: Final[frozenset[Capability]] = frozenset({"classes", "committee"})
+_TRIALS: Final[frozenset[Capability]] = frozenset({"classes", "trials"})
 _BOOTSTRAP: Final = "O(M (P C D + L^3))"
 
 
-def _k_center() -> WeightedFeatures:
-    return WeightedFeatures("k-center", {"novelty": 1.0})
-
-
-def _typicality() -> WeightedFeatures:
-    return WeightedFeatures("typicality", {"density": 1.0, "novelty": 1.0})
-
+_ARMS: Final = (Margin(), Entropy(), k_center(), typicality(), WeightedFeatures(), RandomSampling())
+"""What a bandit may choose from."""
 
 PACKAGED: Final[dict[str, StrategyEntry]] = {
     "random": StrategyEntry(RandomSampling, "random", "rows drawn evenly", "-", cost="O(P)", draws=True),
@@ -50,7 +51,7 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
     ),
     "entropy": StrategyEntry(Entropy, "uncertainty", "largest predictive entropy", "Dagan & Engelson 1995"),
     "k-center": StrategyEntry(
-        _k_center,
+        k_center,
         "diversity",
         "farthest from labelled and picked rows",
         "Sener & Savarese 2018",
@@ -108,7 +109,7 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         cost="O(P D) a gradient step",
     ),
     "typicality": StrategyEntry(
-        _typicality,
+        typicality,
         "representative",
         "dense regions far from labelled rows",
         "after Hacohen et al. 2022",
@@ -302,6 +303,31 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         needs=_CLASSES,
         draws=True,
     ),
+    "bait": StrategyEntry(
+        Bait,
+        "hybrid",
+        "least trace of the pool's Fisher information over that of what is labelled",
+        "Ash et al. 2021",
+        cost="O(C (P^2 L + n P (P + L)))",
+        needs=_CLASSES,
+    ),
+    "dcom": StrategyEntry(
+        Dcom,
+        "hybrid",
+        "coverage first, margin once pure balls cover the pool",
+        "Mishal & Weinshall 2024",
+        cost="O(P^2 (D + n) + P L)",
+        needs=_CLASSES,
+    ),
+    "expected-error": StrategyEntry(
+        ExpectedErrorReduction,
+        "hybrid",
+        "smallest error that the model expects of itself after the label, on a short list",
+        "Roy & McCallum 2001",
+        cost="O(K C (P L C + L^3)), K rows of a short list",
+        needs=_TRIALS,
+        draws=True,
+    ),
     "subsample:maxherding": StrategyEntry(
         lambda: Subsampled("subsample:maxherding", MaxHerding()),
         "representative",
@@ -325,27 +351,43 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         draws=True,
     ),
     "phase-switch": StrategyEntry(
-        lambda: PhaseSwitch("phase-switch", _typicality(), Margin()),
+        lambda: PhaseSwitch("phase-switch", typicality(), Margin()),
         "adaptive",
         "typicality for the first 30 % of the budget, then margin",
         "Hacohen et al. 2022",
         cost="O(P (C + n D))",
     ),
     "round-robin": StrategyEntry(
-        lambda: RoundRobin("round-robin", (_typicality(), Margin())),
+        lambda: RoundRobin("round-robin", (typicality(), Margin())),
         "adaptive",
         "typicality and margin in turn",
         "after Baram et al. 2004",
         cost="O(P (C + n D))",
     ),
     "albl": StrategyEntry(
-        lambda: ActiveLearningByLearning(
-            "albl", (Margin(), Entropy(), _k_center(), _typicality(), WeightedFeatures())
-        ),
+        lambda: ActiveLearningByLearning("albl", _ARMS[:-1]),
         "adaptive",
         "a bandit (EXP4.P) over margin, entropy, k-center, typicality, mixture, random",
         "Hsu & Lin 2015; Beygelzimer et al. 2011",
         cost="O(P (C + n D))",
+        needs=_CLASSES,
+        draws=True,
+    ),
+    "tailor": StrategyEntry(
+        lambda: Tailor("tailor", _ARMS),
+        "adaptive",
+        "a bandit over margin, entropy, k-center, typicality, mixture, random, paid in rare labels",
+        "Zhang et al. 2023",
+        cost="O(P (C + n D))",
+        needs=_CLASSES,
+        draws=True,
+    ),
+    "refine": StrategyEntry(
+        lambda: Refine("refine", (Margin(), Badge(), AlfaMix(), MaxHerding())),
+        "adaptive",
+        "coverage of what margin, badge, alfamix and maxherding leave of the pool",
+        "Huseljic et al. 2025",
+        cost="O(P^2 D)",
         needs=_CLASSES,
         draws=True,
     ),

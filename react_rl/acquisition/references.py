@@ -25,10 +25,9 @@ PROPOSERS: Final = ("random", "margin", "mixture", "typicality", "entropy", "k-c
 """Strategies that propose the batches of the greedy oracle."""
 
 BOSS_PROPOSERS: Final = (
-    *("random", "margin", "k-center", "badge", "typiclust", "maxherding", "uncertainty-herding"),
-    *("entropy", "typicality", "mixture"),
+    *("random", "typiclust", "dropquery", "bait", "margin", "badge", "k-center", "alfamix"),
 )
-"""Strategies that propose the batches of BoSS."""
+"""Strategies that propose the batches of BoSS: those of its authors that look at no label."""
 
 
 @runtime_checkable
@@ -148,9 +147,8 @@ class BossOracle(_BestBatch):
     It looks at labels nobody bought, one round ahead, and at dev rows: a reference, not an upper bound.
 
     Source: Huseljic et al. 2025, BoSS: best-of-strategies selector as oracle for deep active learning.
-    Three changes: the batches are judged on the dev split, where the authors' code takes test rows; the
-    strategies take turns instead of being drawn; and AlfaMix, BAIT, DropQuery and the two strategies that
-    look at labels themselves do not propose.
+    Two changes: the batches are judged on the dev split, where the authors' code takes test rows; and the two
+    proposers that look at labels themselves (TypiClust and DropQuery class by class) are left out.
 
     Args:
         name: Name in tables and configs.

@@ -21,17 +21,20 @@ from torch import Tensor
 from react_rl.encoders.copies import CopyPairs
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import (
+    CAPABILITIES,
     HasFeatures,
     HasMembers,
     LinearMap,
     SamplesDropout,
     ScoresClasses,
+    TriesBatches,
 )
 from react_rl.learners.protocol import Learner
 from react_rl.seeding import Streams
 from react_rl.simulation.basket import chosen_columns
 from react_rl.simulation.progress import Progress
 from react_rl.simulation.purchases import PENNY
+from react_rl.simulation.trials import Judge, try_batches
 from react_rl.tasks.classification import ClassSignals
 from react_rl.tasks.protocol import RowSignals, Scores, Task
 from react_rl.tasks.questions import SpanSignals
@@ -339,6 +342,27 @@ class PoolView:
                 "Dropout of hidden units needs a learner that has some; set learner.kind to mlp or finetune."
             )
         return self._learner.dropout_logits(slice(0, self.width), samples)
+
+    def suppose(self, columns: Tensor, answers: Tensor, judge: Judge) -> Tensor:
+        """Values ``(E, K)`` of the models that supposed labels would bring, on copies of the learner.
+
+        Args:
+            columns: K batches of columns ``(E, K, b)``.
+            answers: What their labels are supposed to be ``(E, K, b)``, -1 for none.
+            judge: From scores ``(E k, C, P)`` of k models of each episode, and the columns ``(E, k, b)`` that
+                they learned besides, to values ``(E k,)``.
+
+        Raises:
+            ReActError: The learner cannot be copied.
+        """
+        if not isinstance(self._learner, TriesBatches):
+            raise ReActError(f"Supposing labels needs {CAPABILITIES['trials']}.")
+
+        def of_pool(logits: Tensor, tried: Tensor) -> Tensor:
+            return judge(logits[:, :, : self.width], tried)
+
+        values = try_batches(self._learner, self._ledger, columns, answers, self._geometry.rows, of_pool)
+        return torch.from_numpy(values).to(self.device, torch.float32)
 
     def similarity_of_pick(self, columns: Tensor) -> Tensor:
         """Cosine similarity of one picked column of each episode ``(E,)`` to the pool, ``(E, P)``."""

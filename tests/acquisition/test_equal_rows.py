@@ -13,11 +13,11 @@ from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, P
 WIDTHS = (60, 129, 157, 170)
 """No multiples of what a processor computes at once: the last columns are computed in another way."""
 
-BY_CHANCE = {"random", "power-margin", "power-bald", "random-per-cost", "albl", "falcun"}
+BY_CHANCE = {"random", "power-margin", "power-bald", "random-per-cost", "albl", "falcun", "tailor"}
 """Their scores are drawn."""
 
-CUT = {"weighted-k-means"}
-"""Of equal rows at the border of its candidates some are and some are not."""
+CUT = {"weighted-k-means", "expected-error", "refine", "bait"}
+"""Of equal rows at the border of the candidates, or of a batch, some are inside and some are not."""
 
 ELSEWHERE = {"alps"}
 """Looks at surprisal, not at embeddings."""

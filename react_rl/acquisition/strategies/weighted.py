@@ -95,3 +95,13 @@ def parse_weights(name: str) -> dict[str, float]:
 def name_of_weights(weights: Mapping[str, float], digits: int = 3) -> str:
     """The name under which a config can play fixed weights, rounded to ``digits`` significant digits."""
     return WEIGHTS + ",".join(f"{feature}={weight:.{digits}g}" for feature, weight in weights.items())
+
+
+def k_center() -> WeightedFeatures:
+    """Farthest from labelled and picked rows, greedily."""
+    return WeightedFeatures("k-center", {"novelty": 1.0})
+
+
+def typicality() -> WeightedFeatures:
+    """Dense regions far from labelled and picked rows."""
+    return WeightedFeatures("typicality", {"density": 1.0, "novelty": 1.0})

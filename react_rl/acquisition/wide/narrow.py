@@ -20,6 +20,7 @@ from react_rl.acquisition.wide.chunks import WIDE, column_slices
 from react_rl.encoders.copies import copy_members
 from react_rl.simulation.geometry import HELD
 from react_rl.simulation.progress import DevMetric, Progress
+from react_rl.simulation.trials import Judge
 from react_rl.simulation.view import PoolView
 from react_rl.tasks.protocol import RowSignals
 
@@ -158,6 +159,25 @@ class NarrowView(PoolView):
         """Scores of Monte Carlo dropout samples of a fine-tuned learner ``(F, M, C, S)``."""
         whole = self._whole.dropout_logits(samples)
         return whole[self._at[0], :, :, self._columns].permute(0, 2, 3, 1).contiguous()
+
+    def suppose(self, columns: Tensor, answers: Tensor, judge: Judge) -> Tensor:
+        """Values ``(F, K)`` of the models that supposed labels of some of the S rows would bring."""
+        whole, mine = self._whole, self._episodes
+        shape = (whole.n_episodes, *columns.shape[1:])
+        places = torch.zeros(shape, dtype=torch.int64, device=self.device)
+        places[mine] = self._columns.gather(1, columns.flatten(1)).view_as(columns)
+        supposed = torch.full(shape, -1, dtype=torch.int64, device=self.device)
+        supposed[mine] = answers
+
+        def of_part(logits: Tensor, tried: Tensor) -> Tensor:
+            times, n_classes = tried.shape[1], logits.shape[1]
+            own = logits.view(-1, times, *logits.shape[1:])[mine]  # (F, k, C, P)
+            index = self._columns[:, None, None].expand(-1, times, n_classes, -1)
+            values = torch.zeros(len(tried), times, dtype=logits.dtype, device=self.device)
+            values[mine] = judge(own.gather(3, index).flatten(0, 1), tried[mine]).view(-1, times)
+            return values.flatten()
+
+        return whole.suppose(places, supposed, of_part)[mine]
 
     def similarity_of_pick(self, columns: Tensor) -> Tensor:
         """Cosine similarity of one picked row of each episode ``(F,)`` to the S rows, ``(F, S)``."""
