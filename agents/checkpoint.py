@@ -25,6 +25,7 @@ from react_rl.envs.sb3 import LabelingVecEnv
 from react_rl.errors import ReActError
 from react_rl.learners.protocol import part_of
 from react_rl.simulation.checkpoint import Checkpoint, Notes
+from react_rl.simulation.engine import LabelingEngine
 
 FILE: Final = "checkpoint.safetensors"
 _NUMBERS: Final = (
@@ -118,7 +119,7 @@ class TrainingCheckpoint:
             assert buffer is not None, "the algorithm has been set up"
             values["buffer"] = {"position": buffer.pos, "full": buffer.full}
             arrays |= dict(_buffer_of(model))
-        self._file.save(environment.core.engine, Notes(values, arrays))
+        self._file.save(self._engines, Notes(values, arrays))
 
     def restore(self) -> Resumed | None:
         """Put model, environment and the global random states where the checkpoint left them. Mutates.
@@ -135,7 +136,7 @@ class TrainingCheckpoint:
         if values is None:
             return None
         streams = environment.resume(values["environment"])
-        notes = self._file.restore(environment.core.engine, streams)
+        notes = self._file.restore(self._engines, streams)
         if notes is None:
             raise ReActError(f"{self._file.path} changed while it was read; start the training again.")
         environment.load_state(part_of(notes.arrays, "environment"))
@@ -165,6 +166,10 @@ class TrainingCheckpoint:
     def remove(self) -> None:
         """Delete the checkpoint of a finished training."""
         self._file.remove()
+
+    @property
+    def _engines(self) -> list[LabelingEngine]:
+        return [part.engine for part in self.environment.core.parts]
 
     @property
     def _file(self) -> Checkpoint:

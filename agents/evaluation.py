@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.envs.batched import episode_streams
-from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.classification import DEFAULT_METRIC
 from react_rl.metrics.curves import areas_to_budget
 from react_rl.metrics.registry import METRICS
-from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
-from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.play import play
+from react_rl.simulation.world import World
+from react_rl.tasks.registry import named_metric
 
 
 class Validation:
     """Fixed validation episodes, shared evenly among the corpora.
 
     Args:
-        corpora: Encoded corpora that the policy is not trained on, or other rows of the same.
-        options: Episodes like those of training.
+        worlds: Corpora that the policy is not trained on, or other rows of the same, with episodes like those
+            of training; one world for each task.
         n_episodes: How many; at least one for each corpus.
         first_seed: Seed of the first episode.
-        learner: Settings of the learner; None is the softmax regression as it comes.
-        metric: Dev metric whose curve is judged: the reward's.
+        metric: Dev metric whose curve is judged: the reward's; ``task`` is each task's own first one.
         observed: Dev metrics that strategies look at besides.
 
     Raises:
@@ -37,32 +36,48 @@ class Validation:
 
     def __init__(
         self,
-        corpora: Sequence[EncodedCorpus],
-        options: EpisodeOptions,
+        worlds: Sequence[World],
         n_episodes: int,
         first_seed: int = 1_000_000,
-        learner: LearnerSettings | None = None,
         metric: str = DEFAULT_METRIC,
         observed: Sequence[str] = (),
     ) -> None:
-        self.metric = metric
-        self.corpora = list(corpora)
-        self._corpus = [i % len(corpora) for i in range(max(n_episodes, len(corpora)))]
-        self._seeds = [first_seed + i // len(corpora) for i in range(len(self._corpus))]
-        self._engine = LabelingEngine(
-            corpora, options, len(self._corpus), tuple(dict.fromkeys((metric, *observed))), learner
-        )
+        self.corpora = [corpus for world in worlds for corpus in world.corpora]
+        whole = len(self.corpora)
+        slots = range(max(n_episodes, whole))
+        self._grounds = []
+        start = 0
+        for world in worlds:
+            own = [i for i in slots if start <= i % whole < start + len(world.corpora)]
+            corpora, seeds = [i % whole - start for i in own], [first_seed + i // whole for i in own]
+            engine = LabelingEngine(
+                world.corpora, world.options, len(own), (metric, *observed), world.learner
+            )
+            self._grounds.append(_Ground(engine, named_metric(engine.task, metric), corpora, seeds))
+            start += len(world.corpora)
 
     def areas(self, strategy: QueryStrategy) -> npt.NDArray[np.float64]:
-        """Area under the curve of the dev metric of each episode, over the whole budget.
+        """Area under the curve of the dev metric of each episode, over the whole budget; task after task.
 
         Metrics whose low values are good count negatively, as in rewards: a larger area is always better.
         """
-        engine, budget = self._engine, self._engine.options.budget
-        names = [self.corpora[c].name for c in self._corpus]
-        engine.reset(
-            [episode_streams(s, n) for s, n in zip(self._seeds, names, strict=True)], None, self._corpus
-        )
+        return np.concatenate([ground.areas(strategy) for ground in self._grounds])
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """Validation episodes of one task."""
+
+    engine: LabelingEngine
+    metric: str
+    corpora: Sequence[int]
+    seeds: Sequence[int]
+
+    def areas(self, strategy: QueryStrategy) -> npt.NDArray[np.float64]:
+        engine, budget = self.engine, self.engine.options.budget
+        names = [engine.corpora[corpus].name for corpus in self.corpora]
+        streams = [episode_streams(seed, name) for seed, name in zip(self.seeds, names, strict=True)]
+        engine.reset(streams, None, self.corpora)
         values, costs = [engine.current[self.metric]], []
         for turn in play(engine, strategy):
             values.append(turn.round.metrics[self.metric])

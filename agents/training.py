@@ -37,8 +37,8 @@ from react_rl.agents.settings import (
     policy_arguments,
 )
 from react_rl.agents.start import network_of_start, start_folder, starting_weights
-from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.interfaces import ACTION_SPACES
+from react_rl.envs.many_tasks import Labeling
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.envs.rewards import REWARDS, RewardSettings, reward_form
 from react_rl.envs.sb3 import LabelingVecEnv
@@ -174,7 +174,7 @@ class _KeepBest(BaseCallback):
 
 
 def train(
-    core: BatchedLabeling,
+    core: Labeling,
     validation: Validation,
     settings: AgentSettings,
     reward: RewardSettings,
@@ -214,11 +214,12 @@ def train(
         )
     with preserved_random_state():
         start = starting_weights(settings, interface)
-    options = core.engine.options
+    engines = [part.engine for part in core.parts]
+    sizes = {engine.task.name: engine.options.model_dump(mode="json") for engine in engines}
     rounds = _rounds(core)
     network = network_of_start(settings) | policy_arguments(settings, *spaces)
     baselines = {name: round(float(validation.areas(make_strategy(name)).mean()), 6) for name in BASELINES}
-    trained_on = {c.name: c.corpus.digest() for c in core.engine.corpora}
+    trained_on = {c.name: c.corpus.digest() for engine in engines for c in engine.corpora}
     validated_on = {c.name: c.corpus.digest() for c in validation.corpora}
     with preserved_random_state():
         environment = LabelingVecEnv(core)
@@ -237,7 +238,7 @@ def train(
                 observation=interface.observation.describe(),
                 action_space=interface.describe(),
                 reward=reward.model_dump(mode="json"),
-                episode=options.model_dump(mode="json"),
+                episode=next(iter(sizes.values())) if len(sizes) == 1 else sizes,
                 trained_on=trained_on,
                 validated_on=validated_on,
                 settings=settings.model_dump(mode="json"),
@@ -249,8 +250,14 @@ def train(
             save_policy(folder / "policy", model.policy, card)
             cards[:] = [card]
 
+        options = [engine.options for engine in engines]
         parts = (settings, options, reward, interface.describe(), interface.observation.describe())
-        world = (core.engine.learner_settings, trained_on, validated_on, _versions(settings.algorithm))
+        world = (
+            [engine.learner_settings for engine in engines],
+            trained_on,
+            validated_on,
+            _versions(settings.algorithm),
+        )
         begun = b"" if begun_from is None else (begun_from / WEIGHTS).read_bytes()
         key = digest(
             *map(str, (*parts, *world)), begun, *own_sources(core, reward, network.get("name", PLAIN))
@@ -273,7 +280,7 @@ def train(
     return card
 
 
-def own_sources(core: BatchedLabeling, reward: RewardSettings, network: str = PLAIN) -> tuple[str, ...]:
+def own_sources(core: Labeling, reward: RewardSettings, network: str = PLAIN) -> tuple[str, ...]:
     """Source of what a training uses from outside this package: with other code it begins again."""
     said = core.interface.describe()
     named = [name for name in said.get("strategies", ()) if not is_packaged(name)]
@@ -307,12 +314,16 @@ def _algorithm(
         ) from error
 
 
-def _rounds(core: BatchedLabeling) -> int:
+def _rounds(core: Labeling) -> int:
     """Actions of an average episode: until the budget or the pool is used up."""
-    options = core.engine.options
-    costs = [float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in core.engine.corpora]
-    rows = min(options.budget / float(np.mean(costs)), options.pool_size - options.initial_size)
-    return max(round(core.interface.expected_actions(rows, options.batch_size)), 1)
+    actions = 0.0
+    for part in core.parts:
+        options, corpora = part.engine.options, part.engine.corpora
+        costs = [float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora]
+        rows = min(options.budget / float(np.mean(costs)), options.pool_size - options.initial_size)
+        own = core.interface.expected_actions(rows, options.batch_size)
+        actions += own * part.n_episodes / core.n_episodes
+    return max(round(actions), 1)
 
 
 def _learn(model: BaseAlgorithm, callback: _KeepBest, steps: int) -> None:

@@ -25,6 +25,7 @@ from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.purchases import Mask
+from react_rl.tasks.registry import named_metric, task_of
 
 
 def episode_streams(seed: int, corpus: str) -> Streams:
@@ -105,16 +106,24 @@ class BatchedLabeling:
         names = [corpus.name for corpus in corpora]
         if len(set(names)) < len(names):
             raise ReActError(f"Corpora of one environment need different names, got {', '.join(names)}.")
-        metrics = tuple(dict.fromkeys((reward.metric, *interface.metrics)))
+        task = task_of([corpus.corpus for corpus in corpora])
+        self.metric = named_metric(task, reward.metric)
+        """The dev metric that the reward is made of."""
+        reward = reward.model_copy(update={"metric": self.metric})
+        metrics = (self.metric, *interface.metrics)
         self.engine = LabelingEngine(corpora, options, n_episodes, metrics, learner)
         self.interface = interface
         self.reward = Reward(self.engine, reward)
         self.n_episodes = n_episodes
         self._corpus_index = {corpus.name: i for i, corpus in enumerate(corpora)}
-        self._metric = reward.metric
         self._area = np.zeros(n_episodes)
         self._asked = np.zeros(n_episodes, dtype=np.int64)
         self._frame: Frame | None = None
+
+    @property
+    def parts(self) -> tuple[BatchedLabeling, ...]:
+        """The batches of one task each that this consists of: itself."""
+        return (self,)
 
     def corpus_index(self, name: str) -> int:
         """Position of the corpus called ``name``.
@@ -127,13 +136,14 @@ class BatchedLabeling:
         return self._corpus_index[name]
 
     def next_episode(
-        self, source: EpisodeSource, options: Mapping[str, Any] | None = None
+        self, source: EpisodeSource, options: Mapping[str, Any] | None = None, place: int = 0
     ) -> tuple[Streams, int | None]:
         """Streams and corpus (None: drawn) of the episode that comes next. Mutates the source.
 
         Args:
             source: Where episodes come from, unless the options name one.
             options: ``corpus``, a name, and ``episode``, the number of a comparison's episode.
+            place: The episode's slot; slots of one task do not differ.
 
         Raises:
             ReActError: An option is unknown or of no use.
@@ -207,7 +217,7 @@ class BatchedLabeling:
     def _step(self, actions: npt.NDArray[Any]) -> Transition:
         engine = self.engine
         idle = engine.finished
-        before = engine.current[self._metric]
+        before = engine.current[self.metric]
         with torch.inference_mode():
             decision = self.interface.decide(self.frame, actions)
             ids, stop = decision.ids, decision.stop
@@ -222,7 +232,7 @@ class BatchedLabeling:
         if learned.any():
             cost = engine.learn(learned, decision.recipe).cost
         # Trapezoid under the curve of the reward's metric, in shares of the budget.
-        self._area += (before + engine.reached[self._metric]) / 2 * cost / engine.options.budget
+        self._area += (before + engine.reached[self.metric]) / 2 * cost / engine.options.budget
         ended = engine.finished | stopped | self.reward.reached()
         played = learned & ~idle
         rewards = np.where(played, self.reward.of_round(cost, ended & ~idle), 0.0)
@@ -259,12 +269,12 @@ class BatchedLabeling:
         action stopped the episode.
         """
         engine = self.engine
-        value = engine.current[self._metric]
+        value = engine.current[self.metric]
         budget = engine.options.budget
         names = [engine.corpus_of(episode).name for episode in range(self.n_episodes)]
         found: dict[str, npt.NDArray[Any]] = {
             "corpus": np.array(names, dtype=object),
-            self._metric: value.copy(),
+            self.metric: value.copy(),
             "area": self._area + value * (np.maximum(budget - engine.spent, 0.0) / budget),
             "labels": engine.labels.copy(),
             "cost": engine.spent.copy(),

@@ -18,15 +18,16 @@ from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import EncoderSettings
-from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.interfaces import Interface, check_learner_of, make_interface, settings_of
+from react_rl.envs.many_tasks import Labeling, labeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import RewardSettings
-from react_rl.errors import ReActError, suggestion
-from react_rl.learners.registry import LearnerSettings
+from react_rl.errors import ReActError, suggestion, unknown
+from react_rl.learners.registry import LearnerSettings, cheap_learner, entry_of
 from react_rl.simulation.corpora import encode_all
 from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.simulation.world import World
 from react_rl.validation import validated
 
 SYNTHETIC_EPISODE: Final = EpisodeOptions(
@@ -50,8 +51,9 @@ def build_environment(
     device: str = "cpu",
     text: str | None = None,
     label: str | None = None,
+    tasks: Mapping[str, Mapping[str, Any]] | None = None,
     **action_settings: Any,
-) -> BatchedLabeling:
+) -> Labeling:
     """Build a batched environment.
 
     Args:
@@ -70,6 +72,8 @@ def build_environment(
         device: Where embeddings and episodes live.
         text: Column of the texts in files and data frames; None is ``text``.
         label: Column of the labels in files and data frames; None is ``label``.
+        tasks: With corpora of several tasks, by the name of a task: ``episode``, options of its own, and
+            ``learner``, settings of its own (otherwise a cheap learner, where ``learner`` cannot learn it).
         **action_settings: Settings of the action space.
 
     Raises:
@@ -89,7 +93,6 @@ def build_environment(
         if not isinstance(episode, Mapping):
             raise ReActError(f"Episode options: give a mapping, not {type(episode).__name__}.")
         episode = validated(EpisodeOptions, {**default.model_dump(), **episode}, "Episode options")
-    check_learner_of(interface, learner)
     settings = _encoder_settings(encoder)
     if not given:
         if columns:
@@ -97,7 +100,36 @@ def build_environment(
         corpora = [synthetic_encoded(device=device)]
     else:
         corpora = [one for item in given for one in _encoded(item, columns, settings, device)]
-    return BatchedLabeling(corpora, episode, interface, reward, n_episodes, learner)
+    worlds = _worlds(corpora, episode, learner, tasks or {})
+    for world in worlds:
+        check_learner_of(interface, world.learner, world.task.name)
+    return labeling(worlds, interface, reward, n_episodes)
+
+
+def _worlds(
+    corpora: Sequence[EncodedCorpus],
+    episode: EpisodeOptions,
+    learner: LearnerSettings | None,
+    tasks: Mapping[str, Mapping[str, Any]],
+) -> list[World]:
+    """The corpora by their tasks, each with its options and learner."""
+    found = list(dict.fromkeys(corpus.corpus.task for corpus in corpora))
+    for name, own in tasks.items():
+        if name not in found:
+            raise unknown("task of these corpora", name, found)
+        for key in own:
+            if key not in ("episode", "learner"):
+                raise unknown(f"setting of task {name!r}", key, ("episode", "learner"))
+    worlds = []
+    for name in found:
+        own = tasks.get(name, {})
+        options, settings = own.get("episode", {}), own.get("learner", learner)
+        if not isinstance(options, EpisodeOptions):
+            options = validated(EpisodeOptions, {**episode.model_dump(), **options}, f"Episodes of {name}")
+        if len(found) > 1 and "learner" not in own and name not in entry_of(learner).tasks:
+            settings = cheap_learner(name)
+        worlds.append(World([one for one in corpora if one.corpus.task == name], options, settings))
+    return worlds
 
 
 def _interface(
@@ -115,7 +147,7 @@ def _interface(
     return make_interface(action_space, observation, **settings)
 
 
-def build_face(face: type, n_episodes: int, size: str | None, settings: Mapping[str, Any]) -> BatchedLabeling:
+def build_face(face: type, n_episodes: int, size: str | None, settings: Mapping[str, Any]) -> Labeling:
     """Build the core of a face; an unknown parameter is refused in the words of that face.
 
     Args:

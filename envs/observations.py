@@ -19,6 +19,7 @@ from react_rl.metrics.classification import DEFAULT_METRIC
 from react_rl.metrics.registry import METRICS, metric_named
 from react_rl.own_code import OBSERVATION, announced, is_outside, make_outside
 from react_rl.simulation.view import PoolView
+from react_rl.tasks.registry import TASK_METRIC, named_metric
 
 
 class Observation(Protocol):
@@ -61,15 +62,15 @@ class ContextObservation:
     it does not (acceptability): how often labelled neighbours agree, and how hard the labels are to fit.
 
     Args:
-        metric: Dev metric that it shows, from chance (0) to a perfect model (1).
+        metric: Dev metric that it shows, from chance (0) to a perfect model (1); ``task`` is the first one of
+            the task at hand.
 
     Raises:
         ReActError: The metric is unknown, or has no value of chance.
     """
 
     def __init__(self, metric: str = DEFAULT_METRIC) -> None:
-        self._metric = metric_named(metric)
-        if self._metric.chance is None:
+        if metric != TASK_METRIC and metric_named(metric).chance is None:
             able = [name for name, one in METRICS.items() if one.chance is not None]
             raise ReActError(
                 f"The context observation cannot show {metric!r}, which has no value of chance; "
@@ -83,9 +84,12 @@ class ContextObservation:
         """Return ``(E, G)`` float32."""
         progress = view.progress
         classes = progress.n_classes.astype(np.float64)
-        assert self._metric.chance is not None
-        chance, best, sign = self._metric.chance(classes), self._metric.best, self._metric.sign
-        dev = progress.metric(self.metrics[0])
+        name = named_metric(view.task, self.metrics[0])
+        metric = view.task.metrics[name]
+        # A task whose first metric has no value of chance starts from nothing.
+        chance = np.zeros_like(classes) if metric.chance is None else metric.chance(classes)
+        best, sign = metric.best, metric.sign
+        dev = progress.metric(name)
         shown = np.stack(
             [
                 (dev.now - chance) / (best - chance),
@@ -127,9 +131,45 @@ class PhasesObservation(ContextObservation):
         return {"name": "phases", "numbers": len(CONTEXT) + len(PHASES), "metric": self.metrics[0]}
 
 
+TASK_NUMBERS: Final = ("classification", "tagging", "question-answering")
+"""Tasks that have a number of their own in ``ContextAndTask``, in order."""
+
+
+class ContextAndTask(ContextObservation):
+    """``Box(-5, 5, (G + 3,))``: the context, then 1 for the task of the episode and 0 for the others.
+
+    It is for one policy over several tasks. A task of one's own has 0 three times.
+
+    Args:
+        metric: Dev metric that it shows; ``task`` is the first one of the task at hand.
+
+    Raises:
+        ReActError: The metric is unknown, or has no value of chance.
+    """
+
+    def __init__(self, metric: str = TASK_METRIC) -> None:
+        super().__init__(metric)
+        self.space = gymnasium.spaces.Box(-5.0, 5.0, (len(CONTEXT) + len(TASK_NUMBERS),), np.float32)
+
+    def observe(self, view: PoolView) -> npt.NDArray[np.float32]:
+        """Return ``(E, G + 3)`` float32."""
+        context = super().observe(view)
+        task = np.array([name == view.task.name for name in TASK_NUMBERS], dtype=np.float32)
+        return np.concatenate([context, np.broadcast_to(task, (len(context), len(task)))], axis=1)
+
+    def describe(self) -> dict[str, Any]:
+        """Settings from which ``make_observation`` builds the same observation."""
+        return {
+            "name": "context-and-task",
+            "numbers": len(CONTEXT) + len(TASK_NUMBERS),
+            "metric": self.metrics[0],
+        }
+
+
 OBSERVATIONS: Final[dict[str, Callable[[str], Observation]]] = {
     "context": ContextObservation,
     "phases": PhasesObservation,
+    "context-and-task": ContextAndTask,
 }
 """The observations by name; each is called with the name of the dev metric that it shows."""
 

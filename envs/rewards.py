@@ -47,7 +47,8 @@ class RewardSettings(BaseModel):
     """Form of the reward: area, gain, shaped, target (see the table in react_rl.envs.rewards), or one's own,
     module:Name."""
     metric: str = DEFAULT_METRIC
-    """Dev metric: accuracy, macro_f1 or log_loss (which counts negatively)."""
+    """Dev metric: accuracy, macro_f1 or log_loss (which counts negatively), entity_f1, ...; task is the first
+    one of the corpora's task."""
     scale: Literal["one", "attainable"] = "attainable"
     """Divide by 1, or by what labelling the whole pool would gain: this keeps corpora comparable."""
     cost_weight: float = Field(default=0.0, ge=0, le=1e6)

@@ -13,9 +13,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 from torch import Tensor
 
-from react_rl.envs.batched import BatchedLabeling, EpisodeSource, Transition
+from react_rl.envs.batched import EpisodeSource, Transition
 from react_rl.envs.build import build_face
 from react_rl.envs.interfaces import fresh, observation_of
+from react_rl.envs.many_tasks import Labeling
 from react_rl.envs.vector import episode_sources, step_limit
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
@@ -40,7 +41,7 @@ class LabelingVecEnv(VecEnv):
 
     def __init__(
         self,
-        core: BatchedLabeling | None = None,
+        core: Labeling | None = None,
         n_episodes: int = 1,
         max_episode_steps: int | None = None,
         **settings: Any,
@@ -68,8 +69,8 @@ class LabelingVecEnv(VecEnv):
         if self._sources is None or any(seed is not None for seed in self._seeds):
             given = self._seeds if all(seed is not None for seed in self._seeds) else None
             self._sources = episode_sources(given, self.num_envs)
-        pairs = zip(self._sources, self._options, strict=True)
-        begun = [self.core.next_episode(source, options) for source, options in pairs]
+        pairs = enumerate(zip(self._sources, self._options, strict=True))
+        begun = [self.core.next_episode(source, options, place) for place, (source, options) in pairs]
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:] = 0.0, 0

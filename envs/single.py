@@ -8,9 +8,10 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from react_rl.envs.batched import BatchedLabeling, EpisodeSource
+from react_rl.envs.batched import EpisodeSource
 from react_rl.envs.build import build_face
 from react_rl.envs.interfaces import Observed, observation_of
+from react_rl.envs.many_tasks import Labeling
 from react_rl.errors import ReActError
 
 
@@ -34,9 +35,7 @@ class LabelingEnv(gymnasium.Env[Observed, Any]):
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (the base class declares it so)
 
-    def __init__(
-        self, core: BatchedLabeling | None = None, render_mode: None = None, **settings: Any
-    ) -> None:
+    def __init__(self, core: Labeling | None = None, render_mode: None = None, **settings: Any) -> None:
         self.core = core if core is not None else build_face(LabelingEnv, 1, None, settings)
         self.render_mode = render_mode
         self.observation_space = self.core.interface.observation_space

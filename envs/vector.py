@@ -14,9 +14,10 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from react_rl.envs.batched import BatchedLabeling, EpisodeSource
+from react_rl.envs.batched import EpisodeSource
 from react_rl.envs.build import build_face
 from react_rl.envs.interfaces import Observed, fresh, observation_of
+from react_rl.envs.many_tasks import Labeling
 from react_rl.errors import ReActError
 
 
@@ -80,7 +81,7 @@ class LabelingVectorEnv(VectorEnv[Observed, npt.NDArray[Any], npt.NDArray[Any]])
     def __init__(
         self,
         num_envs: int = 1,
-        core: BatchedLabeling | None = None,
+        core: Labeling | None = None,
         max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
@@ -105,7 +106,7 @@ class LabelingVectorEnv(VectorEnv[Observed, npt.NDArray[Any], npt.NDArray[Any]])
         """Draw E new episodes and return their first observations; options are for all of them."""
         if seed is not None or self._sources is None:
             self._sources = episode_sources(seed, self.num_envs)
-        begun = [self.core.next_episode(source, options) for source in self._sources]
+        begun = [self.core.next_episode(source, options, place) for place, source in enumerate(self._sources)]
         observations = self.core.reset([streams for streams, _ in begun], corpora=[c for _, c in begun])
         self._lengths[:] = 0
         return fresh(observations), masked(self.core.standing(), np.ones(self.num_envs, dtype=np.bool_))

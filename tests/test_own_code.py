@@ -94,7 +94,7 @@ def announce(folder: Path, lines: str) -> None:
 def test_ones_own_feature_is_weighed_like_any_other() -> None:
     env = build_environment()
     env.reset([Streams(0)])
-    view = env.engine.view
+    view = env.parts[0].engine.view
     words = view.words.float().masked_fill(~view.available, -1.0)
     chosen = WeightedFeatures("longest", {"my_parts:length": 1.0}).select(view, 1)
     named = make_strategy("feature:my_parts:length").select(view, 1)
@@ -110,10 +110,10 @@ def test_an_environment_takes_features_rewards_and_observations_of_ones_own() ->
         reward={"kind": "my_parts:halved", "metric": "macro_f1", "scale": "one"},
     )
     seen = env.reset([Streams(0)])
-    before = env.engine.current["macro_f1"].copy()
+    before = env.parts[0].engine.current["macro_f1"].copy()
     assert seen.tolist() == [[pytest.approx(before[0]), 0.0]]
     played = env.step(np.zeros((1, 2), np.float32))
-    assert played.rewards == pytest.approx((env.engine.current["macro_f1"] - before) / 2)
+    assert played.rewards == pytest.approx((env.parts[0].engine.current["macro_f1"] - before) / 2)
 
 
 def test_ones_own_corpus_takes_the_arguments_of_its_function() -> None:

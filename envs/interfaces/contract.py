@@ -7,7 +7,7 @@ corpora, pool sizes and numbers of classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from react_rl.acquisition.registry import entry_of
+from react_rl.acquisition.strategies.weighted import FEATURE
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.learners.capabilities import Capability
 from react_rl.learners.recipes import Recipe
@@ -93,7 +95,7 @@ class Interface(ABC):
         observation: The same.
         observation_space: Space of one episode's observation.
         action_space: Space of one episode's action.
-        needs: What each strategy that an action may choose asks of the learner, by its name.
+        needs: What each strategy and feature that an action may use asks of the learner, by its name.
     """
 
     action_space: gymnasium.Space[Any]
@@ -138,11 +140,21 @@ class Interface(ABC):
         return (frame.view.ids == first).float()
 
 
-def check_learner_of(interface: Interface, learner: LearnerSettings | None) -> None:
-    """Check that the learner can do what strategies among the actions need.
+def check_learner_of(interface: Interface, learner: LearnerSettings | None, task: str | None = None) -> None:
+    """Check that the learner can do what strategies and features among the actions need.
+
+    Args:
+        interface: Whose actions.
+        learner: Settings of the learner; None is the softmax regression as it comes.
+        task: Name of the task; None where it may be any that the learner can learn.
 
     Raises:
-        ReActError: It cannot; the strategy and what to set are named.
+        ReActError: It cannot; the strategy or the feature, and what to set, are named.
     """
     for name, needs in interface.needs.items():
-        check_needs(name, needs, learner)
+        check_needs(name, needs, learner, task)
+
+
+def needs_of_features(features: Iterable[str]) -> dict[str, frozenset[Capability]]:
+    """What features ask of the learner, by their names."""
+    return {name: entry_of(f"{FEATURE}{name}").needs for name in features}

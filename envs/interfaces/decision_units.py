@@ -15,7 +15,7 @@ from react_rl.acquisition.batching.selection import take_weighted, weighted_scor
 from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.registry import entry_of, make_strategy
 from react_rl.envs.interfaces.choose_strategy import CHOSEN_STRATEGIES
-from react_rl.envs.interfaces.contract import Decision, Frame, Interface
+from react_rl.envs.interfaces.contract import Decision, Frame, Interface, needs_of_features
 from react_rl.envs.observations import Observation
 from react_rl.errors import ReActError
 from react_rl.learners.recipes import make_recipe
@@ -82,6 +82,7 @@ class DecisionUnits(Interface):
         self._strategies = [make_strategy(name) for name in self.strategies or ()]
         self._recipes = [make_recipe(name) for name in self.recipes or ()]
         self.needs = {name: entry_of(name).needs for name in self.strategies or ()}
+        self.needs |= needs_of_features(self.features or ())
         if self.recipes is not None:
             self.needs["decision-units with recipes"] = frozenset({"recipes"})
         units = [len(self._strategies)] if self.features is None else [len(self.levels)] * len(self.features)

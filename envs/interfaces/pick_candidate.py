@@ -15,7 +15,7 @@ from torch import Tensor
 from react_rl.acquisition.batching.row_features import CLIP, ROW_FEATURES, RowFeatures
 from react_rl.acquisition.features import feature_named
 from react_rl.envs.interfaces.candidates import Proposals
-from react_rl.envs.interfaces.contract import Decision, Frame, Interface
+from react_rl.envs.interfaces.contract import Decision, Frame, Interface, needs_of_features
 from react_rl.envs.observations import Observation
 from react_rl.errors import ReActError
 from react_rl.simulation.view import PoolView
@@ -81,6 +81,7 @@ class PickCandidate(Interface):
         self.features = tuple(features)
         self.stop = stop
         self._columns = tuple(dict.fromkeys((*self.features, *self.proposals.features)))
+        self.needs = needs_of_features(self._columns)
         seen = self.observation.space
         if not isinstance(seen, gymnasium.spaces.Box) or len(seen.shape) != 1:
             raise ReActError(f"pick-candidate needs an observation of G numbers, not {seen}.")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from react_rl.acquisition.batching.selection import take_weighted, weighted_score
 from react_rl.acquisition.features import feature_named
-from react_rl.envs.interfaces.contract import Decision, Frame, Interface
+from react_rl.envs.interfaces.contract import Decision, Frame, Interface, needs_of_features
 from react_rl.envs.observations import Observation
 from react_rl.errors import ReActError, unknown
 
@@ -57,6 +57,7 @@ class WeighScores(Interface):
         if not reach > 0:
             raise ReActError(f"reach {reach} must be above 0.")
         self.features = tuple(features)
+        self.needs = needs_of_features(features)
         self.stop = stop
         self.center = dict(center or {})
         self.reach = reach

@@ -135,6 +135,7 @@ def show_features(_: Path) -> None:
 def show_envs(_: Path) -> None:
     """Registered environments and the names of their parts."""
     table = _table("environment", "action spaces", "observations", "rewards")
+    table.columns[0].no_wrap = True
     spaces = ", ".join([*ACTION_SPACES, *announced(ACTION_SPACE.group)])
     observations = ", ".join([*OBSERVATIONS, *announced(OBSERVATION.group)])
     rewards = ", ".join([*REWARDS, *announced(REWARD.group)])

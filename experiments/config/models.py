@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import tyro
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from react_rl.acquisition.stopping import StoppingSettings
 from react_rl.agents.imitation.settings import ImitationSettings
@@ -24,10 +30,13 @@ from react_rl.errors import ReActError, unknown
 from react_rl.experiments.config.frozen import Frozen
 from react_rl.experiments.config.interface import ActionConfig, ObservationConfig
 from react_rl.experiments.config.learners import AnyLearner, SoftmaxLearner
+from react_rl.experiments.config.tasks import TaskConfig
 from react_rl.files import unusual
+from react_rl.learners.registry import LearnerSettings, cheap_learner, entry_of
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import look_in
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.tasks.registry import TASKS
 from react_rl.validation import Name, check_key, explain, validated
 
 CONFIGS = "react_rl.experiments.presets"
@@ -56,6 +65,8 @@ class TrainConfig(Frozen):
     """Model trained on bought labels."""
     episode: EpisodeOptions = EpisodeOptions()
     """Sizes, budget and annotator of one episode."""
+    tasks: Annotated[dict[str, TaskConfig], tyro.conf.Suppress] = Field(default={})
+    """With corpora of several tasks: by the name of a task, its own learner and keys of its episodes."""
     action_space: ActionConfig = ActionConfig()
     """What the policy decides."""
     observation: ObservationConfig = ObservationConfig()
@@ -68,6 +79,42 @@ class TrainConfig(Frozen):
     """auto, cpu or cuda."""
     threads: int = Field(default=1, ge=1, le=1024)
     """Threads of the simulation; its products are small, so one is usually fastest."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainConfig:
+        for task in self.tasks:
+            if task not in TASKS:
+                raise ValueError(str(unknown("task", task, TASKS)).rstrip("."))
+            try:
+                self.episode_of(task)
+            except ReActError as error:
+                raise ValueError(str(error).rstrip(".")) from None
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_tasks(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Configs of one task read as if there were no such key.
+        values: dict[str, Any] = handler(self)
+        return {key: one for key, one in values.items() if key != "tasks" or one}
+
+    def episode_of(self, task: str) -> EpisodeOptions:
+        """Episodes of a task.
+
+        Raises:
+            ReActError: Its own keys do not fit the rest.
+        """
+        own = self.tasks[task].episode if task in self.tasks else {}
+        if not own:
+            return self.episode
+        return validated(EpisodeOptions, self.episode.model_dump() | own, f"Episodes of {task}")
+
+    def learner_of(self, task: str) -> LearnerSettings | None:
+        """Settings of the learner of a task: its own, the config's, or a cheap one that learns the task."""
+        own = self.tasks[task].learner if task in self.tasks else None
+        if own is not None:
+            return own.settings()
+        settings = self.learner.settings()
+        return settings if task in entry_of(settings).tasks else cheap_learner(task)
 
 
 class ImitateConfig(Frozen):

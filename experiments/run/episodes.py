@@ -253,12 +253,12 @@ class _Block:
             "selection": self.selection,
             "training": self.training,
         }
-        self._checkpoint.save(self._engine, Notes(values, self._rule.memory if self._rule else {}))
+        self._checkpoint.save([self._engine], Notes(values, self._rule.memory if self._rule else {}))
 
     def _restored(self, streams: Sequence[Streams]) -> bool:
         notes = None
         if self._checkpoint is not None:
-            notes = self._checkpoint.restore(self._engine, streams, [0] * len(streams))
+            notes = self._checkpoint.restore([self._engine], streams, [0] * len(streams))
         if notes is None:
             return False
         self.records = notes.values["records"]

@@ -22,6 +22,7 @@ from react_rl.files import canonical_json, write_atomically
 from react_rl.learners.registry import check_needs
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import prepare
+from react_rl.simulation.world import World
 
 
 def run_imitation(
@@ -66,7 +67,7 @@ def run_imitation(
         learner = config.learner.settings()
         measured = min(config.episode.dev_size, *(len(one.corpus.ids("dev")) for one in validation))
         options = config.episode.model_copy(update={"dev_size": measured})
-        episodes = Validation(validation, options, config.evaluation_episodes, learner=learner)
+        episodes = Validation([World(validation, options, learner)], config.evaluation_episodes)
         write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
         write_atomically(
             folder / "train-circumstances.json",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,11 +15,11 @@ from react_rl.agents.folder import PolicyCard
 from react_rl.agents.settings import check_fit as check_algorithm
 from react_rl.agents.start import starting_weights
 from react_rl.agents.training import TrainingProgress, train
-from react_rl.envs.batched import BatchedLabeling
 from react_rl.envs.interfaces import Interface, check_learner_of, make_interface
+from react_rl.envs.many_tasks import labeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import reward_form
-from react_rl.errors import unknown
+from react_rl.errors import ReActError, unknown
 from react_rl.experiments.config.models import TrainConfig
 from react_rl.experiments.run.results import circumstances
 from react_rl.experiments.run.sameness import (
@@ -34,6 +34,8 @@ from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.world import World
+from react_rl.tasks.registry import TASK_METRIC
 
 TRAINING: Final = "train.json"
 """The config of a training, beside its policy."""
@@ -65,15 +67,40 @@ def check_training(config: TrainConfig) -> Interface:
             the policy to start from does not fit.
     """
     import_modules(config.modules)
-    if config.reward.metric not in METRICS:
+    if config.reward.metric not in (TASK_METRIC, *METRICS):
         raise unknown("metric", config.reward.metric, METRICS)
     reward_form(config.reward.kind)
     action = config.action_space.settings()
     interface = make_interface(action.pop("name"), observation_of(config), **action)
-    check_learner_of(interface, config.learner.settings())
+    if not config.tasks:
+        check_learner_of(interface, config.learner.settings())
     check_algorithm(config.agent, interface.observation_space, interface.action_space)
     starting_weights(config.agent, interface)
     return interface
+
+
+def worlds_of(config: TrainConfig, corpora: Sequence[EncodedCorpus], interface: Interface) -> list[World]:
+    """Corpora by their tasks, in the order in which the config names these, as they are played.
+
+    Raises:
+        ReActError: The config says something of a task that no corpus is of, or the learner of a task cannot
+            do what an action asks for.
+    """
+    tasks = list(dict.fromkeys(corpus.corpus.task for corpus in corpora))
+    for task in config.tasks:
+        if task not in tasks:
+            raise ReActError(
+                f"'tasks' has settings for {task}, which no corpus is of; there is {', '.join(tasks)}."
+            )
+    worlds = []
+    for task in tasks:
+        own = [corpus for corpus in corpora if corpus.corpus.task == task]
+        learner = (
+            config.learner.settings() if len(tasks) == 1 and not config.tasks else config.learner_of(task)
+        )
+        check_learner_of(interface, learner, task)
+        worlds.append(World(own, config.episode_of(task), learner))
+    return worlds
 
 
 def run_training(
@@ -126,34 +153,25 @@ def _run(
         refuse_another(folder, "training", training_differences(written, config.model_dump(mode="json")))
     surprisal = needs_surprisal(config.action_space.strategies or ())
     corpora = prepare(
-        config.corpora, config.encoder, config.device, progress, config.episode, surprisal, on_facts
+        config.corpora, config.encoder, config.device, progress, config.episode_of, surprisal, on_facts
     )
     validation: list[EncodedCorpus] = corpora
     if config.validation:
         validation = prepare(
-            config.validation, config.encoder, config.device, progress, config.episode, surprisal
+            config.validation, config.encoder, config.device, progress, config.episode_of, surprisal
         )
-    learner = config.learner.settings()
-    core = BatchedLabeling(
-        corpora,
-        config.episode,
-        interface,
-        config.reward,
-        min(config.agent.n_envs, config.agent.episodes),
-        learner,
-    )
+    worlds = worlds_of(config, corpora, interface)
+    core = labeling(worlds, interface, config.reward, min(config.agent.n_envs, config.agent.episodes))
     episodes = Validation(
-        validation,
-        config.episode,
+        worlds_of(config, validation, interface),
         config.agent.evaluation_episodes,
-        learner=learner,
         metric=config.reward.metric,
         observed=interface.metrics,
     )
     write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
     write_atomically(
         folder / "train-circumstances.json",
-        canonical_json(circumstances(str(core.engine.device)), indent=1) + "\n",
+        canonical_json(circumstances(str(corpora[0].device)), indent=1) + "\n",
     )
     before = torch.get_num_threads()
     torch.set_num_threads(config.threads)

@@ -142,6 +142,12 @@ def entry_of(settings: LearnerSettings | None) -> LearnerEntry:
     raise ReActError(f"Learner settings are {wanted.__name__}; give one of {known}.")
 
 
+def cheap_learner(task: str) -> LearnerSettings | None:
+    """The first cheap learner of a task as it comes; None is the softmax regression as it comes."""
+    kinds = [entry.settings for entry in LEARNERS.values() if entry.cheap and task in entry.tasks]
+    return None if not kinds or kinds[0] is SoftmaxSettings else kinds[0]()
+
+
 def offers_of(settings: LearnerSettings | None, task: str | None = None) -> frozenset[Capability]:
     """What a learner can do on a task, None: on any that it can learn.
 

@@ -25,7 +25,7 @@ from react_rl.simulation.engine import LabelingEngine
 
 _HEADER: Final = "state"
 _CHECKSUM: Final = "checksum"
-_FORMAT: Final = "4"
+_FORMAT: Final = "5"
 """Changes whenever the names of the arrays or of what is in the header do."""
 
 
@@ -44,7 +44,7 @@ class Notes:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One file for the episodes of one engine.
+    """One file for the episodes of one engine, or of several that are played together.
 
     Args:
         path: The file.
@@ -55,16 +55,22 @@ class Checkpoint:
     path: Path
     key: str
 
-    def save(self, engine: LabelingEngine, notes: Notes) -> None:
+    def save(self, engines: Sequence[LabelingEngine], notes: Notes) -> None:
         """Write where the episodes stand; the file before is replaced at once or not at all."""
         header = {
             "key": self._full_key,
-            "streams": [streams.state() for streams in engine.streams],
-            "notebooks": [notebook.state() for notebook in engine.notebooks],
-            "failures": [[episode, reason] for episode, reason in engine.learner.failures.items()],
+            "engines": [
+                {
+                    "streams": [streams.state() for streams in engine.streams],
+                    "notebooks": [notebook.state() for notebook in engine.notebooks],
+                    "failures": [[episode, reason] for episode, reason in engine.learner.failures.items()],
+                }
+                for engine in engines
+            ],
             "values": notes.values,
         }
-        parts = {"engine": engine.state(), "notes": notes.arrays}
+        parts = {f"engine {place}": engine.state() for place, engine in enumerate(engines)}
+        parts["notes"] = notes.arrays
         arrays = {
             f"{part}/{name}": array.detach().cpu().contiguous()
             for part, named in parts.items()
@@ -75,14 +81,17 @@ class Checkpoint:
             safetensors.torch.save_file(arrays, file, {_HEADER: text, _CHECKSUM: digest(text)})
 
     def restore(
-        self, engine: LabelingEngine, streams: Sequence[Streams], corpora: Sequence[int | None] | None = None
+        self,
+        engines: Sequence[LabelingEngine],
+        streams: Sequence[Streams],
+        corpora: Sequence[int | None] | None = None,
     ) -> Notes | None:
-        """Put the engine where the file left it. Mutates the engine and the streams.
+        """Put the engines where the file left them. Mutates the engines and the streams.
 
         Args:
-            engine: An engine built as the one that was saved.
-            streams: Fresh streams, seeded as those of the saved episodes.
-            corpora: As in ``LabelingEngine.reset``.
+            engines: Engines built as those that were saved.
+            streams: Fresh streams, seeded as those of the saved episodes of all engines in their order.
+            corpora: As in ``LabelingEngine.reset``, likewise.
 
         Returns:
             The caller's notes, or None if there is no usable file; then nothing was changed.
@@ -91,12 +100,17 @@ class Checkpoint:
         if found is None:
             return None
         header, arrays = found
-        engine.resume(streams, corpora, part_of(arrays, "engine"))
-        for one, state in zip(streams, header["streams"], strict=True):
-            one.load_state(state)
-        for notebook, pages in zip(engine.notebooks, header["notebooks"], strict=True):
-            notebook.load_state(pages)
-        engine.learner.failures.update({int(episode): reason for episode, reason in header["failures"]})
+        start = 0
+        for place, (engine, kept) in enumerate(zip(engines, header["engines"], strict=True)):
+            some = slice(start, start + engine.n_episodes)
+            start = some.stop
+            own = None if corpora is None else corpora[some]
+            engine.resume(streams[some], own, part_of(arrays, f"engine {place}"))
+            for one, state in zip(streams[some], kept["streams"], strict=True):
+                one.load_state(state)
+            for notebook, pages in zip(engine.notebooks, kept["notebooks"], strict=True):
+                notebook.load_state(pages)
+            engine.learner.failures.update({int(episode): reason for episode, reason in kept["failures"]})
         return Notes(header["values"], part_of(arrays, "notes"))
 
     def values(self) -> dict[str, Any] | None:

@@ -164,7 +164,7 @@ def prepare(
     encoder: EncoderConfig,
     device: str,
     progress: bool = True,
-    episode: EpisodeOptions | None = None,
+    episode: EpisodeOptions | Callable[[str], EpisodeOptions] | None = None,
     surprisal: bool = False,
     on_facts: OnFacts | None = None,
 ) -> list[EncodedCorpus]:
@@ -175,7 +175,8 @@ def prepare(
         encoder: Frozen encoder.
         device: Where to encode, and where the embeddings go.
         progress: Show the encoder's progress.
-        episode: Episodes that must fit every corpus; checked before anything is encoded.
+        episode: Episodes that must fit every corpus, or those of a task by its name; checked before anything
+            is encoded.
         surprisal: Compute surprisal vectors too (see ``acquisition.registry.needs_surprisal``).
         on_facts: Told what the corpora hold, before anything is encoded; None logs it.
 
@@ -199,7 +200,7 @@ def encode_all(
     encoder: Encoder,
     device: torch.device,
     progress: bool = True,
-    episode: EpisodeOptions | None = None,
+    episode: EpisodeOptions | Callable[[str], EpisodeOptions] | None = None,
     surprisal: bool = False,
     on_facts: OnFacts | None = None,
 ) -> list[EncodedCorpus]:
@@ -219,7 +220,7 @@ def encode_all(
         raise ReActError(f"Two corpora are called {sorted(twice)[0]!r}; give one of them another 'name'.")
     if episode is not None:
         for corpus in corpora.values():
-            check_fit(corpus, episode)
+            check_fit(corpus, episode(corpus.task) if callable(episode) else episode)
     (on_facts or log_facts)([inspect_corpus(corpus) for corpus in corpora.values()])
     cache = ArrayCache()
     encoded = {

@@ -36,7 +36,7 @@ from react_rl.simulation.threads import threads_for
 from react_rl.simulation.trials import Judge, try_batches
 from react_rl.simulation.view import PoolView
 from react_rl.tasks.protocol import Scores
-from react_rl.tasks.registry import check_metrics, task_of
+from react_rl.tasks.registry import check_metrics, named_metric, task_of
 
 _NO_ROW = torch.iinfo(torch.int64).max
 _CHANGING = ("spent", "rounds", "labels", "finished", "_left")
@@ -50,8 +50,8 @@ class LabelingEngine:
         corpora: Encoded corpora of one embedding dimension, on one device.
         options: Sizes, budget and annotator of an episode.
         n_episodes: E.
-        metrics: Names of the dev metrics to measure; views report them by name. None takes the first one of
-            the task.
+        metrics: Names of the dev metrics to measure; views report them by name. ``task`` is the first one of
+            the task, and so is None.
         learner: Settings of the learner; None is the softmax regression as it comes.
 
     Raises:
@@ -72,13 +72,14 @@ class LabelingEngine:
             check_fit(corpus.corpus, options)
         self.task = task_of([corpus.corpus for corpus in corpora])
         metrics = self.task.default_metrics[:1] if metrics is None else metrics
+        metrics = tuple(dict.fromkeys(named_metric(self.task, name) for name in metrics))
         check_metrics(self.task, metrics)
         check_task(learner, self.task, corpora[0].name)
         self._kind = entry_of(learner)
         self.corpora = list(corpora)
         self.options = options
         self.n_episodes = n_episodes
-        self.metrics = tuple(metrics)
+        self.metrics = metrics
         self.device = corpora[0].device
         width, dev, classes = options.pool_size, options.dev_size, self.most_classes
         mean_cost = min(float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora)

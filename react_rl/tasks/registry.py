@@ -19,6 +19,9 @@ TASKS: Final[dict[str, Task]] = {
 }
 """Tasks that can be simulated, by the name that corpora carry."""
 
+TASK_METRIC: Final = "task"
+"""In place of a metric's name: the first metric of the task at hand."""
+
 
 def task_of(corpora: Sequence[Corpus]) -> Task:
     """The task of corpora.
@@ -34,6 +37,11 @@ def task_of(corpora: Sequence[Corpus]) -> Task:
     if names[0] not in TASKS:
         raise unknown("task", names[0], TASKS)
     return TASKS[names[0]]
+
+
+def named_metric(task: Task, name: str) -> str:
+    """The name of a metric, where ``task`` stands for the first one of the task."""
+    return task.default_metrics[0] if name == TASK_METRIC else name
 
 
 def check_metrics(task: Task, names: Sequence[str]) -> None:

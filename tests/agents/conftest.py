@@ -14,6 +14,7 @@ from react_rl.agents import AgentSettings, PolicyCard, TrainingProgress, Validat
 from react_rl.envs.build import build_environment
 from react_rl.envs.rewards import RewardSettings
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, synthetic_encoded
+from react_rl.simulation.world import World
 
 EPISODE = EpisodeOptions(pool_size=40, dev_size=30, initial_size=4, budget=12, batch_size=4)
 SMALL: dict[str, Any] = {
@@ -68,7 +69,7 @@ def small_training() -> Train:
         core = build_environment(
             corpus(), space, reward="area", episode=EPISODE, n_episodes=settings.n_envs, stop=stop
         )
-        validation = Validation([corpus()], EPISODE, settings.evaluation_episodes)
+        validation = Validation([World([corpus()], EPISODE)], settings.evaluation_episodes)
         card = train(core, validation, settings, RewardSettings(), folder, name, report)
         return Training(folder, card, validation)
 

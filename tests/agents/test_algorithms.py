@@ -18,6 +18,7 @@ from react_rl.envs import BatchedLabeling, LabelingVecEnv, RewardSettings, make_
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation.world import World
 
 OPTIONS = EpisodeOptions(pool_size=30, dev_size=30, initial_size=5, budget=8, batch_size=4)
 DATA = synthetic_encoded(200, 3)
@@ -62,7 +63,9 @@ def trained(folder: Path, algorithm: str, space: str, kill: bool = False, **give
         if kill and progress.episodes >= 6:
             raise Killed
 
-    return train(core, Validation([DATA], OPTIONS, 2), settings, RewardSettings(), folder, report=report)
+    return train(
+        core, Validation([World([DATA], OPTIONS)], 2), settings, RewardSettings(), folder, report=report
+    )
 
 
 @pytest.mark.parametrize(("algorithm", "space", "given"), FITTING, ids=[one[0] for one in FITTING])

@@ -18,6 +18,7 @@ from react_rl.envs.interfaces import ChooseStrategy, WeighScores
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
 from react_rl.simulation.view import PoolView
+from react_rl.simulation.world import World
 
 OPTIONS = EpisodeOptions(pool_size=40, dev_size=30, initial_size=5, budget=30, batch_size=4)
 DATA = [synthetic_encoded(200, size, seed=size) for size in (2, 4)]
@@ -137,13 +138,13 @@ def by_hand(strategy: QueryStrategy, corpus: int, seed: int, options: EpisodeOpt
 @pytest.mark.parametrize("name", ["random", "margin", "mixture"])
 def test_validation_areas_equal_areas_computed_by_hand(name: str, budget: float) -> None:
     options = OPTIONS.model_copy(update={"budget": budget})
-    areas = Validation(DATA, options, 6, first_seed=50).areas(make_strategy(name))
+    areas = Validation([World(DATA, options)], 6, first_seed=50).areas(make_strategy(name))
     expected = [by_hand(make_strategy(name), i % 2, 50 + i // 2, options) for i in range(6)]
     np.testing.assert_allclose(areas, expected, atol=1e-12)
 
 
 def test_validation_measures_every_corpus_with_equally_many_episodes_and_repeats_itself() -> None:
-    validation = Validation(DATA, OPTIONS, 1)
+    validation = Validation([World(DATA, OPTIONS)], 1)
     first = validation.areas(make_strategy("random"))
     assert first.shape == (2,), "at least one episode for each corpus"
     assert validation.areas(make_strategy("random")).tolist() == first.tolist()
@@ -167,7 +168,7 @@ class StopsAfter:
 
 
 def test_an_early_stop_keeps_its_last_value_to_the_end_of_the_budget() -> None:
-    areas = Validation(DATA, OPTIONS, 4, first_seed=9).areas(StopsAfter([0, 2, 5, 100]))
+    areas = Validation([World(DATA, OPTIONS)], 4, first_seed=9).areas(StopsAfter([0, 2, 5, 100]))
     expected = [
         by_hand(StopsAfter([last]), i % 2, 9 + i // 2, OPTIONS) for i, last in enumerate([0, 2, 5, 100])
     ]

@@ -18,6 +18,7 @@ from react_rl.experiments.config.models import ImitateConfig, load_config
 from react_rl.experiments.run.strategies import identity, label, resolve
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation.world import World
 
 
 def test_it_is_a_strategy_by_name_wherever_one_is_named() -> None:
@@ -56,7 +57,8 @@ def test_it_is_small_enough_to_ship() -> None:
 def test_it_is_ahead_of_random_and_margin_on_vectors_made_in_code() -> None:
     """Vectors unlike those of its training; the numbers of real corpora are in the model card."""
     options = EpisodeOptions(pool_size=200, dev_size=100, initial_size=8, budget=40, batch_size=5)
-    validation = Validation([synthetic_encoded(600, n, seed=n) for n in (3, 6)], options, 32)
+    corpora = [synthetic_encoded(600, n, seed=n) for n in (3, 6)]
+    validation = Validation([World(corpora, options)], 32)
     area = validation.areas(LearnedStrategy.from_pretrained())
     for rival in ("random", "margin"):
         assert area.mean() > validation.areas(make_strategy(rival)).mean()

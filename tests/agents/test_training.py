@@ -24,6 +24,7 @@ from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
+from react_rl.simulation.world import World
 
 FITTING = [
     ("PPO", "weigh-scores"),
@@ -215,7 +216,7 @@ def test_rollouts_follow_from_the_cost_of_a_round(
 
     monkeypatch.setattr("react_rl.agents.training.algorithm_arguments", spy)
     core = build_environment(priced, episode=options, n_episodes=2)
-    train(core, Validation([priced], options, 2), settings, RewardSettings(), tmp_path)
+    train(core, Validation([World([priced], options)], 2), settings, RewardSettings(), tmp_path)
     assert seen == [rounds]
 
 
@@ -256,9 +257,9 @@ def algorithm_class(name: str) -> Any:
 def test_the_best_policy_is_chosen_by_the_metric_it_is_paid_for() -> None:
     episode = EpisodeOptions(pool_size=60, dev_size=40, initial_size=6, budget=20, batch_size=4)
     strategy = make_strategy("margin")
-    by_accuracy = Validation([synthetic_encoded()], episode, 6).areas(strategy)
-    by_loss = Validation([synthetic_encoded()], episode, 6, metric="log_loss").areas(strategy)
-    both = Validation([synthetic_encoded()], episode, 6, observed=("log_loss",)).areas(strategy)
+    by_accuracy = Validation([World([synthetic_encoded()], episode)], 6).areas(strategy)
+    by_loss = Validation([World([synthetic_encoded()], episode)], 6, metric="log_loss").areas(strategy)
+    both = Validation([World([synthetic_encoded()], episode)], 6, observed=("log_loss",)).areas(strategy)
     assert (by_accuracy > 0).all()
     assert (by_loss < 0).all()  # a loss counts negatively: larger is better
     np.testing.assert_array_equal(by_accuracy, both)
@@ -270,4 +271,4 @@ def test_a_card_names_the_metric_that_the_policy_sees(small_training: Any, tmp_p
     env = build_environment(reward={"kind": "gain", "metric": "log_loss"})
     assert env.interface.observation.describe()["metric"] == "log_loss"
     env.reset([Streams(0)])
-    assert env.summary(0)["log_loss"] == env.engine.current["log_loss"][0]
+    assert env.summary(0)["log_loss"] == env.parts[0].engine.current["log_loss"][0]

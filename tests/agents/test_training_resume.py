@@ -16,6 +16,7 @@ from react_rl.agents.folder import PolicyCard
 from react_rl.agents.settings import Algorithm
 from react_rl.envs import BatchedLabeling, RewardSettings, make_interface
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, synthetic_encoded
+from react_rl.simulation.world import World
 
 OPTIONS = EpisodeOptions(pool_size=60, dev_size=40, initial_size=6, budget=12, batch_size=4)
 CORPUS = synthetic_encoded(n_rows=200)
@@ -59,7 +60,7 @@ def _train(
     space = make_interface(SPACES[algorithm], stop=stop)
     reward = RewardSettings(cost_weight=0.01)
     core = BatchedLabeling([corpus], OPTIONS, space, reward, settings.n_envs)
-    return train(core, Validation([corpus], OPTIONS, 4), settings, reward, folder, report=report)
+    return train(core, Validation([World([corpus], OPTIONS)], 4), settings, reward, folder, report=report)
 
 
 def _weights(folder: Path) -> bytes:

@@ -21,6 +21,7 @@ from react_rl.errors import ReActError
 from react_rl.learners.finetune import FineTune, FineTuneSettings
 from react_rl.learners.registry import LearnerSettings
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
+from react_rl.simulation.world import World
 
 EPISODE = EpisodeOptions(pool_size=40, dev_size=30, initial_size=4, budget=12, batch_size=4)
 SETTINGS = AgentSettings(
@@ -98,7 +99,7 @@ def test_a_policy_of_the_frozen_encoder_is_trained_further_on_fine_tuned_transfo
     )
     settings = SETTINGS.model_copy(update={"start": trained.policy})
     core = BatchedLabeling([corpus], EPISODE, make_interface("weigh-scores"), RewardSettings(), 4, learner)
-    validation = Validation([corpus], EPISODE, 2, learner=learner)
+    validation = Validation([World([corpus], EPISODE, learner)], 2)
     card = train(core, validation, settings, RewardSettings(), tmp_path / "further")
     assert [point["episodes"] for point in card.validation] == [0.0, 8.0]
     assert isinstance(core.engine.learner, FineTune)

@@ -92,7 +92,7 @@ def test_given_embeddings_ask_no_encoder_and_are_the_ones_in_the_file(asked: lis
     env = LabelingEnv(corpus=corpus, episode=EPISODE)
     assert asked == []
     unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
-    np.testing.assert_allclose(env.core.engine.corpora[0].embeddings.numpy(), unit, atol=1e-6)
+    np.testing.assert_allclose(env.core.parts[0].engine.corpora[0].embeddings.numpy(), unit, atol=1e-6)
 
 
 @pytest.mark.parametrize(

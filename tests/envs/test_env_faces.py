@@ -128,7 +128,12 @@ def draws_of(env: LabelingVecEnv, rounds: int) -> set[tuple[int, ...]]:
     env.reset()
     for _ in range(rounds):
         for e in range(env.num_envs):
-            seen.add((env.core.engine.draw_of(e).corpus, *env.core.engine.draw_of(e).pool.tolist()))
+            seen.add(
+                (
+                    env.core.parts[0].engine.draw_of(e).corpus,
+                    *env.core.parts[0].engine.draw_of(e).pool.tolist(),
+                )
+            )
         env.step(np.zeros((env.num_envs, *env.action_space.shape), dtype=np.float32))  # type: ignore[misc]
     return seen
 
@@ -177,7 +182,8 @@ def test_reset_options_play_an_episode_of_a_comparison() -> None:
     np.testing.assert_array_equal(one, two)
     for name in ("pool", "dev", "initial"):
         np.testing.assert_array_equal(
-            getattr(env.core.engine.draw_of(0), name), getattr(other.core.engine.draw_of(0), name)
+            getattr(env.core.parts[0].engine.draw_of(0), name),
+            getattr(other.core.parts[0].engine.draw_of(0), name),
         )
     assert env.reset(options={"corpus": "classes-2", "episode": 12})[0].tolist() != one.tolist()
     assert {env.reset(options={"corpus": "classes-2"})[1]["corpus"] for _ in range(8)} == {"classes-2"}

@@ -51,7 +51,7 @@ def play(
         stop=True,
     )
     env.reset(seed=seed)
-    engine, metric = env.core.engine, reward.get("metric", "accuracy")
+    engine, metric = env.core.parts[0].engine, reward.get("metric", "accuracy")
     played = Played([], [float(engine.current[metric][0])], [], {})
     terminated, spent = False, 0.0
     while not terminated:
@@ -126,9 +126,9 @@ def test_a_hopeless_episode_is_not_blown_up() -> None:
     )
     for seed in range(20):
         env.reset([Streams(seed)])
-        before = env.engine.current["accuracy"][0]
+        before = env.parts[0].engine.current["accuracy"][0]
         transition = env.step(np.zeros((1, 5), dtype=np.float32))
-        gain = env.engine.current["accuracy"][0] - before
+        gain = env.parts[0].engine.current["accuracy"][0] - before
         assert abs(transition.rewards[0]) <= abs(gain) / 0.05 + 1e-9
 
 
@@ -208,9 +208,9 @@ def test_a_reset_forgets_the_rewards_memory_of_the_last_episode() -> None:
     env.reset([Streams(0), Streams(1)])
     env.step(np.zeros((2, 5), dtype=np.float32))
     env.reset([Streams(0)], episodes=[1])
-    start = env.engine.current["accuracy"].copy()
+    start = env.parts[0].engine.current["accuracy"].copy()
     transition = env.step(np.zeros((2, 5), dtype=np.float32))
-    np.testing.assert_allclose(transition.rewards, env.engine.current["accuracy"] - start)
+    np.testing.assert_allclose(transition.rewards, env.parts[0].engine.current["accuracy"] - start)
     assert env.summary(1)["cost"] == 4.0
 
 

@@ -120,9 +120,9 @@ def resumed(world: World, path: Path, after: int) -> LabelingEngine:
     """Play some rounds, keep them, throw all away and take them up again."""
     engine = world.begun()
     world.play(engine, after)
-    Checkpoint(path, "key").save(engine, Notes())
+    Checkpoint(path, "key").save([engine], Notes())
     other = world.engine()
-    assert Checkpoint(path, "key").restore(other, world.streams()) is not None
+    assert Checkpoint(path, "key").restore([other], world.streams()) is not None
     assert_equal(other, engine)
     return other
 
@@ -201,9 +201,9 @@ def test_room_for_more_labels_than_expected_is_kept(tmp_path: Path) -> None:
     assert straight.state()["ledger/rows"].shape[1] > room, "it grew"
     engine = world.begun()
     buy_cheapest(engine, 8)
-    Checkpoint(tmp_path / "kept", "key").save(engine, Notes())
+    Checkpoint(tmp_path / "kept", "key").save([engine], Notes())
     other = world.engine()
-    Checkpoint(tmp_path / "kept", "key").restore(other, world.streams())
+    Checkpoint(tmp_path / "kept", "key").restore([other], world.streams())
     buy_cheapest(other, 1)
     assert_equal(other, straight)
 
@@ -213,9 +213,9 @@ def test_failed_episodes_stay_failed(tmp_path: Path) -> None:
     engine = world.begun()
     engine.learner.failures[1] = "it broke"
     world.play(engine, 1)
-    Checkpoint(tmp_path / "kept", "key").save(engine, Notes())
+    Checkpoint(tmp_path / "kept", "key").save([engine], Notes())
     other = world.engine()
-    Checkpoint(tmp_path / "kept", "key").restore(other, world.streams())
+    Checkpoint(tmp_path / "kept", "key").restore([other], world.streams())
     assert other.learner.failures == {1: "it broke"}
     assert other.finished.tolist() == [False, True, False]
 
@@ -225,8 +225,8 @@ def test_notes_come_back_as_they_were(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "kept", "key")
     values = {"list": [1, 0.1, None, "ö"], "mapping": {"a": [[]]}}
     arrays = {"memory": torch.arange(6).view(2, 3).T, "empty": torch.zeros(0, 3, dtype=torch.float64)}
-    checkpoint.save(world.begun(), Notes(values, arrays))
-    notes = checkpoint.restore(world.engine(), world.streams())
+    checkpoint.save([world.begun()], Notes(values, arrays))
+    notes = checkpoint.restore([world.engine()], world.streams())
     assert notes is not None
     assert notes.values == values
     assert all(torch.equal(notes.arrays[name], array) for name, array in arrays.items())
@@ -236,17 +236,17 @@ def test_notes_come_back_as_they_were(tmp_path: Path) -> None:
 def test_a_file_of_other_episodes_or_a_damaged_one_is_as_good_as_none(tmp_path: Path) -> None:
     world = World()
     checkpoint = Checkpoint(tmp_path / "kept", "key")
-    checkpoint.save(world.begun(), Notes())
+    checkpoint.save([world.begun()], Notes())
     content = checkpoint.path.read_bytes()
     engine = world.engine()
-    assert Checkpoint(checkpoint.path, "another").restore(engine, world.streams()) is None
-    assert Checkpoint(tmp_path / "nowhere", "key").restore(engine, world.streams()) is None
+    assert Checkpoint(checkpoint.path, "another").restore([engine], world.streams()) is None
+    assert Checkpoint(tmp_path / "nowhere", "key").restore([engine], world.streams()) is None
     for damaged in (content[: len(content) // 2], b"", b"{}", content[8:]):
         checkpoint.path.write_bytes(damaged)
-        assert checkpoint.restore(engine, world.streams()) is None
+        assert checkpoint.restore([engine], world.streams()) is None
     assert engine.draws == [None] * 3, "the engine was not touched"
     checkpoint.path.write_bytes(content)
-    assert checkpoint.restore(engine, world.streams()) is not None
+    assert checkpoint.restore([engine], world.streams()) is not None
 
 
 def test_a_file_of_another_version_is_as_good_as_none(
@@ -254,12 +254,12 @@ def test_a_file_of_another_version_is_as_good_as_none(
 ) -> None:
     world = World()
     checkpoint = Checkpoint(tmp_path / "kept", "key")
-    checkpoint.save(world.begun(), Notes())
+    checkpoint.save([world.begun()], Notes())
     for name in ("react_rl.simulation.checkpoint.__version__", "torch.__version__"):
         with monkeypatch.context() as patch:
             patch.setattr(name, "0.0.0")
-            assert checkpoint.restore(world.engine(), world.streams()) is None
-    assert checkpoint.restore(world.engine(), world.streams()) is not None
+            assert checkpoint.restore([world.engine()], world.streams()) is None
+    assert checkpoint.restore([world.engine()], world.streams()) is not None
 
 
 def test_a_stop_while_writing_leaves_the_round_before(
@@ -269,7 +269,7 @@ def test_a_stop_while_writing_leaves_the_round_before(
     checkpoint = Checkpoint(tmp_path / "kept", "key")
     engine = world.begun()
     world.play(engine, 1)
-    checkpoint.save(engine, Notes({"round": 1}))
+    checkpoint.save([engine], Notes({"round": 1}))
     world.play(engine, 1)
 
     def stopped(*_: Any) -> None:
@@ -278,23 +278,23 @@ def test_a_stop_while_writing_leaves_the_round_before(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", stopped)
         with pytest.raises(KeyboardInterrupt):
-            checkpoint.save(engine, Notes({"round": 2}))
-    notes = checkpoint.restore(world.engine(), world.streams())
+            checkpoint.save([engine], Notes({"round": 2}))
+    notes = checkpoint.restore([world.engine()], world.streams())
     assert notes == Notes({"round": 1})
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["kept"]
 
 
 def test_the_file_is_safetensors_with_a_header_of_json(tmp_path: Path) -> None:
     world = World()
-    Checkpoint(tmp_path / "kept", "key").save(world.begun(), Notes())
+    Checkpoint(tmp_path / "kept", "key").save([world.begun()], Notes())
     with safetensors.safe_open(tmp_path / "kept", "pt") as file:
         assert set(file.metadata()) == {"checksum", "state"}
-        assert "engine/ledger/rows" in file.keys()  # noqa: SIM118
+        assert "engine 0/ledger/rows" in file.keys()  # noqa: SIM118
 
 
 def test_removing_takes_what_a_killed_process_left_too(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "kept", "key")
-    checkpoint.save(World().begun(), Notes())
+    checkpoint.save([World().begun()], Notes())
     (tmp_path / ".kept.abc.part").write_bytes(b"half")
     (tmp_path / "other").write_bytes(b"somebody else's")
     checkpoint.remove()

@@ -137,9 +137,9 @@ def test_episodes_go_on_from_a_file_in_the_middle_of_a_phase(tmp_path: Path) -> 
     for turn in play(whole, make_strategy("margin")):
         taken.append((turn.round.ids.tolist(), turn.round.metrics["accuracy"].tolist()))
         if len(taken) == 4:
-            file.save(whole, Notes())
+            file.save([whole], Notes())
     again = LabelingEngine([stream()], options(), 3, ("accuracy",))
-    assert file.restore(again, [Streams(seed) for seed in range(3)], [0, 0, 0]) is not None
+    assert file.restore([again], [Streams(seed) for seed in range(3)], [0, 0, 0]) is not None
     rest = [
         (t.round.ids.tolist(), t.round.metrics["accuracy"].tolist())
         for t in play(again, make_strategy("margin"))

@@ -24,6 +24,7 @@ from react_rl.errors import ReActError
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation.world import World
 
 EPISODE = EpisodeOptions(pool_size=60, dev_size=40, initial_size=6, budget=12, batch_size=3)
 SMALL: dict[str, Any] = {
@@ -54,7 +55,7 @@ def train(
     folder: Path, report: Callable[[ImitationProgress], None] | None = None, **changes: Any
 ) -> ScorerStrategy:
     settings = ImitationSettings(**(SMALL | changes))
-    validation = Validation(corpora()[:1], EPISODE, 3)
+    validation = Validation([World(corpora()[:1], EPISODE)], 3)
     imitate(corpora(), validation, EPISODE, settings, folder, "mine", report)
     return load_scorer(folder / "policy")
 
@@ -90,9 +91,9 @@ def test_the_card_says_how_it_came_to_be(trained: Path) -> None:
     assert set(card.trained_on) == {one.name for one in corpora()}
     assert [point["episodes"] for point in card.validation] == sorted(p["episodes"] for p in card.validation)
     assert len(card.validation) == 2
-    expected = Validation(corpora()[:1], EPISODE, 3).areas(make_strategy("mixture")).mean()
+    expected = Validation([World(corpora()[:1], EPISODE)], 3).areas(make_strategy("mixture")).mean()
     assert card.baselines["mixture"] == pytest.approx(expected, abs=1e-6)
-    measured = Validation(corpora()[:1], EPISODE, 3).areas(load_scorer(trained / "policy")).mean()
+    measured = Validation([World(corpora()[:1], EPISODE)], 3).areas(load_scorer(trained / "policy")).mean()
     assert card.validation[-1]["area"] == pytest.approx(measured, abs=1e-6)
     assert not (trained / "states").exists()
 
@@ -153,7 +154,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 
 
 def test_the_expert_needs_the_linear_learner(tmp_path: Path) -> None:
-    validation = Validation(corpora()[:1], EPISODE, 3)
+    validation = Validation([World(corpora()[:1], EPISODE)], 3)
     with pytest.raises(ReActError, match=r"set learner\.kind to softmax"):
         imitate(corpora(), validation, EPISODE, ImitationSettings(**SMALL), tmp_path, learner=MlpSettings())
 

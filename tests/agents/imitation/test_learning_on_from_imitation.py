@@ -17,6 +17,7 @@ from react_rl.agents.scorer_folder import load_scorer, pretrained_folder, save_s
 from react_rl.envs import BatchedLabeling, RewardSettings, make_interface
 from react_rl.errors import ReActError
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
+from react_rl.simulation.world import World
 
 OPTIONS = EpisodeOptions(pool_size=30, dev_size=30, initial_size=5, budget=8, batch_size=4)
 DATA = synthetic_encoded(200, 3)
@@ -50,13 +51,13 @@ def trained(
     space: dict[str, Any] = {"candidates": 25, "proposers": ["all"]} | given
     interface = make_interface("pick-candidate", **space)
     core = BatchedLabeling([DATA], OPTIONS, interface, RewardSettings(scale="one"), 2)
-    return train(core, Validation([DATA], OPTIONS, 3), settings, RewardSettings(), folder)
+    return train(core, Validation([World([DATA], OPTIONS)], 3), settings, RewardSettings(), folder)
 
 
 @pytest.mark.parametrize("algorithm", ["MaskablePPO", "DQN"])
 def test_it_begins_with_the_picks_of_the_scorer(scorer: Path, tmp_path: Path, algorithm: str) -> None:
     card = trained(tmp_path / "on", scorer, algorithm)
-    areas = Validation([DATA], OPTIONS, 3).areas(load_scorer(scorer))
+    areas = Validation([World([DATA], OPTIONS)], 3).areas(load_scorer(scorer))
     assert card.validation[0]["area"] == pytest.approx(areas.mean(), abs=1e-6)
     assert card.network["features_extractor_kwargs"] == {"hidden": 6, "members": 2}
     LearnedStrategy.load(tmp_path / "on" / "policy")
@@ -64,7 +65,7 @@ def test_it_begins_with_the_picks_of_the_scorer(scorer: Path, tmp_path: Path, al
 
 def test_the_policy_that_ships_is_a_beginning_by_its_name(tmp_path: Path) -> None:
     card = trained(tmp_path, Path("learned"), "MaskablePPO")
-    areas = Validation([DATA], OPTIONS, 3).areas(LearnedStrategy.from_pretrained())
+    areas = Validation([World([DATA], OPTIONS)], 3).areas(LearnedStrategy.from_pretrained())
     assert card.validation[0]["area"] == pytest.approx(areas.mean(), abs=1e-6)
     assert card.settings["start"] == "learned"
 

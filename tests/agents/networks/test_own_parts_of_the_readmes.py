@@ -15,6 +15,7 @@ from react_rl.agents import AgentSettings, LearnedStrategy, PolicyCard, Validati
 from react_rl.envs import BatchedLabeling, RewardSettings, make_interface
 from react_rl.errors import ReActError
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
+from react_rl.simulation.world import World
 
 OPTIONS = EpisodeOptions(pool_size=30, dev_size=30, initial_size=5, budget=8, batch_size=4)
 DATA = synthetic_encoded(200, 3)
@@ -42,7 +43,7 @@ def trained(folder: Path, network: str | None, space: str, **given: Any) -> Poli
         episodes=4, n_envs=2, minibatches=2, epochs=1, evaluations=1, evaluation_episodes=2, network=network
     )
     core = BatchedLabeling([DATA], OPTIONS, make_interface(space, **given), RewardSettings(scale="one"), 2)
-    return train(core, Validation([DATA], OPTIONS, 2), settings, RewardSettings(), folder)
+    return train(core, Validation([World([DATA], OPTIONS)], 2), settings, RewardSettings(), folder)
 
 
 def test_an_own_action_space(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from react_rl.experiments import CompareConfig, TrainConfig
 from react_rl.experiments.cli import main
 
-CHECKED_BY_HAND = ("episode.label_noise", "episode.confusion", "learner.recipe.l2")
+CHECKED_BY_HAND = ("episode.label_noise", "episode.confusion", "learner.recipe.l2", "tasks.learner.recipe.l2")
 """Their validators give the range in words of their own."""
 
 

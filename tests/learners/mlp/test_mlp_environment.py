@@ -184,9 +184,9 @@ def test_a_run_that_goes_on_from_a_file_ends_where_an_undisturbed_one_ends(
     engine = engine_of([1, 2, 3], settings)
     engine.step(make_strategy(name).select(engine.view, 4))
     file = Checkpoint(tmp_path / "run.safetensors", "key")
-    file.save(engine, Notes())
+    file.save([engine], Notes())
     resumed = LabelingEngine(corpora(), OPTIONS, 3, learner=settings)
-    assert file.restore(resumed, [Streams(seed) for seed in (1, 2, 3)]) is not None
+    assert file.restore([resumed], [Streams(seed) for seed in (1, 2, 3)]) is not None
     rest, later = history(resumed, name)
     assert (rest == ids[1:]).all()
     assert torch.equal(later, scores[1:])

@@ -188,9 +188,9 @@ def test_episodes_go_on_from_a_file_to_the_same_end(name: str, tmp_path: Path) -
     whole, file = engine_with(name, 2), Checkpoint(tmp_path / "file", "key")
     for rounds, _ in enumerate(play(whole, make_strategy("margin"))):
         if rounds == 5:
-            file.save(whole, Notes())
+            file.save([whole], Notes())
     again = LabelingEngine([stream()], OPTIONS, 2, ["accuracy"], SoftmaxSettings(recipe=make_recipe(name)))
-    assert file.restore(again, [Streams(seed) for seed in range(2)], [0, 0]) is not None
+    assert file.restore([again], [Streams(seed) for seed in range(2)], [0, 0]) is not None
     for _ in play(again, make_strategy("margin")):
         pass
     assert torch.equal(again.learner.logits_of(slice(0, 180)), whole.learner.logits_of(slice(0, 180)))

@@ -1,0 +1,213 @@
+"""Episodes of several tasks side by side: one batch for each task, behind the same faces.
+
+Every task has an engine and learners of its own; what a policy sees and what its actions mean is one thing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from react_rl.envs.batched import BatchedLabeling, EpisodeSource, Transition
+from react_rl.envs.interfaces import Interface, Observed
+from react_rl.envs.rewards import RewardSettings
+from react_rl.errors import ReActError, unknown
+from react_rl.learners.protocol import part_of
+from react_rl.seeding import Streams
+from react_rl.simulation.world import World
+from react_rl.tasks.registry import TASK_METRIC
+
+VALUE: Final = "value"
+"""The reward's dev metric in infos where each task has its own; ``metric`` names it."""
+
+
+class ManyTasksLabeling:
+    """E labelling episodes of several tasks; each slot keeps its task from episode to episode.
+
+    Args:
+        worlds: Corpora, sizes and learner of each task; no task twice.
+        interface: What the policy sees and what its actions mean, the same for all.
+        reward: What it is paid for; the metric ``task`` is each task's own first one.
+        n_episodes: E, shared evenly among the tasks, the first ones taking what is left.
+
+    Raises:
+        ReActError: There are fewer episodes than tasks, a task comes twice, two corpora share a name, or the
+            reward's metric is not one of every task.
+    """
+
+    def __init__(
+        self, worlds: Sequence[World], interface: Interface, reward: RewardSettings, n_episodes: int
+    ) -> None:
+        tasks = [world.task.name for world in worlds]
+        if len(set(tasks)) < len(tasks):
+            raise ReActError(f"Tasks come twice: {', '.join(tasks)}; give all corpora of a task together.")
+        if n_episodes < len(worlds):
+            raise ReActError(
+                f"{n_episodes} episodes side by side are fewer than the {len(tasks)} tasks "
+                f"({', '.join(tasks)}); each needs one at least."
+            )
+        for world, metric in itertools.product(worlds, (reward.metric, *interface.metrics)):
+            if metric != TASK_METRIC and metric not in world.task.metrics:
+                raise ReActError(
+                    f"{metric!r} is no metric of {world.task.name}; with several tasks set reward.metric to "
+                    f"{TASK_METRIC!r}: it is the first metric of each."
+                )
+        names = [corpus.name for world in worlds for corpus in world.corpora]
+        if len(set(names)) < len(names):
+            raise ReActError(f"Corpora of one environment need different names, got {', '.join(names)}.")
+        each, more = divmod(n_episodes, len(worlds))
+        self.parts = tuple(
+            BatchedLabeling(
+                world.corpora, world.options, interface, reward, each + (place < more), world.learner
+            )
+            for place, world in enumerate(worlds)
+        )
+        self.interface = interface
+        self.n_episodes = n_episodes
+        self._slices: list[slice] = []
+        start = 0
+        for part in self.parts:
+            self._slices.append(slice(start, start + part.n_episodes))
+            start += part.n_episodes
+
+    def __repr__(self) -> str:
+        """One line: the engines."""
+        return f"ManyTasksLabeling({', '.join(repr(part.engine) for part in self.parts)})"
+
+    def _place(self, episode: int) -> tuple[BatchedLabeling, int]:
+        """The batch that holds an episode, and where in it."""
+        for part, own in zip(self.parts, self._slices, strict=True):
+            if own.start <= episode < own.stop:
+                return part, episode - own.start
+        raise ReActError(f"There is no episode {episode}; there are {self.n_episodes}.")
+
+    def next_episode(
+        self, source: EpisodeSource, options: Mapping[str, Any] | None = None, place: int = 0
+    ) -> tuple[Streams, int | None]:
+        """Streams and corpus (None: drawn) of the episode that comes next in a slot. Mutates the source.
+
+        Raises:
+            ReActError: An option is unknown or of no use, or the corpus is of another slot's task.
+        """
+        part, _ = self._place(place)
+        name = (options or {}).get("corpus")
+        every = [corpus.name for one in self.parts for corpus in one.engine.corpora]
+        own = [corpus.name for corpus in part.engine.corpora]
+        if name is not None and name not in every:
+            raise unknown("corpus of this environment", name, every)
+        if name is not None and name not in own:
+            raise ReActError(
+                f"Slot {place} plays {part.engine.task.name}, and corpus {name!r} is of another task; give "
+                "each slot its own options, or build the environment with corpora of one task."
+            )
+        return part.next_episode(source, options)
+
+    def reset(
+        self,
+        streams: Sequence[Streams],
+        episodes: Sequence[int] | None = None,
+        corpora: Sequence[int | None] | None = None,
+    ) -> Observed:
+        """Begin new episodes (all, or those given) and return the observations of all E."""
+        chosen = range(self.n_episodes) if episodes is None else episodes
+        picked = [None] * len(chosen) if corpora is None else corpora
+        for part, own in zip(self.parts, self._slices, strict=True):
+            mine = [i for i, episode in enumerate(chosen) if own.start <= episode < own.stop]
+            if mine:
+                part.reset(
+                    [streams[i] for i in mine],
+                    [chosen[i] - own.start for i in mine],
+                    [picked[i] for i in mine],
+                )
+        return self.observe()
+
+    def observe(self) -> Observed:
+        """Observations of all E episodes as they stand."""
+        return _joined([part.observe() for part in self.parts])
+
+    def action_masks(self, episode: int) -> npt.NDArray[np.bool_]:
+        """Actions of an episode that are allowed now ``(A,)``, as sb3-contrib asks for them."""
+        part, place = self._place(episode)
+        return part.action_masks(place)
+
+    def step(self, actions: npt.NDArray[Any]) -> Transition:
+        """Play one action of every episode that is not over: a round, or a pick of one."""
+        played = [part.step(actions[own]) for part, own in zip(self.parts, self._slices, strict=True)]
+        width = max(one.ids.shape[1] for one in played)
+
+        def joined(name: str) -> npt.NDArray[Any]:
+            return np.concatenate([getattr(one, name) for one in played])
+
+        return Transition(
+            rewards=joined("rewards"),
+            ended=joined("ended"),
+            stopped=joined("stopped"),
+            learned=joined("learned"),
+            cost=joined("cost"),
+            ids=np.concatenate([_widened(one.ids, width) for one in played]),
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """What steps have changed beside the engines, by name."""
+        return {
+            f"{place}/{name}": array
+            for place, part in enumerate(self.parts)
+            for name, array in part.state().items()
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put the episodes where ``state`` was taken; the engines are in place already. Mutates."""
+        for place, part in enumerate(self.parts):
+            part.load_state(part_of(state, str(place)))
+
+    def standing(self, transition: Transition | None = None) -> dict[str, npt.NDArray[Any]]:
+        """How all episodes stand, as one batch says it; fresh arrays of length E.
+
+        Where tasks have metrics of their own, ``value`` is the reward's and ``metric`` its name.
+        """
+        found = []
+        for part in self.parts:
+            own = part.standing()
+            own["task"] = np.full(part.n_episodes, part.engine.task.name, dtype=object)
+            if len({one.metric for one in self.parts}) > 1:
+                own[VALUE] = own.pop(part.metric)
+                own["metric"] = np.full(part.n_episodes, part.metric, dtype=object)
+            found.append(own)
+        whole = {key: np.concatenate([own[key] for own in found]) for key in found[0]}
+        if transition is not None:
+            whole |= {"ids": transition.ids.copy(), "stopped": transition.stopped.copy()}
+        return whole
+
+    def summary(self, episode: int) -> dict[str, Any]:
+        """How an episode stands, as ``standing`` says it."""
+        return {key: values[episode : episode + 1].tolist()[0] for key, values in self.standing().items()}
+
+
+Labeling = BatchedLabeling | ManyTasksLabeling
+"""A batch of episodes, of one task or of several, as the faces take it."""
+
+
+def labeling(
+    worlds: Sequence[World], interface: Interface, reward: RewardSettings, n_episodes: int = 1
+) -> Labeling:
+    """A batch of episodes on these worlds; one world needs nothing around it."""
+    if len(worlds) == 1:
+        (world,) = worlds
+        return BatchedLabeling(world.corpora, world.options, interface, reward, n_episodes, world.learner)
+    return ManyTasksLabeling(worlds, interface, reward, n_episodes)
+
+
+def _joined(observed: Sequence[Observed]) -> Observed:
+    """Observations of several batches as those of one."""
+    if isinstance(observed[0], dict):
+        return {key: np.concatenate([one[key] for one in observed]) for key in observed[0]}
+    return np.concatenate(list(observed))
+
+
+def _widened(ids: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.int64]:
+    return np.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=-1)
