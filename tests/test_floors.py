@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CORE = ("metrics", "data", "tasks", "encoders", "learners", "simulation", "acquisition")
-TOP = ("envs", "agents", "experiments")
+TOP = ("envs", "contracts", "agents", "experiments")
 ORDERS = {
     "react_rl": (*CORE, *TOP),
     "react_rl.acquisition": ("features", "wide", "batching", "strategies"),
@@ -42,7 +42,7 @@ STILL_LONGER = {"react_rl.simulation.engine", "react_rl.simulation.view"}
 def modules() -> dict[str, Path]:
     """Every module of the package by its dotted name, each file once although links lead to some twice."""
     found = {}
-    for top in ("react_rl", *TOP):
+    for top in ("react_rl", "envs", "agents", "experiments"):
         for path in sorted((ROOT / top).rglob("*.py")):
             if any(folder.is_symlink() for folder in path.parents if folder.is_relative_to(ROOT)):
                 continue

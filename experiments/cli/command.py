@@ -282,12 +282,14 @@ def _train(known: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _imitate(known: argparse.Namespace, overrides: list[str]) -> int:
-    from react_rl.experiments.cli.screen import console, imitation_progress
+    from react_rl.experiments.cli.screen import console, imitation_progress, show_facts
     from react_rl.experiments.config.models import ImitateConfig, load_config
     from react_rl.experiments.run.imitate import run_imitation
+    from react_rl.simulation.corpora import inspect_all
 
     config = load_config(ImitateConfig, known.config, overrides)
     if known.dry_run:
+        show_facts(inspect_all(config.corpora), console)
         settings = config.imitation
         states = settings.states + settings.dagger_rounds * settings.dagger_states
         console.print(
@@ -298,7 +300,7 @@ def _imitate(known: argparse.Namespace, overrides: list[str]) -> int:
         )
         return 0
     with imitation_progress() as report:
-        trained = run_imitation(config, known.results, report, overwrite=known.overwrite)
+        trained = run_imitation(config, known.results, report, overwrite=known.overwrite, on_facts=show_facts)
     console.print(f"Policy: {trained.folder}", highlight=False)
     console.print(
         f"Validation area {trained.card.validation[-1]['area']:.4f}; "

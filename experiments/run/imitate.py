@@ -21,7 +21,7 @@ from react_rl.experiments.run.train import TRAINING, Trained
 from react_rl.files import canonical_json, write_atomically
 from react_rl.learners.registry import check_needs
 from react_rl.pulse import pulse
-from react_rl.simulation.corpora import prepare
+from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.world import World
 
 
@@ -31,6 +31,7 @@ def run_imitation(
     report: Callable[[ImitationProgress], None] | None = None,
     progress: bool = True,
     overwrite: bool = False,
+    on_facts: OnFacts | None = None,
 ) -> Trained:
     """Train a row scorer as the config says; the policy goes to ``results/NAME/policy``.
 
@@ -40,6 +41,7 @@ def run_imitation(
         report: Called after each group of episodes and each fit.
         progress: Show the encoder's progress.
         overwrite: Replace another training that is in ``results/NAME``.
+        on_facts: Told what the corpora hold, before anything is encoded; None logs it.
 
     Raises:
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
@@ -60,7 +62,7 @@ def run_imitation(
             if report is not None:
                 report(state)
 
-        corpora = prepare(config.corpora, config.encoder, config.device, progress)
+        corpora = prepare(config.corpora, config.encoder, config.device, progress, on_facts=on_facts)
         validation = corpora
         if config.validation:
             validation = prepare(config.validation, config.encoder, config.device, progress)

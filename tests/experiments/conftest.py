@@ -58,7 +58,7 @@ def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 def made_corpora(monkeypatch: pytest.MonkeyPatch) -> None:
     """Corpora of comparisons and trainings are made in code, with vectors made in code."""
 
-    def prepare(configs: Sequence[CorpusConfig], encoder: Any, device: str, *_: Any) -> list[EncodedCorpus]:
+    def prepare(configs: Sequence[CorpusConfig], *_: Any, **_more: Any) -> list[EncodedCorpus]:
         made_ones = [made(i + 1) for i in range(len(configs))]
         names = [config.name or f"made-{i}" for i, config in enumerate(configs)]
         return [

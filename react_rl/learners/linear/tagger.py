@@ -266,6 +266,7 @@ class LinearTagger:
             "tokens": self._tokens,
             "tags": self._tags,
             "used": torch.tensor(self._used),
+            "curvature": self._curvature,  # summed up again in another order it would differ in last bits
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -278,7 +279,7 @@ class LinearTagger:
             store = self._stores[self._corpus[episode]]
             inputs = store.rows(self._tokens[episode, :used], self.settings.bias)
             self._inputs[episode, :used] = inputs
-            self._curvature[episode].addmm_(inputs.T, inputs, alpha=CURVATURE)
+        self._curvature.copy_(state["curvature"])
 
     def _reserve(self, tokens: int) -> None:
         """Make room for ``tokens`` labelled tokens. Mutates."""

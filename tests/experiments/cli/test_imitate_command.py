@@ -53,7 +53,10 @@ def test_a_dry_run_says_what_it_would_do(
     imitate_file: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["imitate", str(imitate_file()), "--dry-run"]) == 0
-    assert "6 candidates at each of 24 states on tasks from synthetic" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "6 candidates at each of 24 states on tasks from synthetic" in shown
+    assert "corpus" in shown.splitlines()[0]
+    assert "two labels" in shown.splitlines()[0]
     assert not (tmp_path / "results").exists()
 
 
