@@ -18,6 +18,7 @@ from react_rl.acquisition.strategies.diversity import KMeansSampling, TypiClust
 from react_rl.acquisition.strategies.filtering import Refine
 from react_rl.acquisition.strategies.fisher import Bait
 from react_rl.acquisition.strategies.gradient import Badge, ExpectedGradientLength
+from react_rl.acquisition.strategies.history import Fluctuation
 from react_rl.acquisition.strategies.hybrid import ContrastiveLearning, InformationDensity
 from react_rl.acquisition.strategies.look_ahead import ExpectedErrorReduction
 from react_rl.acquisition.strategies.perturbed import AlfaMix, DropQuery, NoiseStability
@@ -26,6 +27,7 @@ from react_rl.acquisition.strategies.thompson import Tailor
 from react_rl.acquisition.strategies.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
 from react_rl.acquisition.strategies.weighted import WeightedFeatures, k_center, typicality
 from react_rl.acquisition.strategies.whole_batches import BatchBald, ClusterMargin, WeightedKMeans
+from react_rl.acquisition.wide.distinct import Distinct
 from react_rl.acquisition.wide.subsampling import CANDIDATES, Subsampled
 from react_rl.learners.capabilities import Capability
 
@@ -335,6 +337,19 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         "Bae et al. 2024; Ertekin et al. 2007",
         cost="O(P + S^2 D), S candidates",
         draws=True,
+    ),
+    "fluctuation": StrategyEntry(
+        Fluctuation,
+        "uncertainty",
+        "least confidence plus its deviation over the last three rounds",
+        "after Yao et al. 2020; Kohl et al. 2024",
+    ),
+    "distinct:margin": StrategyEntry(
+        lambda: Distinct("distinct:margin", Margin()),
+        "hybrid",
+        "margin without near-copies in a batch or of labelled rows; so with any strategy, distinct:NAME",
+        "after Shen et al. 2004",
+        cost="O(P (C + n D))",
     ),
     "margin-per-cost": StrategyEntry(
         lambda: PerCost("margin-per-cost", Margin(), shift=1.0),

@@ -19,6 +19,7 @@ from react_rl.acquisition.strategies.tagging import (
     sequence_confidence,
     sequence_margin,
     tag_count,
+    token_bald,
     token_entropy,
     total_token_entropy,
 )
@@ -45,6 +46,15 @@ OF_PARTS: Final[dict[str, StrategyEntry]] = {
             (tag_count, "most entities found by the model", "Kohl et al. 2024"),
         )
     },
+    "token-bald": StrategyEntry(
+        token_bald,
+        "tagging",
+        "mutual information of a token's tag and the model, dropout",
+        "Siddhant & Lipton 2018; Houlsby et al. 2011",
+        cost="O(M T C), T tokens",
+        needs=_TOKENS | {"dropout"},
+        draws=True,
+    ),
     **{
         make().name: StrategyEntry(
             make, "questions", summary, source, cost="O(T), T words of contexts", needs=_SPANS

@@ -6,6 +6,7 @@ from react_rl.acquisition.catalogue import PACKAGED
 from react_rl.acquisition.features import FEATURES, code_of_feature, is_packaged_feature
 from react_rl.acquisition.registry import STRATEGIES, make_strategy
 from react_rl.acquisition.strategies.weighted import FEATURE, WEIGHTS, parse_weights
+from react_rl.acquisition.wide.distinct import DISTINCT, parse_distinct
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE, parse_subsample
 
 
@@ -58,4 +59,7 @@ def _features(base: str) -> list[str] | None:
 
 
 def _base(name: str) -> str:
-    return parse_subsample(name)[0] if name.startswith(SUBSAMPLE) and name not in STRATEGIES else name
+    """The strategy inside those that are made of another one."""
+    if name in STRATEGIES or not name.startswith((SUBSAMPLE, DISTINCT)):
+        return name
+    return _base((parse_subsample if name.startswith(SUBSAMPLE) else parse_distinct)(name)[0])

@@ -10,6 +10,7 @@ from react_rl.acquisition.catalogue import PACKAGED
 from react_rl.acquisition.contract import QueryStrategy, StrategyEntry
 from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.strategies.weighted import FEATURE, WEIGHTS, WeightedFeatures, parse_weights
+from react_rl.acquisition.wide.distinct import DISTINCT, Distinct, parse_distinct
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE, Subsampled, parse_subsample
 from react_rl.errors import unknown
 from react_rl.learners.capabilities import Capability, missing
@@ -23,16 +24,18 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = dict(PACKAGED)
 
 
 def is_strategy(name: str) -> bool:
-    """Whether ``name`` is listed, begins as subsamples, features and weights do, or is from outside."""
-    return name in STRATEGIES or name.startswith((SUBSAMPLE, FEATURE, WEIGHTS)) or is_outside(name, STRATEGY)
+    """Whether ``name`` is listed, begins as those made of others or of features do, or is from outside."""
+    made = (SUBSAMPLE, DISTINCT, FEATURE, WEIGHTS)
+    return name in STRATEGIES or name.startswith(made) or is_outside(name, STRATEGY)
 
 
 def entry_of(name: str) -> StrategyEntry:
     """What the list says of ``name``.
 
-    ``subsample:NAME`` and ``subsample:SIZE:NAME`` follow from the strategy NAME; ``feature:NAME`` takes the
-    rows where one acquisition feature is largest; ``weights:NAME=NUMBER,...`` weighs several; ``module:Name``
-    and what a package announces is imported.
+    ``subsample:NAME`` and ``subsample:SIZE:NAME`` follow from the strategy NAME, and so do ``distinct:NAME``
+    and ``distinct:SIMILARITY:NAME``; ``feature:NAME`` takes the rows where one acquisition feature is
+    largest; ``weights:NAME=NUMBER,...`` weighs several; ``module:Name`` and what a package announces is
+    imported.
 
     Raises:
         ReActError: There is no such strategy; the nearest name is given.
@@ -44,6 +47,8 @@ def entry_of(name: str) -> StrategyEntry:
         return _entry_of_feature(name)
     if name.startswith(WEIGHTS):
         return _entry_of_weights(name)
+    if name.startswith(DISTINCT):
+        return _entry_of_distinct(name)
     if not name.startswith(SUBSAMPLE):
         if not is_outside(name, STRATEGY):
             raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group)])
@@ -56,6 +61,18 @@ def entry_of(name: str) -> StrategyEntry:
         summary=f"{base} on {size:,} random rows",
         cost=f"{entry.cost} at P = {size:,}",
         draws=True,
+    )
+
+
+def _entry_of_distinct(name: str) -> StrategyEntry:
+    """Another strategy without near-copies."""
+    base, similarity = parse_distinct(name)
+    entry = entry_of(base)
+    return replace(
+        entry,
+        make=lambda: Distinct(name, entry.make(), similarity),
+        summary=f"{base} without rows of cosine similarity {similarity:g} to one in the batch or labelled",
+        cost=f"{entry.cost} + O(P n D)",
     )
 
 

@@ -75,6 +75,10 @@ class TokenSignals:
         found = values.new_zeros(values.shape[0], self._width + 1)
         return self._level(found.scatter_reduce_(1, self._scores.column, values, "amax")[:, :-1])
 
+    def mean_of(self, values: Tensor) -> Tensor:
+        """Mean over each sentence of values ``(E, T)`` of tokens, in the order of the scores."""
+        return self._sum(values) / self.lengths
+
     @cached_property
     def lengths(self) -> Tensor:
         """Tokens of each sentence; 1 at least."""

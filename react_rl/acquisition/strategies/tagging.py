@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from react_rl.acquisition.strategies.committee import mutual_information
 from react_rl.acquisition.strategies.top_rows import TopRows
+
+_SAMPLES: Final = 10
+"""Monte Carlo samples of a sentence's tags."""
 
 
 def mnlp() -> TopRows:
@@ -56,3 +62,15 @@ def n_best_entropy() -> TopRows:
 def tag_count() -> TopRows:
     """Most entities found by the model. Source: Kohl et al. 2024."""
     return TopRows("tag-count", lambda view: view.tokens.entities)
+
+
+def token_bald() -> TopRows:
+    """Largest mutual information of a token's tag and the model, mean over the tokens, by dropout.
+
+    Source: Siddhant & Lipton 2018, Deep Bayesian active learning for natural language processing (who count
+    votes), with the measure of Houlsby et al. 2011; per token as in Shen et al. 2017.
+    """
+    return TopRows(
+        "token-bald",
+        lambda view: view.tokens.mean_of(mutual_information(view.dropout_logits(_SAMPLES))),
+    )

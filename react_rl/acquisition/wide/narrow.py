@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from react_rl.simulation.progress import DevMetric, Progress
 from react_rl.simulation.trials import Judge
 from react_rl.simulation.view import PoolView
 from react_rl.tasks.protocol import RowSignals
+from react_rl.tasks.questions import SpanSignals
+from react_rl.tasks.tagging import TokenSignals
 
 T = TypeVar("T")
 
@@ -73,6 +75,18 @@ class NarrowView(PoolView):
     def signals(self) -> RowSignals:
         """What the learner says of the S rows."""
         return super().signals if self.has_classes else _PartOfSignals(self._whole.signals, self._at)
+
+    @property
+    def tokens(self) -> TokenSignals:
+        """What token scores say of each of the S sentences."""
+        assert self._whole.tokens is self._whole.signals  # raises where the task has none
+        return cast(TokenSignals, self.signals)
+
+    @property
+    def spans(self) -> SpanSignals:
+        """What scores of answers' borders say of each of the S questions."""
+        assert self._whole.spans is self._whole.signals  # raises where the task has none
+        return cast(SpanSignals, self.signals)
 
     @cached_property
     def scores(self) -> Tensor:
@@ -254,6 +268,11 @@ class _PartOfSignals:
     def entropy(self) -> Tensor:
         """See ``RowSignals``."""
         return self._whole.entropy[self._at]
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the task says of rows, as an array or a function that gives one."""
+        said = getattr(self._whole, name)
+        return (lambda *given: said(*given)[self._at]) if callable(said) else said[self._at]
 
 
 def row_by_row(view: PoolView, feature: Callable[[PoolView], Tensor]) -> Tensor:

@@ -216,6 +216,24 @@ def test_all_strategies_of_tagging_choose_from_a_fine_tuned_tagger(finetuning: F
     assert {"badge", "bald"} <= set(suited(settings, "classification"))
 
 
+def test_bald_over_tokens_is_the_mean_information_of_a_sentences_tokens(finetuning: Finetuning) -> None:
+    settings = finetuning(epochs=1, dropout=0.3)
+    assert "token-bald" in suited(settings, "tagging")
+    assert "token-bald" not in suited(finetuning(dropout=0.0), "tagging")
+    engine, learner = engine_of(settings, [1, 2])
+    samples = torch.softmax(learner.dropout_logits(slice(0, 24), 10).double(), 2)
+    found, column = make_strategy("token-bald").score(engine.view), engine.view.scores.column
+    for e, sentence in ((0, 0), (1, 7), (1, 23)):
+        own = samples[e][:, :, column[e] == sentence]
+        information = []
+        for token in range(own.shape[2]):
+            mean = own[:, :, token].mean(0)
+            each = -(own[:, :, token] * own[:, :, token].log()).sum(1)
+            information.append(float(-(mean * mean.log()).sum() - each.mean()))
+        assert float(found[e, sentence]) == pytest.approx(np.mean(information), rel=1e-3)
+        assert np.mean(information) > 1e-4
+
+
 def test_other_rows_get_the_scores_that_the_pool_gets(finetuning: Finetuning) -> None:
     engine, learner = engine_of(finetuning(epochs=1), [1, 2])
     rows = engine.draw_of(0).dev
