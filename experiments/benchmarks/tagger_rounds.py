@@ -12,6 +12,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
 from react_rl.files import canonical_json, write_atomically
-from react_rl.learners.linear.tagger import TaggerSettings
+from react_rl.learners.linear.tagger import TaggerSettings, centred_states
 from react_rl.metrics.entities import entity_score
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
 from react_rl.simulation.corpora import prepare
@@ -68,7 +69,8 @@ def peer(
     engine = LabelingEngine([corpus], options, 1, ["entity_f1"], TaggerSettings())
     engine.reset([episode_streams(seed, corpus.name)], None, [0])
     draw = engine.draw_of(0)
-    states = {int(row): corpus.tokens.of(row).astype(np.float32) for row in (*draw.pool, *draw.dev)}
+    tokens = replace(corpus.tokens, states=centred_states(corpus.corpus, corpus.tokens))
+    states = {int(row): tokens.of(row).astype(np.float32) for row in (*draw.pool, *draw.dev)}
     tags = corpus.corpus.targets
     cost = corpus.corpus.cost
     bought = draw.initial.tolist()
