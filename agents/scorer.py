@@ -16,7 +16,10 @@ from react_rl.errors import ReActError
 from react_rl.files import digest
 from react_rl.simulation.view import PoolView
 
-ROW_CONTEXT: Final = (*PROGRESS, *POOL)
+PICKED: Final = "share of the batch picked"
+"""Number of the context that grows while a batch is picked; that of pick-candidate, too."""
+
+ROW_CONTEXT: Final = (*PROGRESS, *POOL, PICKED)
 """Context that a scorer sees: no number of the dev set is among it."""
 
 CONTEXT_CLIP: Final = 5.0
@@ -26,10 +29,18 @@ SHORT: Final = 64
 """Rows that stay in the race once the first row of a batch is picked."""
 
 
-def row_context(view: PoolView, names: Sequence[str] = ROW_CONTEXT) -> Tensor:
-    """The numbers that all rows of a pool share ``(E, G)``; nothing of the dev set."""
+def row_context(view: PoolView, names: Sequence[str] = ROW_CONTEXT, picked: float = 0.0) -> Tensor:
+    """The numbers that all rows of a pool share ``(E, G)``; nothing of the dev set.
+
+    Args:
+        view: The pools.
+        names: Which numbers, from ``ROW_CONTEXT``.
+        picked: Share of the batch that is picked.
+    """
     progress = torch.from_numpy(progress_numbers(view)).float().to(view.device)
-    numbers = torch.cat([progress, pool_numbers(view)], 1).nan_to_num().clamp(-CONTEXT_CLIP, CONTEXT_CLIP)
+    share = torch.full((view.n_episodes, 1), picked, device=view.device)
+    numbers = torch.cat([progress, pool_numbers(view), share], 1)
+    numbers = numbers.nan_to_num().clamp(-CONTEXT_CLIP, CONTEXT_CLIP)
     return numbers[:, [ROW_CONTEXT.index(name) for name in names]]
 
 
@@ -88,7 +99,10 @@ class ScorerStrategy:
             rows = masked.topk(min(max(SHORT, n), view.width), dim=1).indices.sort(1).values
             free = view.available.gather(1, rows)
             features.narrow(rows)
-        for _ in range(n - 1):
+        place_of_share = self.context.index(PICKED) if PICKED in self.context else None
+        for turn in range(1, n):
+            if place_of_share is not None:
+                context[:, place_of_share] = min(turn / view.progress.batch_size, 1.0)
             chosen = column.clamp_min(0)
             free &= rows != chosen[:, None]
             # An episode without free rows picks nothing more, so what its row 0 does to the features is idle.

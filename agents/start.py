@@ -14,6 +14,7 @@ from react_rl.agents.algorithms import ALGORITHMS
 from react_rl.agents.extra import POLICY
 from react_rl.agents.folder import IMITATION, is_policy, load_policy, read_card
 from react_rl.agents.networks.registry import PLAIN, policy_class
+from react_rl.agents.scorer import PICKED
 from react_rl.agents.scorer_folder import load_scorer, pretrained_folder
 from react_rl.agents.settings import AgentSettings, network_of
 from react_rl.envs.interfaces import Interface
@@ -118,7 +119,7 @@ def _of_scorer(settings: AgentSettings, folder: Path, interface: Interface) -> S
     _check_equal(folder, "observation", {"name": "context"}, {"name": seen})
     network = network_of(settings, interface.observation_space)
     _check_equal(folder, "agent", {"network": "scorer"}, {"network": network})
-    places = torch.tensor([CONTEXT.index(name) for name in scorer.context])
+    places = torch.tensor([(*CONTEXT, PICKED).index(name) for name in scorer.context])
     weights = scorer.network.state_dict()
 
     def begin(fresh: BasePolicy) -> None:

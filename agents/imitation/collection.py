@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from react_rl.acquisition.batching.row_features import RowFeatures
 from react_rl.acquisition.batching.selection import take_random
-from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.strategies.weighted import MIXTURE
 from react_rl.agents.imitation.expert import LookAhead
 from react_rl.agents.imitation.settings import ImitationSettings, sized
 from react_rl.agents.imitation.states import States
 from react_rl.agents.scorer import ScorerStrategy, row_context
+from react_rl.data.generated import Kind
 from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
-from react_rl.simulation.generated import generated_task
+from react_rl.simulation.generated import gathered_corpus, generated_task
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.view import PoolView
 
@@ -30,6 +30,9 @@ AROUND: Final = 0.35
 
 WILD: Final = 0.7
 """Deviation of the weights by which a third of the candidates is chosen, around half of the mixture's."""
+
+DEALT: Final = 0.65
+"""Share of tasks over gathered rows whose classes are made of the clusters; the others are of any kind."""
 
 AIMLESS: Final = 0.15
 """Share of episodes of mixed behaviour that pick at random."""
@@ -40,7 +43,7 @@ def collect(
     episode: EpisodeOptions,
     settings: ImitationSettings,
     group: int,
-    policy: QueryStrategy | None = None,
+    policy: ScorerStrategy | None = None,
     learner: LearnerSettings | None = None,
 ) -> States:
     """Play one group of ``settings.n_envs`` episodes to their end and ask the expert in each round.
@@ -59,7 +62,9 @@ def collect(
     entropy = entropy_of(settings.seed, "imitation")
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*entropy, group))))
     initial, batch = int(rng.choice(settings.initial_sizes)), int(rng.choice(settings.batch_sizes))
-    options = sized(episode, initial, batch, int(rng.choice(settings.rounds)))
+    rounds = settings.rounds_of(batch, int(rng.choice(settings.rounds)))
+    beyond = int(rng.choice(settings.beyond)) if len(settings.beyond) > 1 else settings.beyond[0]
+    options = sized(episode, initial, batch, rounds)
     tasks = _tasks(corpora, settings, group, rng)
     engine = LabelingEngine(tasks, options, len(tasks), learner=learner)
     seeds = rng.integers(2**62, size=len(tasks)).tolist()
@@ -68,10 +73,11 @@ def collect(
     expert, parts = LookAhead(engine), []
     with torch.inference_mode(), engine.threads():
         while not engine.finished.all():
-            ids = visitor.select(engine.view, batch)
+            ids = visitor.select(engine.view, batch + beyond)
             picked = int(rng.integers(batch)) if rng.random() < settings.inside else 0
-            parts.append(_ask(engine, expert, ids[:, :picked], settings, rng))
-            engine.step(ids)
+            after = ids[:, picked : picked + beyond]
+            parts.append(_ask(engine, expert, ids[:, :picked], after, settings, rng, policy))
+            engine.step(ids[:, :batch])
     return States.join(parts)
 
 
@@ -80,11 +86,15 @@ def _tasks(
 ) -> list[EncodedCorpus]:
     """One task for each episode of a group."""
     tasks = []
+    pulled = settings.gathered > 0 and rng.random() < settings.gathered
+    if pulled:
+        corpora = [gathered_corpus(base, settings.seed * 10_000_000 + group) for base in corpora]
     for place in range(settings.n_envs):
         number = group * settings.n_envs + place
         base = corpora[number % len(corpora)]
-        invented = rng.random() < settings.generated
-        tasks.append(generated_task(base, settings.seed * 10_000_000 + number) if invented else base)
+        invented = pulled or rng.random() < settings.generated
+        kind: Kind = "dealt" if pulled and rng.random() < DEALT else "any"
+        tasks.append(generated_task(base, settings.seed * 10_000_000 + number, kind) if invented else base)
     return tasks
 
 
@@ -92,39 +102,61 @@ def _ask(
     engine: LabelingEngine,
     expert: LookAhead,
     picked: Tensor,
+    after: Tensor,
     settings: ImitationSettings,
     rng: np.random.Generator,
+    policy: ScorerStrategy | None = None,
 ) -> States:
-    """Try candidates in every running episode, with the rows ``picked`` ``(E, j)`` in the batch already."""
+    """Try candidates in every running episode.
+
+    Args:
+        engine: The episodes.
+        expert: What tries.
+        picked: Rows ``(E, j)`` that are in the batch already.
+        after: Rows ``(E, a)`` that are bought together with each candidate.
+        settings: How many candidates, and what is seen of them.
+        rng: Draws candidates.
+        policy: Proposes a part of them.
+    """
     view = engine.view
-    features, context = RowFeatures(view, settings.features), row_context(view)
+    share = min(picked.shape[1] / view.progress.batch_size, 1.0)
+    features, context = RowFeatures(view, settings.features), row_context(view, picked=share)
     free = view.available.clone()
     for ids in picked.unbind(1):
         columns = torch.searchsorted(view.ids, ids.clamp_min(0)[:, None].contiguous())
         free.scatter_(1, columns, False)
         features.add(columns[:, 0])
-    columns = _candidates(features.values, free, settings, rng)
+    own = None if policy is None else policy.network(features.values, context)
+    columns = _candidates(features.values, free, settings, rng, own)
     rows = features.values.gather(1, columns[:, :, None].expand(-1, -1, features.values.shape[2]))
     before = picked[:, None].expand(-1, columns.shape[1], -1)
-    tried = torch.cat([before, view.ids.gather(1, columns)[:, :, None]], 2)
+    candidates = view.ids.gather(1, columns)[:, :, None]
+    later = after[:, None].expand(-1, columns.shape[1], -1)
+    later = later.masked_fill(later == candidates, -1)
+    tried = torch.cat([before, candidates, later], 2)
     values = torch.from_numpy(expert.values(tried)).float()
     asked = (free.sum(1) >= columns.shape[1]) & torch.from_numpy(~engine.finished)
     return States(rows[asked].half(), context[asked].float(), values[asked])
 
 
 def _candidates(
-    values: Tensor, free: Tensor, settings: ImitationSettings, rng: np.random.Generator
+    values: Tensor,
+    free: Tensor,
+    settings: ImitationSettings,
+    rng: np.random.Generator,
+    own: Tensor | None = None,
 ) -> Tensor:
-    """Columns ``(E, K)``: the best by the mixture, the best by random weights, and random ones."""
+    """Columns ``(E, K)``: the best by the policy's scores, by the mixture, by random weights; random ones."""
     n_episodes, width, n_features = values.shape
     mixture = _mixture(settings.features)
     wild = 0.5 * mixture + WILD * torch.from_numpy(rng.standard_normal((n_episodes, n_features))).float()
-    third = settings.candidates // 3
-    wanted = (
-        (values @ mixture, third),
-        (torch.bmm(values, wild[:, :, None])[:, :, 0], third),
-        (torch.from_numpy(rng.random((n_episodes, width))).float(), settings.candidates - 2 * third),
-    )
+    proposals = [values @ mixture, torch.bmm(values, wild[:, :, None])[:, :, 0]]
+    if own is not None:
+        proposals.insert(0, own)
+    part = settings.candidates // (len(proposals) + 1)
+    wanted = [(scores, part) for scores in proposals]
+    aimless = torch.from_numpy(rng.random((n_episodes, width))).float()
+    wanted.append((aimless, settings.candidates - part * len(proposals)))
     columns: list[Tensor] = []
     for scores, count in wanted:
         best = torch.where(free, scores, -torch.inf).topk(min(count, width), dim=1).indices

@@ -29,7 +29,8 @@ class ImitationSettings(BaseModel):
     own: float = Field(default=0.75, ge=0, le=1)
     """Share of these states that the policy itself visits."""
     candidates: int = Field(default=24, ge=3, le=10**4)
-    """Rows tried in each state: a third by the mixture, a third by random weights, a third at random."""
+    """Rows tried in each state: equally many by the policy, once there is one, by the mixture, by random
+    weights, and at random."""
     inside: float = Field(default=0.5, ge=0, le=1)
     """Share of states inside a batch, with some of its rows picked already."""
     generated: float = Field(default=1.0, ge=0, le=1)
@@ -42,6 +43,14 @@ class ImitationSettings(BaseModel):
     """Rows of a round, likewise."""
     rounds: tuple[Size, ...] = Field(default=(8, 12, 16), min_length=1)
     """Rounds of an episode, likewise."""
+    most_labels: int = Field(default=10**6, ge=1, le=10**9)
+    """Labels that an episode buys at most; it has fewer rounds where batches are large."""
+    gathered: float = Field(default=0.0, ge=0, le=1)
+    """Share of the groups of episodes in whose tasks rows are pulled together in clusters, as real classes
+    often are."""
+    beyond: tuple[Annotated[int, Field(ge=0, le=1000)], ...] = Field(default=(0,), min_length=1)
+    """Rows that would be picked next, and that are bought together with each candidate where it is tried: a
+    candidate whose work they do anyway gains little. Drawn for each group."""
     features: tuple[str, ...] = ROW_FEATURES
     """Features of a row that the network sees."""
     networks: int = Field(default=3, ge=1, le=100)
@@ -72,11 +81,16 @@ class ImitationSettings(BaseModel):
 
     def extremes(self, episode: EpisodeOptions) -> tuple[EpisodeOptions, EpisodeOptions]:
         """The largest budget, and the largest initial set, that can be drawn."""
-        batch, rounds = max(self.batch_sizes), max(self.rounds)
+        batch = max(self.batch_sizes, key=lambda size: size * self.rounds_of(size, max(self.rounds)))
+        rounds = self.rounds_of(batch, max(self.rounds))
         return (
             sized(episode, min(self.initial_sizes), batch, rounds),
             sized(episode, max(self.initial_sizes), batch, rounds),
         )
+
+    def rounds_of(self, batch: int, drawn: int) -> int:
+        """Rounds of an episode with batches of this size, where ``drawn`` were drawn."""
+        return min(drawn, max(self.most_labels // batch, 1))
 
 
 def sized(episode: EpisodeOptions, initial: int, batch: int, rounds: int) -> EpisodeOptions:

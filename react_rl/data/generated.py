@@ -19,7 +19,7 @@ import numpy.typing as npt
 from react_rl.errors import ReActError, unknown
 from react_rl.seeding import entropy_of
 
-Kind = Literal["any", "linear", "clusters", "merged", "crossed"]
+Kind = Literal["any", "linear", "clusters", "merged", "crossed", "dealt"]
 Vectors = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
@@ -27,6 +27,9 @@ GENERATED_PREFIX: Final = "generated:"
 
 SHARES: Final = {"linear": 0.35, "clusters": 0.25, "merged": 0.2, "crossed": 0.2}
 """How often each kind is drawn where the name leaves it open."""
+
+FEWEST: Final = 8
+"""Rows of the smallest class of the kind ``dealt``."""
 
 SMALLEST_SHARE: Final = 0.01
 """Classes with a smaller share of the rows join the largest one."""
@@ -111,6 +114,8 @@ class LabelInventor:
     - ``merged``: the corpus's own classes, joined at random (crossed, where there are fewer than four).
     - ``crossed``: the corpus's own classes, joined at random if many, times the two sides of a random
       direction.
+    - ``dealt``: the corpus's own classes, dealt out to any number of classes from 2 to all of them; up to a
+      fifth of the labels is then drawn again. Never drawn by ``any``.
 
     Source: training acquisition on generated tasks after Gonsior et al. 2022, ImitAL; the kinds are this
     project's.
@@ -139,7 +144,8 @@ class LabelInventor:
             kind: One of these, or any, which leaves it to the seed.
 
         Returns:
-            ``(N,)`` int64 classes 0 .. C - 1, C >= 2, none below ``SMALLEST_SHARE`` or ``SMALLEST_CLASS``.
+            ``(N,)`` int64 classes 0 .. C - 1, C >= 2, none below ``SMALLEST_SHARE`` or ``SMALLEST_CLASS``
+            (``FEWEST`` where dealt).
 
         Raises:
             ReActError: The kind always leaves one class.
@@ -149,12 +155,15 @@ class LabelInventor:
             "clusters": self._clusters,
             "merged": self._merged,
             "crossed": self._crossed,
+            "dealt": self._dealt,
         }
         entropy = entropy_of(seed, "generated labels")
         for attempt in range(100):
             rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*entropy, attempt))))
             how = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-            labels = _without_small(make[how if kind == "any" else kind](rng))
+            labels = make[how if kind == "any" else kind](rng)
+            fewest = FEWEST if kind == "dealt" else max(SMALLEST_CLASS, SMALLEST_SHARE * len(labels))
+            labels = _without_small(labels, fewest)
             if labels.max() > 0:
                 return labels
         raise ReActError(f"Labels of kind {kind!r} always leave one class; choose another kind.")
@@ -193,17 +202,15 @@ class LabelInventor:
         return largest
 
     def _clusters(self, rng: np.random.Generator) -> Labels:
-        rows, n_classes = self._rows, int(rng.choice([2, 3, 5, 8, 12, 20, 40]))
-        many = min(n_classes * int(rng.integers(1, 5)), len(rows))
-        centres = rows[rng.choice(len(rows), many, replace=False)]
-        for _ in range(_MOVES):
-            cluster = (rows @ centres.T - 0.5 * (centres**2).sum(1)).argmax(1)
-            members = np.eye(many, dtype=rows.dtype)[cluster]
-            filled = members.sum(0) > 0
-            centres[filled] = (members.T @ rows)[filled] / members.sum(0)[filled, None]
-        labels = (rng.permutation(many) % n_classes)[cluster]
-        flipped = rng.random(len(rows)) < rng.uniform(0.0, 0.35)
-        return np.where(flipped, rng.integers(0, n_classes, len(rows)), labels)
+        n_classes = int(rng.choice([2, 3, 5, 8, 12, 20, 40]))
+        many = min(n_classes * int(rng.integers(1, 5)), len(self._rows))
+        cluster, _ = clusters(self._rows, many, rng)
+        return _flipped((rng.permutation(many) % n_classes)[cluster], n_classes, 0.35, rng)
+
+    def _dealt(self, rng: np.random.Generator) -> Labels:
+        many = int(self._targets.max()) + 1
+        n_classes = max(round(2 * (many / 2) ** rng.random()), 2)
+        return _flipped((rng.permutation(many) % n_classes)[self._targets], n_classes, 0.2, rng)
 
     def _merged(self, rng: np.random.Generator) -> Labels:
         n_classes = int(self._targets.max()) + 1
@@ -223,10 +230,52 @@ class LabelInventor:
         return crossed
 
 
-def _without_small(labels: Labels) -> Labels:
-    """The same classes, those with too few rows joined to the largest, numbered without gaps."""
+def clusters(rows: Vectors, many: int, rng: np.random.Generator) -> tuple[Labels, Vectors]:
+    """K-means of a few moves: the cluster ``(N,)`` of each row and the centres ``(many, D)``."""
+    centres = rows[rng.choice(len(rows), many, replace=False)]
+    for _ in range(_MOVES):
+        cluster: Labels = (rows @ centres.T - 0.5 * (centres**2).sum(1)).argmax(1)
+        members = np.eye(many, dtype=rows.dtype)[cluster]
+        filled = members.sum(0) > 0
+        centres[filled] = (members.T @ rows)[filled] / members.sum(0)[filled, None]
+    return cluster, centres
+
+
+def gathered(embeddings: Vectors, seed: int) -> tuple[Vectors, Labels]:
+    """Pull rows towards the centres of 4 to 100 clusters, so that there is room between clusters.
+
+    Real classes are often crowds with little between them. Clusters that are cut out of one cloud are not,
+    and representative rows are worth less in them.
+
+    Args:
+        embeddings: ``(N, D)`` unit-norm vectors, N at least 100.
+        seed: Decides number and place of the clusters, and how far rows are pulled: .1 to .6 of the way.
+
+    Returns:
+        Unit-norm vectors ``(N, D)`` and the cluster of each row ``(N,)``, numbered without gaps.
+    """
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy_of(seed, "gathered rows"))))
+    middle = embeddings.mean(0)
+    rows = embeddings - middle
+    many = round(4 * 25 ** rng.random())
+    cluster, centres = clusters(rows, many, rng)
+    centre = centres[cluster]
+    pulled = centre + rng.uniform(0.4, 0.9) * (rows - centre) + middle
+    pulled /= np.linalg.norm(pulled, axis=1, keepdims=True)
+    found: Labels = np.unique(cluster, return_inverse=True)[1].astype(np.int64)
+    return pulled.astype(np.float32), found
+
+
+def _flipped(labels: Labels, n_classes: int, most: float, rng: np.random.Generator) -> Labels:
+    """The labels, up to a share ``most`` of them drawn again."""
+    flipped = rng.random(len(labels)) < rng.uniform(0.0, most)
+    return np.where(flipped, rng.integers(0, n_classes, len(labels)), labels)
+
+
+def _without_small(labels: Labels, fewest: float) -> Labels:
+    """The same classes, those of fewer rows joined to the largest, numbered without gaps."""
     sizes = np.bincount(labels)
-    small = sizes < max(SMALLEST_CLASS, SMALLEST_SHARE * len(labels))
+    small = sizes < fewest
     labels = np.where(small[labels], sizes.argmax(), labels)
     found: Labels = np.unique(labels, return_inverse=True)[1].astype(np.int64)
     return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from react_rl.data.generated import GeneratedName, Kind
+import numpy as np
+
+from react_rl.data.generated import GeneratedName, Kind, gathered
 from react_rl.simulation.encoded import EncodedCorpus
 
 
@@ -44,3 +46,16 @@ def generated_task(
 def generated_tasks(base: EncodedCorpus, name: GeneratedName) -> list[EncodedCorpus]:
     """All tasks that a name stands for, one for each seed, over ``base``."""
     return [generated_task(base, seed, name.kind, name.name_of(seed, base.name)) for seed in name.seeds]
+
+
+def gathered_corpus(base: EncodedCorpus, seed: int) -> EncodedCorpus:
+    """A corpus with its rows pulled together in clusters, which are its classes (see ``gathered``).
+
+    Args:
+        base: The corpus.
+        seed: Decides the clusters.
+    """
+    vectors, classes = gathered(base.embeddings.cpu().numpy(), seed)
+    words = tuple(f"cluster {number}" for number in range(int(classes.max()) + 1))
+    corpus = replace(base.corpus, targets=classes, label_names=words, confidence=None)
+    return EncodedCorpus.build(corpus, np.ascontiguousarray(vectors), device=base.device)

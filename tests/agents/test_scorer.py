@@ -67,7 +67,6 @@ def slow_batch(engine: LabelingEngine, strategy: ScorerStrategy, e: int, n: int)
     """Every feature of every row computed from scratch before each pick."""
     picks: list[int] = []
     view, free = engine.view, engine.view.available.clone()
-    context = row_context(view)
     start = {name: FEATURES[name](view).double() for name in strategy.features}
     where = view.available[e]
     for _ in range(n):
@@ -82,7 +81,8 @@ def slow_batch(engine: LabelingEngine, strategy: ScorerStrategy, e: int, n: int)
             spread = own.std(correction=0)
             standard = (values - own.mean()) / spread if spread > 1e-6 else torch.zeros_like(values)
             columns.append(standard.clamp(-4, 4))
-        scores = strategy.network(torch.stack(columns, 1)[None].float(), context[e : e + 1])[0]
+        context = row_context(view, picked=len(picks) / 5)[e : e + 1]
+        scores = strategy.network(torch.stack(columns, 1)[None].float(), context)[0]
         picks.append(int(torch.where(free[e], scores, -torch.inf).argmax()))
         free[e, picks[-1]] = False
     return picks

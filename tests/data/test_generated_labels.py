@@ -8,8 +8,10 @@ import pytest
 
 from react_rl.data import load_corpus
 from react_rl.data.generated import (
+    FEWEST,
     SMALLEST_CLASS,
     Kind,
+    gathered,
     invented_labels,
     is_generated,
     parse_generated,
@@ -53,6 +55,36 @@ def test_crossed_classes_split_each_side_of_a_direction() -> None:
     labels = invented_labels(vectors, targets, 1, "crossed")
     assert all(np.unique(targets[labels == one]).size == 1 for one in np.unique(labels))
     assert np.unique(labels).size == 4
+
+
+def test_dealt_classes_are_the_corpuss_own_but_for_some_noise() -> None:
+    vectors, targets = rows(2000, classes=50)
+    sizes = set()
+    for seed in range(8):
+        labels = invented_labels(vectors, targets, seed, "dealt")
+        assert labels.tolist() == invented_labels(vectors, targets, seed, "dealt").tolist()
+        assert np.bincount(labels).min() >= FEWEST
+        kept = [np.bincount(labels[targets == own]).max() for own in range(50)]
+        assert np.sum(kept) >= 0.75 * 2000
+        sizes.add(labels.max() + 1)
+    assert min(sizes) < 8
+    assert max(sizes) > 20
+
+
+def test_gathered_rows_are_nearer_to_their_cluster_and_keep_their_length() -> None:
+    vectors, _ = rows(600)
+    pulled, cluster = gathered(vectors, 3)
+    np.testing.assert_allclose(np.linalg.norm(pulled, axis=1), 1.0, atol=1e-5)
+    assert np.unique(cluster).tolist() == list(range(cluster.max() + 1))
+
+    def spread(points: npt.NDArray[np.float32]) -> float:
+        """Variance within clusters as a share of all variance."""
+        inside = sum(((points[cluster == c] - points[cluster == c].mean(0)) ** 2).sum() for c in set(cluster))
+        return float(inside / ((points - points.mean(0)) ** 2).sum())
+
+    assert spread(pulled) < 0.95 * spread(vectors)
+    assert np.array_equal(gathered(vectors, 3)[0], pulled)
+    assert not np.array_equal(gathered(vectors, 4)[0], pulled)
 
 
 def test_linear_labels_can_be_learned_from_the_vectors_and_not_from_the_old_classes() -> None:

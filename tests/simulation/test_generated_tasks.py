@@ -8,7 +8,7 @@ from react_rl.acquisition import make_strategy
 from react_rl.data.generated import parse_generated
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, generated_task, synthetic_encoded
-from react_rl.simulation.generated import generated_tasks
+from react_rl.simulation.generated import gathered_corpus, generated_tasks
 
 
 def test_a_task_shares_all_but_the_labels_with_its_corpus() -> None:
@@ -23,6 +23,15 @@ def test_a_task_shares_all_but_the_labels_with_its_corpus() -> None:
     assert task.targets.tolist() != base.targets.tolist()
     assert task.name == "generated:synthetic?seed=3"
     assert task.corpus.digest() != generated_task(base, 4).corpus.digest()
+
+
+def test_gathered_rows_are_denser_and_their_clusters_are_classes() -> None:
+    base = synthetic_encoded(400, 5)
+    pulled = gathered_corpus(base, 1)
+    train = torch.from_numpy(base.corpus.ids("train"))
+    assert pulled.density[train].mean() > base.density[train].mean()
+    assert pulled.corpus.texts == base.corpus.texts
+    assert pulled.corpus.n_classes == len(set(pulled.targets.tolist())) >= 4
 
 
 def test_episodes_of_several_tasks_run_side_by_side() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from react_rl.acquisition.batching.row_features import ROW_FEATURES
 from react_rl.agents.imitation.collection import collect
@@ -70,6 +71,38 @@ def test_the_policy_visits_the_states_that_it_leads_to() -> None:
     own = collect(corpora(), EPISODE, SETTINGS, 4, policy)
     assert same(own, collect(corpora(), EPISODE, SETTINGS, 4, policy))
     assert not same(own, collect(corpora(), EPISODE, SETTINGS, 4))
+
+
+def test_a_policy_proposes_candidates_of_its_own() -> None:
+    class Novel(nn.Module):
+        def forward(self, rows: Tensor, _: Tensor) -> Tensor:
+            return rows[:, :, ROW_FEATURES.index("novelty")]
+
+    once = SETTINGS.model_copy(update={"inside": 0.0})
+    novelty = [
+        collect(corpora(), EPISODE, once, 4, policy).rows[:, :, ROW_FEATURES.index("novelty")].float()
+        for policy in (ScorerStrategy("novel", Novel()), None)
+    ]
+    assert novelty[0].max(1).values.mean() > novelty[1].max(1).values.mean()
+
+
+def test_rows_that_come_next_take_their_share_of_a_gain() -> None:
+    alone = collect(corpora(), EPISODE, SETTINGS, 1)
+    together = collect(corpora(), EPISODE, SETTINGS.model_copy(update={"beyond": (20,)}), 1)
+    assert together.values.mean() > alone.values.mean()
+    assert together.values.std(1).mean() < alone.values.std(1).mean()
+
+
+def test_tasks_of_gathered_rows_have_other_features() -> None:
+    pulled = SETTINGS.model_copy(update={"gathered": 1.0})
+    assert not same(collect(corpora(), EPISODE, SETTINGS, 0), collect(corpora(), EPISODE, pulled, 0))
+    assert same(collect(corpora(), EPISODE, pulled, 0), collect(corpora(), EPISODE, pulled, 0))
+
+
+def test_episodes_of_large_batches_end_at_the_most_labels() -> None:
+    settings = ImitationSettings(batch_sizes=(1, 25), rounds=(8, 16), most_labels=100)
+    assert [settings.rounds_of(batch, 16) for batch in (1, 25, 200)] == [16, 4, 1]
+    assert [options.budget for options in settings.extremes(EpisodeOptions(pool_size=500))] == [100, 100]
 
 
 def test_states_survive_a_file(tmp_path: Path) -> None:

@@ -31,8 +31,9 @@ def scorer(tmp_path: Path) -> Path:
     for weights in network.parameters():
         torch.nn.init.normal_(weights, std=0.4)
     card = read_card(pretrained_folder("learned"))
-    shape = card.network | {"hidden": 6, "members": 2}
-    save_scorer(tmp_path / "scorer", network, card.model_copy(update={"network": shape}))
+    seen = {"name": "rows", "context": list(ROW_CONTEXT)}
+    shape = card.network | {"hidden": 6, "members": 2, "context": len(ROW_CONTEXT)}
+    save_scorer(tmp_path / "scorer", network, card.model_copy(update={"network": shape, "observation": seen}))
     return tmp_path / "scorer"
 
 
