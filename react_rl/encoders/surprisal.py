@@ -19,8 +19,9 @@ from react_rl.encoders.batches import batches, check_texts, tokenise
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.checkpoints import locate
 from react_rl.encoders.embedding import TextSource
+from react_rl.encoders.masked_lm import load_masked_lm
 from react_rl.encoders.progress import progress_bar
-from react_rl.encoders.transformer import TextEncoder, one_sentence, quiet_transformers
+from react_rl.encoders.transformer import TextEncoder
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, digest
 
@@ -107,7 +108,8 @@ def _compute(
 ) -> npt.NDArray[np.float32]:
     if not corpus.texts:
         return np.zeros((0, settings.max_length), np.float32)
-    model, tokenizer = _masked_lm(encoder)
+    name, tokenizer = encoder.settings.model, encoder.tokenizer
+    model = load_masked_lm(name, locate(name), "strategy 'alps'").to(encoder.device)
     table = tokenise(tokenizer, corpus.texts, min(settings.max_length, encoder.settings.max_length))
     vectors = torch.zeros(len(table.distinct), settings.max_length)
     special = np.asarray(tokenizer.all_special_ids, np.int64)
@@ -159,34 +161,6 @@ def _counted(
     chosen: npt.NDArray[np.bool_] = numbers < settings.share
     chosen[numbers.argmin()] = True
     return chosen
-
-
-def _masked_lm(encoder: TextEncoder) -> tuple[Any, Any]:
-    """The encoder's checkpoint with its masked-LM head, in evaluation mode, and its tokenizer.
-
-    Raises:
-        ReActError: There is no such head in the checkpoint.
-    """
-    from transformers import AutoConfig, AutoModelForMaskedLM
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
-
-    name, folder = encoder.settings.model, locate(encoder.settings.model)
-    options = {"local_files_only": True, "trust_remote_code": False}
-    missing = ["all of its weights"]
-    with one_sentence(name), quiet_transformers(), torch.random.fork_rng(devices=[]):
-        config = AutoConfig.from_pretrained(folder, **options)
-        if type(config) in MODEL_FOR_MASKED_LM_MAPPING:
-            # Encoder-decoders and decoders carry heads of another kind.
-            model, report = AutoModelForMaskedLM.from_pretrained(
-                folder, use_safetensors=True, output_loading_info=True, **options
-            )
-            missing = sorted(report["missing_keys"])
-    if missing:
-        raise ReActError(
-            f"Model {name!r} has no masked-LM head (it lacks {missing[0]}), and strategy 'alps' needs one; "
-            "leave it out, or use a checkpoint such as 'bert-base-uncased'."
-        )
-    return model.float().eval().to(encoder.device), encoder.tokenizer
 
 
 @contextmanager

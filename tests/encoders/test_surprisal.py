@@ -115,7 +115,7 @@ def test_what_was_computed_once_is_read_from_the_cache(
     (entry,) = cache.entries()
     assert (entry.kind, entry.meta["rows"]) == ("surprisal", "6")
     with monkeypatch.context() as patch:
-        patch.setattr("react_rl.encoders.surprisal._masked_lm", None)
+        patch.setattr("react_rl.encoders.surprisal.load_masked_lm", None)
         assert np.array_equal(surprisal_vectors(Rows(), encoder(masked_lm), cache), first)
         pooled = EncoderSettings(str(masked_lm), "cls", 20, False, "fp32", "cpu", prefix="query: ")
         assert np.array_equal(surprisal_vectors(Rows(), TextEncoder(pooled), cache), first)

@@ -128,6 +128,26 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     return of
 
 
+@pytest.fixture(scope="session")
+def masked_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random BERT with a masked-LM head and a mask token."""
+    import transformers as t
+
+    folder = tmp_path_factory.mktemp("masked")
+    save_tokenizer(folder, True, POSITIONS)
+    tokenizer = t.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"mask_token": "[MASK]"})
+    tokenizer.save_pretrained(folder)
+    config = t.BertConfig(
+        vocab_size=len(tokenizer), hidden_size=HIDDEN, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=48, max_position_embeddings=POSITIONS, pad_token_id=0, initializer_range=0.3,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        t.BertForMaskedLM(config).eval().save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Keep what tests compute out of the user's cache."""

@@ -23,6 +23,11 @@ def check_network(network: Network, settings: FineTuneSettings, scored: str) -> 
             "mixup mixes words of different contexts, where the borders of answers mean nothing; in question "
             "answering leave it out."
         )
+    if settings.consistency.weight > 0 and scored != "texts":
+        raise ReActError(
+            "consistency compares predictions for whole texts with tokens deleted, and here words are "
+            "scored; leave it out."
+        )
     layer = settings.mixup.layer
     if settings.mixup.alpha == 0 or layer is None:
         return

@@ -25,8 +25,10 @@ from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.columns import Columns
 from react_rl.learners.finetune.training.fitting import Fitted, fit
 from react_rl.learners.finetune.training.lesson import Lesson
+from react_rl.learners.finetune.training.material import Materials, RoundMaterial
 from react_rl.learners.finetune.training.memory import asking_less, free_memory, keep_freed_memory
 from react_rl.learners.finetune.training.prediction import drawn_candidates, predict, rows_of, stacked
+from react_rl.learners.finetune.training.restarting import restarted
 from react_rl.learners.finetune.training.word_stores import store_of
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, part_of
 from react_rl.learners.recipes.registry import check_recipe, packed_recipes, unpacked_recipes
@@ -87,9 +89,11 @@ class FineTune(ColumnScores):
         with torch.inference_mode(False):
             self.network = Network(settings, n_classes, str(self.device))
             scored = self._task.head.scored
-            check_network(self.network, settings, task.head.scored)
             self.stores = [store_of(corpus, scored, self.network, folder) for corpus in corpora]
         self._columns = Columns(corpora, self.stores, labelled)
+        self._materials = Materials(corpora, self._columns, self.network, scored)
+        self._material: dict[int, RoundMaterial] = {}
+        self._check(settings)
         self._known = np.zeros((n_episodes, n_columns), np.bool_)
         self._seeds = torch.zeros(n_episodes, dtype=torch.int64)
         self._rounds = np.zeros(n_episodes, np.int64)
@@ -164,12 +168,18 @@ class FineTune(ColumnScores):
         some = bought.live.any(1).tolist()
         taught = [e for e, any_ in zip(bought.episodes.tolist(), some, strict=True) if any_]
         self._columns.note(bought)
-        sizes = {e: len(self._columns.taught(e)[0]) for e in taught}
+        self._material = {
+            e: self._materials.of(e, int(self._seeds[e]), self.settings.following(self.recipes[e]))
+            for e in taught
+            if e not in self.failures
+        }
+        sizes = {e: material.size for e, material in self._material.items()}
         with torch.inference_mode(False), torch.enable_grad():
             for size in sorted(set(sizes.values())):
-                alike = [e for e in taught if sizes[e] == size and e not in self.failures]
+                alike = [e for e, own in sizes.items() if own == size]
                 for recipe in dict.fromkeys(self.recipes[e] for e in alike):
                     self._train([e for e in alike if self.recipes[e] == recipe])
+        self._material.clear()
 
     def choose(self, recipes: Sequence[Recipe | None]) -> None:
         """Set the recipe of each episode's next rounds; None leaves it as it is. Mutates.
@@ -179,8 +189,13 @@ class FineTune(ColumnScores):
         """
         for recipe in {recipe for recipe in recipes if recipe is not None}:
             check_recipe(recipe, "finetune")
-            check_network(self.network, self.settings.following(recipe), self._task.head.scored)
+            self._check(self.settings.following(recipe))
         self.recipes = [then or now for now, then in zip(self.recipes, recipes, strict=True)]
+
+    def _check(self, settings: FineTuneSettings) -> None:
+        check_network(self.network, settings, self._task.head.scored)
+        if settings.augmentation.kind != "none":
+            self._materials.prepare(settings.augmentation)
 
     def candidates(self, available: Tensor) -> Tensor | None:
         """Of the rows ``(E, P)`` that can be bought, those that are scored in this round; None for all."""
@@ -296,43 +311,26 @@ class FineTune(ColumnScores):
 
     def _fit(self, episodes: list[int], rate: float) -> Fitted:
         """Train episodes that have equally many labels and one recipe."""
-        columns = self._columns
-        taught = [columns.taught(e) for e in episodes]
-        rows = np.stack([examples for examples, _ in taught])
-        used = (
-            [columns.of(e).vocabulary(one) for e, one in zip(episodes, rows, strict=True)]
-            if self._words.trained
-            else []
-        )
+        columns, materials = self._columns, [self._material[e] for e in episodes]
+        used = [material.vocabulary for material in materials] if self._words.trained else []
         words, places = self._words.begin(episodes, used, self._share())
-        weights = self._restarted(episodes) | words
+        weights = restarted(self.network, self._weights, self._seeds, episodes, self._share()) | words
         settings = self.settings.following(self.recipes[episodes[0]])
         lesson = Lesson(
-            targets=stacked([targets for _, targets in taught], -1),
-            lengths=np.stack([columns.lengths(e, one) for e, one in zip(episodes, rows, strict=True)]),
+            targets=stacked([material.targets for material in materials], -1),
+            lengths=np.stack([material.lengths for material in materials]),
             class_mask=self._class_mask[episodes].clone(),
             seeds=self._seeds[episodes].clone(),
             rounds=self._rounds[episodes],
-            rectangle=lambda chosen: columns.rectangle(episodes, np.take_along_axis(rows, chosen, 1)),
+            rectangle=lambda chosen: self._materials.rectangle(episodes, materials, chosen),
             head=self._task.head,
             vocabulary=places,
             dev_loss=self._dev_loss(episodes) if self.settings.patience is not None else None,
             anchors=self._anchors(episodes) if settings.is_anchored else None,
+            unlabelled=[material.unlabelled for material in materials],
+            rectangle_of=lambda rows: columns.rectangle(episodes, rows),
         )
         return fit(self.network, weights, lesson, settings, rate, self._pieces)
-
-    def _restarted(self, episodes: list[int]) -> dict[str, Tensor]:
-        """Weights ``(R, ...)`` float32 that a round begins from, the word table left out."""
-        share = self._share()
-        if share == 1.0:
-            return {name: array[episodes] for name, array in self._weights.items()}
-        begin = self.network.begin(self._seeds[episodes])
-        if share == 0.0:
-            return begin
-        # In the first round both are the same.
-        return {
-            name: torch.lerp(array, self._weights[name][episodes], share) for name, array in begin.items()
-        }
 
     def _anchors(self, episodes: list[int]) -> dict[str, Tensor]:
         return self.network.anchors(self._seeds[episodes]) | self._words.pretrained(episodes)

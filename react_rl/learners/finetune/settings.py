@@ -13,14 +13,23 @@ from pydantic import (
     model_validator,
 )
 
-from react_rl.learners.recipes.settings import AdversarialSettings, AverageSettings, MixupSettings, Recipe
+from react_rl.learners.recipes.settings import (
+    AdversarialSettings,
+    AugmentationSettings,
+    AverageSettings,
+    ConsistencySettings,
+    MixupSettings,
+    Recipe,
+)
 from react_rl.validation import validated
 
 Method = Literal["full", "head", "bitfit", "lora", "peft"]
 Restart = Literal["reset", "warm", "shrink"]
 AdapterKind = Literal["lora", "adalora", "ia3", "prefix", "prompt"]
 
-_UNSAID: Final = ("adversarial", "r_drop", "average", "mixup", "l2_sp", "mixout")
+_UNSAID: Final = (
+    "adversarial", "r_drop", "average", "mixup", "l2_sp", "mixout", "augmentation", "consistency",
+)  # fmt: skip
 """Settings that are left out of what results are filed under where they change nothing."""
 
 
@@ -105,6 +114,10 @@ class FineTuneSettings(BaseModel):
     """Weight of half the squared distance from the pretrained weights (the head: from zero) in the loss."""
     mixout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the trunk's weights that are the pretrained ones in a step; methods full and bitfit."""
+    augmentation: AugmentationSettings = AugmentationSettings()
+    """Train on changed copies of the labelled rows too."""
+    consistency: ConsistencySettings = ConsistencySettings()
+    """Make predictions for unlabelled rows the same with and without noise."""
     clip: float = Field(default=1.0, gt=0, le=1e6)
     """Largest norm of an episode's gradient."""
     patience: int | None = Field(default=None, ge=1, le=10**5)
@@ -152,6 +165,17 @@ class FineTuneSettings(BaseModel):
         ):
             what = "compile" if self.compile else f"method {self.method}"
             raise ValueError(f"mixup reaches no layer under {what}; leave mixup.layer out")
+        made = self.augmentation
+        if made.kind == "translation" and len(made.models) != 2:
+            raise ValueError(
+                "augmentation by translation needs two folders, augmentation.models: [there, back]"
+            )
+        if made.kind == "masked-lm" and len(made.models) > 1:
+            raise ValueError("augmentation by a masked LM takes one folder at most in augmentation.models")
+        if made.kind not in ("translation", "masked-lm") and made.models:
+            raise ValueError(f"augmentation.models are of no use to kind {made.kind}; leave them out")
+        if made.synonyms != "none" and made.kind != "eda":
+            raise ValueError("augmentation.synonyms are for kind eda; leave them out")
         if self.mixout > 0 and self.method not in ("full", "bitfit"):
             raise ValueError(
                 f"mixout mixes in pretrained weights, and method {self.method} trains none of them"

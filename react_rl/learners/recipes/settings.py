@@ -117,6 +117,45 @@ class ContinualSettings(_Frozen):
     """lwf: scores are divided by it where outputs are compared."""
 
 
+class AugmentationSettings(_Frozen):
+    """Copies of the labelled rows, changed and under the same labels, are trained on too.
+
+    Source: Wei & Zou 2019 (eda), Kobayashi 2018 (masked-lm), Sennrich et al. 2016 (translation), Dai & Adel
+    2020 (mentions).
+    """
+
+    kind: Literal["none", "eda", "masked-lm", "translation", "mentions"] = "none"
+    """eda: words swapped, deleted and, with synonyms, inserted and replaced; masked-lm: words masked and
+    filled in; translation: there and back; mentions (tagging): entities exchanged within their type."""
+    copies: int = Field(default=1, ge=1, le=64)
+    """Copies of every labelled row."""
+    share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the words that are changed; mentions: chance of an entity, one at least."""
+    synonyms: Literal["none", "wordnet"] = "none"
+    """eda: where synonyms come from; wordnet needs nltk and its data."""
+    models: tuple[str, ...] = ()
+    """masked-lm: folder of the model, none for the learner's own; translation: two, there and back."""
+
+
+class ConsistencySettings(_Frozen):
+    """Predictions for unlabelled pool rows are made the same with and without noise.
+
+    Source: Xie et al. 2020, Unsupervised data augmentation for consistency training (UDA); the noise is
+    dropout and deleted tokens.
+    """
+
+    weight: float = Field(default=0.0, ge=0, le=1000)
+    """Weight of the divergence in the loss; 0 looks at no unlabelled row."""
+    rows: int = Field(default=16, ge=1, le=10**5)
+    """Unlabelled rows of one step, drawn with replacement."""
+    threshold: float = Field(default=0.8, ge=0, lt=1)
+    """Rows whose best class is less probable do not count."""
+    temperature: float = Field(default=0.4, gt=0, le=10)
+    """Predictions without noise are sharpened by it before they are the target."""
+    deleted: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the tokens that the noise leaves out; the first and the last stay."""
+
+
 class Recipe(_Frozen):
     """How a learner is trained and how its predictions are made, beyond its own settings."""
 
@@ -142,6 +181,10 @@ class Recipe(_Frozen):
     """finetune: weight of the squared distance from the pretrained weights."""
     mixout: float = Field(default=0.0, ge=0, lt=1)
     """finetune: share of the weights that are the pretrained ones in a step."""
+    augmentation: AugmentationSettings = AugmentationSettings()
+    """finetune: train on changed copies of the labelled rows too."""
+    consistency: ConsistencySettings = ConsistencySettings()
+    """finetune: make predictions for unlabelled rows the same with and without noise."""
 
     continual: ContinualSettings = ContinualSettings()
     """softmax: how it goes on from phase to phase, on corpora that come in phases."""
@@ -208,5 +251,7 @@ KINDS: Final[dict[str, frozenset[Kind]]] = {
     "average": _TRANSFORMER,
     "l2_sp": _TRANSFORMER,
     "mixout": _TRANSFORMER,
+    "augmentation": _TRANSFORMER,
+    "consistency": _TRANSFORMER,
 }
 """Kinds of learners that can be trained so, by part of a recipe."""

@@ -18,11 +18,20 @@ from react_rl.learners.finetune.backbone.nudging import Nudge
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.adversarial import ascend, train_against
 from react_rl.learners.finetune.training.averaging import WeightAverage
-from react_rl.learners.recipes import RECIPES, AdversarialSettings, AverageSettings, Recipe, make_recipe
+from react_rl.learners.recipes import (
+    RECIPES,
+    AdversarialSettings,
+    AverageSettings,
+    ConsistencySettings,
+    Recipe,
+    make_recipe,
+)
 from react_rl.tasks.heads import divergence
 
 Settings = Callable[..., FineTuneSettings]
-TUNING = [name for name, entry in RECIPES.items() if "finetune" in entry.kinds]
+NEEDING = {"eda-wordnet", "masked-words", "back-translation", "mentions"}
+"""What needs data or a model of its own, or tags."""
+TUNING = [name for name, entry in RECIPES.items() if "finetune" in entry.kinds and name not in NEEDING]
 SHORT = {"steps": 3, "dropout": 0.2}
 
 
@@ -116,10 +125,13 @@ def test_a_recipe_gives_in_a_mixed_batch_what_it_gives_alone(
 ) -> None:
     corpora = [tiny_corpus()]
     room = classroom(finetuning(method=method, **SHORT), corpora, [0, 0], [0, 1])
-    room.learner.choose([make_recipe("plain"), make_recipe(name)])
+    recipe = make_recipe(name)
+    if name == "consistency":  # in three steps a model does not become sure
+        recipe = Recipe(consistency=ConsistencySettings(weight=1.0, threshold=0.0))
+    room.learner.choose([make_recipe("plain"), recipe])
     room.teach([0, 1], np.tile(np.arange(6), (2, 1)))
     alone = classroom(finetuning(method=method, **SHORT), corpora, [0], [1])
-    alone.learner.choose([make_recipe(name)])
+    alone.learner.choose([recipe])
     alone.teach([0], np.arange(6)[None])
     torch.testing.assert_close(room.logits()[1], alone.logits()[0], atol=2e-4, rtol=1e-3)
     plain = classroom(finetuning(method=method, **SHORT), corpora, [0], [1])

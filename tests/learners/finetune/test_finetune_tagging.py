@@ -145,7 +145,7 @@ def test_every_word_of_a_long_sentence_is_labelled_once_and_scored_once(finetuni
     corpus, columns = engine.corpus_of(0).corpus, learner._columns
     for episode in range(2):
         initial = [int(engine.draw_of(episode).pool[c]) for c in engine.ledger.columns[episode, :4].tolist()]
-        examples, targets = columns.taught(episode)
+        examples, targets = learner.stores[0].taught(*columns.answers(episode))
         assert len(examples) > 4
         assert int(learner.stores[0].lengths[examples].max()) <= 16
         assert targets[targets >= 0].tolist() == np.concatenate([corpus.targets[r] for r in initial]).tolist()

@@ -35,6 +35,7 @@ class Columns:
     Attributes:
         rows: ``(E, W)`` row ids, -1 for none.
         dev: For each episode the ids of its dev rows, and their targets ``(n, ...)``.
+        pool: ``(E, W)`` bool, columns that hold a row that can be bought or was.
         layout: Where the scores of columns are kept.
         told: ``(E, slots, ...)`` int64 answers in slots of the ledger, -1 where there is none.
     """
@@ -47,6 +48,7 @@ class Columns:
         self._corpora = corpora
         self.rows = np.full((n_episodes, n_columns), -1, np.int64)
         self.dev = [(np.empty(0, np.int64), torch.empty(0, dtype=torch.int64))] * n_episodes
+        self.pool = np.zeros((n_episodes, n_columns), np.bool_)
         self.layout = Layout(n_episodes, n_columns, labelled.device)
         self.told = torch.empty(n_episodes, 0, dtype=torch.int64, device=labelled.device)
         self._corpus = [0] * n_episodes
@@ -58,12 +60,17 @@ class Columns:
         ids = rows.cpu().numpy()
         self.rows[episode] = ids
         known = dev_targets.view(len(dev_targets), -1)[:, 0] >= 0
+        self.pool[episode] = (ids >= 0) & ~known.cpu().numpy()
         self.dev[episode] = ids[known.cpu().numpy()], dev_targets[known]
         self.layout.place(episode, self.of(episode).n_vectors_of(ids))
 
     def of(self, episode: int) -> PieceStore:
         """The store of an episode's corpus."""
         return self.stores[self._corpus[episode]]
+
+    def corpus_of(self, episode: int) -> int:
+        """Position of an episode's corpus."""
+        return self._corpus[episode]
 
     def note(self, bought: Purchase) -> None:
         """Keep the answers to rows that were just bought. Mutates."""
@@ -88,11 +95,19 @@ class Columns:
         columns: _Ids = self._labelled.columns[episode, :used][live].cpu().numpy()
         return columns, live
 
-    def taught(self, episode: int) -> tuple[_Ids, Tensor]:
-        """Labelled examples ``(n,)`` and their targets ``(n, K)``; see ``PieceStore.taught``."""
+    def answers(self, episode: int) -> tuple[_Ids, Tensor]:
+        """Labelled row ids ``(n,)`` of an episode, and the answers to them ``(n, ...)``, -1 for none."""
         columns, live = self._answered_by(episode)
-        told = self.told[episode, : len(live)][live]
-        return self.of(episode).taught(self.rows[episode, columns], told)
+        rows: _Ids = self.rows[episode, columns]
+        return rows, self.told[episode, : len(live)][live]
+
+    def unlabelled(self, episode: int) -> _Ids:
+        """Row ids of an episode's pool that have no label; the labelled ones where there is no other."""
+        free = self.pool[episode].copy()
+        labelled = self._answered_by(episode)[0]
+        free[labelled] = False
+        found: _Ids = self.rows[episode, free if free.any() else labelled]
+        return found
 
     def vectors(self, grid: Grid, rows: _Ids, episodes: Sequence[int]) -> ScoredVectors:
         """What the vectors of a grid belong to: columns with rows ``(E, n)`` of these episodes."""

@@ -23,6 +23,7 @@ from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.adversarial import train_against
 from react_rl.learners.finetune.training.anchoring import Mixout
 from react_rl.learners.finetune.training.averaging import WeightAverage
+from react_rl.learners.finetune.training.consistency import train_consistently
 from react_rl.learners.finetune.training.lesson import Lesson
 from react_rl.learners.finetune.training.mixing import draw_pairs
 from react_rl.learners.finetune.training.objective import BatchPiece
@@ -30,6 +31,8 @@ from react_rl.learners.finetune.training.optimiser import Optimiser
 
 _SECOND: Final = 104729
 """Counter that sets the masks of a second pass apart from those of the first."""
+_NOISE: Final = 130363
+"""The same for the pass over unlabelled rows."""
 _WINDOW: Final = 4
 """Batches among which rows are sorted by length: less padding, and the order stays nearly random."""
 
@@ -206,6 +209,9 @@ def _gradients(
                 objective = objective + network.adapter.penalty(working)
             objective.backward()  # type: ignore[no-untyped-call]
         loss += by_episode.detach().float().cpu()
+    if settings.consistency.weight > 0:
+        again = _keys(lesson, step, _NOISE).to(network.device)
+        loss += train_consistently(network, working, lesson, settings.consistency, step, again).float().cpu()
     return loss
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,8 @@ class Lesson:
         vocabulary: ``(R, V)`` place of each token in the mounted word rows, or None.
         dev_loss: Measures early stopping; None where there is none.
         anchors: ``(R, ...)`` by name, what weights are drawn back to; None where they are not.
+        unlabelled: For each episode ids of rows that training may look at without a label.
+        rectangle_of: Texts of such rows ``(R, B)``; None where nobody looks at them.
     """
 
     targets: Tensor
@@ -45,3 +47,5 @@ class Lesson:
     vocabulary: Tensor | None = None
     dev_loss: DevLoss | None = None
     anchors: dict[str, Tensor] | None = None
+    unlabelled: Sequence[npt.NDArray[np.int64]] = ()
+    rectangle_of: Rectangle | None = None

@@ -36,6 +36,7 @@ class PieceStore:
         table: Token ids of M examples; an example's id is a place in here.
         network: Whose lower layers are used.
         folder: Where hidden states are kept; None is the cache's own folder.
+        kept: Whether they are kept at all.
 
     Attributes:
         lengths: ``(M,)`` tokens of each example.
@@ -44,7 +45,9 @@ class PieceStore:
 
     lead = 0
 
-    def __init__(self, table: TokenTable, network: Network, folder: Path | None = None) -> None:
+    def __init__(
+        self, table: TokenTable, network: Network, folder: Path | None = None, kept: bool = True
+    ) -> None:
         self._network = network
         self._table = table
         # Examples of one token sequence share their place in the packed arrays.
@@ -57,7 +60,7 @@ class PieceStore:
         pad = network.tokenizer.pad_token_id
         self._pad = 0 if pad is None else int(pad)
         self._folder = default_folder() / "hidden" if folder is None else folder
-        self._hidden = self._prefix() if network.lower is not None else None
+        self._hidden = self._prefix(kept) if network.lower is not None else None
         self.real_tokens = 0
         self.padded_tokens = 0
 
@@ -117,10 +120,12 @@ class PieceStore:
         ids = torch.where(mask, self._tokens[index], self._pad)
         return Texts(mask.to(device), ids=ids.to(device))
 
-    def _prefix(self) -> Tensor:
-        """Hidden states of all tokens ``(tokens, H)`` fp16, mapped from the file that holds them."""
+    def _prefix(self, kept: bool) -> Tensor:
+        """Hidden states of all tokens ``(tokens, H)`` fp16; ``kept`` ones are mapped from their file."""
         network, lower = self._network, self._network.lower
         assert lower is not None
+        if not kept:
+            return torch.from_numpy(self._compute(lower, (self._tokens.numel(), network.hidden_size)))
         folder = locate(network.settings.model)
         recipe = {
             "config": sha256_of(folder / "config.json"),
@@ -175,11 +180,15 @@ class TextStore(PieceStore):
         texts: N texts, cut off where the network reads no further; a row id is a place in here.
         network: Whose tokenizer and lower layers are used.
         folder: See ``PieceStore``.
+        kept: See ``PieceStore``.
     """
 
-    def __init__(self, texts: Sequence[str], network: Network, folder: Path | None = None) -> None:
+    def __init__(
+        self, texts: Sequence[str], network: Network, folder: Path | None = None, kept: bool = True
+    ) -> None:
         check_texts(texts)
-        super().__init__(tokenise(network.tokenizer, texts, network.settings.max_length), network, folder)
+        table = tokenise(network.tokenizer, texts, network.settings.max_length)
+        super().__init__(table, network, folder, kept)
 
 
 def _write(path: Path, states: npt.NDArray[np.float16]) -> None:
@@ -225,3 +234,30 @@ def joined(parts: Sequence[Texts]) -> Texts:
         stacked([part.hidden for part in parts]),
         torch.cat(padded) if padded else None,
     )
+
+
+def reordered(texts: Texts, order: Tensor) -> Texts:
+    """The texts ``order`` ``(B,)`` of a rectangle, by place."""
+    order = order.to(texts.mask.device)
+    return Texts(
+        texts.mask[order],
+        None if texts.ids is None else texts.ids[order],
+        None if texts.hidden is None else texts.hidden[order],
+        None if texts.words is None else texts.words[order],
+    )
+
+
+def shortened(texts: Texts, kept: Tensor) -> Texts:
+    """A rectangle without some tokens; those that are left move up. For texts that are scored as a whole.
+
+    Args:
+        texts: The texts.
+        kept: ``(R B, T)`` bool, tokens that stay; one at least in each text.
+    """
+    stays = kept & texts.mask
+    order = torch.argsort((~stays).to(torch.int8), dim=1, stable=True)
+    order = order[:, : int(stays.sum(1).max())]
+    hidden = texts.hidden
+    if hidden is not None:
+        hidden = hidden.gather(1, order[:, :, None].expand(-1, -1, hidden.shape[2]))
+    return Texts(stays.gather(1, order), None if texts.ids is None else texts.ids.gather(1, order), hidden)

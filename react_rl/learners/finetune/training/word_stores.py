@@ -29,10 +29,13 @@ class WindowStore(PieceStore):
         windows: Of N rows; a row id is a place in here.
         network: Whose lower layers are used.
         folder: See ``PieceStore``.
+        kept: See ``PieceStore``.
     """
 
-    def __init__(self, windows: Windows, network: Network, folder: Path | None = None) -> None:
-        super().__init__(windows.table, network, folder)
+    def __init__(
+        self, windows: Windows, network: Network, folder: Path | None = None, kept: bool = True
+    ) -> None:
+        super().__init__(windows.table, network, folder, kept)
         self._windows = windows
 
     def examples(self, rows: _Rows) -> _Rows:
@@ -76,17 +79,22 @@ class SentenceStore(WindowStore):
         sentences: N sentences of words.
         network: Whose tokenizer and lower layers are used.
         folder: See ``PieceStore``.
+        kept: See ``PieceStore``.
 
     Raises:
         ReActError: The tokenizer does not know words.
     """
 
     def __init__(
-        self, sentences: Sequence[Sequence[str]], network: Network, folder: Path | None = None
+        self,
+        sentences: Sequence[Sequence[str]],
+        network: Network,
+        folder: Path | None = None,
+        kept: bool = True,
     ) -> None:
         settings = network.settings
         windows = cut_sentences(sentences, network.tokenizer, settings.max_length, settings.model)
-        super().__init__(windows, network, folder)
+        super().__init__(windows, network, folder, kept)
 
 
 class QuestionStore(WindowStore):

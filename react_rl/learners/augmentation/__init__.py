@@ -1,0 +1,1 @@
+"""Texts that are made from labelled ones, under the same labels."""
