@@ -20,7 +20,7 @@ from react_rl.acquisition.strategies.look_ahead import ExpectedErrorReduction
 from react_rl.acquisition.strategies.perturbed import AlfaMix, DropQuery, NoiseStability
 from react_rl.acquisition.strategies.stochastic import Falcun, StochasticBatch
 from react_rl.acquisition.strategies.uncertainty import Entropy, LeastConfidence, Margin, RandomSampling
-from react_rl.acquisition.strategies.weighted import WeightedFeatures, k_center, typicality
+from react_rl.acquisition.strategies.weighted import WeightedFeatures, k_center, tuned_mixture, typicality
 from react_rl.acquisition.strategies.whole_batches import BatchBald, ClusterMargin, WeightedKMeans
 from react_rl.learners.capabilities import Capability
 
@@ -121,6 +121,14 @@ PACKAGED: Final[dict[str, StrategyEntry]] = {
         "fixed weights on margin, density, novelty, balance",
         "this project",
         cost="O(P (C + n D))",
+    ),
+    "tuned-mixture": StrategyEntry(
+        tuned_mixture,
+        "hybrid",
+        "fixed weights on six features, found by random search",
+        "this project",
+        cost="O(P^2 L)",
+        needs=_CLASSES,
     ),
     "calibrated-margin": StrategyEntry(
         CalibratedUncertainty,

@@ -164,6 +164,7 @@ class LabelingEngine:
         streams: Sequence[Streams],
         episodes: Sequence[int] | None = None,
         corpora: Sequence[int | None] | None = None,
+        draws: Sequence[Draw] | None = None,
     ) -> None:
         """Begin new episodes: draw pool, dev set and initial labels, fit the first models.
 
@@ -171,10 +172,11 @@ class LabelingEngine:
             streams: Named streams, one for each episode that is reset.
             episodes: Positions of the episodes; None resets all.
             corpora: Position of the corpus for each of them; None draws it from the stream.
+            draws: What would be drawn for each of them, where it is known; None draws it.
         """
-        chosen, draws = self._begin(streams, episodes, corpora)
+        chosen, begun = self._begin(streams, episodes, corpora, draws)
         with self.threads():
-            self._first_models(chosen, draws)
+            self._first_models(chosen, begun)
 
     def state(self) -> dict[str, Tensor]:
         """What rounds change, by name; together with the streams it is all that ``resume`` needs."""
@@ -220,6 +222,7 @@ class LabelingEngine:
         streams: Sequence[Streams],
         episodes: Sequence[int] | None,
         corpora: Sequence[int | None] | None,
+        given: Sequence[Draw] | None = None,
     ) -> tuple[list[int], list[Draw]]:
         """Draw new episodes and start their learners, without training any. Mutates."""
         chosen = list(range(self.n_episodes)) if episodes is None else list(episodes)
@@ -228,10 +231,13 @@ class LabelingEngine:
         order = sorted(range(len(chosen)), key=chosen.__getitem__)
         streams, picked = [streams[i] for i in order], [picked[i] for i in order]
         chosen = [chosen[i] for i in order]
-        draws = [
-            draw_episode(self.corpora, self.options, stream, corpus)
-            for stream, corpus in zip(streams, picked, strict=True)
-        ]
+        if given is None:
+            draws = [
+                draw_episode(self.corpora, self.options, stream, corpus)
+                for stream, corpus in zip(streams, picked, strict=True)
+            ]
+        else:
+            draws = [given[i] for i in order]
         width, device = self.options.pool_size, self.device
         for episode, draw, stream in zip(chosen, draws, streams, strict=True):
             data = self.corpora[draw.corpus]

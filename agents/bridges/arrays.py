@@ -1,0 +1,149 @@
+"""Selection from plain arrays: embeddings, and labels where there are any. Nothing is simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.registry import make_strategy
+from react_rl.data.corpus import DEV, TRAIN, Corpus
+from react_rl.errors import ReActError
+from react_rl.learners.registry import LearnerSettings
+from react_rl.seeding import Streams
+from react_rl.simulation.draw import Draw
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.options import EpisodeOptions
+from react_rl.simulation.view import PoolView
+
+_DEV_ROWS = 2
+"""The smallest dev set there is; copies of the first row, which no strategy reads here."""
+
+
+def pool_of_arrays(
+    embeddings: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    n: int = 1,
+    *,
+    n_classes: int | None = None,
+    candidates: npt.ArrayLike | None = None,
+    budget: float | None = None,
+    texts: Sequence[str] | None = None,
+    learner: LearnerSettings | None = None,
+    seed: int = 0,
+) -> PoolView:
+    """One pool as strategies see it, with a learner that was fitted to the labels.
+
+    Args:
+        embeddings: ``(N, D)`` rows of any norm.
+        labels: ``(N,)`` class indices, -1 where there is no label.
+        n: Rows of a batch.
+        n_classes: Number of classes; None takes the largest label plus 1, and at least 2.
+        candidates: Rows that may be chosen; None for all without a label.
+        budget: Labels that are still to be bought, for strategies that look ahead; None for all.
+        texts: ``(N,)`` texts, for features that count words; None where nothing does.
+        learner: Settings of the learner; None is the softmax regression as it comes.
+        seed: Of everything random.
+
+    Raises:
+        ReActError: An array has another shape or kind, no row has a label, or all have.
+    """
+    vectors, known = np.asarray(embeddings, np.float32), np.asarray(labels)
+    if vectors.ndim != 2 or known.shape != vectors.shape[:1]:
+        raise ReActError(
+            f"Embeddings of shape {vectors.shape} and labels of shape {known.shape} do not go together; give "
+            "(N, D) and (N,)."
+        )
+    if not np.issubdtype(known.dtype, np.integer) or (known.size and known.min() < -1):
+        raise ReActError(
+            f"Labels are {known.dtype}, from {known.min()} on; give integers: classes from 0, -1 for none."
+        )
+    bought = np.flatnonzero(known >= 0)
+    rows, left = len(known), int((known < 0).sum())
+    if bought.size == 0 or left == 0:
+        raise ReActError(
+            f"{bought.size} of {rows} rows have a label; strategies need at least one with and one without."
+        )
+    classes = max(2, int(known.max()) + 1) if n_classes is None else n_classes
+    if known.max() >= classes:
+        raise ReActError(f"Label {known.max()} does not fit {classes} classes; count them from 0.")
+    # No strategy sees the target of a row that was not bought, so any will do.
+    targets = np.concatenate([np.maximum(known, 0), np.zeros(_DEV_ROWS, np.int64)]).astype(np.int64)
+    corpus = Corpus(
+        "arrays",
+        "classification",
+        (*(texts or [f"row {i}" for i in range(rows)]), *(f"copy {i}" for i in range(_DEV_ROWS))),
+        targets,
+        tuple(f"class {c}" for c in range(classes)),
+        np.repeat([TRAIN, DEV], [rows, _DEV_ROWS]).astype(np.uint8),
+        np.ones(rows + _DEV_ROWS),
+    )
+    options = EpisodeOptions(
+        pool_size=rows,
+        dev_size=_DEV_ROWS,
+        initial_size=bought.size,
+        budget=float(left if budget is None else min(max(budget, 1.0), left)),
+        batch_size=min(n, left),
+    )
+    data = EncodedCorpus.build(corpus, np.concatenate([vectors, vectors[:1].repeat(_DEV_ROWS, 0)]))
+    engine = LabelingEngine([data], options, learner=learner)
+    own = np.arange(rows, dtype=np.int64)
+    dev = np.arange(rows, rows + _DEV_ROWS, dtype=np.int64)
+    draw = Draw(0, np.arange(classes, dtype=np.int64), own, dev, bought.astype(np.int64))
+    engine.reset([Streams(seed)], draws=[draw])
+    if candidates is None:
+        return engine.view
+    allowed = torch.zeros(1, rows, dtype=torch.bool)
+    allowed[0, torch.from_numpy(np.asarray(candidates, np.int64))] = True
+    return engine.view.within(allowed)
+
+
+@torch.inference_mode()
+def select_rows(
+    strategy: str | QueryStrategy,
+    embeddings: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    n: int = 1,
+    *,
+    n_classes: int | None = None,
+    candidates: npt.ArrayLike | None = None,
+    budget: float | None = None,
+    texts: Sequence[str] | None = None,
+    learner: LearnerSettings | None = None,
+    seed: int = 0,
+) -> npt.NDArray[np.int64]:
+    """Rows to label next, most wanted first: up to ``n`` of those without a label.
+
+    Args:
+        strategy: Name of a strategy, such as ``learned``, or the strategy itself.
+        embeddings: See ``pool_of_arrays``, as all that follows.
+        labels: Class indices, -1 for none.
+        n: Rows wanted.
+        n_classes: Number of classes.
+        candidates: Rows that may be chosen.
+        budget: Labels that are still to be bought.
+        texts: The texts.
+        learner: Settings of the learner.
+        seed: Of everything random; the same seed gives the same rows.
+
+    Raises:
+        ReActError: The arrays do not fit, or there is no such strategy.
+    """
+    chooser = make_strategy(strategy) if isinstance(strategy, str) else strategy
+    view = pool_of_arrays(
+        embeddings,
+        labels,
+        n,
+        n_classes=n_classes,
+        candidates=candidates,
+        budget=budget,
+        texts=texts,
+        learner=learner,
+        seed=seed,
+    )
+    ids: npt.NDArray[np.int64] = chooser.select(view, n)[0].cpu().numpy()
+    return ids[ids >= 0]

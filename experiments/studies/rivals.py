@@ -1,0 +1,175 @@
+"""How strategies from the literature do: paired differences of areas, over all corpora and on each.
+
+The comparison is the preset ``rivals``. What this writes is made from a small table of areas, which is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from react_rl.errors import ReActError
+from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.studies.few_seeds import ALPHA
+from react_rl.experiments.studies.scores import FOLDER, Measure, ScoreTable, collect, read_scores
+from react_rl.files import write_atomically
+from react_rl.metrics.distributions import student_t_critical
+
+NAME: Final = "rivals"
+MEASURES: Final = {NAME: Measure("rivals")}
+"""The table of areas by name."""
+
+REFERENCES: Final = ("random", "margin", "uncertainty-herding", "mixture")
+"""Strategies that all others are set against."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Area of a strategy minus that of another on the same seeds.
+
+    Args:
+        strategy: The one.
+        rival: The other.
+        corpus: Where; empty for all corpora.
+        mean: Mean difference.
+        half: Half of its 95 % t-interval over seeds.
+        won: Share of pairs (one seed on one corpus) that the strategy wins; ties count half.
+    """
+
+    strategy: str
+    rival: str
+    corpus: str
+    mean: float
+    half: float
+    won: float
+
+    @property
+    def sure(self) -> bool:
+        """Whether the interval excludes 0."""
+        return abs(self.mean) > self.half
+
+
+def gap(table: ScoreTable, strategy: str, rival: str, corpus: str = "") -> Gap:
+    """Compare two strategies on one corpus, or on all.
+
+    Raises:
+        ReActError: One of them was not compared, or there are too few seeds.
+    """
+    corpora = [corpus] if corpus else table.corpora
+    gaps = np.stack([table.of(strategy, one) - table.of(rival, one) for one in corpora], axis=1)
+    seeds = len(gaps)
+    if seeds < 2:
+        raise ReActError(f"An interval needs at least 2 seeds; the table has {seeds}.")
+    half = student_t_critical(ALPHA, seeds - 1) * float(gaps.mean(1).std(ddof=1)) / np.sqrt(seeds)
+    won = float(((gaps > 0) + 0.5 * (gaps == 0)).mean())
+    return Gap(strategy, rival, corpus, float(gaps.mean()), float(half), won)
+
+
+def gaps_of(table: ScoreTable) -> list[Gap]:
+    """Every strategy, best first, against every reference, on all corpora and on each."""
+    order = sorted(table.values, key=lambda strategy: -float(table.of(strategy).mean()))
+    references = [rival for rival in REFERENCES if rival in table.values]
+    return [
+        gap(table, strategy, rival, corpus)
+        for strategy in order
+        for rival in references
+        if rival != strategy
+        for corpus in ("", *table.corpora)
+    ]
+
+
+def markdown(table: ScoreTable, found: Sequence[Gap]) -> str:
+    """The differences as two tables: over all corpora, and to random by corpus."""
+    at = {(one.strategy, one.rival, one.corpus): one for one in found}
+    order = list(dict.fromkeys(one.strategy for one in found))
+    rivals = [rival for rival in REFERENCES if rival in table.values]
+
+    def cell(strategy: str, rival: str) -> str:
+        one = at.get((strategy, rival, ""))
+        if one is None:
+            return ""
+        low, high = 1000 * (one.mean - one.half), 1000 * (one.mean + one.half)
+        star = "*" if one.sure else ""
+        return f"{1000 * one.mean:+.1f} [{low:+.1f}, {high:+.1f}]{star} ({one.won:.2f})"
+
+    def of_corpus(strategy: str, corpus: str) -> str:
+        one = at.get((strategy, rivals[0], corpus))
+        return "" if one is None else f"{1000 * one.mean:+.1f}" + ("*" if one.sure else "")
+
+    return "\n".join(
+        [
+            "# Rivals, in numbers",
+            "",
+            "Area under the test accuracy curve x 1,000 minus that of four strategies, "
+            f"{len(table.seeds)} paired seeds on {len(table.corpora)} corpora; 95 % t-interval over seeds, "
+            "* where it excludes 0; in brackets the share of pairs won.",
+            "",
+            f"| strategy | area | minus {' | minus '.join(rivals)} |",
+            f"| --- | ---: |{' --- |' * len(rivals)}",
+            *(
+                f"| {strategy} | {table.of(strategy).mean():.4f} | "
+                f"{' | '.join(cell(strategy, rival) for rival in rivals)} |"
+                for strategy in order
+            ),
+            "",
+            f"## By corpus, minus {rivals[0]}",
+            "",
+            f"| strategy | {' | '.join(table.corpora)} |",
+            f"| --- |{' ---: |' * len(table.corpora)}",
+            *(
+                f"| {strategy} | {' | '.join(of_corpus(strategy, corpus) for corpus in table.corpora)} |"
+                for strategy in order
+                if strategy != rivals[0]
+            ),
+            "",
+        ]
+    )
+
+
+def write(results: Path, out: Path) -> str:
+    """Read what was played, and write areas, differences and tables.
+
+    Args:
+        results: Folder of the comparisons; the table in ``out`` stands in where it is not there.
+        out: Folder to write.
+
+    Returns:
+        The tables.
+
+    Raises:
+        ReActError: There is neither the comparison nor the table.
+    """
+    collect(results, out, MEASURES)
+    if not (out / FOLDER / f"{NAME}.csv").is_file():
+        raise ReActError(f"{results} does not hold the comparison; run `react-rl compare rivals` first.")
+    table = read_scores(out, NAME, MEASURES)
+    found = gaps_of(table)
+    text = markdown(table, found)
+    write_atomically(out / "gaps.csv", csv_text(pd.DataFrame([asdict(one) for one in found]).round(6)))
+    write_atomically(out / "tables.md", text)
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="rivals", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the comparisons")
+    parser.add_argument("--out", type=Path, default=Path("results/rivals"), help="folder to write")
+    asked = parser.parse_args(arguments)
+    try:
+        print(write(asked.results, asked.out))
+    except ReActError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
