@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from torch import Tensor
 
+from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS, Capability, missing
+from react_rl.learners.finetune.ensemble import FineTuneEnsemble
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.primal import MOST_STEPS, score_primal
@@ -71,6 +73,11 @@ def _of_mlp(settings: MlpSettings) -> frozenset[Capability]:
     return dropout | {"committee"} if settings.members > 1 else dropout
 
 
+def _fine_tune(settings: FineTuneSettings, corpora: Sequence[Corpus], labelled: LabelledRows) -> Learner:
+    build = FineTune if settings.members == 1 else FineTuneEnsemble
+    return build(corpora, labelled, settings)
+
+
 def _fit_softmax(settings: SoftmaxSettings | None) -> WholeFit | None:
     settings = settings or SoftmaxSettings()
     plain = settings.class_weights == "none" and settings.recipe == PLAIN
@@ -99,7 +106,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
     ),
     "finetune": LearnerEntry(
         FineTuneSettings,
-        lambda settings, corpora, labelled: FineTune([one.corpus for one in corpora], labelled, settings),
+        lambda settings, corpora, labelled: _fine_tune(settings, [one.corpus for one in corpora], labelled),
         "transformer that is fine-tuned in every round",
         cheap=False,
         random=True,

@@ -34,7 +34,7 @@ from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, pa
 from react_rl.learners.recipes.registry import check_recipe, packed_recipes, unpacked_recipes
 from react_rl.learners.recipes.settings import PLAIN, Recipe
 from react_rl.learners.scores import ColumnScores
-from react_rl.tasks.protocol import Scores, TrainsNetworks
+from react_rl.tasks.protocol import ScoredVectors, Scores, TrainsNetworks
 from react_rl.tasks.registry import task_of
 
 SLOWER: Final = 0.1
@@ -217,7 +217,10 @@ class FineTune(ColumnScores):
         self._score(missing)
         grid = self._columns.layout.grid(columns)
         vectors = self._columns.vectors(grid, self._columns.rows[:, columns], range(len(self._seeds)))
-        return self._task.scores_of(grid.take(self._logits), vectors)
+        return self._as_scores(grid.take(self._logits), vectors)
+
+    def _as_scores(self, logits: Tensor, vectors: ScoredVectors) -> Scores:
+        return self._task.scores_of(logits, vectors)
 
     def fitted_logits(self) -> Tensor:
         """Scores of the labelled rows themselves under the present weights, ``(E, C, n)``."""
@@ -241,7 +244,7 @@ class FineTune(ColumnScores):
         counts = [columns.of(e).n_vectors_of(rows[e]) for e in everyone]
         grid = columns.layout.grid_of(counts)
         vectors = columns.vectors(grid, np.stack(list(rows)), everyone)
-        return self._task.scores_of(stacked(self._predict(everyone, rows)), vectors)
+        return self._as_scores(stacked(self._predict(everyone, rows)), vectors)
 
     def features_of(self, columns: slice) -> Tensor:
         """Vectors that are scored ``(E, ., H)`` float32 of a range of columns under the present weights."""
@@ -326,14 +329,13 @@ class FineTune(ColumnScores):
             head=self._task.head,
             vocabulary=places,
             dev_loss=self._dev_loss(episodes) if self.settings.patience is not None else None,
-            anchors=self._anchors(episodes) if settings.is_anchored else None,
+            anchors=self.network.anchors(self._seeds[episodes]) | self._words.pretrained(episodes)
+            if settings.is_anchored
+            else None,
             unlabelled=[material.unlabelled for material in materials],
             rectangle_of=lambda rows: columns.rectangle(episodes, rows),
         )
         return fit(self.network, weights, lesson, settings, rate, self._pieces)
-
-    def _anchors(self, episodes: list[int]) -> dict[str, Tensor]:
-        return self.network.anchors(self._seeds[episodes]) | self._words.pretrained(episodes)
 
     def _share(self) -> float:
         return {"reset": 0.0, "warm": 1.0, "shrink": self.settings.shrink}[self.settings.restart]

@@ -28,7 +28,7 @@ Restart = Literal["reset", "warm", "shrink"]
 AdapterKind = Literal["lora", "adalora", "ia3", "prefix", "prompt"]
 
 _UNSAID: Final = (
-    "adversarial", "r_drop", "average", "mixup", "l2_sp", "mixout", "augmentation", "consistency",
+    "adversarial", "r_drop", "average", "mixup", "l2_sp", "mixout", "augmentation", "consistency", "members",
 )  # fmt: skip
 """Settings that are left out of what results are filed under where they change nothing."""
 
@@ -62,6 +62,8 @@ class FineTuneSettings(BaseModel):
     """What is trained besides the head: all weights, nothing, biases, low-rank updates, a peft adapter."""
     layers: int | None = Field(default=None, ge=1, le=1000)
     """Train only the top layers; the hidden states below are computed once. None: all layers."""
+    members: int = Field(default=1, ge=1, le=64)
+    """Models of an episode, each from a seed of its own; scores are their mean, committees ask them."""
     pooling: Literal["mean", "cls", "last"] = "mean"
     """How a text's token vectors become one: their mean, the first, or the last one (decoders); in tagging
     every word has its own."""
@@ -145,6 +147,8 @@ class FineTuneSettings(BaseModel):
             raise ValueError("peft trains adapters in all layers; leave layers out, or use method lora")
         if self.method == "peft" and self.compile:
             raise ValueError("compile does not know the adapters of peft; leave it out, or use method lora")
+        if self.members > 1 and self.head == "dense":
+            raise ValueError("committees ask linear heads; with members above 1 leave head at linear")
         if self.accumulate > self.batch_size:
             raise ValueError(f"accumulate {self.accumulate} cuts a batch of {self.batch_size} into nothing")
         if self.r_drop > 0 and self.dropout == 0:
