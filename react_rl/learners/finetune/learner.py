@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from react_rl.data.corpus import Corpus
+from react_rl.learners.finetune.adaptation import pretrained
 from react_rl.learners.finetune.asking import check_network
 from react_rl.learners.finetune.backbone.dropout import step_keys
 from react_rl.learners.finetune.methods.network import Network
@@ -87,7 +88,7 @@ class FineTune(ColumnScores):
         if self.device.type == "cpu":
             keep_freed_memory()
         with torch.inference_mode(False):
-            self.network = Network(settings, n_classes, str(self.device))
+            self.network = Network(pretrained(settings, corpora, self.device), n_classes, str(self.device))
             scored = self._task.head.scored
             self.stores = [store_of(corpus, scored, self.network, folder) for corpus in corpora]
         self._columns = Columns(corpora, self.stores, labelled)

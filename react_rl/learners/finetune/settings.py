@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from react_rl.encoders.masked_pretraining import PretrainingSettings
 from react_rl.learners.recipes.settings import (
     AdversarialSettings,
     AugmentationSettings,
@@ -28,7 +29,8 @@ Restart = Literal["reset", "warm", "shrink"]
 AdapterKind = Literal["lora", "adalora", "ia3", "prefix", "prompt"]
 
 _UNSAID: Final = (
-    "adversarial", "r_drop", "average", "mixup", "l2_sp", "mixout", "augmentation", "consistency", "members",
+    "adversarial", "r_drop", "average", "mixup", "l2_sp", "mixout", "augmentation", "consistency",
+    "members", "pretraining",
 )  # fmt: skip
 """Settings that are left out of what results are filed under where they change nothing."""
 
@@ -58,6 +60,8 @@ class FineTuneSettings(BaseModel):
 
     model: str = "minilm"
     """minilm (embedded), a local folder, or a hub name: an encoder or decoder of transformers."""
+    pretraining: PretrainingSettings | None = None
+    """Masked-LM steps of the model on the train texts before the loop, once for a corpus; None: none."""
     method: Method = "lora"
     """What is trained besides the head: all weights, nothing, biases, low-rank updates, a peft adapter."""
     layers: int | None = Field(default=None, ge=1, le=1000)
