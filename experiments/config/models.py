@@ -27,6 +27,7 @@ from react_rl.documents import parse_yaml, read_text
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
+from react_rl.experiments.config.analysis import Analysis, RobustnessSettings
 from react_rl.experiments.config.frozen import Frozen
 from react_rl.experiments.config.interface import ActionConfig, ObservationConfig
 from react_rl.experiments.config.learners import AnyLearner, SoftmaxLearner
@@ -176,6 +177,10 @@ class CompareConfig(Frozen):
     full: Literal["auto", "never", "always"] = "auto"
     """Measure once for each corpus and seed what the learner reaches with the labels of the whole pool; auto
     does it for the linear head, where it costs next to nothing."""
+    analysis: tuple[Analysis, ...] = ()
+    """What to keep of each run's last model for the report: robustness, calibration, per-class."""
+    robustness: RobustnessSettings = RobustnessSettings()
+    """Disturbed test texts, where analysis names robustness."""
     device: str = "auto"
     """auto, cpu or cuda."""
     jobs: int | None = Field(default=None, ge=1, le=1024)
@@ -188,6 +193,8 @@ class CompareConfig(Frozen):
                 raise ValueError(str(unknown("metric", metric, METRICS)).rstrip("."))
         if not self.metrics or len(set(self.strategies)) != len(self.strategies) or not self.strategies:
             raise ValueError("give at least one metric, and at least one strategy, each once")
+        if len(set(self.analysis)) != len(self.analysis):
+            raise ValueError("name each analysis once")
         return self
 
 

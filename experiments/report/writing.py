@@ -21,6 +21,7 @@ from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.figures.curves import highlighted
 from react_rl.experiments.figures.looks import METRIC_NAMES
 from react_rl.experiments.report.explanation import explanation_section
+from react_rl.experiments.report.final_models import final_sections
 from react_rl.experiments.report.material import Material, PlanShape
 from react_rl.experiments.report.page import (
     Column,
@@ -120,6 +121,7 @@ def build_report(folder: Path) -> str:
         ranks_section(material),
         cost_section(material),
         selection_section(material),
+        *final_sections(material),
         policy_section(material),
         explanation_section(material),
         _numbers_section(material),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-
 from react_rl import __version__
 from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import is_strategy
@@ -21,8 +18,11 @@ from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.config.models import CompareConfig
+from react_rl.experiments.run.altered import Ground, alter
 from react_rl.experiments.run.bought import write_bought
-from react_rl.experiments.run.episodes import one_thread, play
+from react_rl.experiments.run.devices import devices_of, waves
+from react_rl.experiments.run.episodes import TestSplit, one_thread, play
+from react_rl.experiments.run.final_models import analyses_key, check_analyses, final_models_of
 from react_rl.experiments.run.full_data import FullData
 from react_rl.experiments.run.outcome import Outcome
 from react_rl.experiments.run.results import PLAN, SCHEMA, ResultFolder, RunId, circumstances
@@ -149,6 +149,7 @@ def plan(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[RunId]
         "device": resolve_device(config.device).type,
         # What is played without a rule does not depend on how rules are described.
         **({} if config.stopping.rule == "none" else {"stopping": config.stopping.model_dump()}),
+        **analyses_key(config),
     }
     vectors = [_origin(corpus, config) for corpus in corpora]
     worlds = [canonical_json(shared | {"encoder": origin}) for origin in vectors]
@@ -235,6 +236,7 @@ def _play(
     for corpus in corpora:
         if corpus.corpus.ids("test").size == 0:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
+        check_analyses(config.analysis, corpus)
     config = fitted(config, corpora)
     runs = plan(config, corpora)
     todo = blocks(runs, folder.finished)
@@ -248,7 +250,9 @@ def _play(
     failures = full.measure(by_name, BLOCK, tell)
     around = circumstances(str(resolve_device(config.device)))
     named = {label(strategy): strategy for strategy in config.strategies}
-    for block, written, reason in _play_all(todo, config, folder, named, by_name, around, full, tell):
+    needed = [by_name[name] for name in dict.fromkeys(block.corpus for block in todo)]
+    grounds = {corpus.name: _ground(corpus, config, progress) for corpus in needed}
+    for block, written, reason in _play_all(todo, config, folder, named, grounds, around, full, tell):
         if reason is not None:
             failures += [
                 {"corpus": run.corpus, "strategy": run.strategy, "seed": str(run.seed), "reason": reason}
@@ -269,6 +273,14 @@ def _play(
     return Outcome(folder, runs, done - kept, kept, failures, dict(kept_of), bought)
 
 
+def _ground(corpus: EncodedCorpus, config: CompareConfig, progress: bool) -> Ground:
+    if "robustness" not in config.analysis:
+        return Ground(corpus)
+    rows, encoder = TestSplit(corpus, config.test_size).rows, config.encoder.settings(config.device)
+    altered = alter(corpus, rows, config.robustness, make_encoder(encoder), config.device, progress)
+    return Ground(corpus, altered)
+
+
 @dataclass(frozen=True)
 class _Task:
     """All that is needed to play one block, but the encoded corpus."""
@@ -287,7 +299,7 @@ def _play_all(
     config: CompareConfig,
     folder: ResultFolder,
     named: dict[str, str],
-    corpora: dict[str, EncodedCorpus],
+    grounds: dict[str, Ground],
     around: dict[str, Any],
     full: FullData,
     tell: Callable[[str], None] | None,
@@ -305,45 +317,23 @@ def _play_all(
     if jobs == 1:
         # In this process the encoded corpora are at hand, on the GPU if there is one.
         for block in todo:
-            here = task(block, str(corpora[block.corpus].device))
-            yield block, *_play_block(here, partial(corpora.__getitem__, block.corpus), tell)
+            here = task(block, str(grounds[block.corpus].corpus.device))
+            yield block, *_play_block(here, partial(grounds.__getitem__, block.corpus), tell)
         return
-    shared = {name: corpora[name].arrays() for name in dict.fromkeys(block.corpus for block in todo)}
+    shared = {name: ground.arrays() for name, ground in grounds.items()}
     with Workers(_play_shared, shared, jobs, config.modules) as workers:
         for wave in waves(todo, devices, jobs):
             for played, result in workers.run(task(block, device) for block, device in wave):
                 yield played.block, *((0, result.reason) if isinstance(result, Death) else result)
 
 
-def devices_of(name: str) -> list[str]:
-    """Devices that share the blocks: all GPUs where ``name`` is auto or cuda and there are several.
-
-    Raises:
-        ReActError: There is no such device.
-    """
-    device = resolve_device(name)
-    count = torch.cuda.device_count() if str(device) == "cuda" else 0
-    return [f"cuda:{index}" for index in range(count)] if count > 1 else [str(device)]
-
-
-def waves(todo: Sequence[Block], devices: Sequence[str], jobs: int) -> list[list[tuple[Block, str]]]:
-    """Deal blocks to the devices in turn, in waves of what may run side by side.
-
-    On several devices a wave ends before the next begins, so that a block never shares its device with one
-    of the next wave, whichever worker is free. Blocks take about equally long, so little time is lost.
-    """
-    dealt = list(zip(todo, itertools.cycle(devices), strict=False))
-    size = jobs if len(devices) > 1 else len(dealt)
-    return [dealt[start : start + size] for start in range(0, len(dealt), size)]
-
-
 def _play_shared(task: _Task, shared: Mapping[str, Any]) -> tuple[int, str | None]:
     """Play a block in a worker process."""
-    return _play_block(task, lambda: EncodedCorpus.of_arrays(shared[task.block.corpus], task.device))
+    return _play_block(task, lambda: Ground.of_arrays(shared[task.block.corpus], task.device))
 
 
 def _play_block(
-    task: _Task, encoded: Callable[[], EncodedCorpus], tell: Callable[[str], None] | None = None
+    task: _Task, ground: Callable[[], Ground], tell: Callable[[str], None] | None = None
 ) -> tuple[int, str | None]:
     """Play a block and write the run files that are missing; returns how many, and why it failed."""
     block, config, folder = task.block, task.config, ResultFolder(task.folder)
@@ -355,8 +345,9 @@ def _play_block(
 
     try:
         with one_thread():
+            here = ground()
             played = play(
-                encoded(),
+                here.corpus,
                 resolve(task.strategy),
                 [run.seed for run in block.runs],
                 config.episode,
@@ -366,6 +357,7 @@ def _play_block(
                 config.stopping,
                 checkpoint,
                 after_round if checkpoint is not None else None,
+                final_models_of(config, here, TestSplit(here.corpus, config.test_size).rows),
             )
     except WriteError:
         raise  # nothing that is played from here on could be kept

@@ -19,6 +19,7 @@ from react_rl.acquisition.stopping import StoppingRule, StoppingSettings, make_s
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
+from react_rl.experiments.run.final_models import FinalModels
 from react_rl.experiments.run.phases import note_phases, phases_of
 from react_rl.learners.recipes import Recipe
 from react_rl.learners.registry import LearnerSettings
@@ -100,6 +101,7 @@ def play(
     stopping: StoppingSettings | None = None,
     checkpoint: Checkpoint | None = None,
     report: Callable[[float], None] | None = None,
+    final: FinalModels | None = None,
 ) -> Played:
     """Play one episode for each seed, in lockstep.
 
@@ -114,6 +116,7 @@ def play(
         stopping: Rule that ends an episode before its budget does.
         checkpoint: Where to go on from, and what to write after each round; the caller removes it.
         report: Told after each round what the episodes have spent so far, in cost units, on average.
+        final: Analyses of the models at the end, kept as ``analysis`` of each result.
 
     Raises:
         ReActError: The episodes do not fit the corpus.
@@ -127,12 +130,19 @@ def play(
     if isinstance(strategy, LooksAtLabels):
         strategy = strategy.bind(engine)
     block = _Block(engine, strategy, rule, TestSplit(corpus, test_size), metrics, checkpoint)
-    block.begin([episode_streams(seed, corpus.name) for seed in seeds])
+    block.begin(_streams(corpus, seeds))
     for turn in play_rounds(engine, block.chooser):
         block.note(turn)
         if report is not None:
             report(float(engine.spent.mean()))
+    if final is not None:
+        for record, kept in zip(block.records, final.of(engine, _streams(corpus, seeds)), strict=True):
+            record["analysis"] = kept
     return Played(block.records, block.selection, block.training)
+
+
+def _streams(corpus: EncodedCorpus, seeds: Sequence[int]) -> list[Streams]:
+    return [episode_streams(seed, corpus.name) for seed in seeds]
 
 
 class _Weighing:

@@ -15,7 +15,8 @@ from react_rl.acquisition.stopping import StoppingSettings
 from react_rl.data import synthetic_corpus
 from react_rl.experiments import CompareConfig, run_comparison
 from react_rl.experiments.cli import main
-from react_rl.experiments.run.compare import Block, devices_of, waves
+from react_rl.experiments.run.compare import Block
+from react_rl.experiments.run.devices import devices_of, waves
 from react_rl.experiments.run.episodes import play
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
 from react_rl.simulation.checkpoint import Checkpoint
