@@ -25,6 +25,18 @@ def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return {key.removeprefix(before): array for key, array in state.items() if key.startswith(before)}
 
 
+class Resumable(Protocol):
+    """Something whose changes are told by name, and taken back."""
+
+    def state(self) -> dict[str, Tensor]:
+        """All that has changed, by name."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go where ``state`` was taken."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Purchase:
     """Rows that were just bought and noted in the ledger.

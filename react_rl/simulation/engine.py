@@ -17,7 +17,7 @@ from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import LearnsInPhases, OffersCandidates, TriesBatches, choose_recipes
-from react_rl.learners.protocol import part_of
+from react_rl.learners.protocol import Resumable, part_of
 from react_rl.learners.recipes.settings import Recipe
 from react_rl.learners.registry import LearnerSettings, check_task, entry_of, make_learner
 from react_rl.seeding import Streams
@@ -30,17 +30,16 @@ from react_rl.simulation.notebook import Notebook
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import ABSTAINED, Oracle
 from react_rl.simulation.phases import Phases
-from react_rl.simulation.progress import DevMetric, Progress
-from react_rl.simulation.purchases import PENNY, Bought, Mask, Round, affordable, check_ids
+from react_rl.simulation.pools import Pools
+from react_rl.simulation.progress import DevMetrics, Progress
+from react_rl.simulation.purchases import Bought, Mask, Round
 from react_rl.simulation.threads import threads_for
-from react_rl.simulation.trials import Judge, try_batches
+from react_rl.simulation.trials import Judge, by_metric, try_batches
 from react_rl.simulation.view import PoolView
 from react_rl.tasks.protocol import Scores
 from react_rl.tasks.registry import check_metrics, named_metric, task_of
 
-_NO_ROW = torch.iinfo(torch.int64).max
-_CHANGING = ("spent", "rounds", "labels", "finished", "_left")
-_DEV = ("_current", "_before", "_start")
+_CHANGING = ("spent", "rounds", "labels", "finished")
 
 
 class LabelingEngine:
@@ -97,32 +96,15 @@ class LabelingEngine:
         self.phases = Phases(n_episodes, options, self.device)
         self._geometry = Geometry(corpora, n_episodes, width + dev, self.device)
         self._everyone = torch.arange(n_episodes, device=self.device)
-        self._ids = torch.full((n_episodes, width), _NO_ROW, device=self.device)
-        self._shown = self._ids  # without the rows that are yet to come
-        self._open = torch.zeros(n_episodes, width, dtype=torch.bool, device=self.device)
-        self._labelled = torch.zeros_like(self._open)
-        self._density = torch.zeros(n_episodes, width, device=self.device)
-        self._truth = torch.full((n_episodes, dev, *shape), -1, device=self.device)
-        self._dev_targets = self._truth.clone()  # those of rows that are yet to come as well
-        self._class_mask = torch.zeros(n_episodes, classes, dtype=torch.bool, device=self.device)
-        # Where every row costs the same, affordability is arithmetic on the host.
-        prices = {float(p) for c in corpora for p in np.unique(c.corpus.cost[c.corpus.ids("train")])}
-        self._price = prices.pop() if len(prices) == 1 else None
+        self.pools = Pools(corpora, options, self.task, shape, classes, self.oracle, self.phases)
         self.spent = np.zeros(n_episodes)
         self.rounds = np.zeros(n_episodes, dtype=np.int64)
         self.labels = np.zeros(n_episodes, dtype=np.int64)
         self.finished = np.ones(n_episodes, dtype=np.bool_)
-        self._left = np.zeros(n_episodes, dtype=np.int64)
-        self._pool_size = np.zeros(n_episodes, dtype=np.int64)
-        self._n_classes = np.zeros(n_episodes, dtype=np.int64)
-        self._current: dict[str, npt.NDArray[np.float64]] = {m: np.zeros(n_episodes) for m in self.metrics}
-        self._reached = self._current
-        self._before = {m: np.zeros(n_episodes) for m in self.metrics}
-        self._start = {m: np.zeros(n_episodes) for m in self.metrics}
+        self._dev = DevMetrics(self.metrics, n_episodes)
         self._basket = Basket(n_episodes, self.device)
         self._seen = 0
         self._view: PoolView | None = None
-        self._free: Tensor | None = None
 
     def __repr__(self) -> str:
         """One line: how many episodes, on which corpora, with which learner."""
@@ -140,12 +122,12 @@ class LabelingEngine:
     @property
     def current(self) -> dict[str, npt.NDArray[np.float64]]:
         """Dev metrics of the present models, by name; arrays of length E."""
-        return self._current
+        return self._dev.current
 
     @property
     def reached(self) -> dict[str, npt.NDArray[np.float64]]:
         """Dev metrics when the last round ended: where a phase began then, without its dev rows."""
-        return self._reached
+        return self._dev.reached
 
     def corpus_of(self, episode: int) -> EncodedCorpus:
         """Corpus that an episode was drawn from."""
@@ -181,16 +163,16 @@ class LabelingEngine:
     def state(self) -> dict[str, Tensor]:
         """What rounds change, by name; together with the streams it is all that ``resume`` needs."""
         numbers = {name: torch.from_numpy(getattr(self, name)) for name in _CHANGING}
-        dev = {
-            f"{part}/{name}": torch.from_numpy(values)
-            for part in _DEV
-            for name, values in getattr(self, part).items()
-        }
-        learner = {f"learner/{name}": array for name, array in self.learner.state().items()}
-        ledger = {f"ledger/{name}": array for name, array in self.ledger.state().items()}
-        waiting = {f"basket/{name}": array for name, array in self._basket.state().items()}
-        phases = {f"phases/{name}": array for name, array in self.phases.state().items()}
-        return numbers | dev | learner | ledger | waiting | phases | {"labelled": self._labelled}
+        named = {name: part.state() for name, part in self._parts.items()}
+        return numbers | {f"{name}/{key}": array for name, own in named.items() for key, array in own.items()}
+
+    @property
+    def _parts(self) -> dict[str, Resumable]:
+        """What keeps its own state, by name."""
+        return {
+            "dev": self._dev, "pools": self.pools, "phases": self.phases, "ledger": self.ledger,
+            "basket": self._basket, "learner": self.learner,
+        }  # fmt: skip
 
     def resume(
         self,
@@ -205,16 +187,10 @@ class LabelingEngine:
         self._begin(streams, None, corpora)
         for name in _CHANGING:
             setattr(self, name, state[name].numpy().copy())
-        for part in _DEV:
-            setattr(self, part, {name: state[f"{part}/{name}"].numpy().copy() for name in self.metrics})
-        self._reached = self._current
-        self._labelled.copy_(state["labelled"])
-        self.phases.load_state(part_of(state, "phases"))
+        for name, part in self._parts.items():
+            part.load_state(part_of(state, name))
         self._open_phase(range(self.n_episodes))
-        self.ledger.load_state(part_of(state, "ledger"))
-        self._basket.load_state(part_of(state, "basket"))
-        self.learner.load_state(part_of(state, "learner"))
-        self._view = self._free = None
+        self._view = None
 
     @torch.inference_mode()
     def _begin(
@@ -238,57 +214,32 @@ class LabelingEngine:
             ]
         else:
             draws = [given[i] for i in order]
-        width, device = self.options.pool_size, self.device
         for episode, draw, stream in zip(chosen, draws, streams, strict=True):
             data = self.corpora[draw.corpus]
             self.draws[episode], self.streams[episode] = draw, stream
             self.notebooks[episode] = Notebook()
-            pool, size = torch.from_numpy(draw.pool).to(device), draw.pool.size
-            dev, dev_size = torch.from_numpy(draw.dev).to(device), draw.dev.size
-            columns = torch.full((width + self.options.dev_size,), -1, device=device)
-            columns[:size], columns[width : width + dev_size] = pool, dev
+            columns, dev_targets = self.pools.place(episode, draw, data)
             self._geometry.place(episode, draw.corpus, columns)
-            self._ids[episode, :size], self._ids[episode, size:] = pool, _NO_ROW
-            self._open[episode, :size], self._open[episode, size:] = True, False
-            self._density[episode, :size] = data.density[pool]
-            truth = self.task.targets(data.corpus, draw.dev, draw.classes, self._truth.shape[2:])
-            self._dev_targets[episode, :dev_size] = torch.from_numpy(truth).to(device)
-            self._dev_targets[episode, dev_size:] = -1
-            unknown = self._truth.new_full((width, *self._truth.shape[2:]), -1)
-            dev_targets = torch.cat([unknown, self._dev_targets[episode]])
             self.learner.place(episode, draw.corpus, columns, dev_targets)
             self.phases.place(episode, draw, data)
-            self._class_mask[episode] = (
-                torch.arange(self._class_mask.shape[1], device=device) < draw.classes.size
-            )
-            self._pool_size[episode], self._n_classes[episode] = size, draw.classes.size
         self._geometry.regroup()
         self.oracle.draw(chosen, draws, self.corpora, streams)
-        index = torch.tensor(chosen, device=device)
-        self._labelled[index] = False
+        index = torch.tensor(chosen, device=self.device)
         self.spent[chosen], self.rounds[chosen], self.labels[chosen] = 0.0, 0, 0
         self._basket.empty(np.isin(np.arange(self.n_episodes), chosen))
         seeds = [int(self.streams[e].learner.integers(2**62)) for e in chosen] if self._kind.random else []
         self.ledger.forget(index)
-        self.learner.start(index, torch.from_numpy(self._n_classes[chosen]), seeds)
+        self.learner.start(index, torch.from_numpy(self.pools.n_classes[chosen]), seeds)
         self._open_phase(chosen)
         self._enter_phase(chosen)
         return chosen, draws
 
     def _open_phase(self, episodes: Sequence[int]) -> None:
         """Offer the pool rows of the phase of each episode, judge on the dev rows so far. Mutates."""
-        width = self.options.pool_size
+        self.pools.open_phase(episodes)
         if self.phases.several:
-            some, phase, arrived = list(episodes), self.phases.open(), self.phases.arrived()
-            self._open[some] = phase[some, :width] & (self._ids[some] < _NO_ROW)
-            come = arrived[some, width:].view(len(some), -1, *[1] * (self._truth.dim() - 2))
-            self._truth[some] = torch.where(come, self._dev_targets[some], -1)
-            self._shown = torch.where(arrived[:, :width], self._ids, _NO_ROW)
             self._geometry.forget_kept()
-        else:
-            self._truth[list(episodes)] = self._dev_targets[list(episodes)]
-            self._shown = self._ids
-        self._free = self._view = None
+        self._view = None
 
     def _enter_phase(self, episodes: Sequence[int]) -> None:
         """Tell the learner that a phase begins. Mutates."""
@@ -297,31 +248,27 @@ class LabelingEngine:
 
     def _move_on(self, episodes: Mask) -> None:
         """Begin the next phase where that of an episode ``(E,)`` is over. Mutates."""
-        over = moved = self.phases.over(self.spent, self._unlabelled) & episodes
+        over = moved = self.phases.over(self.spent, self.pools.free) & episodes
         while over.any():
             some = np.flatnonzero(over).tolist()
             self.phases.move_on(over, self.spent)
             self._open_phase(some)
             self._enter_phase(some)
-            over = self.phases.over(self.spent, self._unlabelled) & over
+            over = self.phases.over(self.spent, self.pools.free) & over
         if moved.any():
             self._measure()
-            for name, values in self._current.items():
-                self._before[name] = np.where(moved, values, self._before[name])
+            self._dev.keep(moved)
 
     def _first_models(self, chosen: list[int], draws: Sequence[Draw]) -> None:
         """Train the models of newly drawn episodes on their initial labelled sets. Mutates."""
         index = torch.tensor(chosen, device=self.device)
         initial = torch.from_numpy(np.stack([draw.initial for draw in draws])).to(self.device)
-        columns = torch.searchsorted(self._ids[index], initial)
+        columns = torch.searchsorted(self.pools.ids[index], initial)
         wanted = np.ones(columns.shape, dtype=np.bool_)
-        self._mark(index, columns, wanted)
+        self.pools.mark(index, columns, wanted)
         self._learn(index, columns, wanted)
-        self._left[chosen] = self._pool_size[chosen] - self.options.initial_size
         self._measure()
-        for name, values in self._current.items():
-            self._before[name][chosen] = self._start[name][chosen] = values[chosen]
-        self._reached = self._current
+        self._dev.begin(chosen)
         self.finished[chosen] = self.exhausted[chosen]
         self._end_failed()
 
@@ -342,12 +289,10 @@ class LabelingEngine:
 
     def _view_of_round(self) -> PoolView:
         """The pools when each episode's round began, before the picks in the basket."""
-        available, spent = self._unlabelled, self.spent - self._basket.cost
+        available, spent = self.pools.free, self.spent - self._basket.cost
         if len(self._basket):
             available = available | chosen_columns(self._basket.picks(), available.shape[1])
-        if self._price is None:
-            remaining = torch.from_numpy(self.options.budget - spent).to(self.device)
-            available = available & (self.oracle.cost <= remaining[:, None] + PENNY)
+        available = self.pools.within(available, self.options.budget - spent)
         if self.finished.any():
             available = available & torch.from_numpy(~self.finished).to(self.device)[:, None]
         scored = None if self._selective is None else self._selective.candidates(available)
@@ -358,20 +303,15 @@ class LabelingEngine:
             spent=spent,
             labels=self.labels.copy(),
             rounds=self.rounds.copy(),
-            dev={
-                name: DevMetric(
-                    self._current[name].copy(), self._before[name].copy(), self._start[name].copy()
-                )
-                for name in self.metrics
-            },
-            pool_size=self._pool_size.copy(),
-            n_classes=self._n_classes.copy(),
+            dev=self._dev.seen(),
+            pool_size=self.pools.size.copy(),
+            n_classes=self.pools.n_classes.copy(),
             phase=self.phases.now.copy(),
             n_phases=self.phases.count.copy(),
             phase_spent=self.phases.progress(spent),
         )
         return PoolView(
-            self._shown, available, self._labelled, self.oracle.cost, self._density, self.task,
+            self.pools.shown, available, self.pools.labelled, self.oracle.cost, self.pools.density, self.task,
             self.learner, self.ledger, self._geometry, self.streams, progress, scored, self.notebooks,
         )  # fmt: skip
 
@@ -404,12 +344,11 @@ class LabelingEngine:
         asked = numbers >= 0
         if self.finished.any():
             asked &= ~self.finished[:, None]
-        columns = torch.searchsorted(self._ids, ids).clamp_(max=self.options.pool_size - 1)
-        self._check(ids, columns, numbers, asked)
-        wanted, cost = self._affordable(columns, asked)
-        self._mark(self._everyone, columns, wanted)
+        columns = self.pools.columns_of(ids)
+        self.pools.check(ids, columns, numbers, asked)
+        wanted, cost = self.pools.affordable(columns, asked, self.options.budget - self.spent)
+        self.pools.mark(self._everyone, columns, wanted)
         self.spent += cost
-        self._left -= wanted.sum(1)
         bought = np.where(wanted, numbers, -1)
         self._basket.add(columns, bought, cost)
         return Bought(bought, cost)
@@ -430,14 +369,13 @@ class LabelingEngine:
         everyone = episodes is None or bool(episodes.all())
         ending = np.ones(self.n_episodes, dtype=np.bool_) if episodes is None else episodes.copy()
         columns, ids, cost = self._basket.take(None if everyone else ending)
-        for name, values in self._current.items():
-            self._before[name] = values.copy() if everyone else np.where(ending, values, self._before[name])
+        self._dev.keep(None if everyone else ending)
         index = self._everyone if everyone else torch.from_numpy(np.flatnonzero(ending)).to(self.device)
         with self.threads():
             if columns.shape[1] > 0:
                 self._learn(index, columns, ids >= 0)
             self._measure()
-        self._view, self._reached = None, self._current
+        self._view, self._dev.reached = None, self.current
         ending &= ~self.finished
         self.rounds += ending
         if self.phases.several:
@@ -449,7 +387,7 @@ class LabelingEngine:
             charged = np.zeros(self.n_episodes)
             whole[episodes], charged[episodes] = ids, cost
             ids, cost = whole, charged
-        return Round(ids, cost, {k: v.copy() for k, v in self._reached.items()}, self.finished.copy())
+        return Round(ids, cost, {k: v.copy() for k, v in self.reached.items()}, self.finished.copy())
 
     @torch.inference_mode()
     def measure(
@@ -463,13 +401,13 @@ class LabelingEngine:
             rows: Row ids.
             metrics: Names of metrics of the task.
         """
-        corpus, shape = self.corpus_of(0).corpus, tuple(self._truth.shape[2:])
+        corpus, shape = self.corpus_of(0).corpus, self.pools.target_shape
         classes = [self.draw_of(e).classes for e in range(self.n_episodes)]
         if all(np.array_equal(own, classes[0]) for own in classes):
             classes = classes[:1]
         truth = np.stack([self.task.targets(corpus, rows, own, shape) for own in classes])
         known = torch.from_numpy(truth).to(self.device)
-        found = self.task.judge(metrics, self.scores(rows), known, self._class_mask)
+        found = self.task.judge(metrics, self.scores(rows), known, self.pools.class_mask)
         return {name: values.to(torch.float64).cpu().numpy() for name, values in found.items()}
 
     @torch.inference_mode()
@@ -490,24 +428,16 @@ class LabelingEngine:
         """
         if not isinstance(self.learner, TriesBatches):
             raise ReActError("Trying batches out needs the linear learner; set learner.kind to softmax.")
-        columns = torch.searchsorted(self._ids, ids.flatten(1)).clamp_(max=self.options.pool_size - 1)
+        columns = self.pools.columns_of(ids.flatten(1))
         answers = self.oracle.answer(self._everyone, columns)
         answers = torch.where(ids.flatten(1) >= 0, answers, ABSTAINED)
-        metric = self.metrics[0]
-
-        def by_metric(logits: Tensor, tried: Tensor) -> Tensor:
-            times = tried.shape[1]
-            truth, mask = (array.repeat_interleave(times, 0) for array in (self._truth, self._class_mask))
-            dev = logits[:, :, self.options.pool_size :]
-            return self.task.judge([metric], dev, truth, mask)[metric]
-
         return try_batches(
             self.learner,
             self.ledger,
             columns.view(ids.shape),
             answers.view(ids.shape),
             self._geometry.rows,
-            by_metric if judge is None else judge,
+            judge or by_metric(self.task, self.metrics[0], self.pools),
         )
 
     def stop(self, episodes: npt.NDArray[np.bool_]) -> None:
@@ -515,38 +445,11 @@ class LabelingEngine:
         self.finished = self.finished | episodes
         self._view = None
 
-    @property
-    def _unlabelled(self) -> Tensor:
-        """Rows of the pools whose label was not asked for ``(E, P)``, found once a round."""
-        if self._free is None:
-            self._free = self._open & ~self._labelled
-        return self._free
-
     def threads(self) -> AbstractContextManager[None]:
         """Context in which torch uses as many threads as pay off here; wrap whole rounds in it."""
         if not self._kind.cheap:
             return nullcontext()
         return threads_for(self.n_episodes * (self.options.pool_size + self.options.dev_size))
-
-    def _check(self, ids: Tensor, columns: Tensor, numbers: npt.NDArray[np.int64], asked: Mask) -> None:
-        right = (self._ids.gather(1, columns) == ids) & self._unlabelled.gather(1, columns)
-        check_ids(numbers, asked, right.cpu().numpy())
-
-    def _affordable(self, columns: Tensor, asked: Mask) -> tuple[Mask, npt.NDArray[np.float64]]:
-        remaining = self.options.budget - self.spent
-        if self._price is not None and (remaining + PENNY >= columns.shape[1] * self._price).all():
-            return asked, asked.sum(1) * self._price
-        return affordable(self.oracle.cost.gather(1, columns).cpu().numpy(), asked, remaining)
-
-    def _mark(self, episodes: Tensor, columns: Tensor, wanted: Mask) -> None:
-        """Count rows as bought. Mutates."""
-        if episodes.numel() == self.n_episodes and wanted.all():
-            self._labelled.scatter_(1, columns, True)
-        else:
-            # Columns of rows that are not wanted may repeat others, so only the wanted are written.
-            mask = torch.from_numpy(wanted).to(self.device)
-            self._labelled[episodes[:, None].expand_as(columns)[mask], columns[mask]] = True
-        self._free = None
 
     def _learn(self, episodes: Tensor, columns: Tensor, wanted: Mask) -> None:
         everyone = episodes.numel() == self.n_episodes
@@ -564,16 +467,10 @@ class LabelingEngine:
 
     def _measure(self) -> None:
         scores = self.learner.logits_of(slice(self.options.pool_size, None))
-        found = self.task.judge(self.metrics, scores, self._truth, self._class_mask)
-        self._current = {name: values.to(torch.float64).cpu().numpy() for name, values in found.items()}
+        found = self.task.judge(self.metrics, scores, self.pools.truth, self.pools.class_mask)
+        self._dev.current = {name: values.to(torch.float64).cpu().numpy() for name, values in found.items()}
 
     @property
     def exhausted(self) -> Mask:
         """Episodes ``(E,)`` whose budget or pool allows no further purchase."""
-        remaining = self.options.budget - self.spent + PENNY
-        if self._price is not None:
-            left = self._unlabelled.sum(1).cpu().numpy() if self.phases.several else self._left
-            return np.asarray((left <= 0) | (remaining < self._price))
-        cheapest = torch.where(self._unlabelled, self.oracle.cost, torch.inf).amin(1).cpu().numpy()
-        result: Mask = cheapest > remaining
-        return result
+        return self.pools.exhausted(self.options.budget - self.spent)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from react_rl.errors import ReActError
 
@@ -68,3 +70,59 @@ class Progress:
                 f"give the engine metrics=[..., {name!r}]."
             )
         return self.dev[name]
+
+
+class DevMetrics:
+    """Dev metrics of E episodes: now, when the last round ended, one round ago, at the start.
+
+    Args:
+        names: Names of the metrics.
+        n_episodes: E.
+
+    Attributes:
+        current: Of the present models, by name.
+        reached: When the last round ended: where a phase began then, without its dev rows.
+    """
+
+    def __init__(self, names: Sequence[str], n_episodes: int) -> None:
+        self.current: dict[str, npt.NDArray[np.float64]] = {name: np.zeros(n_episodes) for name in names}
+        self.reached = self.current
+        self._before = {name: np.zeros(n_episodes) for name in names}
+        self._start = {name: np.zeros(n_episodes) for name in names}
+
+    def begin(self, episodes: Sequence[int]) -> None:
+        """Episodes begin with the present models. Mutates."""
+        some = list(episodes)
+        for name, values in self.current.items():
+            self._before[name][some] = self._start[name][some] = values[some]
+        self.reached = self.current
+
+    def keep(self, episodes: npt.NDArray[np.bool_] | None = None) -> None:
+        """What is current is one round ago from now on in these episodes ``(E,)``, None: in all. Mutates."""
+        for name, values in self.current.items():
+            old = self._before[name]
+            self._before[name] = values.copy() if episodes is None else np.where(episodes, values, old)
+
+    def seen(self) -> dict[str, DevMetric]:
+        """Copies for a view, by name."""
+        return {
+            name: DevMetric(values.copy(), self._before[name].copy(), self._start[name].copy())
+            for name, values in self.current.items()
+        }
+
+    def state(self) -> dict[str, Tensor]:
+        """All of it, by name."""
+        parts = {"current": self.current, "before": self._before, "start": self._start}
+        return {
+            f"{part}/{name}": torch.from_numpy(values)
+            for part, named in parts.items()
+            for name, values in named.items()
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to where ``state`` was taken, between two rounds. Mutates."""
+        self.current, self._before, self._start = (
+            {name: state[f"{part}/{name}"].numpy().copy() for name in self.current}
+            for part in ("current", "before", "start")
+        )
+        self.reached = self.current

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from react_rl.learners.capabilities import TriesBatches
 from react_rl.simulation.ledger import Ledger
+from react_rl.simulation.pools import Pools
+from react_rl.tasks.protocol import Task
 
 Judge = Callable[[Tensor, Tensor], Tensor]
 """From scores ``(E k, C, W)`` of k copies of each episode, side by side, and the pool columns ``(E, k, b)``
@@ -19,6 +21,17 @@ that each of them has bought beyond the learner, to values ``(E k,)``."""
 
 _SCRATCH: Final = 1 << 22
 """Similarities of labelled rows that scratch learners hold together (16 MiB): few enough for a cache."""
+
+
+def by_metric(task: Task, metric: str, pools: Pools) -> Judge:
+    """A judge that takes a metric of the dev rows."""
+
+    def judge(logits: Tensor, tried: Tensor) -> Tensor:
+        own = (pools.truth, pools.class_mask)
+        truth, mask = (array.repeat_interleave(tried.shape[1], 0) for array in own)
+        return task.judge([metric], logits[:, :, pools.width :], truth, mask)[metric]
+
+    return judge
 
 
 def try_batches(

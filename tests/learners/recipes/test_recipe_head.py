@@ -65,7 +65,7 @@ def test_what_strategies_read_and_dev_measures_are_the_recipe_s_predictions(name
     played(engine, 2)
     played(plain, 2)
     logits = engine.learner.logits_of(slice(OPTIONS.pool_size, None))
-    truth = engine._truth
+    truth = engine.pools.truth
     right = (logits.argmax(1) == truth).double().mean(1)
     assert engine.current["accuracy"].tolist() == pytest.approx(right.tolist())
     np.testing.assert_allclose(engine.view.probabilities.sum(1).numpy(), 1.0, atol=1e-4)
