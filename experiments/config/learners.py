@@ -17,6 +17,7 @@ from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.span import SpanSettings
 from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.learners.mlp.training import MlpSettings
+from react_rl.learners.prompts.settings import PromptSettings
 from react_rl.learners.recipes import PLAIN, Recipe, check_recipe, make_recipe
 from react_rl.learners.recipes.settings import Kind
 from react_rl.learners.registry import LearnerSettings
@@ -36,13 +37,38 @@ _RECIPE_ON_COMMAND_LINE: Final = tyro.constructors.PrimitiveConstructorSpec[str 
 )
 
 
+def _words_as_text(words: dict[str, tuple[str, ...]]) -> list[str]:
+    plain = {name: list(own) for name, own in words.items()}
+    return [yaml.safe_dump(plain, default_flow_style=True).strip()]
+
+
+WORDS: Final = tyro.constructors.ConstructorRegistry()
+"""Lets the command line take the words of classes as YAML, whose keys no parser can know."""
+
+
+@WORDS.primitive_rule
+def _words_on_command_line(
+    type_info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    if type_info.type != dict[str, tuple[str, ...]]:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="{CLASS: [WORD, ...], ...}",
+        instance_from_str=lambda words: parse_yaml(words[0], "Override --learner.prompt.words"),
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=_words_as_text,
+    )
+
+
 class LearnerConfig(Frozen):
     """The model that is trained on bought labels: what every kind has."""
 
     kind: Kind
     """softmax: linear head on frozen embeddings; mlp: with a hidden layer; finetune: the transformer;
     tagger: linear tagger on frozen token states, for corpora of tagging;
-    span: linear scorer of answers on frozen states, for corpora of question answering."""
+    span: linear scorer of answers on frozen states, for corpora of question answering;
+    prompt: words of the classes in a gap of a template, read by a masked language model."""
     recipe: Annotated[str | Recipe, _RECIPE_ON_COMMAND_LINE] = "plain"
     """How it is trained beyond its own settings: a name from `react-rl list recipes`, or settings."""
 
@@ -116,6 +142,15 @@ class SpanLearner(LearnerConfig):
     """span: regularisation, size and convergence."""
 
 
+class PromptLearner(LearnerConfig):
+    """A masked language model that fills gaps."""
+
+    kind: Literal["prompt"] = "prompt"
+    """Words of the classes in the gap of a template."""
+    prompt: PromptSettings = PromptSettings()
+    """prompt: model, templates, words of the classes, calibration and training."""
+
+
 class SoftmaxLearner(LearnerConfig):
     """A linear head."""
 
@@ -152,6 +187,7 @@ LEARNER_CONFIGS: Final[dict[str, type[LearnerConfig]]] = {
     "mlp": MlpLearner,
     "tagger": TaggerLearner,
     "span": SpanLearner,
+    "prompt": PromptLearner,
 }
 """The model of each kind."""
 
@@ -180,7 +216,7 @@ def _of_its_kind(values: Any) -> Any:
 
 
 AnyLearner = Annotated[
-    SoftmaxLearner | FineTuneLearner | MlpLearner | TaggerLearner | SpanLearner,
+    SoftmaxLearner | FineTuneLearner | MlpLearner | TaggerLearner | SpanLearner | PromptLearner,
     Field(discriminator="kind"),
     BeforeValidator(_of_its_kind),
 ]

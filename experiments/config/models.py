@@ -30,7 +30,7 @@ from react_rl.errors import ReActError, unknown
 from react_rl.experiments.config.analysis import Analysis, RobustnessSettings
 from react_rl.experiments.config.frozen import Frozen
 from react_rl.experiments.config.interface import ActionConfig, ObservationConfig
-from react_rl.experiments.config.learners import AnyLearner, SoftmaxLearner
+from react_rl.experiments.config.learners import WORDS, AnyLearner, SoftmaxLearner
 from react_rl.experiments.config.tasks import TaskConfig
 from react_rl.files import unusual
 from react_rl.learners.registry import LearnerSettings, cheap_learner, entry_of
@@ -243,6 +243,7 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
                 default=config,
                 prog=f"react-rl ... {source}",
                 config=(tyro.conf.AvoidSubcommands,),  # the learner's kind is settled already
+                registry=WORDS,
             )
     except ValidationError as error:
         raise ReActError(f"Config {source} with overrides: {explain(kind, error)}") from None

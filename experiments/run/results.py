@@ -75,7 +75,7 @@ class _Run(_Identity):
     labels: list[int]
     dev: dict[str, list[float]]
     test: dict[str, list[float]]
-    initial: Annotated[_Ids, Field(min_length=1)]
+    initial: _Ids
     batches: list[_Ids]
     full: dict[str, float] = {}
     features: list[str] = []

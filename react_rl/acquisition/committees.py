@@ -189,7 +189,8 @@ def bootstrap_committee(view: PoolView, members: int = 10, prior: float = 1.0) -
     centre = np.zeros((n_episodes, members, n_classes, dimension + 1), dtype=np.float32)
     for e in _drawing(view):
         drawn = view.generator(e).exponential(size=(members, int(live[e].sum())))
-        importance[e][:, live[e]] = drawn / drawn.mean(1, keepdims=True)
+        if drawn.size:
+            importance[e][:, live[e]] = drawn / drawn.mean(1, keepdims=True)
         shape = (members, int(view.progress.n_classes[e]), dimension + 1)
         if prior > 0:
             centre[e, :, : shape[1]] = view.generator(e).standard_normal(shape, dtype=np.float32)
@@ -224,6 +225,8 @@ def refit_weighted(view: PoolView, importance: Tensor, offset: Tensor | None = N
     similarity, onehot, live = view.labelled_geometry
     settings = head_settings(view)
     members = importance.shape[1]
+    if onehot.shape[2] == 0:
+        return onehot.new_zeros(len(onehot), members, *onehot.shape[1:])
     own = row_weights(settings, onehot, live)
     kernel = (similarity + settings.bias**2) * live[:, None, :] * live[:, :, None]
     kernel = kernel[:, None].expand(-1, members, -1, -1).flatten(0, 1)  # (E M, n, n)

@@ -24,12 +24,16 @@ from react_rl.learners.linear.span import SpanScorer, SpanSettings
 from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings
 from react_rl.learners.mlp.head import MlpHead
 from react_rl.learners.mlp.training import MlpSettings
+from react_rl.learners.prompts.head import PromptHead
+from react_rl.learners.prompts.settings import PromptSettings
 from react_rl.learners.protocol import LabelledRows, Learner, Rows
 from react_rl.learners.recipes import PLAIN
 from react_rl.learners.recipes.head import RecipeHead
 from react_rl.tasks.protocol import Task, TrainsNetworks
 
-LearnerSettings = SoftmaxSettings | MlpSettings | FineTuneSettings | TaggerSettings | SpanSettings
+LearnerSettings = (
+    SoftmaxSettings | MlpSettings | FineTuneSettings | TaggerSettings | SpanSettings | PromptSettings
+)
 
 WholeFit = Callable[[Tensor, Tensor, int, Tensor], Tensor]
 """From labelled rows ``(n, D)``, their classes ``(n,)``, the number of classes C and further rows ``(T, D)``
@@ -130,6 +134,14 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         random=False,
         offers=lambda settings: frozenset(),
         tasks=("question-answering",),
+    ),
+    "prompt": LearnerEntry(
+        PromptSettings,
+        lambda settings, corpora, labelled: PromptHead(corpora, labelled, settings),
+        "masked language model that puts words of the classes into a gap, with a linear head beside",
+        cheap=True,
+        random=False,
+        offers=lambda settings: frozenset(),
     ),
 }
 """Learners by the name that YAML gives as ``learner.kind``."""

@@ -265,8 +265,9 @@ class LabelingEngine:
         initial = torch.from_numpy(np.stack([draw.initial for draw in draws])).to(self.device)
         columns = torch.searchsorted(self.pools.ids[index], initial)
         wanted = np.ones(columns.shape, dtype=np.bool_)
-        self.pools.mark(index, columns, wanted)
-        self._learn(index, columns, wanted)
+        if self.options.initial_size > 0:
+            self.pools.mark(index, columns, wanted)
+            self._learn(index, columns, wanted)
         self._measure()
         self._dev.begin(chosen)
         self.finished[chosen] = self.exhausted[chosen]

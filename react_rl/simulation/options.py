@@ -37,8 +37,9 @@ class EpisodeOptions(BaseModel):
     """Rows on which the reward is measured. 200 rows give an accuracy a standard error of 0.025."""
     initial: Literal["random", "stratified", "balanced"] = "random"
     """How the initial labelled set is drawn: as it comes, with the pool's class shares, or evenly."""
-    initial_size: int = Field(default=10, ge=1, le=10**9)
-    """Rows labelled before the first round."""
+    initial_size: int = Field(default=10, ge=0, le=10**9)
+    """Rows labelled before the first round; 0 leaves the first choice to what a learner knows without labels,
+    as learner.kind prompt does."""
     budget: float = Field(default=80.0, gt=0, le=1e12)
     """Cost units that one episode may spend (labels, unless the corpus has another cost model)."""
     batch_size: int = Field(default=5, ge=1, le=10**9)

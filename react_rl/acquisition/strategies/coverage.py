@@ -12,6 +12,7 @@ from typing import Final, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from react_rl.acquisition.batching.clustering import SAME, k_means
 from react_rl.acquisition.batching.selection import to_ids
@@ -294,7 +295,8 @@ class UncertaintyHerding:
         apart = 2.0 - 2.0 * similarity
         pairs = (mask[:, :, None] * mask[:, None, :] > 0) & (apart > SAME)
         pairs.diagonal(dim1=1, dim2=2).fill_(False)
-        square = torch.where(pairs, apart, torch.inf).flatten(1).amin(1)
+        # Without labels there is no pair.
+        square = pad(torch.where(pairs, apart, torch.inf).flatten(1), (0, 1), value=torch.inf).amin(1)
         # The score of the margin strategy is minus the margin. A linear learner alone leaves rows out.
         calibrated = self.calibrated and view.linear
         unsure = 1.0 + CalibratedUncertainty().score(view) if calibrated else 1.0 - view.margin

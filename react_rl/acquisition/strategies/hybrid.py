@@ -54,7 +54,7 @@ class ContrastiveLearning:
         n, n_classes = told.shape[2], theirs.shape[1]
         k = min(self.neighbours, n)
         # An episode may have fewer labels than the fullest one: its empty slots come last.
-        count = live.sum(1)[:, None].clamp(1, k)  # (E, 1)
+        count = live.sum(1)[:, None].clamp_max(k).clamp_min(1)  # (E, 1)
         scores = torch.empty(view.ids.shape, device=view.device)
         for columns in column_slices(view, 2 * n + 2 * n_classes + k):
             chosen = largest(view.similarity_to_labelled[:, :, columns], k).mul_(live[:, :, None])

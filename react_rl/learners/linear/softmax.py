@@ -95,6 +95,19 @@ class SoftmaxRegression(ColumnScores):
         self._dual[episodes] = 0.0
         self._inverse[episodes] = 0.0
 
+    def add_to(self, episodes: Tensor, base: Tensor) -> None:
+        """Let heads that have just been started add to scores that are there already. Mutates.
+
+        Args:
+            episodes: ``(R,)`` int64.
+            base: ``(R, C, W)`` float32 scores of all columns before any label.
+        """
+        if self._class_bias.shape[2] < base.shape[2]:
+            self._class_bias = self._class_bias.repeat(1, 1, base.shape[2])
+        self._class_bias[episodes] += base
+        self._logits[episodes] += base
+        self._mixed_classes = True
+
     def update(self, bought: Purchase) -> None:
         """Refit the given episodes from where they stood, in place."""
         labelled, episodes, everyone = self.labelled, bought.episodes, bought.everyone
@@ -124,7 +137,7 @@ class SoftmaxRegression(ColumnScores):
             self._refit(inverse[:, :after, :after], weights, onehot[:, :, :after], mask, fitted, taught)
         shift = self.settings.bias**2 * weights.sum(2, keepdim=True)  # (R, C, 1)
         if self._mixed_classes:
-            shift += self._class_bias if everyone else self._class_bias[episodes]
+            shift = shift + (self._class_bias if everyone else self._class_bias[episodes])
         torch.bmm(weights, rows[:, :after], out=logits)
         logits += shift
         if not everyone:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Kind = Literal["softmax", "mlp", "finetune", "tagger", "span"]
+Kind = Literal["softmax", "mlp", "finetune", "tagger", "span", "prompt"]
 
 
 class _Frozen(BaseModel):

@@ -1,0 +1,77 @@
+"""What prompt learning looks like: one frozen model of settings."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from react_rl.errors import ReActError
+from react_rl.learners.prompts.templates import check_template
+
+Calibration = Literal["none", "content-free", "pool"]
+Trained = Literal["both", "gap", "embedding", "nothing"]
+
+CONTENT_FREE: Final = ("N/A", "{mask}", "")
+"""Texts that say nothing (Zhao et al. 2021); ``{mask}`` is the model's own mask."""
+
+
+class PromptSettings(BaseModel):
+    """How classes become words in a gap, and what is trained beside what the model says of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    model: str = "bert-base-uncased"
+    """A masked language model: a local folder or a hub name."""
+    templates: tuple[str, ...] = Field(default=("{text} It was {mask}.",), min_length=1)
+    """Each with one {text} and one {mask}; the mean of their scores counts."""
+    words: dict[str, tuple[str, ...]] = {}
+    """Words of each class: {positive: [great, good], ...}; a class that is left out has its name's."""
+    calibration: Calibration = "pool"
+    """What scores are made even by: the mean over the unlabelled pool, texts without content, or nothing."""
+    strength: float | None = Field(default=0.7, ge=0, le=1000)
+    """Standard deviation over the pool that the scores of the words are scaled to: the more, the longer they
+    count against labels. None leaves them as the model gives them."""
+    train: Trained = "embedding"
+    """What a head beside the words learns from: the vector of the gap, the encoder's embedding, both, or
+    nothing."""
+    l2: float = Field(default=0.1, ge=1e-6, le=1e6)
+    """Weight of the squared distance from what the words say."""
+    bias: float = Field(default=0.1, ge=1e-6, le=1e6)
+    """Scale of the penalised intercept; large values leave it free."""
+    tolerance: float = Field(default=1e-2, gt=0, le=1)
+    """A refit ends when no entry of the gradient exceeds this."""
+    max_steps: int = Field(default=20, ge=1, le=10**5)
+    """Most steps of one refit."""
+    max_length: int = Field(default=128, ge=4, le=10**6)
+    """Tokens of a filled template; the text in it is cut where it does not fit."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the transformer."""
+
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("templates")
+    @classmethod
+    def _have_gaps(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(check_template(one) for one in value)
+        except ReActError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+
+    @field_validator("words", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {str(name): (own,) if isinstance(own, str) else own for name, own in value.items()}
+
+    @field_validator("words")
+    @classmethod
+    def _no_class_is_empty(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, words in value.items():
+            if not words or not all(word.strip() for word in words):
+                raise ValueError(f"class {name!r} has an empty word or none; give it one word at least")
+        return value
