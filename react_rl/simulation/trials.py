@@ -55,7 +55,7 @@ def try_batches(
     n_episodes, n_batches, size = columns.shape
     values = []
     # As many copies at a time as memory likes.
-    step = max(1, _SCRATCH // (n_episodes * ledger.slots * ledger.shape[2]))
+    step = max(1, _SCRATCH // (n_episodes * max(ledger.slots, 1) * ledger.shape[2]))
     for start in range(0, n_batches, step):
         part = slice(start, start + step)
         tried = columns[:, part].flatten(1)
