@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS, Capability, missing
+from react_rl.learners.finetune.contrastive import ContrastiveTune
 from react_rl.learners.finetune.ensemble import FineTuneEnsemble
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.settings import FineTuneSettings
@@ -26,6 +26,7 @@ from react_rl.learners.mlp.head import MlpHead
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.prompts.head import PromptHead
 from react_rl.learners.prompts.settings import PromptSettings
+from react_rl.learners.prompts.tuning import ClozeTune
 from react_rl.learners.protocol import LabelledRows, Learner, Rows
 from react_rl.learners.recipes import PLAIN
 from react_rl.learners.recipes.head import RecipeHead
@@ -72,14 +73,18 @@ def _if_dropped(settings: MlpSettings | FineTuneSettings) -> frozenset[Capabilit
     return frozenset({"dropout"}) if settings.dropout > 0 else frozenset()
 
 
+def _tuner(settings: FineTuneSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> Learner:
+    own = [one.corpus for one in corpora]
+    if settings.members > 1:
+        return FineTuneEnsemble(own, labelled, settings)
+    kind = ClozeTune if settings.prompt.template else FineTune
+    kind = kind if settings.contrastive.loss == "none" else ContrastiveTune
+    return kind(own, labelled, settings)
+
+
 def _of_mlp(settings: MlpSettings) -> frozenset[Capability]:
     dropout = _if_dropped(settings)
     return dropout | {"committee"} if settings.members > 1 else dropout
-
-
-def _fine_tune(settings: FineTuneSettings, corpora: Sequence[Corpus], labelled: LabelledRows) -> Learner:
-    build = FineTune if settings.members == 1 else FineTuneEnsemble
-    return build(corpora, labelled, settings)
 
 
 def _fit_softmax(settings: SoftmaxSettings | None) -> WholeFit | None:
@@ -110,7 +115,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
     ),
     "finetune": LearnerEntry(
         FineTuneSettings,
-        lambda settings, corpora, labelled: _fine_tune(settings, [one.corpus for one in corpora], labelled),
+        _tuner,
         "transformer that is fine-tuned in every round",
         cheap=False,
         random=True,

@@ -23,6 +23,7 @@ from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.transformer import EncoderSettings, TextEncoder, resolve_device
 from react_rl.files import canonical_json, write_atomically
 from react_rl.learners.finetune import FineTune, FineTuneSettings
+from react_rl.learners.finetune.training.store import padding_share
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine
 from react_rl.simulation.encoded import EncodedCorpus, encode
@@ -72,7 +73,7 @@ def rounds_per_second(
     return {
         "rounds_per_second": episodes * rounds / seconds,
         "processor_seconds_per_round": (time.process_time() - processor) / episodes / rounds,
-        "padding_share": learner.padding_share,
+        "padding_share": padding_share(learner.stores),
         "memory_gib": memory,
     }
 

@@ -18,6 +18,16 @@ def check_network(network: Network, settings: FineTuneSettings, scored: str) -> 
     Raises:
         ReActError: It cannot.
     """
+    if settings.prompt.template and scored != "texts":
+        raise ReActError(
+            "A prompt has a gap for the word of a class, and none for tags or answers; leave "
+            "learner.finetune.prompt out, or use a corpus of classification."
+        )
+    if settings.contrastive.loss != "none" and scored != "texts":
+        raise ReActError(
+            "contrastive training compares whole texts, which words and answers are not; leave it out of "
+            "learner.finetune, or use a corpus of classification."
+        )
     if settings.mixup.alpha > 0 and scored == "answers":
         raise ReActError(
             "mixup mixes words of different contexts, where the borders of answers mean nothing; in question "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from react_rl.learners.finetune.training.material import Materials, RoundMateria
 from react_rl.learners.finetune.training.memory import asking_less, free_memory, keep_freed_memory
 from react_rl.learners.finetune.training.prediction import drawn_candidates, predict, rows_of, stacked
 from react_rl.learners.finetune.training.restarting import restarted
+from react_rl.learners.finetune.training.store import PieceStore
 from react_rl.learners.finetune.training.word_stores import store_of
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase, part_of
 from react_rl.learners.recipes.registry import check_recipe, packed_recipes, unpacked_recipes
@@ -68,6 +69,11 @@ class FineTune(ColumnScores):
         ReActError: The model cannot be had or does not allow what the settings ask for.
     """
 
+    network_class: ClassVar[type[Network]] = Network
+    """What the texts go through."""
+    fewest_labels: ClassVar[int] = 1
+    """Labels from which on its scores say something."""
+
     def __init__(
         self,
         corpora: Sequence[Corpus],
@@ -88,9 +94,10 @@ class FineTune(ColumnScores):
         if self.device.type == "cpu":
             keep_freed_memory()
         with torch.inference_mode(False):
-            self.network = Network(pretrained(settings, corpora, self.device), n_classes, str(self.device))
-            scored = self._task.head.scored
-            self.stores = [store_of(corpus, scored, self.network, folder) for corpus in corpora]
+            adapted = pretrained(settings, corpora, self.device)
+            self.network = self.network_class(adapted, n_classes, str(self.device))
+            self._teacher, scored = task.head, task.head.scored
+            self.stores = self._stores(corpora, folder)
         self._columns = Columns(corpora, self.stores, labelled)
         self._materials = Materials(corpora, self._columns, self.network, scored)
         self._material: dict[int, RoundMaterial] = {}
@@ -107,11 +114,12 @@ class FineTune(ColumnScores):
         self.recipes: list[Recipe] = [PLAIN] * n_episodes
         self._tokens = settings.predict_tokens or _TOKENS.get(self.device.type, _TOKENS["cpu"])
 
-    @property
-    def padding_share(self) -> float:
-        """Share of padding among all tokens that went through the network."""
-        padded = sum(store.padded_tokens for store in self.stores)
-        return 1.0 - sum(store.real_tokens for store in self.stores) / padded if padded else 0.0
+    def _stores(self, corpora: Sequence[Corpus], folder: Path | None) -> list[PieceStore]:
+        return [store_of(corpus, self._task.head.scored, self.network, folder) for corpus in corpora]
+
+    def _begin(self, episodes: list[int]) -> dict[str, Tensor]:
+        """Weights ``(R, ...)`` of episodes before any training, the word table left out."""
+        return self.network.begin(self._seeds[episodes])
 
     def place(self, episode: int, corpus: int, rows: Tensor, dev_targets: Tensor) -> None:
         """Note the rows of an episode's columns ``(W,)`` and the targets of its dev columns. Mutates."""
@@ -133,7 +141,7 @@ class FineTune(ColumnScores):
             self.failures.pop(episode, None)
             self.recipes[episode] = PLAIN
             self._words.forget(episode)
-        begin = self.network.begin(self._seeds[episodes.cpu()])
+        begin = self._begin(chosen)
         if not self._weights:
             self._weights = {
                 name: torch.zeros(len(self._seeds), *array.shape[1:], device=self.device)
@@ -211,7 +219,7 @@ class FineTune(ColumnScores):
         missing = (self._columns.rows >= 0) & ~self._columns.answered()
         if wanted is not None:
             missing[:, : wanted.shape[1]] &= wanted.cpu().numpy()
-        missing[np.array(self.labelled.used) == 0] = False
+        missing[np.array(self.labelled.used) < self.fewest_labels] = False
         outside = np.ones(missing.shape[1], np.bool_)
         outside[columns] = False
         missing[:, outside] = False
@@ -318,7 +326,7 @@ class FineTune(ColumnScores):
         columns, materials = self._columns, [self._material[e] for e in episodes]
         used = [material.vocabulary for material in materials] if self._words.trained else []
         words, places = self._words.begin(episodes, used, self._share())
-        weights = restarted(self.network, self._weights, self._seeds, episodes, self._share()) | words
+        weights = restarted(self._begin, self._weights, episodes, self._share()) | words
         settings = self.settings.following(self.recipes[episodes[0]])
         lesson = Lesson(
             targets=stacked([material.targets for material in materials], -1),
@@ -327,7 +335,7 @@ class FineTune(ColumnScores):
             seeds=self._seeds[episodes].clone(),
             rounds=self._rounds[episodes],
             rectangle=lambda chosen: self._materials.rectangle(episodes, materials, chosen),
-            head=self._task.head,
+            head=self._teacher,
             vocabulary=places,
             dev_loss=self._dev_loss(episodes) if self.settings.patience is not None else None,
             anchors=self.network.anchors(self._seeds[episodes]) | self._words.pretrained(episodes)
@@ -350,12 +358,9 @@ class FineTune(ColumnScores):
             if self.network.words is not None:
                 whole |= self._words.tables(episodes, weights[self.network.words])
             scores = self._read(episodes, whole, rows, None, False)
-            return torch.stack(
-                [
-                    self._columns.wanting(e, one, self._task, self._class_mask[e])
-                    for e, one in zip(episodes, scores, strict=True)
-                ]
-            ).cpu()
+            wanted = [self._columns.wanting(e, one, self._task, self._class_mask[e])
+                      for e, one in zip(episodes, scores, strict=True)]  # fmt: skip
+            return torch.stack(wanted).cpu()
 
         return measure
 
@@ -380,13 +385,9 @@ class FineTune(ColumnScores):
         return found
 
     def _read(
-        self,
-        episodes: list[int],
-        weights: dict[str, Tensor],
-        rows: Sequence[_Ids],
-        keys: Tensor | None,
-        features: bool,
-    ) -> list[Tensor]:
+        self, episodes: list[int], weights: dict[str, Tensor], rows: Sequence[_Ids], keys: Tensor | None,
+        features: bool
+    ) -> list[Tensor]:  # fmt: skip
         reading = self._columns.reading(episodes)
         mask, fewest = self._class_mask[episodes], len(episodes) * self.settings.max_length
         while True:

@@ -9,11 +9,14 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
 from react_rl.encoders.masked_pretraining import PretrainingSettings
+from react_rl.errors import ReActError
+from react_rl.learners.prompts.templates import check_template, several_words
 from react_rl.learners.recipes.settings import (
     AdversarialSettings,
     AugmentationSettings,
@@ -30,7 +33,7 @@ AdapterKind = Literal["lora", "adalora", "ia3", "prefix", "prompt"]
 
 _UNSAID: Final = (
     "adversarial", "r_drop", "average", "mixup", "l2_sp", "mixout", "augmentation", "consistency",
-    "members", "pretraining",
+    "members", "pretraining", "contrastive", "prompt",
 )  # fmt: skip
 """Settings that are left out of what results are filed under where they change nothing."""
 
@@ -51,6 +54,44 @@ class PeftSettings(BaseModel):
     """lora, adalora: the update is scaled by alpha / rank."""
     tokens: int = Field(default=10, ge=1, le=10**4)
     """prefix, prompt: virtual tokens."""
+
+
+class ContrastiveSettings(BaseModel):
+    """Train the encoder on pairs of labelled rows, then a logistic regression on its vectors (SetFit)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    loss: Literal["none", "cosine"] = "none"
+    """cosine: vectors of one class are drawn to a cosine of 1, those of two classes to 0."""
+    l2: float = Field(default=1.0, ge=1e-6, le=1e6)
+    """Weight of the squared norm of the regression; 1 is C = 1 in scikit-learn."""
+
+
+class ClozeSettings(BaseModel):
+    """Texts go through the network in a template, and words in its gap stand for the classes.
+
+    Source: Gao et al. 2021, Making pre-trained language models better few-shot learners (LM-BFF).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    template: str = ""
+    """With one {text} and one {mask}; empty for none. The model then needs a masked-LM head."""
+    words: dict[str, tuple[str, ...]] = {}
+    """Words of each class: {positive: [great, good], ...}; a class that is left out has its name's."""
+
+    @field_validator("template")
+    @classmethod
+    def _has_a_gap(cls, value: str) -> str:
+        try:
+            return check_template(value) if value else value
+        except ReActError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+
+    @field_validator("words", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return several_words(value)
 
 
 class FineTuneSettings(BaseModel):
@@ -124,6 +165,10 @@ class FineTuneSettings(BaseModel):
     """Train on changed copies of the labelled rows too."""
     consistency: ConsistencySettings = ConsistencySettings()
     """Make predictions for unlabelled rows the same with and without noise."""
+    contrastive: ContrastiveSettings = ContrastiveSettings()
+    """Train on pairs of rows instead of their classes; classification only."""
+    prompt: ClozeSettings = ClozeSettings()
+    """Let the model fill a gap with words of the classes; classification only."""
     clip: float = Field(default=1.0, gt=0, le=1e6)
     """Largest norm of an episode's gradient."""
     patience: int | None = Field(default=None, ge=1, le=10**5)
@@ -192,6 +237,23 @@ class FineTuneSettings(BaseModel):
             raise ValueError(
                 "l2_sp draws to pretrained weights, and method head trains none; set weight_decay"
             )
+        if self.prompt.template or self.contrastive.loss != "none":
+            what = "a prompt" if self.prompt.template else "contrastive training"
+            if self.augmentation.kind != "none" or self.consistency.weight > 0:
+                raise ValueError(f"{what} knows no changed texts; leave augmentation and consistency out")
+            if self.members > 1:
+                raise ValueError(f"{what} trains one model for each episode; set members to 1")
+        if self.prompt.template and (self.head == "dense" or self.contrastive.loss != "none"):
+            what = "head: dense" if self.head == "dense" else "contrastive training"
+            raise ValueError(f"with a prompt the masked-LM head is the head; leave {what} out")
+        if self.contrastive.loss != "none":
+            off = {"r_drop": self.r_drop, "mixup": self.mixup.alpha, "patience": self.patience}
+            off |= {"accumulate": self.accumulate - 1, "head: dense": self.head == "dense"}
+            for name, value in off.items():
+                if value:
+                    raise ValueError(f"contrastive training knows no {name}; leave one of them out")
+            if self.method == "head":
+                raise ValueError("contrastive training trains the encoder, which method head does not")
         return self
 
     @model_serializer(mode="wrap")
@@ -211,8 +273,9 @@ class FineTuneSettings(BaseModel):
 
     @property
     def most_pieces(self) -> int:
-        """Pieces that a batch can be cut into; partners of mixup stay together."""
-        return 1 if self.mixup.alpha > 0 else self.batch_size
+        """Pieces that a batch can be cut into; partners of mixup and pairs stay together."""
+        together = self.mixup.alpha > 0 or self.contrastive.loss != "none"
+        return 1 if together else self.batch_size
 
     def following(self, recipe: Recipe) -> FineTuneSettings:
         """These settings with what a recipe sets.

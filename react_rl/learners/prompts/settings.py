@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from react_rl.errors import ReActError
-from react_rl.learners.prompts.templates import check_template
+from react_rl.learners.prompts.templates import check_template, several_words
 
 Calibration = Literal["none", "content-free", "pool"]
 Trained = Literal["both", "gap", "embedding", "nothing"]
@@ -64,9 +64,7 @@ class PromptSettings(BaseModel):
     @field_validator("words", mode="before")
     @classmethod
     def _words(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {str(name): (own,) if isinstance(own, str) else own for name, own in value.items()}
+        return several_words(value)
 
     @field_validator("words")
     @classmethod

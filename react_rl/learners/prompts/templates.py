@@ -40,6 +40,13 @@ def check_template(template: str) -> str:
     return template
 
 
+def several_words(value: Any) -> Any:
+    """Words of classes as settings hold them, where some class is given a single word."""
+    if not isinstance(value, dict):
+        return value
+    return {str(name): (own,) if isinstance(own, str) else own for name, own in value.items()}
+
+
 @dataclass(frozen=True, eq=False)
 class Filled:
     """Filled templates as token ids.

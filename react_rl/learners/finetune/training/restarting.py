@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
-from react_rl.learners.finetune.methods.network import Network
-
 
 def restarted(
-    network: Network, kept: Mapping[str, Tensor], seeds: Tensor, episodes: list[int], share: float
+    begin_of: Callable[[list[int]], dict[str, Tensor]],
+    kept: Mapping[str, Tensor],
+    episodes: list[int],
+    share: float,
 ) -> dict[str, Tensor]:
     """Weights ``(R, ...)`` float32 that a round begins from, the word table left out.
 
     Args:
-        network: Gives pretrained weights, and draws the others.
+        begin_of: From episodes to their weights before any training.
         kept: ``(E, ...)`` by name, weights of the last round.
-        seeds: ``(E,)`` int64.
         episodes: R episodes.
         share: Of the last round's weights: 0 begins again, 1 goes on.
     """
     if share == 1.0:
         return {name: array[episodes] for name, array in kept.items()}
-    begin = network.begin(seeds[episodes])
+    begin = begin_of(episodes)
     if share == 0.0:
         return begin
     # In the first round both are the same.

@@ -261,3 +261,9 @@ def shortened(texts: Texts, kept: Tensor) -> Texts:
     if hidden is not None:
         hidden = hidden.gather(1, order[:, :, None].expand(-1, -1, hidden.shape[2]))
     return Texts(stays.gather(1, order), None if texts.ids is None else texts.ids.gather(1, order), hidden)
+
+
+def padding_share(stores: Sequence[PieceStore]) -> float:
+    """Share of padding among all tokens that stores have served."""
+    padded = sum(store.padded_tokens for store in stores)
+    return 1.0 - sum(store.real_tokens for store in stores) / padded if padded else 0.0
