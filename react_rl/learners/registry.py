@@ -24,6 +24,7 @@ from react_rl.learners.linear.span import SpanScorer, SpanSettings
 from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings
 from react_rl.learners.mlp.head import MlpHead
 from react_rl.learners.mlp.training import MlpSettings
+from react_rl.learners.prompts.demonstrating import DemonstratingPrompts
 from react_rl.learners.prompts.head import PromptHead
 from react_rl.learners.prompts.settings import PromptSettings
 from react_rl.learners.prompts.tuning import ClozeTune
@@ -71,6 +72,11 @@ class LearnerEntry:
 
 def _if_dropped(settings: MlpSettings | FineTuneSettings) -> frozenset[Capability]:
     return frozenset({"dropout"}) if settings.dropout > 0 else frozenset()
+
+
+def _prompter(settings: PromptSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> PromptHead:
+    kind = DemonstratingPrompts if settings.demonstrations else PromptHead
+    return kind(corpora, labelled, settings)
 
 
 def _tuner(settings: FineTuneSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> Learner:
@@ -142,7 +148,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
     ),
     "prompt": LearnerEntry(
         PromptSettings,
-        lambda settings, corpora, labelled: PromptHead(corpora, labelled, settings),
+        _prompter,
         "masked language model that puts words of the classes into a gap, with a linear head beside",
         cheap=True,
         random=False,

@@ -70,9 +70,7 @@ class FineTune(ColumnScores):
     """
 
     network_class: ClassVar[type[Network]] = Network
-    """What the texts go through."""
-    fewest_labels: ClassVar[int] = 1
-    """Labels from which on its scores say something."""
+    fewest_labels: ClassVar[int] = 1  # from which on scores say something
 
     def __init__(
         self,

@@ -58,7 +58,12 @@ class GapReader:
         ]
 
     def vectors(
-        self, texts: Sequence[str], cache: ArrayCache | None = None, name: str = "", progress: bool = False
+        self,
+        texts: Sequence[str],
+        cache: ArrayCache | None = None,
+        name: str = "",
+        progress: bool = False,
+        leads: Sequence[Sequence[int]] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Vectors of the gap ``(N, E)``, the mean over the templates: scores of words are linear in it.
 
@@ -67,10 +72,11 @@ class GapReader:
             cache: Where to look and store; None for neither.
             name: Name of the corpus, for notes in the cache.
             progress: Show a bar on a terminal when the work lasts.
+            leads: For each template tokens that come before every text.
         """
         parts = []
-        for template in self.templates:
-            filled = template.fill(texts)
+        for template, lead in zip(self.templates, leads or [()] * len(self.templates), strict=True):
+            filled = template.fill(texts, lead)
 
             def compute(filled: Filled = filled) -> dict[str, npt.NDArray[np.float32]]:
                 return {"vectors": self.read(filled, progress)}

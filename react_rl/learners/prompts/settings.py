@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from react_rl.errors import ReActError
 from react_rl.learners.prompts.templates import check_template, several_words
@@ -35,6 +35,9 @@ class PromptSettings(BaseModel):
     train: Trained = "embedding"
     """What a head beside the words learns from: the vector of the gap, the encoder's embedding, both, or
     nothing."""
+    demonstrations: int = Field(default=0, ge=0, le=1000)
+    """train nothing: labelled rows that stand before each text, as many of these as fit; every round reads
+    all rows again."""
     l2: float = Field(default=0.1, ge=1e-6, le=1e6)
     """Weight of the squared distance from what the words say."""
     bias: float = Field(default=0.1, ge=1e-6, le=1e6)
@@ -47,6 +50,15 @@ class PromptSettings(BaseModel):
     """Tokens of a filled template; the text in it is cut where it does not fit."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the transformer."""
+
+    @model_validator(mode="after")
+    def _check(self) -> PromptSettings:
+        if self.demonstrations and self.train != "nothing":
+            raise ValueError(
+                "demonstrations change with every purchase what the model reads, which a head cannot follow; "
+                "set train to nothing"
+            )
+        return self
 
     @field_validator("templates", mode="before")
     @classmethod

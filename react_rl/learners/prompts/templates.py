@@ -91,6 +91,7 @@ class Template:
                 "use a masked language model such as 'bert-base-uncased'."
             )
         start, end = marks_around(tokenizer)
+        self._marks = len(start), len(end)
         gap = [int(tokenizer.mask_token_id)]
         text_first = template.index(TEXT) < template.index(MASK)
         before, between, after = _FIELD.split(template)
@@ -127,8 +128,21 @@ class Template:
             gaps = np.full(len(table.distinct), self._gap_from_start + len(lead), np.int64)
         return Filled(table, gaps)
 
+    def demonstration(self, text: str, word: Sequence[int]) -> list[int]:
+        """Token ids of the template with a text in it and a word in the gap, without marks around.
+
+        Args:
+            text: The text; cut off where it takes more than a quarter of the room.
+            word: Pieces of the word.
+        """
+        head, tail = self._head[self._marks[0] :], self._tail[: len(self._tail) - self._marks[1]]
+        ids = [*head, *self._texts([text])[0][: max(self.room // 4, 1)], *tail]
+        gap = len(ids) - (self._gap_from_end - self._marks[1]) if self._gap_from_end else self._gap_from_start
+        gap -= 0 if self._gap_from_end else self._marks[0]
+        return [*ids[:gap], *word, *ids[gap + 1 :]]
+
     def _sequences(self, texts: Sequence[str], lead: Sequence[int]) -> list[list[int]]:
-        start = len(marks_around(self._tokenizer)[0])
+        start = self._marks[0]
         head = [*self._head[:start], *lead, *self._head[start:]]
         room = max(self.room - len(lead), 1)
         return [[*head, *ids[:room], *self._tail] for ids in self._texts(texts)]

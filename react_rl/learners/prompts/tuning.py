@@ -114,7 +114,8 @@ class ClozeTune(FineTune):
         self._spoken: list[tuple[str, WordScores, Tensor]] = []
         reader = GapReader(
             PromptSettings(
-                model=self.network.settings.model, templates=(prompt.template,), max_length=settings.max_length,
+                model=self.network.settings.model, templates=(prompt.template,),
+                max_length=settings.max_length,
                 precision=settings.precision,
             ),
             str(self.device),
