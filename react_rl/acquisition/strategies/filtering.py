@@ -10,6 +10,7 @@ from torch import Tensor
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.strategies.coverage import MaxHerding
+from react_rl.acquisition.wide.bounded import score_in_bounds, select_in_bounds
 from react_rl.errors import ReActError
 from react_rl.simulation.view import PoolView
 
@@ -20,7 +21,8 @@ class Refine:
 
     In round r of R each of K strategies picks ``P / (K 2^r)`` of the rows that are left (P at first; at least
     the batch), and the union of the picks is what is left then. The batch covers these rows greedily
-    (maxherding), so that whatever a strategy found valuable is near a label.
+    (maxherding), so that whatever a strategy found valuable is near a label. In pools of more than 2,048 rows
+    so many are drawn first.
 
     The paper leaves the ensemble open; here it is four notions of value: uncertainty, gradients, predictions
     that turn, and coverage. How many rows a round keeps is our reading of it.
@@ -50,12 +52,19 @@ class Refine:
 
     def score(self, view: PoolView) -> Tensor:
         """Gain of the coverage of what is left ``(E, P)``; -1 for rows that were filtered out."""
-        left = self._filtered(view, view.progress.batch_size)
-        return torch.where(left.available, MaxHerding().score(left), -1.0)
+        return score_in_bounds(self, view, self._score, 1)
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows that cover what is left of the pool."""
-        return MaxHerding().select(self._filtered(view, n), n)
+
+        def choose(part: PoolView) -> Tensor:
+            return MaxHerding().select(self._filtered(part, n), n)
+
+        return select_in_bounds(self, view, n, choose, 1)
+
+    def _score(self, view: PoolView) -> Tensor:
+        left = self._filtered(view, view.progress.batch_size)
+        return torch.where(left.available, MaxHerding().score(left), -1.0)
 
     def _filtered(self, view: PoolView, n: int) -> PoolView:
         rows = view.n_available.cpu().numpy()

@@ -16,6 +16,7 @@ from react_rl.acquisition.strategies.coverage import MaxHerding
 from react_rl.acquisition.strategies.filtering import Refine
 from react_rl.acquisition.strategies.thompson import Tailor, _worths
 from react_rl.acquisition.strategies.uncertainty import Margin, RandomSampling
+from react_rl.acquisition.wide import bounded
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
@@ -128,6 +129,20 @@ def test_refine_treats_an_episode_with_fewer_rows_as_if_it_were_alone() -> None:
     for e in range(2):
         alone = started(2).view.within(rows).only(np.arange(2) == e)
         assert refine.select(alone, 4)[e].tolist() == together[e].tolist()
+
+
+def test_refine_draws_from_a_large_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "LARGEST", 60)
+    drawn: list[int] = []
+
+    class Seen(MaxHerding):
+        def select(self, view: PoolView, n: int) -> Tensor:
+            drawn.append(int(view.n_available.max()))
+            return super().select(view, n)
+
+    ids = Refine("mine", (Seen(),)).select(started().view, 4)
+    assert max(drawn) == 60
+    assert all(len(set(row)) == 4 and min(row) >= 0 for row in ids.tolist())
 
 
 def test_ensembles_of_nothing_are_refused() -> None:
