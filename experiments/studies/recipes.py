@@ -59,7 +59,7 @@ def candidates() -> dict[str, Recipe]:
     own = [
         (name, entry.settings)
         for name, entry in RECIPES.items()
-        if "softmax" in entry.kinds and entry.family != "presets"
+        if "softmax" in entry.kinds and entry.family not in ("presets", "continual")  # there are no phases
     ]
     return dict(own) | {name: recipe for name, recipe in COMBINED.items() if recipe not in dict(own).values()}
 

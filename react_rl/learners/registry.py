@@ -17,6 +17,7 @@ from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS, Capabilit
 from react_rl.learners.finetune.contrastive import ContrastiveTune
 from react_rl.learners.finetune.ensemble import FineTuneEnsemble
 from react_rl.learners.finetune.learner import FineTune
+from react_rl.learners.finetune.phases import FineTuneInPhases
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.primal import MOST_STEPS, score_primal
 from react_rl.learners.linear.settings import SoftmaxSettings
@@ -83,7 +84,7 @@ def _tuner(settings: FineTuneSettings, corpora: Sequence[Rows], labelled: Labell
     own = [one.corpus for one in corpora]
     if settings.members > 1:
         return FineTuneEnsemble(own, labelled, settings)
-    kind = ClozeTune if settings.prompt.template else FineTune
+    kind: type[FineTune] = ClozeTune if settings.prompt.template else FineTuneInPhases
     kind = kind if settings.contrastive.loss == "none" else ContrastiveTune
     return kind(own, labelled, settings)
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from react_rl.data.corpus import Corpus
-from react_rl.learners.finetune.learner import FineTune
+from react_rl.learners.finetune.phases import FineTuneInPhases
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.protocol import LabelledRows, Purchase
 from react_rl.learners.recipes.settings import Recipe
@@ -94,7 +94,7 @@ class RepeatedLedger:
         return self._repeated(self._labelled.columns)
 
 
-class _Members(FineTune):
+class _Members(FineTuneInPhases):
     """E M transformers whose scores are read as those of E ensembles."""
 
     def _as_scores(self, logits: Tensor, vectors: ScoredVectors) -> Scores:
@@ -182,6 +182,11 @@ class FineTuneEnsemble:
                 bought.everyone,
             )
         )
+
+    def enter_phase(self, episodes: Sequence[int], arrived: Tensor) -> None:
+        """See ``LearnsInPhases.enter_phase``. Mutates."""
+        places = self._places(torch.tensor(list(episodes))).tolist()
+        self._models.enter_phase(places, arrived.repeat_interleave(self.members, 0))
 
     def state(self) -> dict[str, Tensor]:
         """See ``Learner.state``."""

@@ -25,6 +25,7 @@ from react_rl.learners.finetune.methods.words import Words
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.columns import Columns
 from react_rl.learners.finetune.training.fitting import Fitted, fit
+from react_rl.learners.finetune.training.holding import Held, Holding
 from react_rl.learners.finetune.training.lesson import Lesson
 from react_rl.learners.finetune.training.material import Materials, RoundMaterial
 from react_rl.learners.finetune.training.memory import asking_less, free_memory, keep_freed_memory
@@ -94,10 +95,10 @@ class FineTune(ColumnScores):
         with torch.inference_mode(False):
             adapted = pretrained(settings, corpora, self.device)
             self.network = self.network_class(adapted, n_classes, str(self.device))
-            self._teacher, scored = task.head, task.head.scored
+            self._teacher = task.head
             self.stores = self._stores(corpora, folder)
         self._columns = Columns(corpora, self.stores, labelled)
-        self._materials = Materials(corpora, self._columns, self.network, scored)
+        self._materials = Materials(corpora, self._columns, self.network, task.head.scored)
         self._material: dict[int, RoundMaterial] = {}
         self._check(settings)
         self._known = np.zeros((n_episodes, n_columns), np.bool_)
@@ -106,6 +107,7 @@ class FineTune(ColumnScores):
         self._class_mask = torch.zeros(n_episodes, n_classes, dtype=torch.bool, device=self.device)
         self._weights: dict[str, Tensor] = {}
         self._words = Words(self.network, n_episodes)
+        self._held: Holding = lambda *_: Held()
         # peft holds one set of weights at a time.
         self._at_once = 1 if settings.method == "peft" else settings.episodes_at_once or n_episodes
         self._pieces = settings.accumulate
@@ -172,8 +174,7 @@ class FineTune(ColumnScores):
 
     def update(self, bought: Purchase) -> None:
         """Train the episodes that got a label, in place."""
-        some = bought.live.any(1).tolist()
-        taught = [e for e, any_ in zip(bought.episodes.tolist(), some, strict=True) if any_]
+        taught = bought.episodes[bought.live.any(1)].tolist()
         self._columns.note(bought)
         self._material = {
             e: self._materials.of(e, int(self._seeds[e]), self.settings.following(self.recipes[e]))
@@ -323,9 +324,10 @@ class FineTune(ColumnScores):
         """Train episodes that have equally many labels and one recipe."""
         columns, materials = self._columns, [self._material[e] for e in episodes]
         used = [material.vocabulary for material in materials] if self._words.trained else []
-        words, places = self._words.begin(episodes, used, self._share())
-        weights = restarted(self._begin, self._weights, episodes, self._share()) | words
-        settings = self.settings.following(self.recipes[episodes[0]])
+        settings, share = self.settings.following(self.recipes[episodes[0]]), self.settings.kept_share
+        words, places = self._words.begin(episodes, used, share)
+        held = self._held(episodes, materials, settings)
+        weights = restarted(self._begin, self._weights, episodes, share) | words | held.begin
         lesson = Lesson(
             targets=stacked([material.targets for material in materials], -1),
             lengths=np.stack([material.lengths for material in materials]),
@@ -339,13 +341,11 @@ class FineTune(ColumnScores):
             anchors=self.network.anchors(self._seeds[episodes]) | self._words.pretrained(episodes)
             if settings.is_anchored
             else None,
+            held=held,
             unlabelled=[material.unlabelled for material in materials],
             rectangle_of=lambda rows: columns.rectangle(episodes, rows),
         )
         return fit(self.network, weights, lesson, settings, rate, self._pieces)
-
-    def _share(self) -> float:
-        return {"reset": 0.0, "warm": 1.0, "shrink": self.settings.shrink}[self.settings.restart]
 
     def _dev_loss(self, episodes: list[int]) -> Callable[[dict[str, Tensor]], Tensor]:
         """What measures early stopping on the dev rows of each episode; see ``Columns.wanting``."""

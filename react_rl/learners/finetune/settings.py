@@ -22,6 +22,7 @@ from react_rl.learners.recipes.settings import (
     AugmentationSettings,
     AverageSettings,
     ConsistencySettings,
+    ContinualSettings,
     MixupSettings,
     Recipe,
 )
@@ -33,7 +34,7 @@ AdapterKind = Literal["lora", "adalora", "ia3", "prefix", "prompt"]
 
 _UNSAID: Final = (
     "adversarial", "r_drop", "average", "mixup", "l2_sp", "mixout", "augmentation", "consistency",
-    "members", "pretraining", "contrastive", "prompt",
+    "members", "pretraining", "contrastive", "prompt", "continual",
 )  # fmt: skip
 """Settings that are left out of what results are filed under where they change nothing."""
 
@@ -169,6 +170,8 @@ class FineTuneSettings(BaseModel):
     """Train on pairs of rows instead of their classes; classification only."""
     prompt: ClozeSettings = ClozeSettings()
     """Let the model fill a gap with words of the classes; classification only."""
+    continual: ContinualSettings = ContinualSettings()
+    """How training goes on from phase to phase, on corpora that come in phases."""
     clip: float = Field(default=1.0, gt=0, le=1e6)
     """Largest norm of an episode's gradient."""
     patience: int | None = Field(default=None, ge=1, le=10**5)
@@ -243,6 +246,8 @@ class FineTuneSettings(BaseModel):
                 raise ValueError(f"{what} knows no changed texts; leave augmentation and consistency out")
             if self.members > 1:
                 raise ValueError(f"{what} trains one model for each episode; set members to 1")
+            if self.continual.kind != "joint":
+                raise ValueError(f"{what} keeps nothing from phase to phase; leave continual out")
         if self.prompt.template and (self.head == "dense" or self.contrastive.loss != "none"):
             what = "head: dense" if self.head == "dense" else "contrastive training"
             raise ValueError(f"with a prompt the masked-LM head is the head; leave {what} out")
@@ -254,7 +259,20 @@ class FineTuneSettings(BaseModel):
                     raise ValueError(f"contrastive training knows no {name}; leave one of them out")
             if self.method == "head":
                 raise ValueError("contrastive training trains the encoder, which method head does not")
+        if self.continual.kind != "joint" and (self.method == "peft" or self._trains_words):
+            what = "under peft" if self.method == "peft" else "of word tables"
+            raise ValueError(
+                f"no weights {what} are kept from phase to phase; set layers, or use method lora"
+            )
+        if self.continual.kind == "lwf" and (self.mixup.alpha > 0 or self.augmentation.kind != "none"):
+            raise ValueError("lwf asks what was said of each row, not of mixtures or copies; leave one out")
+        if self.continual.kind == "ewc" and self.l2_sp > 0:
+            raise ValueError("ewc and l2_sp draw weights to different places; leave one out")
         return self
+
+    @property
+    def _trains_words(self) -> bool:
+        return self.method == "full" and self.layers is None
 
     @model_serializer(mode="wrap")
     def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -265,6 +283,11 @@ class FineTuneSettings(BaseModel):
             for name, value in values.items()
             if name not in _UNSAID or getattr(self, name) != fields[name].default
         }
+
+    @property
+    def kept_share(self) -> float:
+        """Share of the last round's weights in those that a round begins from."""
+        return {"reset": 0.0, "warm": 1.0, "shrink": self.shrink}[self.restart]
 
     @property
     def is_anchored(self) -> bool:

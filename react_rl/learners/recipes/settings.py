@@ -187,7 +187,7 @@ class Recipe(_Frozen):
     """finetune: make predictions for unlabelled rows the same with and without noise."""
 
     continual: ContinualSettings = ContinualSettings()
-    """softmax: how it goes on from phase to phase, on corpora that come in phases."""
+    """softmax, finetune: how it goes on from phase to phase, on corpora that come in phases."""
 
     best_on_dev: tuple[str, ...] = ()
     """softmax: names of recipes; in every round the one with the best dev accuracy is followed."""
@@ -240,7 +240,7 @@ _TRANSFORMER: Final[frozenset[Kind]] = frozenset({"finetune"})
 KINDS: Final[dict[str, frozenset[Kind]]] = {
     "l2": _LINEAR,
     "best_on_dev": _LINEAR,
-    "continual": _LINEAR,
+    "continual": _LINEAR | _TRANSFORMER,
     "label_smoothing": _LINEAR | _TRANSFORMER,
     "mixup": _LINEAR | _TRANSFORMER,
     "mixup.layer": _TRANSFORMER,

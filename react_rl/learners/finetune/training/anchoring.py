@@ -21,9 +21,15 @@ _MIXOUT: Final = 0x0D
 """Sets these draws apart from those of other things that happen in a step."""
 
 
-def pull(gradient: Tensor, weights: Tensor, anchor: Tensor, strength: float) -> None:
-    """Add to a gradient that of ``strength / 2 |weights - anchor|^2``. Mutates ``gradient``."""
-    gradient.add_(weights - anchor, alpha=strength)
+def pull(
+    gradient: Tensor, weights: Tensor, anchor: Tensor, strength: float, importance: Tensor | None = None
+) -> None:
+    """Add to a gradient that of ``strength / 2 |weights - anchor|^2``. Mutates ``gradient``.
+
+    With an importance of each weight it is that of ``strength / 2 sum importance (weights - anchor)^2``.
+    """
+    moved = weights - anchor
+    gradient.add_(moved if importance is None else moved * importance, alpha=strength)
 
 
 class Mixout:

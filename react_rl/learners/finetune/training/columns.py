@@ -38,6 +38,7 @@ class Columns:
         pool: ``(E, W)`` bool, columns that hold a row that can be bought or was.
         layout: Where the scores of columns are kept.
         told: ``(E, slots, ...)`` int64 answers in slots of the ledger, -1 where there is none.
+        used: By episode the slots ``(n,)`` bool that are learned from; all of them where there is no entry.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Columns:
         self.dev = [(np.empty(0, np.int64), torch.empty(0, dtype=torch.int64))] * n_episodes
         self.pool = np.zeros((n_episodes, n_columns), np.bool_)
         self.layout = Layout(n_episodes, n_columns, labelled.device)
+        self.used: dict[int, Tensor] = {}
+        self._placed = [self.dev[0]] * n_episodes
         self.told = torch.empty(n_episodes, 0, dtype=torch.int64, device=labelled.device)
         self._corpus = [0] * n_episodes
         self._labelled = labelled
@@ -59,10 +62,20 @@ class Columns:
         self._corpus[episode] = corpus
         ids = rows.cpu().numpy()
         self.rows[episode] = ids
+        self._placed[episode] = ids, dev_targets
         known = dev_targets.view(len(dev_targets), -1)[:, 0] >= 0
         self.pool[episode] = (ids >= 0) & ~known.cpu().numpy()
         self.dev[episode] = ids[known.cpu().numpy()], dev_targets[known]
         self.layout.place(episode, self.of(episode).n_vectors_of(ids))
+
+    def narrow(self, episode: int, come: npt.NDArray[np.bool_]) -> None:
+        """Keep to the columns ``(W,)`` of an episode that have come; see ``LearnsInPhases``. Mutates."""
+        ids, targets = self._placed[episode]
+        self.rows[episode] = np.where(come, ids, -1)
+        known = (targets.view(len(targets), -1)[:, 0] >= 0).cpu().numpy()
+        self.pool[episode] = (ids >= 0) & ~known & come
+        known &= come
+        self.dev[episode] = ids[known], targets[torch.from_numpy(known)]
 
     def of(self, episode: int) -> PieceStore:
         """The store of an episode's corpus."""
@@ -98,6 +111,9 @@ class Columns:
     def answers(self, episode: int) -> tuple[_Ids, Tensor]:
         """Labelled row ids ``(n,)`` of an episode, and the answers to them ``(n, ...)``, -1 for none."""
         columns, live = self._answered_by(episode)
+        if episode in self.used:
+            used = self.used[episode]
+            columns, live = columns[used[live].cpu().numpy()], live & used
         rows: _Ids = self.rows[episode, columns]
         return rows, self.told[episode, : len(live)][live]
 

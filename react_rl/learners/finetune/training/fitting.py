@@ -76,7 +76,7 @@ def fit(
     n = lesson.targets.shape[1]
     per_epoch = math.ceil(n / settings.batch_size)
     total = settings.steps or settings.epochs * per_epoch
-    optimiser = Optimiser(network, masters, settings, rate, lesson.anchors)
+    optimiser = Optimiser(network, masters, settings, rate, lesson.anchors, lesson.held)
     working = optimiser.working
     mixout = _mixout(network, masters, lesson, settings)
     if network.adapter is not None:
@@ -199,7 +199,8 @@ def _gradients(
             there = (own >= 0).flatten(1)
             pairs = draw_pairs(there, settings.mixup.alpha, lesson.seeds, lesson.rounds, (step,))
         share = weight[part]
-        piece = BatchPiece(network, working, lesson, settings, texts, start, own, share, keys, pairs)
+        teacher = lesson.held.said_of(index[:, start : start + cut])
+        piece = BatchPiece(network, working, lesson, settings, texts, start, own, share, keys, pairs, teacher)
         if settings.adversarial.kind != "none":
             by_episode = train_against(piece.loss, settings.adversarial)
         else:

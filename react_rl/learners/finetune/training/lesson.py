@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from react_rl.learners.finetune.methods.network import Texts
+from react_rl.learners.finetune.training.holding import Held
 from react_rl.tasks.protocol import Head
 
 Rectangle = Callable[[npt.NDArray[np.int64]], Texts]
@@ -35,6 +36,7 @@ class Lesson:
         anchors: ``(R, ...)`` by name, what weights are drawn back to; None where they are not.
         unlabelled: For each episode ids of rows that training may look at without a label.
         rectangle_of: Texts of such rows ``(R, B)``; None where nobody looks at them.
+        held: What holds episodes to what they were when their phase began.
     """
 
     targets: Tensor
@@ -49,3 +51,4 @@ class Lesson:
     anchors: dict[str, Tensor] | None = None
     unlabelled: Sequence[npt.NDArray[np.int64]] = ()
     rectangle_of: Rectangle | None = None
+    held: Held = field(default_factory=Held)

@@ -13,6 +13,7 @@ from react_rl.learners.finetune.methods.network import Network, Texts
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.lesson import Lesson
 from react_rl.learners.finetune.training.mixing import Pairs
+from react_rl.learners.recipes.phases import distillation
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,7 @@ class BatchPiece:
         share: ``(R, B, K)`` weight of each of them in the loss of its batch.
         keys: ``(R,)`` int32 keys of the dropout masks, one for each pass.
         pairs: What vectors are mixed with; None for nothing.
+        teacher: ``(R, B, C)`` scores of the model before the phase; None where nobody asks for them.
     """
 
     network: Network
@@ -42,6 +44,7 @@ class BatchPiece:
     share: Tensor
     keys: Sequence[Tensor]
     pairs: Pairs | None = None
+    teacher: Tensor | None = None
 
     def loss(self, nudge: Nudge | None) -> Tensor:
         """Loss of each episode ``(R,)``, its part of the batch's.
@@ -64,10 +67,20 @@ class BatchPiece:
             head, mask = self.lesson.head, self.lesson.class_mask
             return head.loss(scores, targets.view(self.targets.shape), mask, self.settings.label_smoothing)
 
+        if self.teacher is not None:
+            return against(self.targets) + self.settings.continual.distillation * self._drift(scores)
         if self.pairs is None:
             return against(self.targets)
         mixed = self.pairs.loss(lambda targets: against(targets).flatten(1), self.targets.flatten(1))
         return mixed.view(self.targets.shape)
+
+    def _drift(self, scores: Tensor) -> Tensor:
+        """How far scores ``(R, B, K, C)`` are from those of the model before the phase, ``(R, B, K)``."""
+        held = self.lesson.held
+        assert held.classes is not None, "a teacher comes with what it knows"
+        assert self.teacher is not None, "asked for only with a teacher"
+        classes, heat = held.classes[:, None, None], self.settings.continual.temperature
+        return distillation(scores, self.teacher[:, :, None], classes, heat)[0]
 
     def _scores(self, units: Tensor, nudge: Nudge | None) -> Tensor:
         """Scores ``(R, B, K, C)`` of one pass, with units dropped by these keys."""

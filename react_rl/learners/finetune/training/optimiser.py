@@ -13,6 +13,7 @@ from torch import Tensor
 from react_rl.learners.finetune.methods.network import Network
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.anchoring import pull
+from react_rl.learners.finetune.training.holding import Held
 
 _BETAS: Final = (0.9, 0.999)
 _EPSILON: Final = 1e-8
@@ -32,6 +33,7 @@ class _Piece:
     buffer: Tensor
     working: Tensor
     anchor: Tensor | None
+    importance: Tensor | None
 
 
 class Optimiser:
@@ -48,6 +50,7 @@ class Optimiser:
         settings: Decay, clip, layer decay, pull to the anchors.
         rate: Peak learning rate.
         anchors: ``(R, ...)`` float32 by name; None where nothing is pulled. What pulls is not clipped.
+        held: What else pulls, each weight by its importance.
 
     Attributes:
         working: What the model reads, ``(R, ...)`` by name; the masters themselves in fp32.
@@ -60,12 +63,16 @@ class Optimiser:
         settings: FineTuneSettings,
         rate: float,
         anchors: Mapping[str, Tensor] | None = None,
+        held: Held = Held(),  # noqa: B008 - frozen
     ) -> None:
         self._masters = masters
         self._adapter = network.adapter
         self._clip = settings.clip
         self._strength = 0.0 if anchors is None else settings.l2_sp
         self._anchors = anchors if anchors is not None and settings.l2_sp > 0 else {}
+        self._importance: Mapping[str, Tensor] = {}
+        if held.weights:
+            self._anchors, self._importance, self._strength = held.weights, held.importance, 1.0
         self._same = network.dtype == torch.float32
         for array in masters.values():
             array.requires_grad_(self._same)
@@ -92,6 +99,7 @@ class Optimiser:
         master, first, second, working = (array.detach().view(episodes, -1) for array in arrays)
         size = master.shape[1]
         anchor = self._anchors[name].reshape(episodes, -1) if name in self._anchors else None
+        share = self._importance[name].reshape(episodes, -1) if name in self._importance else None
         most = self._buffer.numel()
         rows, columns = max(1, most // size), math.ceil(size / math.ceil(size / most))
         for row in range(0, episodes, rows):
@@ -107,6 +115,7 @@ class Optimiser:
                     self._buffer[: part.numel()].view(part.shape),
                     working[r, c],
                     None if anchor is None else anchor[r, c],
+                    None if share is None else share[r, c],
                 )
 
     @torch.no_grad()
@@ -131,7 +140,7 @@ class Optimiser:
                 if scale is not None:
                     grad *= scale[piece.rows, None] if len(piece.master) > 1 else scales[piece.rows.start]
                 if piece.anchor is not None:
-                    pull(grad, piece.master, piece.anchor, self._strength)
+                    pull(grad, piece.master, piece.anchor, self._strength, piece.importance)
                 torch._fused_adamw_(
                     [piece.master], [grad], [piece.first], [piece.second], [], [counts[steps]],
                     amsgrad=False, beta1=_BETAS[0], beta2=_BETAS[1], lr=rate,

@@ -1,0 +1,205 @@
+"""What learners keep from phase to phase: the protocol of five text sets in small, recipes side by side.
+
+News topics, sentiment of places, an ontology, sentiment of films and kinds of questions come one after the
+other, in two orders; the two of sentiment share their classes. All recipes begin with the same pools and
+initial labels, and are measured on all sets when each has ended.
+
+Source: de Masson d'Autume et al. 2019, Episodic memory in lifelong language learning, section 4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from react_rl.acquisition.registry import make_strategy
+from react_rl.data.config import CorpusConfig
+from react_rl.encoders.config import EncoderConfig
+from react_rl.errors import ReActError
+from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.analysis.phases import PhaseRun, phase_frame, phase_run
+from react_rl.experiments.config.learners import learner_config
+from react_rl.experiments.run.episodes import one_thread, play
+from react_rl.files import write_atomically
+from react_rl.learners.recipes import ContinualSettings, Recipe
+from react_rl.metrics.continual import NUMBERS
+from react_rl.metrics.statistics import bootstrap_mean, paired_difference
+from react_rl.simulation.corpora import prepare
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.options import EpisodeOptions
+
+SETS: Final = ("yelp_sentences", "ag_news", "dbpedia14_few", "sst2", "trec6")
+"""Order i of the paper; sst2 stands for its reviews of products, trec6 for its questions."""
+ORDERS: Final = {"first": (0, 1, 2, 3, 4), "second": (1, 0, 3, 4, 2)}
+"""Orders i and iv of the paper, as positions in ``SETS``."""
+
+RECIPES: Final[dict[str, Recipe]] = {
+    "joint": Recipe(),
+    "sequential": Recipe(continual=ContinualSettings(kind="sequential")),
+    "replay .1": Recipe(continual=ContinualSettings(kind="replay", share=0.1)),
+    "replay .2": Recipe(continual=ContinualSettings(kind="replay", share=0.2)),
+    "replay .5": Recipe(continual=ContinualSettings(kind="replay", share=0.5)),
+    "ewc 1": Recipe(continual=ContinualSettings(kind="ewc", strength=1.0)),
+    "ewc 10": Recipe(continual=ContinualSettings(kind="ewc", strength=10.0)),
+    "ewc 100": Recipe(continual=ContinualSettings(kind="ewc", strength=100.0)),
+    "lwf": Recipe(continual=ContinualSettings(kind="lwf")),
+    "lwf 4": Recipe(continual=ContinualSettings(kind="lwf", distillation=4.0)),
+}
+"""What is measured; ``joint`` is the upper line, ``sequential`` the lower one."""
+
+LEARNERS: Final[dict[str, dict[str, object]]] = {
+    "softmax": {"kind": "softmax"},
+    "finetune": {
+        "kind": "finetune",
+        "finetune": {"model": "minilm", "method": "lora", "layers": 3, "epochs": 8, "max_length": 48},
+    },
+}
+EPISODE: Final = EpisodeOptions(pool_size=1000, dev_size=250, initial_size=10, budget=200, batch_size=10)
+"""200 pool rows of each set, 40 labels of each, 10 initial ones of the first."""
+_ROWS: Final = 2500
+_TEST_ROWS: Final = 1500
+
+
+Played = dict[tuple[str, str, str], tuple[list[PhaseRun], float]]
+"""Matrices of the seeds, and processor seconds of an episode, by order, strategy and recipe."""
+
+
+def measure(
+    corpus: EncodedCorpus,
+    recipes: Mapping[str, Recipe],
+    strategies: Sequence[str],
+    seeds: int,
+    learner: str = "softmax",
+    options: EpisodeOptions = EPISODE,
+) -> Played:
+    """Play every recipe with every strategy on a corpus that comes in phases.
+
+    Args:
+        corpus: The corpus.
+        recipes: The recipes by name.
+        strategies: Query strategies.
+        seeds: Paired episodes.
+        learner: Which of ``LEARNERS``.
+        options: Sizes of an episode.
+    """
+    found: Played = {}
+    base = learner_config(LEARNERS[learner])
+    for strategy in strategies:
+        for name, recipe in recipes.items():
+            settings = base.model_copy(update={"recipe": recipe}).settings()
+            started = time.process_time()
+            played = play(
+                corpus, make_strategy(strategy), range(seeds), options, ["accuracy"], _TEST_ROWS, settings
+            )
+            runs = [phase_run(result, "accuracy") for result in played.results]
+            assert all(run is not None for run in runs), "every episode goes through all its phases"
+            seconds = (time.process_time() - started) / seeds
+            found[corpus.name, strategy, name] = [run for run in runs if run is not None], seconds
+            print(f"{corpus.name}, {strategy}, {name}: {seconds:.2f} s an episode", file=sys.stderr)
+    return found
+
+
+def numbers(found: Played) -> pd.DataFrame:
+    """Every run in a line: order, strategy, recipe, seed, the numbers of its matrix, seconds."""
+    return pd.DataFrame(
+        [
+            {"order": order, "strategy": strategy, "recipe": recipe, "seed": seed}
+            | asdict(run.numbers)
+            | {"seconds": seconds}
+            for (order, strategy, recipe), (runs, seconds) in found.items()
+            for seed, run in enumerate(runs)
+        ]
+    )
+
+
+def table(runs: pd.DataFrame) -> str:
+    """The numbers as Markdown: means over orders, then over seeds, with 95 % intervals over the seeds."""
+    pooled = runs.groupby(["strategy", "recipe", "seed"], sort=False)[[*NUMBERS, "seconds"]].mean()
+    lines = [
+        "| strategy | recipe | average | beyond sequential | learned | forgetting | backward | forward | s |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for strategy, recipe in dict.fromkeys(zip(runs["strategy"], runs["recipe"], strict=True)):
+        own, rng = pooled.loc[strategy, recipe], np.random.default_rng(0)
+        cells = {name: bootstrap_mean(own[name].to_numpy(), rng) for name in NUMBERS}
+        beyond = "" if recipe == "sequential" else _beyond(own, pooled.loc[strategy, "sequential"])
+        forgotten = cells["forgetting"]
+        lines.append(
+            f"| {strategy} | {recipe} | {float(cells['average'].estimate):.3f} | {beyond} "
+            f"| {float(cells['learned'].estimate):.3f} "
+            f"| {float(forgotten.estimate):.3f} [{float(forgotten.low):.3f}, {float(forgotten.high):.3f}] "
+            f"| {float(cells['backward'].estimate):+.3f} | {float(cells['forward'].estimate):+.3f} "
+            f"| {own['seconds'].mean():.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _beyond(own: pd.DataFrame, other: pd.DataFrame) -> str:
+    difference = paired_difference(
+        own["average"].to_numpy(), other["average"].to_numpy(), np.random.default_rng(0)
+    )
+    return difference.signed(3)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="continual", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds the five sets")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), help="names in that folder, in order i")
+    parser.add_argument("--orders", nargs="+", default=list(ORDERS), choices=list(ORDERS), help="which")
+    parser.add_argument("--strategies", nargs="+", default=["random", "margin"], help="query strategies")
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES), help="which")
+    parser.add_argument("--learner", default="softmax", choices=list(LEARNERS), help="which")
+    parser.add_argument("--seeds", type=int, default=32, help="paired episodes")
+    parser.add_argument("--budget", type=int, default=200, help="labels bought, the same for each set")
+    parser.add_argument("--out", type=Path, default=Path("results/continual"), help="folder to write")
+    asked = parser.parse_args(arguments)
+    try:
+        if asked.seeds < 2:
+            raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
+        names = list(dict.fromkeys(["sequential", *asked.recipes]))
+        recipes = {name: recipe for name, recipe in RECIPES.items() if name in names}
+        options = EpisodeOptions.model_validate(EPISODE.model_dump() | {"budget": asked.budget})
+        configs = [_config(asked.data, asked.sets, order) for order in asked.orders]
+        corpora = prepare(configs, EncoderConfig(max_length=128), "auto", episode=options)
+    except ReActError as error:
+        print(error, file=sys.stderr)
+        return 2
+    found: Played = {}
+    with one_thread():
+        for corpus in corpora:
+            found |= measure(corpus, recipes, asked.strategies, asked.seeds, asked.learner, options)
+    runs = numbers(found)
+    matrices = phase_frame(
+        {
+            (order, f"{strategy}, {recipe}", seed): run
+            for (order, strategy, recipe), (own, _) in found.items()
+            for seed, run in enumerate(own)
+        }
+    )
+    mean = matrices.groupby(["corpus", "strategy", "after", "phase"], sort=False)["test"].mean().reset_index()
+    mean.columns = pd.Index(["order", "strategy and recipe", "after", "phase", "test"])
+    write_atomically(asked.out / f"{asked.learner}.csv", csv_text(runs.round(5)))
+    write_atomically(asked.out / f"{asked.learner}_matrices.csv", csv_text(mean.round(4)))
+    write_atomically(asked.out / f"{asked.learner}.md", table(runs))
+    print(table(runs))
+    return 0
+
+
+def _config(data: Path, sets: Sequence[str], order: str) -> CorpusConfig:
+    """The sets one after the other, as a corpus that is called like the order."""
+    places = [place for place in ORDERS[order] if place < len(sets)]
+    first, *rest = (str(data / sets[place]) for place in places)
+    return CorpusConfig(corpus=first, then=tuple(rest), max_rows=_ROWS, name=order)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""The study of what is kept from phase to phase: its table, and its command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from react_rl.data import drifting, synthetic_corpus
+from react_rl.data.synthetic import synthetic_embeddings
+from react_rl.experiments.studies import continual as study
+from react_rl.simulation import EncodedCorpus, EpisodeOptions
+
+SMALL = EpisodeOptions(pool_size=60, dev_size=30, initial_size=5, budget=24, batch_size=4)
+
+
+def test_the_command_writes_runs_matrices_and_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = drifting(synthetic_corpus(n_rows=300, n_classes=4), 2)
+    stream = EncodedCorpus.build(corpus, synthetic_embeddings(corpus))
+    monkeypatch.setattr(study, "prepare", lambda *_, **__: [stream])
+    monkeypatch.setattr(study, "EPISODE", SMALL)
+    arguments = ["--budget", "24", "--seeds", "2", "--strategies", "random", "--out", str(tmp_path)]
+    assert study.main([*arguments, "--recipes", "joint", "replay .5"]) == 0
+    runs = pd.read_csv(tmp_path / "softmax.csv")
+    assert runs.groupby("recipe").size().to_dict() == {"joint": 2, "replay .5": 2, "sequential": 2}
+    assert (runs["learned"] - runs["average"]).to_numpy() == pytest.approx(-runs["backward"] / 2, abs=1e-4)
+    assert len(pd.read_csv(tmp_path / "softmax_matrices.csv")) == 3 * 2 * 2
+    written = (tmp_path / "softmax.md").read_text()
+    assert written in capsys.readouterr().out
+    assert written.count("\n") == 2 + 3
+    assert study.main(["--seeds", "1"]) == 2
+    assert "give at least 2" in capsys.readouterr().err
+
+
+def test_the_second_order_puts_the_same_sets_elsewhere() -> None:
+    first, second = (study._config(Path("data"), study.SETS, order) for order in study.ORDERS)
+    assert {first.corpus, *first.then} == {second.corpus, *second.then}
+    assert (first.corpus, second.corpus) == ("data/yelp_sentences", "data/ag_news")
