@@ -59,13 +59,12 @@ LEARNERS: Final[dict[str, dict[str, object]]] = {
     "softmax": {"kind": "softmax"},
     "finetune": {
         "kind": "finetune",
-        "finetune": {"model": "minilm", "method": "lora", "layers": 3, "epochs": 8, "max_length": 48},
+        "finetune": {"model": "minilm", "method": "lora", "layers": 3, "epochs": 8, "max_length": 32},
     },
 }
 EPISODE: Final = EpisodeOptions(pool_size=1000, dev_size=250, initial_size=10, budget=200, batch_size=10)
 """200 pool rows of each set, 40 labels of each, 10 initial ones of the first."""
 _ROWS: Final = 2500
-_TEST_ROWS: Final = 1500
 
 
 Played = dict[tuple[str, str, str], tuple[list[PhaseRun], float]]
@@ -79,6 +78,7 @@ def measure(
     seeds: int,
     learner: str = "softmax",
     options: EpisodeOptions = EPISODE,
+    test_rows: int = 1500,
 ) -> Played:
     """Play every recipe with every strategy on a corpus that comes in phases.
 
@@ -89,6 +89,7 @@ def measure(
         seeds: Paired episodes.
         learner: Which of ``LEARNERS``.
         options: Sizes of an episode.
+        test_rows: Most test rows, as many of each set.
     """
     found: Played = {}
     base = learner_config(LEARNERS[learner])
@@ -97,7 +98,7 @@ def measure(
             settings = base.model_copy(update={"recipe": recipe}).settings()
             started = time.process_time()
             played = play(
-                corpus, make_strategy(strategy), range(seeds), options, ["accuracy"], _TEST_ROWS, settings
+                corpus, make_strategy(strategy), range(seeds), options, ["accuracy"], test_rows, settings
             )
             runs = [phase_run(result, "accuracy") for result in played.results]
             assert all(run is not None for run in runs), "every episode goes through all its phases"
@@ -160,6 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--learner", default="softmax", choices=list(LEARNERS), help="which")
     parser.add_argument("--seeds", type=int, default=32, help="paired episodes")
     parser.add_argument("--budget", type=int, default=200, help="labels bought, the same for each set")
+    parser.add_argument("--batch-size", type=int, default=10, help="labels of a round")
+    parser.add_argument("--test-rows", type=int, default=1500, help="most test rows, as many of each set")
     parser.add_argument("--out", type=Path, default=Path("results/continual"), help="folder to write")
     asked = parser.parse_args(arguments)
     try:
@@ -167,7 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
         names = list(dict.fromkeys(["sequential", *asked.recipes]))
         recipes = {name: recipe for name, recipe in RECIPES.items() if name in names}
-        options = EpisodeOptions.model_validate(EPISODE.model_dump() | {"budget": asked.budget})
+        changes = {"budget": asked.budget, "batch_size": asked.batch_size}
+        options = EpisodeOptions.model_validate(EPISODE.model_dump() | changes)
         configs = [_config(asked.data, asked.sets, order) for order in asked.orders]
         corpora = prepare(configs, EncoderConfig(max_length=128), "auto", episode=options)
     except ReActError as error:
@@ -176,7 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: Played = {}
     with one_thread():
         for corpus in corpora:
-            found |= measure(corpus, recipes, asked.strategies, asked.seeds, asked.learner, options)
+            found |= measure(
+                corpus, recipes, asked.strategies, asked.seeds, asked.learner, options, asked.test_rows
+            )
     runs = numbers(found)
     matrices = phase_frame(
         {

@@ -22,7 +22,18 @@ def test_the_command_writes_runs_matrices_and_a_table(
     stream = EncodedCorpus.build(corpus, synthetic_embeddings(corpus))
     monkeypatch.setattr(study, "prepare", lambda *_, **__: [stream])
     monkeypatch.setattr(study, "EPISODE", SMALL)
-    arguments = ["--budget", "24", "--seeds", "2", "--strategies", "random", "--out", str(tmp_path)]
+    arguments = [
+        "--budget",
+        "24",
+        "--batch-size",
+        "4",
+        "--seeds",
+        "2",
+        "--strategies",
+        "random",
+        "--out",
+        str(tmp_path),
+    ]
     assert study.main([*arguments, "--recipes", "joint", "replay .5"]) == 0
     runs = pd.read_csv(tmp_path / "softmax.csv")
     assert runs.groupby("recipe").size().to_dict() == {"joint": 2, "replay .5": 2, "sequential": 2}
