@@ -28,7 +28,7 @@ from react_rl.simulation.engine import LabelingEngine
 STAGES: Final = (
     ("select: view, margins, top 5", ("strategy", "select")),
     ("step: all that follows", ("engine", "step")),
-    ("  check the ids", ("engine", "_check")),
+    ("  check the ids", ("pools", "check")),
     ("  similarities of the bought rows", ("geometry", "rows")),
     ("  learner update", ("learner", "update")),
     ("    grow the preconditioner", ("learner", "_border")),
@@ -56,6 +56,7 @@ def profile(scene: RoundsScene, episodes: int, repeats: int) -> dict[str, float]
     """Return the median microseconds of each stage, per round and episode."""
     engine = LabelingEngine([scene.encoded], scene.options, episodes)
     owners = {"engine": engine, "learner": engine.learner, "geometry": engine._geometry}
+    owners["pools"] = engine.pools
     select = _Timed(make_strategy("margin").select)
     timers = {label: select for label, (owner, _) in STAGES if owner == "strategy"}
     for label, (owner, method) in STAGES:

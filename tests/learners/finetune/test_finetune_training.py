@@ -311,7 +311,7 @@ def test_a_round_begins_from_the_mix_that_the_settings_name(
         room = taught(classroom, tiny_corpus(), finetuning(method=method, restart=restart, shrink=0.3))
         learner = room.learner
         fresh = learner.network.begin(torch.tensor([1, 2]))
-        begins = restarted(learner._begin, learner._weights, [0, 1], learner._share())
+        begins = restarted(learner._begin, learner._weights, [0, 1], learner.settings.kept_share)
         assert begins.keys() == fresh.keys()
         for name, array in begins.items():
             expected = share * learner._weights[name] + (1 - share) * fresh[name]
