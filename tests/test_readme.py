@@ -31,7 +31,12 @@ TRAINING = (
     "--agent.evaluations 1 --agent.evaluation-episodes 2 --reward.scale one"
 )
 FINETUNING = "--learner.finetune.model tiny --learner.finetune.max-length 24 --learner.finetune.steps 2"
-SMALLER = {"compare": f"--seeds 2 --jobs 1 {EPISODE} ", "train": f"{TRAINING} {EPISODE} "}
+EXPLAINING = "--seeds 2 --corpora.0.max-rows 150 --corpora.1.max-rows 150"
+SMALLER = {
+    "compare": f"--seeds 2 --jobs 1 {EPISODE} ",
+    "train": f"{TRAINING} {EPISODE} ",
+    "explain": f"{EXPLAINING} {EPISODE} ",
+}
 
 
 def commands(block: str) -> list[str]:
