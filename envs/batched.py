@@ -78,6 +78,22 @@ class EpisodeSource:
         return Streams(self._sequence.spawn(1)[0])
 
 
+def check_names(corpora: Sequence[EncodedCorpus]) -> None:
+    """Check that corpora can be told by their names.
+
+    Raises:
+        ReActError: Two share one.
+    """
+    names = [corpus.name for corpus in corpora]
+    if len(set(names)) < len(names):
+        raise ReActError(f"Corpora of one environment need different names, got {', '.join(names)}.")
+
+
+def row_of(standing: Mapping[str, npt.NDArray[Any]], episode: int) -> dict[str, Any]:
+    """What arrays over episodes say of one, as plain values."""
+    return {key: values[episode : episode + 1].tolist()[0] for key, values in standing.items()}
+
+
 RESET_OPTIONS: Final = ("corpus", "episode")
 """What ``reset`` of a face takes as options: the name of the corpus, and a comparison's episode."""
 
@@ -103,9 +119,7 @@ class BatchedLabeling:
         n_episodes: int = 1,
         learner: LearnerSettings | None = None,
     ) -> None:
-        names = [corpus.name for corpus in corpora]
-        if len(set(names)) < len(names):
-            raise ReActError(f"Corpora of one environment need different names, got {', '.join(names)}.")
+        check_names(corpora)
         task = task_of([corpus.corpus for corpus in corpora])
         self.metric = named_metric(task, reward.metric)
         """The dev metric that the reward is made of."""
@@ -285,4 +299,4 @@ class BatchedLabeling:
 
     def summary(self, episode: int) -> dict[str, Any]:
         """How an episode stands: corpus, the reward's dev metric by name, area under it, labels, cost."""
-        return {key: values[episode : episode + 1].tolist()[0] for key, values in self.standing().items()}
+        return row_of(self.standing(), episode)

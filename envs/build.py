@@ -23,11 +23,11 @@ from react_rl.envs.many_tasks import Labeling, labeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, suggestion, unknown
-from react_rl.learners.registry import LearnerSettings, cheap_learner, entry_of
+from react_rl.learners.registry import LearnerSettings, learner_for
 from react_rl.simulation.corpora import encode_all
 from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
 from react_rl.simulation.options import EpisodeOptions
-from react_rl.simulation.world import World
+from react_rl.simulation.world import World, worlds_by_task
 from react_rl.validation import validated
 
 SYNTHETIC_EPISODE: Final = EpisodeOptions(
@@ -120,16 +120,23 @@ def _worlds(
         for key in own:
             if key not in ("episode", "learner"):
                 raise unknown(f"setting of task {name!r}", key, ("episode", "learner"))
-    worlds = []
-    for name in found:
-        own = tasks.get(name, {})
-        options, settings = own.get("episode", {}), own.get("learner", learner)
-        if not isinstance(options, EpisodeOptions):
-            options = validated(EpisodeOptions, {**episode.model_dump(), **options}, f"Episodes of {name}")
-        if len(found) > 1 and "learner" not in own and name not in entry_of(learner).tasks:
-            settings = cheap_learner(name)
-        worlds.append(World([one for one in corpora if one.corpus.task == name], options, settings))
-    return worlds
+
+    def options(name: str) -> EpisodeOptions:
+        own = tasks.get(name, {}).get("episode", {})
+        if isinstance(own, EpisodeOptions):
+            return own
+        return (
+            validated(EpisodeOptions, {**episode.model_dump(), **own}, f"Episodes of {name}")
+            if own
+            else episode
+        )
+
+    def settings(name: str) -> LearnerSettings | None:
+        given: LearnerSettings | None = tasks.get(name, {}).get("learner", learner)
+        several = len(found) > 1 and "learner" not in tasks.get(name, {})
+        return learner_for(name, given) if several else given
+
+    return worlds_by_task(corpora, options, settings)
 
 
 def _interface(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from react_rl.envs.batched import BatchedLabeling, EpisodeSource, Transition
+from react_rl.envs.batched import BatchedLabeling, EpisodeSource, Transition, check_names, row_of
 from react_rl.envs.interfaces import Interface, Observed
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
@@ -57,9 +57,7 @@ class ManyTasksLabeling:
                     f"{metric!r} is no metric of {world.task.name}; with several tasks set reward.metric to "
                     f"{TASK_METRIC!r}: it is the first metric of each."
                 )
-        names = [corpus.name for world in worlds for corpus in world.corpora]
-        if len(set(names)) < len(names):
-            raise ReActError(f"Corpora of one environment need different names, got {', '.join(names)}.")
+        check_names([corpus for world in worlds for corpus in world.corpora])
         each, more = divmod(n_episodes, len(worlds))
         self.parts = tuple(
             BatchedLabeling(
@@ -185,7 +183,7 @@ class ManyTasksLabeling:
 
     def summary(self, episode: int) -> dict[str, Any]:
         """How an episode stands, as ``standing`` says it."""
-        return {key: values[episode : episode + 1].tolist()[0] for key, values in self.standing().items()}
+        return row_of(self.standing(), episode)
 
 
 Labeling = BatchedLabeling | ManyTasksLabeling

@@ -6,7 +6,7 @@ No row ids, no pool positions, no label that was not bought.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import gymnasium
 import numpy as np
@@ -69,6 +69,10 @@ class ContextObservation:
         ReActError: The metric is unknown, or has no value of chance.
     """
 
+    name: ClassVar[str] = "context"
+    further: ClassVar[tuple[str, ...]] = ()
+    """What the numbers after the context mean; who has some overrides ``further_numbers``, too."""
+
     def __init__(self, metric: str = DEFAULT_METRIC) -> None:
         if metric != TASK_METRIC and metric_named(metric).chance is None:
             able = [name for name, one in METRICS.items() if one.chance is not None]
@@ -77,11 +81,11 @@ class ContextObservation:
                 f"use one of {', '.join(able)}."
             )
         self.metrics = (metric,)
-        self.space = gymnasium.spaces.Box(-5.0, 5.0, (len(CONTEXT),), np.float32)
+        self.space = gymnasium.spaces.Box(-5.0, 5.0, (len(CONTEXT) + len(self.further),), np.float32)
 
     @torch.inference_mode()
     def observe(self, view: PoolView) -> npt.NDArray[np.float32]:
-        """Return ``(E, G)`` float32."""
+        """Return ``(E, G)`` float32, and the further numbers behind them."""
         progress = view.progress
         classes = progress.n_classes.astype(np.float64)
         name = named_metric(view.task, self.metrics[0])
@@ -101,11 +105,16 @@ class ContextObservation:
         pool = pool_numbers(view).double().cpu().numpy()
         both = np.concatenate([progress_numbers(view), shown, pool], axis=1)
         observed: npt.NDArray[np.float32] = np.clip(np.nan_to_num(both), -5.0, 5.0).astype(np.float32)
-        return observed
+        return np.concatenate([observed, self.further_numbers(view)], axis=1) if self.further else observed
+
+    def further_numbers(self, view: PoolView) -> npt.NDArray[np.float32]:
+        """Numbers behind the context ``(E, .)``, those of ``further``."""
+        return np.zeros((view.n_episodes, 0), dtype=np.float32)
 
     def describe(self) -> dict[str, Any]:
         """Settings from which ``make_observation`` builds the same observation."""
-        return {"name": "context", "numbers": len(CONTEXT), "metric": self.metrics[0]}
+        numbers = len(CONTEXT) + len(self.further)
+        return {"name": self.name, "numbers": numbers, "metric": self.metrics[0]}
 
 
 class PhasesObservation(ContextObservation):
@@ -118,17 +127,12 @@ class PhasesObservation(ContextObservation):
         ReActError: The metric is unknown, or has no value of chance.
     """
 
-    def __init__(self, metric: str = DEFAULT_METRIC) -> None:
-        super().__init__(metric)
-        self.space = gymnasium.spaces.Box(-5.0, 5.0, (len(CONTEXT) + len(PHASES),), np.float32)
+    name = "phases"
+    further = PHASES
 
-    def observe(self, view: PoolView) -> npt.NDArray[np.float32]:
-        """Return ``(E, G + 3)`` float32."""
-        return np.concatenate([super().observe(view), phase_numbers(view)], axis=1)
-
-    def describe(self) -> dict[str, Any]:
-        """Settings from which ``make_observation`` builds the same observation."""
-        return {"name": "phases", "numbers": len(CONTEXT) + len(PHASES), "metric": self.metrics[0]}
+    def further_numbers(self, view: PoolView) -> npt.NDArray[np.float32]:
+        """How far the episode is in its phases ``(E, 3)``."""
+        return phase_numbers(view)
 
 
 TASK_NUMBERS: Final = ("classification", "tagging", "question-answering")
@@ -147,23 +151,16 @@ class ContextAndTask(ContextObservation):
         ReActError: The metric is unknown, or has no value of chance.
     """
 
+    name = "context-and-task"
+    further = TASK_NUMBERS
+
     def __init__(self, metric: str = TASK_METRIC) -> None:
         super().__init__(metric)
-        self.space = gymnasium.spaces.Box(-5.0, 5.0, (len(CONTEXT) + len(TASK_NUMBERS),), np.float32)
 
-    def observe(self, view: PoolView) -> npt.NDArray[np.float32]:
-        """Return ``(E, G + 3)`` float32."""
-        context = super().observe(view)
-        task = np.array([name == view.task.name for name in TASK_NUMBERS], dtype=np.float32)
-        return np.concatenate([context, np.broadcast_to(task, (len(context), len(task)))], axis=1)
-
-    def describe(self) -> dict[str, Any]:
-        """Settings from which ``make_observation`` builds the same observation."""
-        return {
-            "name": "context-and-task",
-            "numbers": len(CONTEXT) + len(TASK_NUMBERS),
-            "metric": self.metrics[0],
-        }
+    def further_numbers(self, view: PoolView) -> npt.NDArray[np.float32]:
+        """1 in the place of the task ``(E, 3)``."""
+        task = np.array([name == view.task.name for name in self.further], dtype=np.float32)
+        return np.broadcast_to(task, (view.n_episodes, task.size))
 
 
 OBSERVATIONS: Final[dict[str, Callable[[str], Observation]]] = {

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 from torch import Tensor
 
-from react_rl.envs.batched import EpisodeSource, Transition
+from react_rl.envs.batched import EpisodeSource, Transition, row_of
 from react_rl.envs.build import build_face
 from react_rl.envs.interfaces import fresh, observation_of
 from react_rl.envs.many_tasks import Labeling
@@ -137,8 +137,7 @@ class LabelingVecEnv(VecEnv):
             observations = self.core.reset([self._sources[p].next() for p in places], places.tolist())
             now = self.core.standing()
             for place in places:
-                own = {key: values[place : place + 1].tolist()[0] for key, values in now.items()}
-                self.reset_infos[place] = own
+                self.reset_infos[place] = row_of(now, int(place))
         return fresh(observations), transition.rewards.astype(np.float32), ended.copy(), infos
 
     def _infos(self, transition: Transition, truncated: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:

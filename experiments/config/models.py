@@ -33,7 +33,7 @@ from react_rl.experiments.config.interface import ActionConfig, ObservationConfi
 from react_rl.experiments.config.learners import WORDS, AnyLearner, SoftmaxLearner
 from react_rl.experiments.config.tasks import TaskConfig
 from react_rl.files import unusual
-from react_rl.learners.registry import LearnerSettings, cheap_learner, entry_of
+from react_rl.learners.registry import LearnerSettings, learner_for
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import look_in
 from react_rl.simulation.options import EpisodeOptions
@@ -114,8 +114,7 @@ class TrainConfig(Frozen):
         own = self.tasks[task].learner if task in self.tasks else None
         if own is not None:
             return own.settings()
-        settings = self.learner.settings()
-        return settings if task in entry_of(settings).tasks else cheap_learner(task)
+        return learner_for(task, self.learner.settings())
 
 
 class ImitateConfig(Frozen):

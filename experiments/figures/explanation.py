@@ -18,7 +18,7 @@ from react_rl.experiments.explain.folder import Explanation
 from react_rl.experiments.explain.playing import BESIDE
 from react_rl.experiments.explain.situations import PHASES
 from react_rl.experiments.figures.learning import COST
-from react_rl.experiments.figures.looks import GREY, METRIC_NAMES, line_look, name_line
+from react_rl.experiments.figures.looks import GREY, METRIC_NAMES, line_look, name_line, shared_key
 from react_rl.experiments.figures.page import SCREEN, Page, first_in_row, wrapped
 
 SHOWN: Final = 8
@@ -76,7 +76,7 @@ def decisions_figure(explanation: Explanation, page: Page = SCREEN) -> Figure | 
         figure,
         f"{explanation.facts.policy}: mean over {seeds} seeds; bands: one standard deviation between seeds",
     )
-    page.finish(figure, *_key(axes, [*looks, _OTHERS]))
+    page.finish(figure, *shared_key(axes, [*looks, _OTHERS]))
     return figure
 
 
@@ -145,7 +145,7 @@ def drivers_figure(explanation: Explanation, page: Page = SCREEN) -> Figure:
         f"{explanation.facts.policy}: one number at a time at its mean (features over the pool, numbers over "
         "all choices), by third of the budget",
     )
-    page.finish(figure, *_key(axes, PHASES))
+    page.finish(figure, *shared_key(axes, PHASES))
     return figure
 
 
@@ -179,7 +179,7 @@ def formula_figure(explanation: Explanation, page: Page = SCREEN) -> Figure:
         f"{explanation.facts.policy}: formulas of its features; bars: 95 % bootstrap interval over "
         f"{explanation.facts.seeds} paired seeds",
     )
-    page.finish(figure, *_key(axes[:1], list(_FIDELITY.values())))
+    page.finish(figure, *shared_key(axes[:1], list(_FIDELITY.values())))
     return figure
 
 
@@ -235,13 +235,3 @@ def _share_widths(axes: Sequence[Axes]) -> None:
     most = max(ax.get_xlim()[1] for ax in axes)
     for ax in axes:
         ax.set_xlim(0.0, most)
-
-
-def _key(axes: Sequence[Axes], names: Sequence[str]) -> tuple[list[Any], list[str]]:
-    """Lines and names of the legend, in the order of ``names``."""
-    lines: dict[str, Any] = {}
-    for ax in axes:
-        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
-            lines.setdefault(name, handle)
-    there = [name for name in names if name in lines]
-    return [lines[name] for name in there], there

@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
@@ -23,6 +22,7 @@ from react_rl.experiments.figures.looks import (
     OTHERS,
     looks_of,
     name_line,
+    shared_key,
 )
 from react_rl.experiments.figures.page import SCREEN, Page, shortened
 from react_rl.metrics.curves import interpolate_curves
@@ -95,7 +95,7 @@ def learning_curves(results: Results, shown: Sequence[str] | None = None, page: 
     page.headline(
         figure, f"Mean over {_counts(seeds)} seeds; bands: 95 % bootstrap interval of the mean{said}"
     )
-    page.finish(figure, *_key(axes, results.strategies if few else [*shown, OTHERS]))
+    page.finish(figure, *shared_key(axes, results.strategies if few else [*shown, OTHERS]))
     return figure
 
 
@@ -147,7 +147,7 @@ def family_curves(results: Results, page: Page = SCREEN) -> Figure | None:
     if page.width is None:
         page.finish(figure)
     else:
-        page.finish(figure, *_key(axes, [s for members in families.values() for s in members]))
+        page.finish(figure, *shared_key(axes, [s for members in families.values() for s in members]))
     return figure
 
 
@@ -223,16 +223,6 @@ def _name_ends(
             },
             annotation_clip=False,
         )
-
-
-def _key(axes: Sequence[Axes], names: Sequence[str]) -> tuple[list[Artist], list[str]]:
-    """Lines and names of the legend, in the order of ``names``."""
-    lines: dict[str, Artist] = {}
-    for ax in axes:
-        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
-            lines.setdefault(name, handle)
-    there = [name for name in names if name in lines]
-    return [lines[name] for name in there], there
 
 
 def _counts(seeds: pd.Series[int]) -> str:

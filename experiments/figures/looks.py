@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.markers import MarkerStyle
 from matplotlib.transforms import Affine2D
@@ -135,3 +136,13 @@ def name_line(ax: Axes, height: float, name: str) -> None:
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
         zorder=6,
     )
+
+
+def shared_key(axes: Sequence[Axes], names: Sequence[str]) -> tuple[list[Artist], list[str]]:
+    """Lines and names of one legend for several panels, in the order of ``names``."""
+    lines: dict[str, Artist] = {}
+    for ax in axes:
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            lines.setdefault(name, handle)
+    there = [name for name in names if name in lines]
+    return [lines[name] for name in there], there

@@ -29,12 +29,13 @@ from react_rl.experiments.run.sameness import (
     training_differences,
 )
 from react_rl.files import canonical_json, remove_abandoned, write_atomically
+from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.encoded import EncodedCorpus
-from react_rl.simulation.world import World
+from react_rl.simulation.world import World, worlds_by_task
 from react_rl.tasks.registry import TASK_METRIC
 
 TRAINING: Final = "train.json"
@@ -92,14 +93,14 @@ def worlds_of(config: TrainConfig, corpora: Sequence[EncodedCorpus], interface: 
             raise ReActError(
                 f"'tasks' has settings for {task}, which no corpus is of; there is {', '.join(tasks)}."
             )
-    worlds = []
-    for task in tasks:
-        own = [corpus for corpus in corpora if corpus.corpus.task == task]
-        learner = (
-            config.learner.settings() if len(tasks) == 1 and not config.tasks else config.learner_of(task)
-        )
-        check_learner_of(interface, learner, task)
-        worlds.append(World(own, config.episode_of(task), learner))
+    several = len(tasks) > 1 or bool(config.tasks)
+
+    def learner(task: str) -> LearnerSettings | None:
+        return config.learner_of(task) if several else config.learner.settings()
+
+    worlds = worlds_by_task(corpora, config.episode_of, learner)
+    for world in worlds:
+        check_learner_of(interface, world.learner, world.task.name)
     return worlds
 
 

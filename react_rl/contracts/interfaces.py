@@ -10,7 +10,14 @@ import numpy.typing as npt
 import torch
 from gymnasium import spaces
 
-from react_rl.contracts.worlds import begun, corpora, random_state, require, same_random_state
+from react_rl.contracts.worlds import (
+    begun,
+    corpora,
+    random_state,
+    require,
+    require_available,
+    same_random_state,
+)
 from react_rl.envs.interfaces.contract import Interface, observation_of
 from react_rl.envs.interfaces.registry import make_interface
 from react_rl.simulation.view import PoolView
@@ -73,11 +80,9 @@ def decides_on_available_rows(make: Make) -> None:
         )
         stop = np.asarray(decision.stop)
         require(stop.shape == (3,) and stop.dtype == np.bool_, "Decision.stop must be bool of shape (E,).")
-        for episode in range(3):
-            free = set(view.ids[episode][view.available[episode]].tolist())
-            taken = [one for one in ids[episode].tolist() if one != -1]
-            require(len(set(taken)) == len(taken), f"A decision names rows twice: {taken}.")
-            require(set(taken) <= free, "A decision names rows that are not available.")
+        require_available(
+            ids, view, "A decision names rows twice", "A decision names rows that are not available"
+        )
         size = decision.batch_size
         if size is not None:
             right = np.shape(size) == (3,) and bool((np.asarray(size) >= 1).all())

@@ -17,6 +17,7 @@ from react_rl.contracts.worlds import (
     one_class_bought,
     random_state,
     require,
+    require_available,
     same_random_state,
 )
 
@@ -35,13 +36,8 @@ def picks_available_and_distinct(make: Make, seed: int = 0, rounds: int = 2) -> 
     for n in (1, 4, 50):
         ids = make().select(view, n)
         require(ids.shape == (3, n), f"select(view, {n}) gave the shape {tuple(ids.shape)}, not (3, {n}).")
-        require(ids.dtype == torch.int64, f"Row ids are {ids.dtype}; they must be torch.int64.")
-        for episode in range(3):
-            free = set(view.ids[episode][view.available[episode]].tolist())
-            taken = [one for one in ids[episode].tolist() if one != -1]
-            require(len(set(taken)) == len(taken), f"Rows were picked twice: {taken}.")
-            require(set(taken) <= free, f"Rows that are not available were picked: {set(taken) - free}.")
-            wanted = min(n, len(free))
+        for episode, taken in enumerate(require_available(ids, view)):
+            wanted = min(n, int(view.n_available[episode]))
             require(len(taken) == wanted, f"{len(taken)} rows were picked where {wanted} could be.")
             rest = ids[episode, len(taken) :].tolist()
             require(rest == [-1] * (n - len(taken)), "Places beyond the available rows must hold -1, last.")

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from react_rl.acquisition.batching.selection import take_random
 from react_rl.learners.registry import LearnerSettings
@@ -16,6 +17,7 @@ from react_rl.seeding import Streams
 from react_rl.simulation.encoded import EncodedCorpus, synthetic_encoded
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.simulation.view import PoolView
 
 OPTIONS: Final = EpisodeOptions(pool_size=40, dev_size=30, initial_size=5, budget=30, batch_size=4)
 """Sizes of the episodes."""
@@ -79,6 +81,37 @@ def begun(
     for _ in range(rounds):
         engine.step(take_random(engine.view, options.batch_size))
     return engine
+
+
+def require_available(
+    ids: Tensor,
+    view: PoolView,
+    twice: str = "Rows were picked twice",
+    missing: str = "Rows that are not available were picked",
+) -> list[list[int]]:
+    """Require int64 row ids ``(E, b)`` that are available, each once, with -1 for none.
+
+    Args:
+        ids: The row ids.
+        view: The pools.
+        twice: What is said where a row comes twice.
+        missing: What is said where one is not available.
+
+    Returns:
+        The rows named in each episode.
+
+    Raises:
+        ContractBroken: They are not.
+    """
+    require(ids.dtype == torch.int64, f"Row ids are {ids.dtype}; they must be torch.int64.")
+    named = []
+    for episode, own in enumerate(ids.tolist()):
+        free = set(view.ids[episode][view.available[episode]].tolist())
+        taken = [one for one in own if one != -1]
+        require(len(set(taken)) == len(taken), f"{twice}: {taken}.")
+        require(set(taken) <= free, f"{missing}: {set(taken) - free}.")
+        named.append(taken)
+    return named
 
 
 def same_random_state(before: tuple[str, torch.Tensor]) -> bool:

@@ -18,6 +18,9 @@ from react_rl.encoders.token_states import TokenStates
 INVALID_LOGIT = -1e30
 """Logit of a class that does not take part in an episode."""
 
+FAR = -2.0
+"""Similarity of a slot without a row: below every cosine, and finite."""
+
 
 def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """The arrays called ``name/...`` in a state, under what follows."""
@@ -145,7 +148,7 @@ class LabelledRows(Protocol):
 
     @property
     def rows(self) -> Tensor:
-        """Similarity of each slot to each column ``(E, capacity, W)`` float32; -2 without a row."""
+        """Similarity of each slot to each column ``(E, capacity, W)`` float32; ``FAR`` without a row."""
         ...
 
     @property

@@ -173,8 +173,15 @@ def entry_of(settings: LearnerSettings | None) -> LearnerEntry:
     raise ReActError(f"Learner settings are {wanted.__name__}; give one of {known}.")
 
 
-def cheap_learner(task: str) -> LearnerSettings | None:
-    """The first cheap learner of a task as it comes; None is the softmax regression as it comes."""
+def learner_for(task: str, settings: LearnerSettings | None) -> LearnerSettings | None:
+    """These settings where they can learn a task, otherwise its first cheap learner as it comes.
+
+    Args:
+        task: Name of the task.
+        settings: Settings of a learner; None is the softmax regression as it comes.
+    """
+    if task in entry_of(settings).tasks:
+        return settings
     kinds = [entry.settings for entry in LEARNERS.values() if entry.cheap and task in entry.tasks]
     return None if not kinds or kinds[0] is SoftmaxSettings else kinds[0]()
 

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from react_rl.learners.protocol import Purchase
-
-FAR: Final = -2.0
-"""Similarity of a slot without a row: below every cosine, and finite."""
+from react_rl.learners.protocol import FAR, Purchase
 
 
 class Ledger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from react_rl.learners.registry import LearnerSettings
@@ -34,3 +34,22 @@ class World:
             ReActError: They are of several.
         """
         return task_of([corpus.corpus for corpus in self.corpora])
+
+
+def worlds_by_task(
+    corpora: Sequence[EncodedCorpus],
+    options: Callable[[str], EpisodeOptions],
+    learner: Callable[[str], LearnerSettings | None],
+) -> list[World]:
+    """A world for each task of the corpora, in the order in which the tasks come.
+
+    Args:
+        corpora: The corpora.
+        options: Episodes of a task, by its name.
+        learner: Learner of a task, likewise.
+    """
+    tasks = dict.fromkeys(corpus.corpus.task for corpus in corpora)
+    return [
+        World([one for one in corpora if one.corpus.task == task], options(task), learner(task))
+        for task in tasks
+    ]

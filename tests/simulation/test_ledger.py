@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from react_rl.simulation.ledger import FAR, Ledger
+from react_rl.learners.protocol import FAR
+from react_rl.simulation.ledger import Ledger
 
 
 def filled() -> Ledger:

@@ -21,6 +21,7 @@ from torch import Tensor
 from react_rl.data.corpus import Corpus
 from react_rl.learners.finetune.phases import FineTuneInPhases
 from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.ledger_view import LedgerView
 from react_rl.learners.protocol import LabelledRows, Purchase
 from react_rl.learners.recipes.settings import Recipe
 from react_rl.tasks.protocol import ScoredVectors, Scores
@@ -28,7 +29,7 @@ from react_rl.tasks.protocol import ScoredVectors, Scores
 _Ids = npt.NDArray[np.int64]
 
 
-class RepeatedLedger:
+class RepeatedLedger(LedgerView):
     """A ledger in which every episode stands M times, one after the other; see ``LabelledRows``.
 
     Args:
@@ -37,15 +38,11 @@ class RepeatedLedger:
     """
 
     def __init__(self, labelled: LabelledRows, members: int) -> None:
-        self._labelled, self._members = labelled, members
+        super().__init__(labelled)
+        self._members = members
 
     def _repeated(self, array: Tensor) -> Tensor:
         return array.repeat_interleave(self._members, 0)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the arrays are."""
-        return self._labelled.device
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -54,24 +51,9 @@ class RepeatedLedger:
         return n_episodes * self._members, n_classes, n_columns
 
     @property
-    def capacity(self) -> int:
-        """Slots that there is room for; grows."""
-        return self._labelled.capacity
-
-    @property
-    def slots(self) -> int:
-        """Slots in use in the fullest episode."""
-        return self._labelled.slots
-
-    @property
     def used(self) -> Sequence[int]:
         """Slots taken, for each episode."""
         return [used for used in self._labelled.used for _ in range(self._members)]
-
-    @property
-    def unanswered(self) -> bool:
-        """Whether some taken slot may carry no label."""
-        return self._labelled.unanswered
 
     @property
     def rows(self) -> Tensor:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 import torch
 from torch import Tensor
 
-from react_rl.learners.protocol import LabelledRows, Purchase
-
-_FAR: Final = -2.0
-"""Similarity of a slot without a row."""
+from react_rl.learners.ledger_view import LedgerView
+from react_rl.learners.protocol import FAR, LabelledRows, Purchase
 
 
-class OtherSimilarities:
+class OtherSimilarities(LedgerView):
     """A view of the ledger with similarities between vectors that a learner has of its own.
 
     Args:
@@ -24,67 +20,31 @@ class OtherSimilarities:
     """
 
     def __init__(self, labelled: LabelledRows, vectors: Tensor) -> None:
-        self._labelled = labelled
+        super().__init__(labelled)
         self.vectors = vectors
         n_episodes, _, width = labelled.shape
-        self.rows = torch.full((n_episodes, labelled.capacity, width), _FAR, device=labelled.device)
+        self._rows = torch.full((n_episodes, labelled.capacity, width), FAR, device=labelled.device)
 
     def note(self, bought: Purchase) -> Purchase:
         """The purchase with similarities between the vectors. Mutates: they are kept."""
-        missing = self._labelled.capacity - self.rows.shape[1]
+        missing = self._labelled.capacity - self._rows.shape[1]
         if missing > 0:
-            self.rows = torch.nn.functional.pad(self.rows, (0, 0, 0, missing), value=_FAR)
+            self._rows = torch.nn.functional.pad(self._rows, (0, 0, 0, missing), value=FAR)
         own = self.vectors if bought.everyone else self.vectors[bought.episodes]
         index = bought.columns[:, :, None].expand(-1, -1, own.shape[2])
         similarity = torch.bmm(own.gather(1, index), own.transpose(1, 2))
-        self.rows[bought.episodes[:, None], bought.slots] = similarity
+        self._rows[bought.episodes[:, None], bought.slots] = similarity
         return replace(bought, similarity=similarity)
 
     def forget(self, episodes: Tensor) -> None:
         """Empty the slots of episodes ``(R,)``. Mutates."""
-        self.rows[episodes] = _FAR
+        self._rows[episodes] = FAR
 
     @property
-    def device(self) -> torch.device:
-        """See ``LabelledRows``."""
-        return self._labelled.device
+    def rows(self) -> Tensor:
+        """Similarities between the vectors ``(E, capacity, W)`` float32; ``FAR`` without a row."""
+        return self._rows
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """See ``LabelledRows``."""
-        return self._labelled.shape
-
-    @property
-    def capacity(self) -> int:
-        """See ``LabelledRows``."""
-        return self._labelled.capacity
-
-    @property
-    def slots(self) -> int:
-        """See ``LabelledRows``."""
-        return self._labelled.slots
-
-    @property
-    def used(self) -> Sequence[int]:
-        """See ``LabelledRows``."""
-        return self._labelled.used
-
-    @property
-    def unanswered(self) -> bool:
-        """See ``LabelledRows``."""
-        return self._labelled.unanswered
-
-    @property
-    def onehot(self) -> Tensor:
-        """See ``LabelledRows``."""
-        return self._labelled.onehot
-
-    @property
-    def live(self) -> Tensor:
-        """See ``LabelledRows``."""
-        return self._labelled.live
-
-    @property
-    def columns(self) -> Tensor:
-        """See ``LabelledRows``."""
-        return self._labelled.columns
+    @rows.setter
+    def rows(self, rows: Tensor) -> None:
+        self._rows = rows
