@@ -40,6 +40,7 @@ from react_rl.agents.start import network_of_start, start_folder, starting_weigh
 from react_rl.envs.interfaces import ACTION_SPACES
 from react_rl.envs.many_tasks import Labeling
 from react_rl.envs.observations import OBSERVATIONS
+from react_rl.envs.paired import GROUP
 from react_rl.envs.rewards import REWARDS, RewardSettings, reward_form
 from react_rl.envs.sb3 import LabelingVecEnv
 from react_rl.errors import ReActError
@@ -283,7 +284,8 @@ def train(
 def own_sources(core: Labeling, reward: RewardSettings, network: str = PLAIN) -> tuple[str, ...]:
     """Source of what a training uses from outside this package: with other code it begins again."""
     said = core.interface.describe()
-    named = [name for name in said.get("strategies", ()) if not is_packaged(name)]
+    paired = () if reward.against in (None, GROUP) else (reward.against,)
+    named = [name for name in (*said.get("strategies", ()), *paired) if not is_packaged(name)]
     parts = [part for name in named for part in parts_behind(name)]
     parts += [code_of_feature(name) for name in said.get("features", ()) if not is_packaged_feature(name)]
     if reward.kind not in REWARDS:

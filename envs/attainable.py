@@ -8,6 +8,7 @@ import numpy as np
 
 from react_rl.learners.registry import entry_of
 from react_rl.seeding import Streams, entropy_of
+from react_rl.simulation.draw import Draw
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.whole_pool import values_of_all_but_one
@@ -21,7 +22,7 @@ class AttainableValue:
     It is computed once for each corpus and class subset, and only rewards see it.
 
     Args:
-        engine: The engine whose episodes are asked about.
+        engine: An engine with the corpora and options of the draws that are asked about.
         metric: Name of the dev metric.
     """
 
@@ -30,9 +31,8 @@ class AttainableValue:
         self._metric = metric
         self._known: dict[tuple[int, bytes], float] = {}
 
-    def of(self, episode: int) -> float:
-        """Attainable dev metric on the corpus and classes of an episode."""
-        draw = self._engine.draw_of(episode)
+    def of(self, draw: Draw) -> float:
+        """Attainable dev metric on the corpus and classes of a draw."""
         key = (draw.corpus, draw.classes.tobytes())
         if key not in self._known:
             encoded = self._engine.corpora[draw.corpus]

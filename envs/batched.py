@@ -17,6 +17,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from react_rl.envs.interfaces import Decision, Frame, Interface, Observed
+from react_rl.envs.paired import check_equal_prices, check_pairing, pairing
 from react_rl.envs.rewards import Reward, RewardSettings
 from react_rl.errors import ReActError, unknown
 from react_rl.learners.registry import LearnerSettings
@@ -108,6 +109,9 @@ class BatchedLabeling:
         reward: What it is paid for.
         n_episodes: E.
         learner: Settings of the learner; None is the softmax regression as it comes.
+
+    Raises:
+        ReActError: Corpora, learner or metrics do not fit each other, or rewards cannot be paired as asked.
     """
 
     def __init__(
@@ -120,6 +124,8 @@ class BatchedLabeling:
         learner: LearnerSettings | None = None,
     ) -> None:
         check_names(corpora)
+        check_pairing(reward, interface, n_episodes, learner)
+        check_equal_prices(reward, [corpus.corpus for corpus in corpora])
         task = task_of([corpus.corpus for corpus in corpora])
         self.metric = named_metric(task, reward.metric)
         """The dev metric that the reward is made of."""
@@ -128,11 +134,17 @@ class BatchedLabeling:
         self.engine = LabelingEngine(corpora, options, n_episodes, metrics, learner)
         self.interface = interface
         self.reward = Reward(self.engine, reward)
+        self._pairing = pairing(self.engine, self.reward)
         self.n_episodes = n_episodes
         self._corpus_index = {corpus.name: i for i, corpus in enumerate(corpora)}
         self._area = np.zeros(n_episodes)
         self._asked = np.zeros(n_episodes, dtype=np.int64)
         self._frame: Frame | None = None
+
+    @property
+    def group_size(self) -> int:
+        """Neighbouring slots that are to play the same draws."""
+        return self.reward.settings.group_size
 
     @property
     def parts(self) -> tuple[BatchedLabeling, ...]:
@@ -193,6 +205,8 @@ class BatchedLabeling:
         self.engine.reset(streams, episodes, corpora)
         chosen = np.arange(self.n_episodes) if episodes is None else np.asarray(episodes)
         self.reward.start(chosen)
+        if self._pairing is not None:
+            self._pairing.start(chosen)
         self._area[chosen], self._asked[chosen] = 0.0, 0
         return self.frame.observation
 
@@ -250,6 +264,8 @@ class BatchedLabeling:
         ended = engine.finished | stopped | self.reward.reached()
         played = learned & ~idle
         rewards = np.where(played, self.reward.of_round(cost, ended & ~idle), 0.0)
+        if self._pairing is not None:
+            rewards = self._pairing.paired(rewards, played, ended & ~idle)
         if ended.any():
             engine.stop(ended)
         return Transition(rewards, ended, stopped, played, bought.cost, bought.ids)
@@ -267,13 +283,16 @@ class BatchedLabeling:
     def state(self) -> dict[str, Tensor]:
         """What steps have changed beside the engine, by name."""
         own = {"area": torch.from_numpy(self._area), "asked": torch.from_numpy(self._asked)}
-        return own | self.reward.state()
+        paired = {} if self._pairing is None else self._pairing.state()
+        return own | self.reward.state() | paired
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Put the episodes where ``state`` was taken; the engine is in place already. Mutates."""
         self._area, self._asked = state["area"].numpy().copy(), state["asked"].numpy().copy()
         self._frame = None
         self.reward.load_state(state)
+        if self._pairing is not None:
+            self._pairing.load_state(state)
 
     def standing(self, transition: Transition | None = None) -> dict[str, npt.NDArray[Any]]:
         """How all episodes stand; fresh arrays of length E.

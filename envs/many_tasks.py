@@ -77,6 +77,11 @@ class ManyTasksLabeling:
         """One line: the engines."""
         return f"ManyTasksLabeling({', '.join(repr(part.engine) for part in self.parts)})"
 
+    @property
+    def group_size(self) -> int:
+        """Neighbouring slots that are to play the same draws."""
+        return self.parts[0].group_size
+
     def _place(self, episode: int) -> tuple[BatchedLabeling, int]:
         """The batch that holds an episode, and where in it."""
         for part, own in zip(self.parts, self._slices, strict=True):

@@ -15,12 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 from torch import Tensor
 
 from react_rl.envs.attainable import AttainableValue
@@ -57,6 +64,11 @@ class RewardSettings(BaseModel):
     """Discount inside the shaped reward; give the agent the same."""
     target: float = Field(default=0.9, ge=-1000, le=1000)
     """Dev metric at which an episode with the target reward ends."""
+    against: str | None = None
+    """What is taken off: what a strategy earns on the same episode (mixture, or any other by name), or the
+    mean of the slots with the same draw (group); None takes nothing off."""
+    group_size: int = Field(default=1, ge=1, le=10**5)
+    """Slots side by side that play the same pool, dev set and initial labels."""
 
     @field_validator("kind")
     @classmethod
@@ -65,6 +77,15 @@ class RewardSettings(BaseModel):
             options = [*REWARDS, *announced(REWARD.group), "module:Name"]
             raise ValueError(str(unknown("reward", value, options)).rstrip("."))
         return value
+
+    @model_serializer(mode="wrap")
+    def _without_pairing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Cards and configs of rewards that stand alone read as if there were no such keys.
+        values: dict[str, Any] = handler(self)
+        for key in ("against", "group_size"):
+            if getattr(self, key) == type(self).model_fields[key].default:
+                values.pop(key, None)
+        return values
 
 
 @dataclass(frozen=True)
@@ -171,24 +192,31 @@ class Reward:
     Args:
         engine: The engine; it must measure the reward's metric.
         settings: Form, metric, scale and cost weight.
+        attainable: What whole pools would reach, where another reward has measured some; None measures.
 
     Raises:
         ReActError: The metric or the form is unknown.
     """
 
-    def __init__(self, engine: LabelingEngine, settings: RewardSettings) -> None:
+    def __init__(
+        self, engine: LabelingEngine, settings: RewardSettings, attainable: AttainableValue | None = None
+    ) -> None:
         if settings.metric not in METRICS:
             raise unknown("metric", settings.metric, METRICS)
         self.settings = settings
         self._form = reward_form(settings.kind)
         self._engine = engine
         self._sign = METRICS[settings.metric].sign
-        self._attainable = (
-            AttainableValue(engine, settings.metric) if settings.scale == "attainable" else None
-        )
+        if settings.scale == "attainable" and attainable is None:
+            attainable = AttainableValue(engine, settings.metric)
+        self._attainable = attainable
         self._start = np.zeros(engine.n_episodes)
         self._before = np.zeros(engine.n_episodes)
         self._scale = np.ones(engine.n_episodes)
+
+    def beside(self, engine: LabelingEngine) -> Reward:
+        """The same reward for episodes of another engine with the same corpora and options."""
+        return Reward(engine, self.settings, self._attainable)
 
     def value(self) -> Array:
         """V of each episode now ``(E,)``."""
@@ -205,7 +233,7 @@ class Reward:
         self._before[episodes] = value[episodes]
         if self._attainable is not None:
             for episode in episodes:
-                full = self._sign * self._attainable.of(int(episode))
+                full = self._sign * self._attainable.of(self._engine.draw_of(int(episode)))
                 self._scale[episode] = max(full - value[episode], LEAST_SCALE)
 
     def state(self) -> dict[str, Tensor]:

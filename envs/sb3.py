@@ -17,7 +17,7 @@ from react_rl.envs.batched import EpisodeSource, Transition, row_of
 from react_rl.envs.build import build_face
 from react_rl.envs.interfaces import fresh, observation_of
 from react_rl.envs.many_tasks import Labeling
-from react_rl.envs.vector import episode_sources, step_limit
+from react_rl.envs.vector import episode_sources, spread_seeds, step_limit
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 
@@ -59,16 +59,15 @@ class LabelingVecEnv(VecEnv):
         self._lengths = np.zeros(n, dtype=np.int64)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Give every environment a stream of its own, spread from ``seed`` (never seed + i). Mutates."""
-        children = np.random.SeedSequence(seed).generate_state(self.num_envs, np.uint64)
-        self._seeds = [int(child) for child in children]
+        """Give every environment, or group of them, a stream of its own (see ``spread_seeds``). Mutates."""
+        self._seeds = list(spread_seeds(seed, self.num_envs, self.core.group_size))
         return self._seeds
 
     def reset(self) -> VecEnvObs:
         """Draw E new episodes, with the options that ``set_options`` gave."""
         if self._sources is None or any(seed is not None for seed in self._seeds):
             given = self._seeds if all(seed is not None for seed in self._seeds) else None
-            self._sources = episode_sources(given, self.num_envs)
+            self._sources = episode_sources(given, self.num_envs, self.core.group_size)
         pairs = enumerate(zip(self._sources, self._options, strict=True))
         begun = [self.core.next_episode(source, options, place) for place, (source, options) in pairs]
         self._reset_seeds()

@@ -21,15 +21,25 @@ from react_rl.envs.many_tasks import Labeling
 from react_rl.errors import ReActError
 
 
-def episode_sources(seed: int | Sequence[int | None] | None, n: int) -> list[EpisodeSource]:
+def spread_seeds(seed: int | None, n: int, group_size: int = 1) -> list[int]:
+    """A seed for each of ``n`` environments, the same for neighbours in groups of ``group_size``.
+
+    They are spread by a seed sequence, not by adding 0, 1, 2, ...: runs with seeds 0 and 1 share no episode.
+    """
+    children = np.random.SeedSequence(seed).generate_state(n // group_size, np.uint64)
+    return [int(child) for child in children.repeat(group_size)]
+
+
+def episode_sources(
+    seed: int | Sequence[int | None] | None, n: int, group_size: int = 1
+) -> list[EpisodeSource]:
     """One source of episodes for each of ``n`` environments.
 
-    An integer is spread by a seed sequence, not by adding 0, 1, 2, ...: runs with seeds 0 and 1 share
-    no episode. A sequence gives environment i the episodes of a single environment with seed i.
+    An integer is spread (see ``spread_seeds``). A sequence gives environment i the episodes of a single
+    environment with seed i.
     """
     if seed is None or isinstance(seed, int):
-        children = np.random.SeedSequence(seed).generate_state(n, np.uint64)
-        seed = [int(child) for child in children]
+        seed = spread_seeds(seed, n, group_size)
     return [EpisodeSource(one) for one in seed]
 
 
@@ -105,7 +115,7 @@ class LabelingVectorEnv(VectorEnv[Observed, npt.NDArray[Any], npt.NDArray[Any]])
     ) -> tuple[Observed, dict[str, Any]]:
         """Draw E new episodes and return their first observations; options are for all of them."""
         if seed is not None or self._sources is None:
-            self._sources = episode_sources(seed, self.num_envs)
+            self._sources = episode_sources(seed, self.num_envs, self.core.group_size)
         begun = [self.core.next_episode(source, options, place) for place, source in enumerate(self._sources)]
         observations = self.core.reset([streams for streams, _ in begun], corpora=[c for _, c in begun])
         self._lengths[:] = 0

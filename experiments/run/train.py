@@ -18,6 +18,7 @@ from react_rl.agents.training import TrainingProgress, train
 from react_rl.envs.interfaces import Interface, check_learner_of, make_interface
 from react_rl.envs.many_tasks import labeling
 from react_rl.envs.observations import Observation, make_observation
+from react_rl.envs.paired import GROUP, check_pairing
 from react_rl.envs.rewards import reward_form
 from react_rl.errors import ReActError, unknown
 from react_rl.experiments.config.models import TrainConfig
@@ -64,8 +65,8 @@ def check_training(config: TrainConfig) -> Interface:
     """Check what needs no corpus, and build the interface.
 
     Raises:
-        ReActError: A metric, a feature or a strategy is unknown, the algorithm does not fit the space, or
-            the policy to start from does not fit.
+        ReActError: A metric, a feature or a strategy is unknown, rewards cannot be paired as asked for, the
+            algorithm does not fit the space, or the policy to start from does not fit.
     """
     import_modules(config.modules)
     if config.reward.metric not in (TASK_METRIC, *METRICS):
@@ -74,7 +75,9 @@ def check_training(config: TrainConfig) -> Interface:
     action = config.action_space.settings()
     interface = make_interface(action.pop("name"), observation_of(config), **action)
     if not config.tasks:
+        slots = min(config.agent.n_envs, config.agent.episodes)
         check_learner_of(interface, config.learner.settings())
+        check_pairing(config.reward, interface, slots, config.learner.settings())
     check_algorithm(config.agent, interface.observation_space, interface.action_space)
     starting_weights(config.agent, interface)
     return interface
@@ -152,7 +155,9 @@ def _run(
     if old is not None:
         written = as_read_now(TrainConfig, old)
         refuse_another(folder, "training", training_differences(written, config.model_dump(mode="json")))
-    surprisal = needs_surprisal(config.action_space.strategies or ())
+    against = config.reward.against
+    paired = () if against in (None, GROUP) else (against,)
+    surprisal = needs_surprisal((*(config.action_space.strategies or ()), *paired))
     corpora = prepare(
         config.corpora, config.encoder, config.device, progress, config.episode_of, surprisal, on_facts
     )

@@ -29,6 +29,7 @@ class Stop(Exception):
 PRICED = CORPUS.with_corpus(
     replace(CORPUS.corpus, cost=np.random.default_rng(0).choice([0.5, 1.0, 2.0], CORPUS.corpus.n_rows))
 )
+REWARD = RewardSettings(cost_weight=0.01)
 SPACES = {"PPO": "weigh-scores", "A2C": "choose-strategy", "SAC": "weigh-scores", "DQN": "choose-strategy"}
 
 
@@ -39,6 +40,7 @@ def _train(
     seed: int = 3,
     stop: bool = False,
     corpus: EncodedCorpus = CORPUS,
+    reward: RewardSettings = REWARD,
     **changes: Any,
 ) -> PolicyCard:
     def report(state: TrainingProgress) -> None:
@@ -58,7 +60,6 @@ def _train(
     }
     settings = AgentSettings(**(values | changes))
     space = make_interface(SPACES[algorithm], stop=stop)
-    reward = RewardSettings(cost_weight=0.01)
     core = BatchedLabeling([corpus], OPTIONS, space, reward, settings.n_envs)
     return train(core, Validation([World([corpus], OPTIONS)], 4), settings, reward, folder, report=report)
 
@@ -117,6 +118,16 @@ def test_episodes_of_different_lengths_go_on_where_they_were(tmp_path: Path, alg
     with pytest.raises(Stop):
         _train(tmp_path / "stopped", algorithm, stop_at=37, stop=True, corpus=PRICED, evaluations=13)
     assert _train(tmp_path / "stopped", algorithm, stop=True, corpus=PRICED, evaluations=13) == straight
+    _assert_same(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_paired_rewards_of_episodes_under_way_come_back(tmp_path: Path) -> None:
+    paired = REWARD.model_copy(update={"against": "mixture", "group_size": 2})
+    how: dict[str, Any] = {"stop": True, "corpus": PRICED, "evaluations": 13, "reward": paired}
+    straight = _train(tmp_path / "straight", **how)
+    with pytest.raises(Stop):
+        _train(tmp_path / "stopped", stop_at=37, **how)
+    assert _train(tmp_path / "stopped", **how) == straight
     _assert_same(tmp_path / "straight", tmp_path / "stopped")
 
 
