@@ -12,6 +12,7 @@ from react_rl.envs.batched import EpisodeSource
 from react_rl.envs.build import build_face
 from react_rl.envs.interfaces import Observed, observation_of
 from react_rl.envs.many_tasks import Labeling
+from react_rl.envs.vector import step_limit
 from react_rl.errors import ReActError
 
 
@@ -30,17 +31,28 @@ class LabelingEnv(gymnasium.Env[Observed, Any]):
     Args:
         core: A batch of one; None builds it from ``settings`` (see ``build_environment``).
         render_mode: Only None is supported.
+        max_episode_steps: Steps after which an episode that its budget did not end is truncated; None for no
+            such limit. `gymnasium.make` keeps this name for its own wrapper, which cuts without telling the
+            environment.
         **settings: Corpus, action space, observation, reward, episode and so on.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (the base class declares it so)
 
-    def __init__(self, core: Labeling | None = None, render_mode: None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        core: Labeling | None = None,
+        render_mode: None = None,
+        max_episode_steps: int | None = None,
+        **settings: Any,
+    ) -> None:
         self.core = core if core is not None else build_face(LabelingEnv, 1, None, settings)
         self.render_mode = render_mode
         self.observation_space = self.core.interface.observation_space
         self.action_space = self.core.interface.action_space
         self._source: EpisodeSource | None = None
+        self._limit = step_limit(max_episode_steps)
+        self._length = 0
         self._over = True
 
     def reset(
@@ -52,7 +64,7 @@ class LabelingEnv(gymnasium.Env[Observed, Any]):
             self._source = EpisodeSource(seed if seed is not None else int(self.np_random.integers(2**62)))
         streams, corpus = self.core.next_episode(self._source, options)
         observation = self.core.reset([streams], corpora=[corpus])
-        self._over = False
+        self._over, self._length = False, 0
         return observation_of(observation, 0), self.core.summary(0)
 
     def step(self, action: Any) -> tuple[Observed, float, bool, bool, dict[str, Any]]:
@@ -64,14 +76,16 @@ class LabelingEnv(gymnasium.Env[Observed, Any]):
         if self._over:
             raise ReActError("The episode is over, or none was begun; call reset before step.")
         transition = self.core.step(np.asarray(action)[None])
-        self._over = bool(transition.ended[0])
+        self._length += 1
+        terminated, truncated = bool(transition.ended[0]), self._length >= self._limit
+        self._over = terminated or truncated
         info = self.core.summary(0) | {
             "ids": transition.ids[0].copy(),
             "stopped": bool(transition.stopped[0]),
         }
         observation = observation_of(self.core.observe(), 0)
         # A used-up budget belongs to the task and is observed: the episode terminates, nothing is truncated.
-        return observation, float(transition.rewards[0]), bool(transition.ended[0]), False, info
+        return observation, float(transition.rewards[0]), terminated, truncated, info
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Actions that are allowed now, as sb3-contrib asks for them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -102,48 +103,38 @@ def pool_of_arrays(
     return engine.view.within(allowed)
 
 
+class PoolSettings(TypedDict, total=False):
+    """What ``pool_of_arrays`` can be told beside the arrays."""
+
+    n_classes: int | None
+    candidates: npt.ArrayLike | None
+    budget: float | None
+    texts: Sequence[str] | None
+    learner: LearnerSettings | None
+    seed: int
+
+
 @torch.inference_mode()
 def select_rows(
     strategy: str | QueryStrategy,
     embeddings: npt.ArrayLike,
     labels: npt.ArrayLike,
     n: int = 1,
-    *,
-    n_classes: int | None = None,
-    candidates: npt.ArrayLike | None = None,
-    budget: float | None = None,
-    texts: Sequence[str] | None = None,
-    learner: LearnerSettings | None = None,
-    seed: int = 0,
+    **pool: Unpack[PoolSettings],
 ) -> npt.NDArray[np.int64]:
     """Rows to label next, most wanted first: up to ``n`` of those without a label.
 
     Args:
         strategy: Name of a strategy, such as ``learned``, or the strategy itself.
-        embeddings: See ``pool_of_arrays``, as all that follows.
-        labels: Class indices, -1 for none.
+        embeddings: ``(N, D)`` rows of any norm.
+        labels: ``(N,)`` class indices, -1 where there is no label.
         n: Rows wanted.
-        n_classes: Number of classes.
-        candidates: Rows that may be chosen.
-        budget: Labels that are still to be bought.
-        texts: The texts.
-        learner: Settings of the learner.
-        seed: Of everything random; the same seed gives the same rows.
+        **pool: See ``pool_of_arrays``; the same seed gives the same rows.
 
     Raises:
         ReActError: The arrays do not fit, or there is no such strategy.
     """
     chooser = make_strategy(strategy) if isinstance(strategy, str) else strategy
-    view = pool_of_arrays(
-        embeddings,
-        labels,
-        n,
-        n_classes=n_classes,
-        candidates=candidates,
-        budget=budget,
-        texts=texts,
-        learner=learner,
-        seed=seed,
-    )
+    view = pool_of_arrays(embeddings, labels, n, **pool)
     ids: npt.NDArray[np.int64] = chooser.select(view, n)[0].cpu().numpy()
     return ids[ids >= 0]

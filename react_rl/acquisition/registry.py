@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Final
 
@@ -25,8 +25,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = dict(PACKAGED)
 
 def is_strategy(name: str) -> bool:
     """Whether ``name`` is listed, begins as those made of others or of features do, or is from outside."""
-    made = (SUBSAMPLE, DISTINCT, FEATURE, WEIGHTS)
-    return name in STRATEGIES or name.startswith(made) or is_outside(name, STRATEGY)
+    return name in STRATEGIES or name.startswith(tuple(_FORMS)) or is_outside(name, STRATEGY)
 
 
 def entry_of(name: str) -> StrategyEntry:
@@ -43,16 +42,16 @@ def entry_of(name: str) -> StrategyEntry:
     if name in STRATEGIES:
         entry = STRATEGIES[name]
         return entry if entry is PACKAGED.get(name) else _with_needs(entry)
-    if name.startswith(FEATURE):
-        return _entry_of_feature(name)
-    if name.startswith(WEIGHTS):
-        return _entry_of_weights(name)
-    if name.startswith(DISTINCT):
-        return _entry_of_distinct(name)
-    if not name.startswith(SUBSAMPLE):
-        if not is_outside(name, STRATEGY):
-            raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group)])
-        return _entry_from_outside(name)
+    for beginning, made in _FORMS.items():
+        if name.startswith(beginning):
+            return made(name)
+    if not is_outside(name, STRATEGY):
+        raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group)])
+    return _entry_from_outside(name)
+
+
+def _entry_of_subsample(name: str) -> StrategyEntry:
+    """Another strategy on a part of each pool."""
     base, size = parse_subsample(name)
     entry = entry_of(base)
     return replace(
@@ -136,6 +135,15 @@ def _entry_of_weights(name: str) -> StrategyEntry:
         cost="that of its features",
         needs=_CLASSES if "classes" in needs else frozenset(),
     )
+
+
+_FORMS: Final[Mapping[str, Callable[[str], StrategyEntry]]] = {
+    SUBSAMPLE: _entry_of_subsample,
+    DISTINCT: _entry_of_distinct,
+    FEATURE: _entry_of_feature,
+    WEIGHTS: _entry_of_weights,
+}
+"""What follows from a name that is not listed, by how the name begins."""
 
 
 def make_strategy(name: str) -> QueryStrategy:

@@ -359,7 +359,7 @@ def test_a_step_limit_truncates_in_every_face_alike(space: str) -> None:
 
 @pytest.mark.parametrize("steps", [0, -1, 1.5, True, "3"])
 def test_a_step_limit_must_be_a_number_of_steps(steps: Any) -> None:
-    for face in (LabelingVectorEnv, LabelingVecEnv):
+    for face in (LabelingEnv, LabelingVectorEnv, LabelingVecEnv):
         with pytest.raises(ReActError, match=r"max_episode_steps is .*at least 1"):
             face(max_episode_steps=steps, **settings())
 
@@ -379,6 +379,15 @@ def test_a_step_after_the_end_or_before_the_beginning_is_refused() -> None:
     for face in (LabelingVectorEnv, LabelingVecEnv):
         with pytest.raises(ReActError, match="call reset before step"):
             face(**settings()).step(action[None])
+
+
+def test_a_step_after_a_cut_is_refused() -> None:
+    env, action = LabelingEnv(max_episode_steps=2, **settings()), np.zeros(5, dtype=np.float32)
+    for _ in range(2):
+        env.reset(seed=0)
+        assert [env.step(action)[2:4] for _ in range(2)] == [(False, False), (False, True)]
+        with pytest.raises(ReActError, match=r"over.*call reset"):
+            env.step(action)
 
 
 def test_the_vec_env_calls_methods_of_an_episode_for_each_environment() -> None:
