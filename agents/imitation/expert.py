@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.with_answers import values_with_answers
 
 SHARPNESS: Final = 10.0
 """Factor on the logits of soft accuracies: a regularised head is less sure than it is right."""
@@ -49,4 +50,4 @@ class LookAhead:
             judged = labels >= 0
             return (right * judged).sum(1) / judged.sum(1)
 
-        return self._engine.trial(ids, judge)
+        return values_with_answers(self._engine, ids, judge)

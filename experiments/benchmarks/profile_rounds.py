@@ -55,7 +55,7 @@ class _Timed:
 def profile(scene: RoundsScene, episodes: int, repeats: int) -> dict[str, float]:
     """Return the median microseconds of each stage, per round and episode."""
     engine = LabelingEngine([scene.encoded], scene.options, episodes)
-    owners = {"engine": engine, "learner": engine.learner, "geometry": engine._geometry}
+    owners = {"engine": engine, "learner": engine.learner, "geometry": engine.geometry}
     owners["pools"] = engine.pools
     select = _Timed(make_strategy("margin").select)
     timers = {label: select for label, (owner, _) in STAGES if owner == "strategy"}

@@ -27,6 +27,7 @@ from react_rl.seeding import Streams
 from react_rl.simulation.checkpoint import Checkpoint, Notes
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.held_out import HeldOut
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.play import Turn
 from react_rl.simulation.play import play as play_rounds
@@ -77,10 +78,11 @@ class TestSplit:
         """Row ids of each phase, equally many where there are enough; all of them on a corpus without."""
         self.rows = np.concatenate(self.by_phase)
         """Row ids, ascending."""
+        self._held_out = HeldOut(self.rows)
 
     def measure(self, engine: LabelingEngine, names: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
         """Test metrics of each episode's present model, by name."""
-        return engine.measure(self.rows, names)
+        return self._held_out.measure(engine, names)
 
 
 def _some(rows: npt.NDArray[np.int64], size: int | None) -> npt.NDArray[np.int64]:

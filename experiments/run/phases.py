@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.held_out import HeldOut
 
 
 def phases_of(engine: LabelingEngine, episode: int, metrics: Sequence[str]) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def note_phases(
     if not any(missing > 0 for _, missing in due):
         return
     metrics = list(records[0]["phases"]["test"])
-    found = [engine.measure(rows, metrics) for rows in tested]
+    found = [HeldOut(rows).measure(engine, metrics) for rows in tested]
     for episode, missing in due:
         own = records[episode]["phases"]
         for _ in range(missing):  # several, where a phase had nothing to buy

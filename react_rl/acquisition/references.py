@@ -20,6 +20,7 @@ from react_rl.learners.capabilities import Capability
 from react_rl.metrics.registry import METRICS
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.view import PoolView
+from react_rl.simulation.with_answers import values_with_answers
 
 PROPOSERS: Final = ("random", "margin", "mixture", "typicality", "entropy", "k-center")
 """Strategies that propose the batches of the greedy oracle."""
@@ -96,7 +97,7 @@ class _BestBatch:
             proposers[k % len(proposers)].select(self._part(view, k, n), n) for k in range(self.candidates)
         ]
         ids = torch.stack(batches, 1)  # (E, K, n)
-        values = self.engine.trial(ids)
+        values = values_with_answers(self.engine, ids)
         if not METRICS[self.engine.metrics[0]].higher_is_better:
             values = -values
         best = np.zeros(view.n_episodes, dtype=np.int64)

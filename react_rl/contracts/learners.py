@@ -16,6 +16,7 @@ from react_rl.learners.registry import LearnerSettings, entry_of
 from react_rl.seeding import Streams
 from react_rl.simulation.encoded import EncodedCorpus, synthetic_tagged
 from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.held_out import HeldOut
 from react_rl.simulation.options import EpisodeOptions
 
 
@@ -60,7 +61,7 @@ def scores_are_numbers(bench: Bench) -> None:
     engine = bench.begun([0, 1], rounds=1)
     require(bool(torch.isfinite(_signals(engine)).all()), "Confidence, margin or entropy is not finite.")
     rows = bench.corpus.corpus.ids("test")[:20]
-    found = engine.measure(rows, engine.metrics) if rows.size else {}
+    found = HeldOut(rows).measure(engine, engine.metrics) if rows.size else {}
     for name, values in (*engine.current.items(), *found.items()):
         require(bool(np.isfinite(values).all()), f"The metric {name} is {values}.")
 
@@ -96,7 +97,7 @@ def goes_on_from_its_state(bench: Bench) -> None:
     """Put where ``state`` was taken, it goes on to the same scores to the last bit."""
     engine = bench.begun([0, 1], rounds=1)
     state = {name: array.clone() for name, array in engine.state().items()}
-    streams = [one.state() for one in engine.streams]
+    streams = [one.state() for one in engine.draws.streams]
     bench.round(engine)
     again = bench.begun([5, 6])
     fresh = [Streams(0), Streams(1)]

@@ -13,6 +13,7 @@ from react_rl.contracts.worlds import OPTIONS, begun, require
 from react_rl.data.corpus import Corpus
 from react_rl.learners.registry import LearnerSettings
 from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.held_out import HeldOut
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.tasks.protocol import Ids, Task
 
@@ -98,7 +99,7 @@ def models_are_judged(example: Example) -> None:
     require(not unknown, f"Default metrics that the task does not have: {unknown}.")
     require(bool(task.default_metrics), "A task needs a default metric.")
     engine = begun([0, 1], [example.corpus], 1, _large(example), example.learner)
-    for name, values in engine.measure(example.plain.ids("dev")[:20], list(task.metrics)).items():
+    for name, values in HeldOut(example.plain.ids("dev")[:20]).measure(engine, list(task.metrics)).items():
         right = values.shape == (2,) and bool(np.isfinite(values).all())
         require(right, f"The metric {name} gave {values}; it must be a finite number for each episode.")
 

@@ -94,6 +94,16 @@ class CopyPairs:
         _, column, first = self.pairs
         return torch.arange(self.width, device=column.device).index_copy_(0, column, first)
 
+    def level(self, values: Tensor) -> Tensor:
+        """``values`` ``(E, ..., P)``, where each column with copies has the value of its first free copy."""
+        # Where there is one episode, a gather is quickest.
+        if values.shape[0] == 1 and values.dim() <= 3 and values.stride(-1) == 1:
+            return values.gather(-1, self.source.expand(values.shape))
+        episode, column, first = self.pairs
+        levelled = values.clone()
+        levelled.movedim(-1, 1)[episode, column] = values.movedim(-1, 1)[episode, first]
+        return levelled
+
     def still_hold(self, members: Tensor, free: Tensor) -> bool:
         """Whether they follow from these arguments; no on a GPU, where looking costs a wait."""
         return self.members is members and free.device.type == "cpu" and torch.equal(self.free, free)

@@ -11,6 +11,7 @@ from react_rl.simulation.encoded import (
 )
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.generated import generated_task
+from react_rl.simulation.held_out import HeldOut
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import Oracle
 from react_rl.simulation.progress import Progress
@@ -22,6 +23,7 @@ __all__ = [
     "Draw",
     "EncodedCorpus",
     "EpisodeOptions",
+    "HeldOut",
     "LabelingEngine",
     "Notes",
     "Oracle",

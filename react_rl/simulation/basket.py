@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.simulation.purchases import Mask
+from react_rl.simulation.purchases import Bought, Mask
 
 _ARRAYS: Final = ("columns", "ids", "cost")
 
@@ -56,22 +56,24 @@ class Basket:
         bought = torch.from_numpy(self.ids[:, start:] >= 0).to(self.columns.device)
         return torch.where(bought, self.columns[:, start:], -1)
 
-    def take(self, episodes: Mask | None) -> tuple[Tensor, npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def take(self, episodes: Mask | None) -> tuple[Tensor, npt.NDArray[np.int64], Bought]:
         """Take out what is in there, of all episodes or of the R given ``(E,)``. Mutates.
 
         Returns:
-            Columns ``(R, .)``, ids ``(R, .)`` and cost ``(R,)``.
+            Columns ``(R, .)``, ids ``(R, .)``, and what all E episodes bought of it.
         """
         columns, ids, cost = self.columns, self.ids, self.cost
         if episodes is None:
             self.empty()
-            return columns, ids, cost
+            return columns, ids, Bought(ids, cost)
         # Others may be at another pick of their round: places without a row of these episodes are theirs.
         own = (ids[episodes] >= 0).any(0)
         places = torch.from_numpy(np.flatnonzero(own)).to(columns.device)
         rows = torch.from_numpy(np.flatnonzero(episodes)).to(columns.device)
         self.empty(episodes)
-        return columns[rows][:, places], ids[episodes][:, own], cost[episodes]
+        asked = episodes[:, None]
+        bought = Bought(np.where(asked, ids, -1)[:, own], np.where(episodes, cost, 0.0))
+        return columns[rows][:, places], bought.ids[episodes], bought
 
     def empty(self, episodes: Mask | None = None) -> None:
         """Throw out what all episodes, or those given ``(E,)``, have bought. Mutates."""

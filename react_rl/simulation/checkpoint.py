@@ -61,8 +61,8 @@ class Checkpoint:
             "key": self._full_key,
             "engines": [
                 {
-                    "streams": [streams.state() for streams in engine.streams],
-                    "notebooks": [notebook.state() for notebook in engine.notebooks],
+                    "streams": [streams.state() for streams in engine.draws.streams],
+                    "notebooks": [notebook.state() for notebook in engine.draws.notebooks],
                     "failures": [[episode, reason] for episode, reason in engine.learner.failures.items()],
                 }
                 for engine in engines
@@ -108,7 +108,7 @@ class Checkpoint:
             engine.resume(streams[some], own, part_of(arrays, f"engine {place}"))
             for one, state in zip(streams[some], kept["streams"], strict=True):
                 one.load_state(state)
-            for notebook, pages in zip(engine.notebooks, kept["notebooks"], strict=True):
+            for notebook, pages in zip(engine.draws.notebooks, kept["notebooks"], strict=True):
                 notebook.load_state(pages)
             engine.learner.failures.update({int(episode): reason for episode, reason in kept["failures"]})
         return Notes(header["values"], part_of(arrays, "notes"))

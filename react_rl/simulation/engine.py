@@ -15,18 +15,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.errors import ReActError
-from react_rl.learners.capabilities import LearnsInPhases, OffersCandidates, TriesBatches, choose_recipes
+from react_rl.learners.capabilities import LearnsInPhases, OffersCandidates, choose_recipes
 from react_rl.learners.protocol import Resumable, part_of
 from react_rl.learners.recipes.settings import Recipe
 from react_rl.learners.registry import LearnerSettings, check_task, entry_of, make_learner
 from react_rl.seeding import Streams
 from react_rl.simulation.basket import Basket, chosen_columns
-from react_rl.simulation.draw import Draw, check_fit, draw_episode
+from react_rl.simulation.draw import Draw, check_fit
+from react_rl.simulation.draws import Draws
 from react_rl.simulation.encoded import EncodedCorpus, check_dimensions
 from react_rl.simulation.geometry import Geometry
 from react_rl.simulation.ledger import Ledger
-from react_rl.simulation.notebook import Notebook
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import ABSTAINED, Oracle
 from react_rl.simulation.phases import Phases
@@ -34,10 +33,9 @@ from react_rl.simulation.pools import Pools
 from react_rl.simulation.progress import DevMetrics, Progress
 from react_rl.simulation.purchases import Bought, Mask, Round
 from react_rl.simulation.threads import threads_for
-from react_rl.simulation.trials import Judge, by_metric, try_batches
 from react_rl.simulation.view import PoolView
 from react_rl.tasks.protocol import Scores
-from react_rl.tasks.registry import check_metrics, named_metric, task_of
+from react_rl.tasks.registry import named_metrics, task_of
 
 _CHANGING = ("spent", "rounds", "labels", "finished")
 
@@ -70,15 +68,12 @@ class LabelingEngine:
         for corpus in corpora:
             check_fit(corpus.corpus, options)
         self.task = task_of([corpus.corpus for corpus in corpora])
-        metrics = self.task.default_metrics[:1] if metrics is None else metrics
-        metrics = tuple(dict.fromkeys(named_metric(self.task, name) for name in metrics))
-        check_metrics(self.task, metrics)
+        self.metrics = named_metrics(self.task, metrics)
         check_task(learner, self.task, corpora[0].name)
         self._kind = entry_of(learner)
         self.corpora = list(corpora)
         self.options = options
         self.n_episodes = n_episodes
-        self.metrics = metrics
         self.device = corpora[0].device
         width, dev, classes = options.pool_size, options.dev_size, self.most_classes
         mean_cost = min(float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora)
@@ -90,11 +85,9 @@ class LabelingEngine:
         # Asked once: a check against a protocol takes as long as a small product.
         self._selective = self.learner if isinstance(self.learner, OffersCandidates) else None
         self.oracle = Oracle(n_episodes, width, options, self.device, self.task, shape)
-        self.draws: list[Draw | None] = [None] * n_episodes
-        self.streams = [Streams(0)] * n_episodes
-        self.notebooks = [Notebook() for _ in range(n_episodes)]
+        self.draws = Draws(corpora, options, n_episodes)
         self.phases = Phases(n_episodes, options, self.device)
-        self._geometry = Geometry(corpora, n_episodes, width + dev, self.device)
+        self.geometry = Geometry(corpora, n_episodes, width + dev, self.device)
         self._everyone = torch.arange(n_episodes, device=self.device)
         self.pools = Pools(corpora, options, self.task, shape, classes, self.oracle, self.phases)
         self.spent = np.zeros(n_episodes)
@@ -131,14 +124,11 @@ class LabelingEngine:
 
     def corpus_of(self, episode: int) -> EncodedCorpus:
         """Corpus that an episode was drawn from."""
-        return self.corpora[self.draw_of(episode).corpus]
+        return self.corpora[self.draws[episode].corpus]
 
     def draw_of(self, episode: int) -> Draw:
         """Draw of an episode."""
-        draw = self.draws[episode]
-        if draw is None:
-            raise ReActError(f"Episode {episode} was never reset; call reset first.")
-        return draw
+        return self.draws[episode]
 
     @torch.inference_mode()
     def reset(
@@ -201,33 +191,20 @@ class LabelingEngine:
         given: Sequence[Draw] | None = None,
     ) -> tuple[list[int], list[Draw]]:
         """Draw new episodes and start their learners, without training any. Mutates."""
-        chosen = list(range(self.n_episodes)) if episodes is None else list(episodes)
-        picked: Sequence[int | None] = [None] * len(chosen) if corpora is None else corpora
-        # Learner and geometry take episodes in ascending order.
-        order = sorted(range(len(chosen)), key=chosen.__getitem__)
-        streams, picked = [streams[i] for i in order], [picked[i] for i in order]
-        chosen = [chosen[i] for i in order]
-        if given is None:
-            draws = [
-                draw_episode(self.corpora, self.options, stream, corpus)
-                for stream, corpus in zip(streams, picked, strict=True)
-            ]
-        else:
-            draws = [given[i] for i in order]
-        for episode, draw, stream in zip(chosen, draws, streams, strict=True):
+        chosen, draws = self.draws.begin(streams, episodes, corpora, given)
+        for episode, draw in zip(chosen, draws, strict=True):
             data = self.corpora[draw.corpus]
-            self.draws[episode], self.streams[episode] = draw, stream
-            self.notebooks[episode] = Notebook()
             columns, dev_targets = self.pools.place(episode, draw, data)
-            self._geometry.place(episode, draw.corpus, columns)
+            self.geometry.place(episode, draw.corpus, columns)
             self.learner.place(episode, draw.corpus, columns, dev_targets)
             self.phases.place(episode, draw, data)
-        self._geometry.regroup()
-        self.oracle.draw(chosen, draws, self.corpora, streams)
+        self.geometry.regroup()
+        own = [self.draws.streams[e] for e in chosen]
+        self.oracle.draw(chosen, draws, self.corpora, own)
         index = torch.tensor(chosen, device=self.device)
         self.spent[chosen], self.rounds[chosen], self.labels[chosen] = 0.0, 0, 0
         self._basket.empty(np.isin(np.arange(self.n_episodes), chosen))
-        seeds = [int(self.streams[e].learner.integers(2**62)) for e in chosen] if self._kind.random else []
+        seeds = [int(one.learner.integers(2**62)) for one in own] if self._kind.random else []
         self.ledger.forget(index)
         self.learner.start(index, torch.from_numpy(self.pools.n_classes[chosen]), seeds)
         self._open_phase(chosen)
@@ -238,7 +215,7 @@ class LabelingEngine:
         """Offer the pool rows of the phase of each episode, judge on the dev rows so far. Mutates."""
         self.pools.open_phase(episodes)
         if self.phases.several:
-            self._geometry.forget_kept()
+            self.geometry.forget_kept()
         self._view = None
 
     def _enter_phase(self, episodes: Sequence[int]) -> None:
@@ -299,21 +276,14 @@ class LabelingEngine:
         scored = None if self._selective is None else self._selective.candidates(available)
         available = available if scored is None else scored
         progress = Progress(
-            budget=self.options.budget,
-            batch_size=self.options.batch_size,
-            spent=spent,
-            labels=self.labels.copy(),
-            rounds=self.rounds.copy(),
-            dev=self._dev.seen(),
-            pool_size=self.pools.size.copy(),
-            n_classes=self.pools.n_classes.copy(),
-            phase=self.phases.now.copy(),
-            n_phases=self.phases.count.copy(),
-            phase_spent=self.phases.progress(spent),
-        )
+            self.options.budget, self.options.batch_size, spent, self.labels.copy(), self.rounds.copy(),
+            self._dev.seen(), self.pools.size.copy(), self.pools.n_classes.copy(),
+            self.phases.now.copy(), self.phases.count.copy(), self.phases.progress(spent),
+        )  # fmt: skip
         return PoolView(
             self.pools.shown, available, self.pools.labelled, self.oracle.cost, self.pools.density, self.task,
-            self.learner, self.ledger, self._geometry, self.streams, progress, scored, self.notebooks,
+            self.learner, self.ledger, self.geometry, self.draws.streams, progress, scored,
+            self.draws.notebooks,
         )  # fmt: skip
 
     def step(self, ids: Tensor, recipes: Sequence[Recipe | None] | None = None) -> Round:
@@ -369,7 +339,7 @@ class LabelingEngine:
             choose_recipes(self.learner, recipes, episodes)
         everyone = episodes is None or bool(episodes.all())
         ending = np.ones(self.n_episodes, dtype=np.bool_) if episodes is None else episodes.copy()
-        columns, ids, cost = self._basket.take(None if everyone else ending)
+        columns, ids, bought = self._basket.take(None if everyone else ending)
         self._dev.keep(None if everyone else ending)
         index = self._everyone if everyone else torch.from_numpy(np.flatnonzero(ending)).to(self.device)
         with self.threads():
@@ -383,33 +353,9 @@ class LabelingEngine:
             self._move_on(ending)
         self.finished = self.finished | (self.exhausted & ending)
         self._end_failed()
-        if not everyone:
-            whole = np.full((self.n_episodes, ids.shape[1]), -1)
-            charged = np.zeros(self.n_episodes)
-            whole[episodes], charged[episodes] = ids, cost
-            ids, cost = whole, charged
-        return Round(ids, cost, {k: v.copy() for k, v in self.reached.items()}, self.finished.copy())
-
-    @torch.inference_mode()
-    def measure(
-        self, rows: npt.NDArray[np.int64], metrics: Sequence[str]
-    ) -> dict[str, npt.NDArray[np.float64]]:
-        """Metrics of the present models on other rows ``(T,)``, e.g. of a test split, by name.
-
-        All episodes must be on one corpus. Rewards and views see pool and dev only, never this.
-
-        Args:
-            rows: Row ids.
-            metrics: Names of metrics of the task.
-        """
-        corpus, shape = self.corpus_of(0).corpus, self.pools.target_shape
-        classes = [self.draw_of(e).classes for e in range(self.n_episodes)]
-        if all(np.array_equal(own, classes[0]) for own in classes):
-            classes = classes[:1]
-        truth = np.stack([self.task.targets(corpus, rows, own, shape) for own in classes])
-        known = torch.from_numpy(truth).to(self.device)
-        found = self.task.judge(metrics, self.scores(rows), known, self.pools.class_mask)
-        return {name: values.to(torch.float64).cpu().numpy() for name, values in found.items()}
+        return Round(
+            bought.ids, bought.cost, {k: v.copy() for k, v in self.reached.items()}, self.finished.copy()
+        )
 
     @torch.inference_mode()
     def scores(self, rows: npt.NDArray[np.int64]) -> Scores:
@@ -418,28 +364,6 @@ class LabelingEngine:
         All episodes must be on one corpus.
         """
         return self.learner.logits_of_rows([rows] * self.n_episodes)
-
-    @torch.inference_mode()
-    def trial(self, ids: Tensor, judge: Judge | None = None) -> npt.NDArray[np.float64]:
-        """Value ``(E, K)`` of the models that each of K batches ``(E, K, b)`` would bring; none is bought.
-
-        Args:
-            ids: Row ids, -1 for none.
-            judge: What a model is worth; None takes the first dev metric.
-        """
-        if not isinstance(self.learner, TriesBatches):
-            raise ReActError("Trying batches out needs the linear learner; set learner.kind to softmax.")
-        columns = self.pools.columns_of(ids.flatten(1))
-        answers = self.oracle.answer(self._everyone, columns)
-        answers = torch.where(ids.flatten(1) >= 0, answers, ABSTAINED)
-        return try_batches(
-            self.learner,
-            self.ledger,
-            columns.view(ids.shape),
-            answers.view(ids.shape),
-            self._geometry.rows,
-            judge or by_metric(self.task, self.metrics[0], self.pools),
-        )
 
     def stop(self, episodes: npt.NDArray[np.bool_]) -> None:
         """End episodes ``(E,)`` by decision; they buy nothing more. Mutates."""
@@ -459,17 +383,16 @@ class LabelingEngine:
         if not wanted.all():
             answers = torch.where(torch.from_numpy(wanted).to(self.device), answers, ABSTAINED)
             targets = answers if self.task.has_classes else targets
-        similarity = self._geometry.rows(columns) if everyone else self._geometry.rows_of(episodes, columns)
+        similarity = self.geometry.rows(columns) if everyone else self.geometry.rows_of(episodes, columns)
         self.learner.update(self.ledger.append(episodes, columns, answers, similarity, targets))
         where = slice(None) if everyone else episodes.cpu().numpy()
         self.labels[where] += (answers.cpu().numpy() != ABSTAINED).sum(1)
-        self._geometry.forget_picks()
+        self.geometry.forget_picks()
         self._view = None
 
     def _measure(self) -> None:
         scores = self.learner.logits_of(slice(self.options.pool_size, None))
-        found = self.task.judge(self.metrics, scores, self.pools.truth, self.pools.class_mask)
-        self._dev.current = {name: values.to(torch.float64).cpu().numpy() for name, values in found.items()}
+        self._dev.note(self.task.judge(self.metrics, scores, self.pools.truth, self.pools.class_mask))
 
     @property
     def exhausted(self) -> Mask:

@@ -48,8 +48,7 @@ class Geometry:
             self._gathered = torch.zeros(n_episodes, n_columns, dimension, device=device)
         self._picked: list[tuple[Tensor, Tensor]] = []
         self._kept: dict[str, Any] = {}
-        self.last_pairs: CopyPairs | None = None
-        """What a view found last; rounds seldom buy a row that has a copy."""
+        self._pairs: CopyPairs | None = None
 
     def place(self, episode: int, corpus: int, ids: Tensor) -> None:
         """Set the row ids ``(W,)`` of an episode's columns; unused columns carry -1. Mutates."""
@@ -63,7 +62,7 @@ class Geometry:
     def forget_kept(self) -> None:
         """Drop what depends on the pools, because rows have come. Mutates."""
         self._kept.clear()
-        self.last_pairs = None
+        self._pairs = None
 
     def kept(self, name: str, compute: Callable[[], T]) -> T:
         """What depends on the placed rows alone, computed once until an episode is placed. Mutates."""
@@ -103,6 +102,18 @@ class Geometry:
         if groups is None:
             return None
         return self.kept(f"members of {n_columns}", lambda: copy_members(groups))
+
+    def copy_pairs(self, members: Tensor, free: Tensor, n_columns: int) -> CopyPairs:
+        """Which copy each member takes its value from; kept, as rounds seldom buy such a row. Mutates.
+
+        Args:
+            members: ``(3, M)`` from ``copy_members``.
+            free: ``(M,)`` bool, which of them can be bought.
+            n_columns: P.
+        """
+        if self._pairs is None or not self._pairs.still_hold(members, free):
+            self._pairs = CopyPairs(members, free, n_columns)
+        return self._pairs
 
     def _first_copies(self, n_columns: int) -> Tensor:
         keys = self._gather([corpus.keys[:, None] for corpus in self._corpora], n_columns)[:, :, 0]

@@ -90,6 +90,10 @@ class DevMetrics:
         self._before = {name: np.zeros(n_episodes) for name in names}
         self._start = {name: np.zeros(n_episodes) for name in names}
 
+    def note(self, found: Mapping[str, Tensor]) -> None:
+        """Take the metrics ``(E,)`` of the present models, by name. Mutates."""
+        self.current = {name: values.to(torch.float64).cpu().numpy() for name, values in found.items()}
+
     def begin(self, episodes: Sequence[int]) -> None:
         """Episodes begin with the present models. Mutates."""
         some = list(episodes)

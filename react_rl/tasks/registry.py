@@ -44,6 +44,18 @@ def named_metric(task: Task, name: str) -> str:
     return task.default_metrics[0] if name == TASK_METRIC else name
 
 
+def named_metrics(task: Task, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of metrics, each once; None is the first one of the task.
+
+    Raises:
+        ReActError: One is unknown, or of another task.
+    """
+    asked = task.default_metrics[:1] if names is None else names
+    found = tuple(dict.fromkeys(named_metric(task, name) for name in asked))
+    check_metrics(task, found)
+    return found
+
+
 def check_metrics(task: Task, names: Sequence[str]) -> None:
     """Check that models of a task can be judged by these metrics.
 

@@ -161,10 +161,11 @@ def test_chosen_columns_have_the_probabilities_that_the_whole_pool_has(
 @pytest.mark.parametrize("make", [dropout_committee, bootstrap_committee])
 def test_episodes_that_can_buy_nothing_draw_no_numbers(engine: LabelingEngine, make: Make) -> None:
     view = engine.view.only(np.array([True, False, True, False]))
-    states = [str(s.strategy.bit_generator.state) for s in engine.streams]
+    states = [str(s.strategy.bit_generator.state) for s in engine.draws.streams]
     make(view, 3)
     moved = [
-        str(s.strategy.bit_generator.state) != old for s, old in zip(engine.streams, states, strict=True)
+        str(s.strategy.bit_generator.state) != old
+        for s, old in zip(engine.draws.streams, states, strict=True)
     ]
     assert moved == [True, False, True, False]
 

@@ -14,7 +14,7 @@ from react_rl.acquisition.references import REFERENCES, BossOracle, GreedyOracle
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
-from react_rl.simulation.trials import Judge
+from react_rl.simulation.with_answers import values_with_answers
 
 Oracle = GreedyOracle | BossOracle
 both = pytest.mark.parametrize("make", [GreedyOracle, lambda: BossOracle(candidates=20)])
@@ -34,7 +34,7 @@ def started(n_episodes: int = 3, rounds: int = 0, metric: str = "accuracy") -> L
 def test_a_trial_tells_the_metric_that_buying_the_batch_brings(metric: str) -> None:
     names = ("random", "margin", "typicality")
     ids = torch.stack([make_strategy(name).select(started(rounds=2).view, 4) for name in names], 1)
-    told = started(rounds=2, metric=metric).trial(ids)
+    told = values_with_answers(started(rounds=2, metric=metric), ids)
     for k in range(len(names)):
         engine = started(rounds=2, metric=metric)
         np.testing.assert_allclose(told[:, k], engine.step(ids[:, k].contiguous()).metrics[metric], atol=1e-6)
@@ -43,15 +43,19 @@ def test_a_trial_tells_the_metric_that_buying_the_batch_brings(metric: str) -> N
 
 def test_a_trial_in_small_pieces_is_the_same_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = torch.stack([make_strategy("random").select(started(rounds=2).view, 4) for _ in range(5)], 1)
-    whole = started(rounds=2, metric="log_loss").trial(ids)
+    whole = values_with_answers(started(rounds=2, metric="log_loss"), ids)
     monkeypatch.setattr("react_rl.simulation.trials._SCRATCH", 1)
-    np.testing.assert_allclose(started(rounds=2, metric="log_loss").trial(ids), whole, atol=1e-6)
+    np.testing.assert_allclose(
+        values_with_answers(started(rounds=2, metric="log_loss"), ids), whole, atol=1e-6
+    )
 
 
 def test_a_trial_changes_nothing() -> None:
     engine, other = started(rounds=1), started(rounds=1)
     before = engine.learner.logits_of(slice(None)).clone()
-    engine.trial(torch.stack([make_strategy("random").select(started(rounds=1).view, 4)] * 3, 1))
+    values_with_answers(
+        engine, torch.stack([make_strategy("random").select(started(rounds=1).view, 4)] * 3, 1)
+    )
     assert torch.equal(engine.learner.logits_of(slice(None)), before)
     assert engine.spent.tolist() == other.spent.tolist()
     ids = make_strategy("random").select(other.view, 4)
@@ -62,15 +66,14 @@ def test_a_trial_changes_nothing() -> None:
 def tried_by(oracle: Oracle, engine: LabelingEngine) -> tuple[torch.Tensor, torch.Tensor]:
     """Candidate batches ``(E, K, 4)`` of one round and the batch that was chosen ``(E, 4)``."""
     tried: list[torch.Tensor] = []
-    original = engine.trial
 
-    def noted(ids: torch.Tensor, judge: Judge | None = None) -> npt.NDArray[np.float64]:
+    def noted(engine: LabelingEngine, ids: torch.Tensor) -> npt.NDArray[np.float64]:
         tried.append(ids)
-        return original(ids, judge)
+        return values_with_answers(engine, ids)
 
-    engine.trial = noted  # type: ignore[method-assign]
-    chosen = oracle.bind(engine).select(engine.view, 4)
-    engine.trial = original  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("react_rl.acquisition.references.values_with_answers", noted)
+        chosen = oracle.bind(engine).select(engine.view, 4)
     return tried[0], chosen
 
 
@@ -81,7 +84,7 @@ def test_the_greedy_oracle_buys_the_best_of_its_candidates(metric: str) -> None:
     proposed = torch.stack(
         [make_strategy(n).select(started(rounds=1, metric=metric).view, 4) for n in proposers], 1
     )
-    values = engine.trial(proposed)
+    values = values_with_answers(engine, proposed)
     best = values.max(1) if metric == "accuracy" else values.min(1)
     oracle = GreedyOracle(candidates=3, strategies=proposers).bind(engine)
     found = engine.step(oracle.select(engine.view, 4)).metrics[metric]
@@ -93,7 +96,7 @@ def test_boss_buys_the_best_of_its_candidates(metric: str) -> None:
     engine = started(rounds=1, metric=metric)
     tried, chosen = tried_by(BossOracle(candidates=15), engine)
     assert tried.shape == (3, 15, 4)
-    values = engine.trial(tried)
+    values = values_with_answers(engine, tried)
     best = values.max(1) if metric == "accuracy" else values.min(1)
     np.testing.assert_allclose(engine.step(chosen).metrics[metric], best, atol=1e-6)
 

@@ -110,7 +110,9 @@ def same(one: list[Any], other: list[Any]) -> bool:
 
 
 def assert_equal(one: LabelingEngine, other: LabelingEngine) -> None:
-    assert [streams.state() for streams in one.streams] == [streams.state() for streams in other.streams]
+    assert [streams.state() for streams in one.draws.streams] == [
+        streams.state() for streams in other.draws.streams
+    ]
     ours, theirs = one.state(), other.state()
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
@@ -244,7 +246,7 @@ def test_a_file_of_other_episodes_or_a_damaged_one_is_as_good_as_none(tmp_path: 
     for damaged in (content[: len(content) // 2], b"", b"{}", content[8:]):
         checkpoint.path.write_bytes(damaged)
         assert checkpoint.restore([engine], world.streams()) is None
-    assert engine.draws == [None] * 3, "the engine was not touched"
+    assert engine.draws.of == [None] * 3, "the engine was not touched"
     checkpoint.path.write_bytes(content)
     assert checkpoint.restore([engine], world.streams()) is not None
 

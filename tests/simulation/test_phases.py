@@ -20,6 +20,7 @@ from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
 from react_rl.simulation.checkpoint import Checkpoint, Notes
 from react_rl.simulation.corpora import load
+from react_rl.simulation.held_out import HeldOut
 from react_rl.simulation.play import play
 
 PHASES = 3
@@ -106,7 +107,7 @@ def test_the_dev_metric_knows_only_phases_that_have_come() -> None:
             for so_far, said in ((turn.round.metrics, engine.reached), (engine.current, engine.current)):
                 assert so_far["accuracy"][episode] == said["accuracy"][episode]
             come = dev[phases.of[dev] <= engine.phases.now[episode]]
-            own = engine.measure(come, ["accuracy"])["accuracy"][episode]
+            own = HeldOut(come).measure(engine, ["accuracy"])["accuracy"][episode]
             assert engine.current["accuracy"][episode] == pytest.approx(own)
 
 

@@ -178,7 +178,7 @@ def test_only_hides_the_other_episodes_and_touches_no_stream_of_theirs() -> None
     numbers = part.random()
     assert not numbers[1].any()
     untouched = [Streams(k) for k in range(3)]
-    assert engine.streams[1].strategy.random() == untouched[1].strategy.random()
+    assert engine.draws.streams[1].strategy.random() == untouched[1].strategy.random()
     assert numbers[0].tolist() == untouched[0].strategy.random(60).tolist()
 
 

@@ -89,9 +89,9 @@ def test_scores_are_the_disagreement_row_by_row(
         monkeypatch.setattr("react_rl.acquisition.wide.chunks._VECTOR", 17)
     view = mixed.view
     make = {"bootstrap": bootstrap_committee, "dropout": dropout_committee}[committee]
-    streams = [copy.deepcopy(s.strategy) for s in mixed.streams]
+    streams = [copy.deepcopy(s.strategy) for s in mixed.draws.streams]
     p = make(view, 4).probabilities().double().numpy()
-    for stream, old in zip(mixed.streams, streams, strict=True):
+    for stream, old in zip(mixed.draws.streams, streams, strict=True):
         stream.__dict__["strategy"] = old  # the strategy draws the committee once more
     strategy = QueryByCommittee("tested", kind, committee, members=4)  # type: ignore[arg-type]
     scores = strategy.score(view).double().numpy()
@@ -103,9 +103,9 @@ def test_scores_are_the_disagreement_row_by_row(
 @pytest.mark.parametrize("name", ["bald", "bald-dropout", "mean-std", "vote-entropy", "variation-ratio"])
 def test_the_rows_with_the_largest_scores_are_taken(mixed: LabelingEngine, name: str) -> None:
     view = mixed.view
-    streams = [copy.deepcopy(s.strategy) for s in mixed.streams]
+    streams = [copy.deepcopy(s.strategy) for s in mixed.draws.streams]
     scores = make_strategy(name).score(view)
-    for stream, old in zip(mixed.streams, streams, strict=True):
+    for stream, old in zip(mixed.draws.streams, streams, strict=True):
         stream.__dict__["strategy"] = old
     ids = make_strategy(name).select(view, 5)
     for e in range(6):
@@ -115,9 +115,9 @@ def test_the_rows_with_the_largest_scores_are_taken(mixed: LabelingEngine, name:
 
 
 def test_divergence_from_the_mean_takes_the_rows_that_bald_takes(mixed: LabelingEngine) -> None:
-    streams = [copy.deepcopy(s.strategy) for s in mixed.streams]
+    streams = [copy.deepcopy(s.strategy) for s in mixed.draws.streams]
     bald = make_strategy("bald").select(mixed.view, 5)
-    for stream, old in zip(mixed.streams, streams, strict=True):
+    for stream, old in zip(mixed.draws.streams, streams, strict=True):
         stream.__dict__["strategy"] = old
     assert make_strategy("qbc-kl").select(mixed.view, 5).tolist() == bald.tolist()
 

@@ -99,10 +99,11 @@ def test_strategies_take_turns_by_the_round_of_each_episode(mixed: LabelingEngin
 def test_only_the_stream_of_the_strategy_whose_turn_it_is_moves(mixed: LabelingEngine) -> None:
     mixed.rounds[:] = [0, 1, 0, 1, 0, 1]
     mixed.stop(np.zeros(6, dtype=np.bool_))
-    before = [copy.deepcopy(s.strategy.bit_generator.state) for s in mixed.streams]
+    before = [copy.deepcopy(s.strategy.bit_generator.state) for s in mixed.draws.streams]
     RoundRobin("mine", (RandomSampling(), Margin())).select(mixed.view, 5)
     moved = [
-        str(s.strategy.bit_generator.state) != str(old) for s, old in zip(mixed.streams, before, strict=True)
+        str(s.strategy.bit_generator.state) != str(old)
+        for s, old in zip(mixed.draws.streams, before, strict=True)
     ]
     assert moved == [True, False] * 3
 

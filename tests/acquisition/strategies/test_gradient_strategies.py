@@ -53,7 +53,7 @@ def test_expected_gradient_length_is_that_of_automatic_differentiation(mixed: La
 @pytest.mark.parametrize("n", [1, 6])
 def test_badge_is_k_means_plus_plus_on_gradients_written_out(mixed: LabelingEngine, n: int) -> None:
     view = mixed.view
-    generators = [copy.deepcopy(s.strategy) for s in mixed.streams]
+    generators = [copy.deepcopy(s.strategy) for s in mixed.draws.streams]
     ids = Badge().select(view, n)
     for e in range(6):
         numbers = generators[e].random(n)

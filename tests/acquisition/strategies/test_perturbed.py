@@ -78,7 +78,7 @@ def test_alfamix_widens_until_there_are_more_candidates_than_wanted(mixed: Label
 
 def test_dropquery_asks_most_of_three_masked_heads(mixed: LabelingEngine) -> None:
     view = mixed.view
-    generators = [copy.deepcopy(s.strategy) for s in mixed.streams]
+    generators = [copy.deepcopy(s.strategy) for s in mixed.draws.streams]
     found = DropQuery()._candidates(view)
     for e in range(6):
         weights, intercepts, rows = head(mixed, e)
@@ -104,7 +104,7 @@ def test_candidates_come_first_and_other_rows_fill_the_batch(mixed: LabelingEngi
 
 def test_noise_stability_is_farthest_first_on_changes_of_the_probabilities(mixed: LabelingEngine) -> None:
     view = mixed.view
-    generators = [copy.deepcopy(s.strategy) for s in mixed.streams]
+    generators = [copy.deepcopy(s.strategy) for s in mixed.draws.streams]
     strategy = NoiseStability(samples=4, scale=0.05)
     ids = strategy.select(view, 4)
     for e in range(6):
@@ -132,7 +132,7 @@ def test_falcun_draws_by_uncertainty_and_unlike_predictions(gamma: float) -> Non
     options = EpisodeOptions(pool_size=14, dev_size=10, initial_size=6, budget=4, batch_size=2)
     engine = LabelingEngine([synthetic_encoded(60, 3, seed=1)], options, 1500)
     engine.reset([Streams(0) for _ in range(1500)])
-    for episode, stream in enumerate(engine.streams):
+    for episode, stream in enumerate(engine.draws.streams):
         stream.strategy.bit_generator.state = np.random.default_rng(episode).bit_generator.state
     view = engine.view
     free = view.available[0].numpy()

@@ -100,10 +100,10 @@ def test_classes_that_cannot_be_take_up_no_room_among_the_joint_labels(mixed: La
     p = torch.from_numpy(rng.dirichlet(np.full(2, 0.5), size=(6, 4, 9)).transpose(0, 1, 3, 2)).float()
     padded = torch.nn.functional.pad(p, (0, 0, 0, 5))  # seven classes, of which five belong to other episodes
     free = torch.ones(6, 9, dtype=torch.bool)
-    before = [str(s.strategy.bit_generator.state) for s in mixed.streams]
+    before = [str(s.strategy.bit_generator.state) for s in mixed.draws.streams]
     alone = greedy_joint_information(mixed.view, p, free, 5, 16)
     assert greedy_joint_information(mixed.view, padded, free, 5, 16).tolist() == alone.tolist()
-    assert [str(s.strategy.bit_generator.state) for s in mixed.streams] == before
+    assert [str(s.strategy.bit_generator.state) for s in mixed.draws.streams] == before
 
 
 def test_a_long_batch_does_not_underflow(mixed: LabelingEngine) -> None:
@@ -115,9 +115,9 @@ def test_a_long_batch_does_not_underflow(mixed: LabelingEngine) -> None:
 
 def test_batch_bald_searches_the_whole_committee(mixed: LabelingEngine) -> None:
     view = mixed.view
-    streams = [copy.deepcopy(s.strategy) for s in mixed.streams]
+    streams = [copy.deepcopy(s.strategy) for s in mixed.draws.streams]
     p = bootstrap_committee(view, 4).probabilities().double().numpy()
-    for stream, old in zip(mixed.streams, streams, strict=True):
+    for stream, old in zip(mixed.draws.streams, streams, strict=True):
         stream.__dict__["strategy"] = old
     ids = BatchBald("tested", members=4, configurations=18**2).select(view, 3)
     for e in (0, 1, 3, 4):

@@ -124,7 +124,7 @@ def test_parts_of_a_narrow_view_are_narrow_and_draw_from_the_same_streams(mixed:
 
 def rewind(engine: LabelingEngine) -> None:
     """Set the strategy streams back to their beginning."""
-    for seed, streams in enumerate(engine.streams):
+    for seed, streams in enumerate(engine.draws.streams):
         streams.__dict__["strategy"] = Streams(seed).strategy
 
 

@@ -324,7 +324,7 @@ def test_ties_beyond_the_best_are_ordered_as_in_a_full_ranking() -> None:
     view = made.view
     scores = torch.from_numpy(np.random.default_rng(3).integers(0, 6, (2, 300))).float()
     expected = []
-    for episode, streams in enumerate(made.streams):
+    for episode, streams in enumerate(made.draws.streams):
         shuffled = copy.deepcopy(streams.strategy).permutation(300)
         usable = np.where(view.available[episode].numpy(), scores[episode].numpy(), -np.inf)[shuffled]
         expected.append(shuffled[np.argsort(-usable, kind="stable")][:80].tolist())

@@ -20,6 +20,7 @@ from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.training.word_stores import QuestionStore
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
+from react_rl.simulation.held_out import HeldOut
 from react_rl.tasks.heads import SpanHead
 from react_rl.tasks.questions import best_answers
 
@@ -277,7 +278,7 @@ def test_it_learns_to_find_the_word_that_is_asked_for(finetuning: Finetuning) ->
     settings = finetuning(method="full", epochs=40, learning_rate=5e-3, dropout=0.0, max_length=32)
     engine, learner = engine_of(settings, [8], [short()], initial_size=18, budget=6)
     rows = engine.draw_of(0).initial
-    assert engine.measure(rows, ["answer_f1"])["answer_f1"][0] > 0.9
+    assert HeldOut(rows).measure(engine, ["answer_f1"])["answer_f1"][0] > 0.9
     first, last = best_answers(learner.logits_of_rows([rows]))
     truth = engine.corpus_of(0).corpus.targets[rows]
     assert {0} < set(truth[:, 0].tolist()), "questions with and without an answer"
@@ -293,7 +294,7 @@ def test_it_stops_early_and_other_rows_get_the_scores_that_the_pool_gets(finetun
     inside, outside = learner.logits_of(slice(24, None)), learner.logits_of_rows([rows])
     torch.testing.assert_close(outside.start, inside.start, rtol=1e-4, atol=1e-4)
     assert (outside.rows == inside.rows).all()
-    assert engine.measure(rows, ["answer_f1"])["answer_f1"][0] == pytest.approx(
+    assert HeldOut(rows).measure(engine, ["answer_f1"])["answer_f1"][0] == pytest.approx(
         engine.current["answer_f1"][0]
     )
 

@@ -19,6 +19,7 @@ from react_rl.envs.build import build_environment
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
+from react_rl.simulation.with_answers import values_with_answers
 
 SMALL = {"pool_size": 20, "dev_size": 10, "initial_size": 4, "budget": 6, "batch_size": 3}
 
@@ -101,7 +102,7 @@ def test_a_reference_that_tries_batches_out_says_what_it_needs(
     engine = LabelingEngine(corpora, EpisodeOptions(**SMALL), 1, learner=finetuning())  # type: ignore[arg-type]
     engine.reset([Streams(1)])
     with pytest.raises(ReActError, match="needs the linear learner"):
-        engine.trial(engine.view.ids[:, None, :3])
+        values_with_answers(engine, engine.view.ids[:, None, :3])
 
 
 def test_scores_of_a_test_split_come_from_the_present_model(

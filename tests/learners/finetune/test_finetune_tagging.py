@@ -21,6 +21,7 @@ from react_rl.learners.recipes import make_recipe
 from react_rl.learners.registry import check_needs
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
+from react_rl.simulation.held_out import HeldOut
 
 Finetuning = Callable[..., Any]
 OPTIONS = EpisodeOptions(pool_size=24, dev_size=10, initial_size=4, budget=60, batch_size=3)
@@ -241,14 +242,14 @@ def test_other_rows_get_the_scores_that_the_pool_gets(finetuning: Finetuning) ->
     n = outside.logits.shape[2]
     torch.testing.assert_close(outside.logits[0], inside.logits[0, :, :n], rtol=1e-4, atol=1e-4)
     assert outside.column[0].tolist() == inside.column[0, :n].tolist()
-    found = engine.measure(rows, ["entity_f1"])["entity_f1"]
+    found = HeldOut(rows).measure(engine, ["entity_f1"])["entity_f1"]
     assert found[0] == pytest.approx(engine.current["entity_f1"][0])
 
 
 def test_it_learns_the_sentences_it_was_taught(finetuning: Finetuning) -> None:
     settings = finetuning(method="full", epochs=60, learning_rate=6e-3, dropout=0.0)
     engine, _ = engine_of(settings, [8])
-    assert engine.measure(engine.draw_of(0).initial, ["entity_f1"])["entity_f1"][0] > 0.9
+    assert HeldOut(engine.draw_of(0).initial).measure(engine, ["entity_f1"])["entity_f1"][0] > 0.9
 
 
 def test_it_stops_early_on_the_dev_sentences(finetuning: Finetuning) -> None:

@@ -22,6 +22,7 @@ from react_rl.simulation import (
     synthetic_encoded,
     synthetic_tagged,
 )
+from react_rl.simulation.held_out import HeldOut
 from react_rl.simulation.play import play
 
 OPTIONS = EpisodeOptions(pool_size=100, dev_size=30, initial_size=6, budget=24, batch_size=6)
@@ -110,7 +111,7 @@ def test_wrong_answers_and_silence_are_learned_from_as_they_come() -> None:
 def test_other_rows_get_the_scores_that_the_pool_gets() -> None:
     engine = engine_of(2)
     rows = engine.draw_of(0).dev
-    found = engine.measure(rows, ["answer_f1", "exact_match"])
+    found = HeldOut(rows).measure(engine, ["answer_f1", "exact_match"])
     assert found["answer_f1"][0] == pytest.approx(engine.current["answer_f1"][0])
     assert found["exact_match"][0] == pytest.approx(engine.current["exact_match"][0])
 

@@ -14,6 +14,7 @@ from react_rl.errors import ReActError
 from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings, centred_states
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded, synthetic_tagged
+from react_rl.simulation.held_out import HeldOut
 from react_rl.simulation.play import play
 
 OPTIONS = EpisodeOptions(pool_size=100, dev_size=30, initial_size=6, budget=90, batch_size=4)
@@ -103,7 +104,7 @@ def test_other_rows_get_the_scores_that_the_pool_gets() -> None:
     n = outside.logits.shape[2]
     np.testing.assert_allclose(outside.logits[0], inside.logits[0, :, :n], atol=1e-5)
     assert outside.column[0].tolist() == inside.column[0, :n].tolist()
-    found = engine.measure(rows, ["entity_f1"])["entity_f1"]
+    found = HeldOut(rows).measure(engine, ["entity_f1"])["entity_f1"]
     assert found[0] == pytest.approx(engine.current["entity_f1"][0])
 
 

@@ -21,6 +21,7 @@ from react_rl.learners import MlpHead, MlpSettings
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 from react_rl.simulation.checkpoint import Checkpoint, Notes
+from react_rl.simulation.with_answers import values_with_answers
 
 OPTIONS = EpisodeOptions(pool_size=40, dev_size=20, initial_size=5, budget=12, batch_size=4)
 SMALL = MlpSettings(hidden=8, members=3, steps=15)
@@ -162,7 +163,7 @@ def test_one_member_and_no_dropout_have_nobody_to_disagree_and_say_so() -> None:
 def test_trying_batches_out_needs_the_linear_learner() -> None:
     engine = engine_of([1])
     with pytest.raises(ReActError, match="needs the linear learner"):
-        engine.trial(engine.view.ids[:, None, :3])
+        values_with_answers(engine, engine.view.ids[:, None, :3])
 
 
 def test_scores_of_a_test_split_come_from_the_present_model() -> None:

@@ -30,6 +30,7 @@ from react_rl.learners.recipes.phases import (
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
 from react_rl.simulation.checkpoint import Checkpoint, Notes
+from react_rl.simulation.held_out import HeldOut
 from react_rl.simulation.play import play
 
 OPTIONS = EpisodeOptions(pool_size=120, dev_size=60, initial_size=8, budget=48, batch_size=4)
@@ -137,7 +138,9 @@ def after(name: str) -> Tensor:
     phases = corpus.phases
     assert phases is not None
     rows = [np.flatnonzero((phases.of == phase) & (corpus.split == 2)) for phase in range(3)]
-    return torch.tensor([float(engine.measure(own, ["accuracy"])["accuracy"].mean()) for own in rows])
+    return torch.tensor(
+        [float(HeldOut(own).measure(engine, ["accuracy"])["accuracy"].mean()) for own in rows]
+    )
 
 
 def test_the_rows_of_the_phase_alone_make_a_head_forget_and_each_remedy_helps() -> None:

@@ -17,6 +17,7 @@ from react_rl.learners.recipes.head import RecipeHead
 from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation.with_answers import values_with_answers
 
 OPTIONS = EpisodeOptions(pool_size=60, dev_size=30, initial_size=6, budget=20, batch_size=4)
 LINEAR = [name for name, entry in RECIPES.items() if "softmax" in entry.kinds]
@@ -88,7 +89,7 @@ def test_batches_are_tried_out_on_copies_that_follow_the_recipe(name: str) -> No
     engine = begun([0, 1], with_recipe(name))
     played(engine, 1)
     ids = make_strategy("margin").select(engine.view, 4)
-    tried = engine.trial(torch.stack([ids, ids.flip(1)], 1))
+    tried = values_with_answers(engine, torch.stack([ids, ids.flip(1)], 1))
     engine.step(ids)
     np.testing.assert_allclose(tried[:, 0], engine.current["accuracy"], atol=1e-9)
 

@@ -1,0 +1,46 @@
+"""Batches tried with their true answers: what references that look at labels are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.oracle import ABSTAINED
+from react_rl.simulation.trials import Judge, Trials
+
+
+def by_metric(engine: LabelingEngine, metric: str) -> Judge:
+    """A judge that takes a metric of the dev rows."""
+    pools = engine.pools
+
+    def judge(logits: Tensor, tried: Tensor) -> Tensor:
+        own = (pools.truth, pools.class_mask)
+        truth, mask = (array.repeat_interleave(tried.shape[1], 0) for array in own)
+        return engine.task.judge([metric], logits[:, :, pools.width :], truth, mask)[metric]
+
+    return judge
+
+
+@torch.inference_mode()
+def values_with_answers(
+    engine: LabelingEngine, ids: Tensor, judge: Judge | None = None
+) -> npt.NDArray[np.float64]:
+    """Value ``(E, K)`` of the models that each of K batches ``(E, K, b)`` would bring; none is bought.
+
+    Args:
+        engine: The episodes.
+        ids: Row ids, -1 for none.
+        judge: What a model is worth; None takes the first dev metric.
+
+    Raises:
+        ReActError: The learner cannot be copied.
+    """
+    columns = engine.pools.columns_of(ids.flatten(1))
+    answers = engine.oracle.answer(torch.arange(engine.n_episodes, device=engine.device), columns)
+    answers = torch.where(ids.flatten(1) >= 0, answers, ABSTAINED)
+    trials = Trials(engine.learner, engine.ledger, engine.geometry)
+    judge = judge or by_metric(engine, engine.metrics[0])
+    return trials.values(columns.view(ids.shape), answers.view(ids.shape), judge)
