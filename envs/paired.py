@@ -186,7 +186,7 @@ class StrategyPairing:
 
     def start(self, episodes: npt.NDArray[np.int64]) -> None:
         """Let the strategy play the episodes that begin, each draw once. Mutates."""
-        streams = [self._engine.streams[e].sequence for e in episodes]
+        streams = [self._engine.draws.streams[e].sequence for e in episodes]
         keys = [
             (str(one.entropy), one.spawn_key, self._engine.draw_of(e).corpus)
             for e, one in zip(episodes, streams, strict=True)
@@ -241,7 +241,7 @@ class StrategyPairing:
         size = min(1 << (count - 1).bit_length(), self._engine.n_episodes)
         engine, reward = self._other(size)
         filled = [*episodes, *[episodes[-1]] * (size - count)]
-        streams = [Streams(self._engine.streams[e].sequence) for e in filled]
+        streams = [Streams(self._engine.draws.streams[e].sequence) for e in filled]
         engine.reset(streams, None, None, [self._engine.draw_of(e) for e in filled])
         reward.start(np.arange(size))
         engine.stop(np.arange(size) >= count)
