@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.imitation.states import States
 from react_rl.agents.networks import RowScorer, ScorerEnsemble
 
+Made = Callable[[int, int, int], RowScorer]
+"""Makes a network for so many features of a row, numbers of the context and hidden units."""
 
-def fit_scorer(states: States, settings: ImitationSettings, seed: int) -> RowScorer:
+
+def fit_scorer(states: States, settings: ImitationSettings, seed: int, make: Made = RowScorer) -> RowScorer:
     """Fit one network.
 
     The loss is the mean squared difference between scores and targets, both less their mean over the
@@ -19,10 +24,11 @@ def fit_scorer(states: States, settings: ImitationSettings, seed: int) -> RowSco
         states: What the expert said.
         settings: Size of the network and of the steps.
         seed: Decides first weights and the order of the states.
+        make: Makes the network.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = RowScorer(states.rows.shape[2], states.context.shape[1], settings.hidden)
+        network = make(states.rows.shape[2], states.context.shape[1], settings.hidden)
     order = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -41,7 +47,7 @@ def fit_scorer(states: States, settings: ImitationSettings, seed: int) -> RowSco
     return network.eval()
 
 
-def fit_ensemble(states: States, settings: ImitationSettings) -> ScorerEnsemble:
-    """Fit ``settings.networks`` networks, from different first weights."""
+def fit_ensemble(states: States, settings: ImitationSettings, make: Made = RowScorer) -> ScorerEnsemble:
+    """Fit ``settings.networks`` networks made by ``make``, from different first weights."""
     seeds = range(settings.seed, settings.seed + settings.networks)
-    return ScorerEnsemble([fit_scorer(states, settings, seed) for seed in seeds]).eval()
+    return ScorerEnsemble([fit_scorer(states, settings, seed, make) for seed in seeds]).eval()

@@ -55,6 +55,17 @@ class Gap:
         """Whether the interval excludes 0."""
         return abs(self.mean) > self.half
 
+    @property
+    def text(self) -> str:
+        """The difference x 1,000 with its interval, * where that excludes 0."""
+        return in_thousandths(self.mean, self.half)
+
+
+def in_thousandths(mean: float, half: float) -> str:
+    """A mean x 1,000 with its interval, * where that excludes 0."""
+    star = "*" if abs(mean) > half else ""
+    return f"{1000 * mean:+.1f} [{1000 * (mean - half):+.1f}, {1000 * (mean + half):+.1f}]{star}"
+
 
 def gap(table: ScoreTable, strategy: str, rival: str, corpus: str = "") -> Gap:
     """Compare two strategies on one corpus, or on all.
@@ -95,9 +106,7 @@ def markdown(table: ScoreTable, found: Sequence[Gap]) -> str:
         one = at.get((strategy, rival, ""))
         if one is None:
             return ""
-        low, high = 1000 * (one.mean - one.half), 1000 * (one.mean + one.half)
-        star = "*" if one.sure else ""
-        return f"{1000 * one.mean:+.1f} [{low:+.1f}, {high:+.1f}]{star} ({one.won:.2f})"
+        return f"{one.text} ({one.won:.2f})"
 
     def of_corpus(strategy: str, corpus: str) -> str:
         one = at.get((strategy, rivals[0], corpus))

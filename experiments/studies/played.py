@@ -1,0 +1,75 @@
+"""Corpora of a comparison, and areas of strategies on them: what the studies of the policy have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from react_rl.acquisition.contract import QueryStrategy
+from react_rl.errors import unknown
+from react_rl.experiments.config.models import CompareConfig, load_config
+from react_rl.experiments.run.episodes import play
+from react_rl.experiments.studies.scores import ScoreTable
+from react_rl.metrics.curves import area_to_budget
+from react_rl.simulation.corpora import prepare
+from react_rl.simulation.encoded import EncodedCorpus
+
+PRESET: Final = "transfer"
+"""The comparison whose corpora and episodes are taken."""
+
+METRIC: Final = "accuracy"
+
+
+class TransferCorpora:
+    """Corpora and episodes of the comparison ``transfer``.
+
+    Args:
+        data: Folder of the corpora.
+        names: Some of them; None takes all.
+        cost: Cost model of their labels; None leaves it as it is.
+
+    Raises:
+        ReActError: The comparison has no corpus of such a name.
+    """
+
+    def __init__(self, data: Path, names: Sequence[str] | None = None, cost: str | None = None) -> None:
+        self.config = load_config(CompareConfig, PRESET)
+        known = {str(corpus.name): corpus for corpus in self.config.corpora}
+        chosen = list(known) if names is None else list(names)
+        for name in chosen:
+            if name not in known:
+                raise unknown("corpus", name, list(known))
+        configs = [
+            known[name].model_copy(
+                update={"corpus": str(data / Path(known[name].corpus).relative_to("data")), "cost": cost}
+            )
+            for name in chosen
+        ]
+        self.corpora: list[EncodedCorpus] = prepare(
+            configs, self.config.encoder, "cpu", episode=self.config.episode
+        )
+
+    def areas(self, corpus: EncodedCorpus, strategy: QueryStrategy, name: str, seeds: int) -> pd.DataFrame:
+        """Area under the test accuracy of each seed: columns corpus, strategy, seed, area."""
+        played = play(
+            corpus, strategy, range(seeds), self.config.episode, [METRIC], self.config.test_size
+        ).results
+        budget = self.config.episode.budget
+        areas = [
+            area_to_budget(np.array(one["cost"]), np.array(one["test"][METRIC]), budget) for one in played
+        ]
+        return pd.DataFrame({"corpus": corpus.name, "strategy": name, "seed": range(seeds), "area": areas})
+
+
+def score_table(areas: pd.DataFrame, corpora: Sequence[str], seeds: int) -> ScoreTable:
+    """Areas as a table of scores: the corpora and seeds named, strategies in order of appearance."""
+    some = areas[areas["corpus"].isin(corpora) & (areas["seed"] < seeds)]
+    values = {
+        str(name): own.pivot(index="seed", columns="corpus", values="area")[list(corpora)].to_numpy(float)
+        for name, own in some.groupby("strategy", sort=False)
+    }
+    return ScoreTable(tuple(corpora), tuple(range(seeds)), values)

@@ -1,0 +1,207 @@
+"""What is left when labels are paid by the token: net return of strategies, each with its best stopping rule.
+
+Net return is the last test accuracy less lambda times what was spent, in labels of a text of mean length. For
+each strategy and lambda the stopping rule with the best mean on the eight corpora for choices is taken, and
+judged on the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from react_rl.experiments.figures.looks import STYLE, looks_of
+from react_rl.experiments.studies.command import GrowingTable, run_study, study_parser
+from react_rl.experiments.studies.few_seeds import ALPHA, save_figure
+from react_rl.experiments.studies.played import TransferCorpora
+from react_rl.experiments.studies.recorded import (
+    CHEAP_ROUNDS,
+    KEY,
+    PRICE_AWARE,
+    PRICE_BLIND,
+    ROUNDS,
+    RULES,
+    record_all,
+)
+from react_rl.experiments.studies.transfer import CHOICES
+from react_rl.files import write_atomically
+from react_rl.metrics.distributions import student_t_critical
+
+Floats = npt.NDArray[np.float64]
+
+LAMBDAS: Final = (0.0001, 0.0003, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01)
+"""Accuracy that a label of a text of mean length must bring to be worth its price."""
+
+STRATEGIES: Final = (*PRICE_BLIND, *PRICE_AWARE)
+
+
+@dataclass(frozen=True)
+class Return:
+    """A strategy with its stopping rule under one price.
+
+    Args:
+        strategy: The strategy.
+        price: Lambda.
+        rule: The stopping rule that was best on the corpora for choices.
+        net: ``(S, T)`` net return of each seed on each of the other corpora.
+        accuracy: Mean test accuracy where it stops.
+        spent: Mean of what was spent.
+    """
+
+    strategy: str
+    price: float
+    rule: str
+    net: Floats
+    accuracy: float
+    spent: float
+
+
+def ends_of(curves: pd.DataFrame, rule: str, rounds: int) -> npt.NDArray[np.int64]:
+    """Rounds after which each line ends under a rule; ``after R rounds`` counts them."""
+    if rule in RULES:
+        return np.asarray(np.minimum(curves[rule].to_numpy(np.int64), rounds))
+    return np.full(len(curves), int(rule.split()[1]))
+
+
+def at_end(curves: pd.DataFrame, rule: str, rounds: int) -> tuple[Floats, Floats]:
+    """Test accuracy and what was spent of each line, where a rule ends it."""
+    ends = ends_of(curves, rule, rounds)
+    test = curves[[f"test {number}" for number in range(rounds + 1)]].to_numpy(float)
+    spent = curves[[f"spent {number}" for number in range(1, rounds + 1)]].to_numpy(float)
+    spent = np.concatenate([np.zeros((len(curves), 1)), spent], 1)
+    lines = np.arange(len(curves))
+    return test[lines, ends], spent[lines, ends]
+
+
+def best_return(curves: pd.DataFrame, strategy: str, price: float) -> Return:
+    """Choose a stopping rule on the corpora for choices, and judge it on the others."""
+    own = curves[curves["strategy"] == strategy].sort_values(["seed", "corpus"])
+    rounds = CHEAP_ROUNDS if strategy in PRICE_AWARE else ROUNDS
+    chosen_on = own["corpus"].isin(CHOICES)
+    rules = [*(f"after {number} rounds" for number in range(rounds + 1)), *RULES]
+
+    def worth(rule: str) -> float:
+        accuracy, spent = at_end(own[chosen_on], rule, rounds)
+        return float((accuracy - price * spent).mean())
+
+    rule = max(rules, key=worth)
+    others = own[~chosen_on]
+    accuracy, spent = at_end(others, rule, rounds)
+    net = (accuracy - price * spent).reshape(others["seed"].nunique(), -1)
+    return Return(strategy, price, rule, net, float(accuracy.mean()), float(spent.mean()))
+
+
+def difference(one: Return, other: Return) -> tuple[float, float]:
+    """Net return of one minus another, and half of its 95 % t-interval over seeds."""
+    gaps = (one.net - other.net).mean(1)
+    half = student_t_critical(ALPHA, len(gaps) - 1) * float(gaps.std(ddof=1)) / np.sqrt(len(gaps))
+    return float(gaps.mean()), float(half)
+
+
+def markdown(found: dict[tuple[str, float], Return], seeds: int) -> str:
+    """Net return by price, with the rules that were chosen."""
+    corpora = next(iter(found.values())).net.shape[1]
+    strategies = list(dict.fromkeys(strategy for strategy, _ in found))
+    prices = list(dict.fromkeys(price for _, price in found))
+    lines = [
+        "# Net return where labels are paid by the token, in numbers",
+        "",
+        f"Rules were chosen on eight corpora; numbers are of {corpora} others, {seeds} paired seeds. "
+        "Net return of `learned`, and of the others minus it, x 1,000, with 95 % t-intervals over seeds, "
+        "* where they exclude 0.",
+        "",
+        f"| lambda | learned | {' | '.join(strategies[1:])} |",
+        f"| --- | ---: |{' --- |' * (len(strategies) - 1)}",
+    ]
+    for price in prices:
+        base = found[strategies[0], price]
+        cells = []
+        for strategy in strategies[1:]:
+            mean, half = difference(found[strategy, price], base)
+            star = "*" if abs(mean) > half else ""
+            cells.append(
+                f"{1000 * mean:+.1f} [{1000 * (mean - half):+.1f}, {1000 * (mean + half):+.1f}]{star}"
+            )
+        lines.append(f"| {price:g} | {base.net.mean():.4f} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "## Rules that were chosen: accuracy and cost where they stop",
+        "",
+        f"| lambda | {' | '.join(strategies)} |",
+        f"| --- |{' --- |' * len(strategies)}",
+    ]
+    for price in prices:
+        cells = [
+            f"{one.rule}: {one.accuracy:.3f} for {one.spent:.0f}"
+            for one in (found[strategy, price] for strategy in strategies)
+        ]
+        lines.append(f"| {price:g} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def draw(found: dict[tuple[str, float], Return]) -> Figure:
+    """Two panels: accuracy against what was spent as lambda falls, and net return minus that of random."""
+    strategies = list(dict.fromkeys(strategy for strategy, _ in found))
+    prices = list(dict.fromkeys(price for _, price in found))
+    looks = looks_of(strategies, ())
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.2, 4.0), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for strategy in strategies:
+            own = [found[strategy, price] for price in prices]
+            left.plot([o.spent for o in own], [o.accuracy for o in own], label=strategy, **looks[strategy])
+            if strategy != "random":
+                _draw_net(right, own, [found["random", price] for price in prices], looks[strategy])
+        left.set_xlabel("spent, in labels of texts of mean length")
+        left.set_ylabel("test accuracy where it stops")
+        right.set_xscale("log")
+        right.axhline(0, color="0.3", linewidth=0.9)
+        right.set_xlabel("lambda: price of a label of a text of mean length")
+        right.set_ylabel("net return minus that of random")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _draw_net(panel: Axes, own: Sequence[Return], random: Sequence[Return], look: dict[str, Any]) -> None:
+    found = [difference(one, other) for one, other in zip(own, random, strict=True)]
+    prices, means = [one.price for one in own], np.array([mean for mean, _ in found])
+    halves = np.array([half for _, half in found])
+    panel.plot(prices, means, **look)
+    panel.fill_between(prices, means - halves, means + halves, color=str(look["color"]), alpha=0.12, lw=0)
+
+
+def study(asked: argparse.Namespace) -> str:
+    """Play what is missing, choose rules, and write table and figure."""
+    curves = GrowingTable(asked.out / "curves.csv", KEY, digits=3)
+    ground, priced = (TransferCorpora(asked.data, None, cost) for cost in (None, "tokens"))
+    record_all(ground, priced, curves, asked.seeds, 0)
+    used = curves.frame[curves.frame["seed"] < asked.seeds]
+    found = {
+        (strategy, price): best_return(used, strategy, price) for strategy in STRATEGIES for price in LAMBDAS
+    }
+    text = markdown(found, asked.seeds)
+    write_atomically(asked.out / "prices.md", text)
+    save_figure(asked.out, "prices", draw(found))
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = study_parser(__doc__, "prices", "results/ablations", seeds=16)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
+    return run_study(parser, arguments, study)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""What studies have in common: their command, and tables that grow."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from react_rl.errors import ReActError
+from react_rl.experiments.studies.command import GrowingTable, run_study, study_parser
+
+
+def test_a_study_runs_on_one_thread_and_prints_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
+    def study(asked: argparse.Namespace) -> str:
+        return f"{asked.seeds} seeds, {torch.get_num_threads()} thread, {asked.out}"
+
+    parser = study_parser("About.\n\nMore.", "some", "results/some", seeds=5)
+    assert run_study(parser, ["--seeds", "3"], study) == 0
+    assert capsys.readouterr().out.strip() == "3 seeds, 1 thread, results/some"
+    assert "About." in parser.format_help()
+    assert "More." not in parser.format_help()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["--seeds", "1"], "give at least 2"), ([], "no such corpus")]
+)
+def test_bad_input_is_one_sentence(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def study(_: argparse.Namespace) -> str:
+        raise ReActError("There is no such corpus.")
+
+    assert run_study(study_parser("About.", "some", "out", seeds=2), arguments, study) == 2
+    found = capsys.readouterr()
+    assert said in found.err
+    assert len(found.err.strip().splitlines()) == 1
+    assert not found.out
+
+
+def test_a_table_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    first = GrowingTable(path, ["corpus", "seed"], digits=3)
+    assert not first.holds(corpus="a")
+    first.add(pd.DataFrame({"corpus": "a", "seed": range(2), "area": [0.12345, 0.2]}))
+    again = GrowingTable(path, ["corpus", "seed"], digits=3)
+    assert again.holds(2, corpus="a")
+    assert not again.holds(3, corpus="a")
+    assert not again.holds(corpus="b")
+    again.add(pd.DataFrame({"corpus": ["a", "b"], "seed": [1, 0], "area": [0.3, 0.4]}))
+    assert pd.read_csv(path)["area"].tolist() == [0.123, 0.3, 0.4]
