@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -96,9 +97,10 @@ def explain_policy(
             if tell is not None:
                 tell(line)
 
-        asked = (config.episode, surprised([policy]), on_facts)
+        asked = (config.episode, surprised([policy]), on_facts, partial(fitted, config))
         encoded = prepare(config.corpora, config.encoder, config.device, tell is not None, *asked)
-        write_explanation(folder, explain(strategy, encoded, fitted(config, encoded), terms, both))
+        config = fitted(config, [corpus.corpus for corpus in encoded])
+        write_explanation(folder, explain(strategy, encoded, config, terms, both))
     explanation = read_explanation(folder)  # figures and words are about the numbers as they are written
     save_figures(folder, explanation_figures(explanation, page), page, formats)
     write_atomically(folder / PAGE, explanation_markdown(explanation))

@@ -11,8 +11,14 @@ import io
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
-from typing import Any, TextIO, cast
+from pathlib import Path
+from typing import Any, Final, TextIO, cast
+
+import react_rl
+
+_PACKAGE: Final = Path(react_rl.__file__).parent
 
 
 class Outlet:
@@ -66,7 +72,8 @@ class Outlet:
 def outlets() -> Iterator[Outlet]:
     """Context in which standard output and error are outlets; yields that of standard output.
 
-    Where standard error is no terminal, the log of this package goes there.
+    Where standard error is no terminal, the log of this package goes there. Its warnings are shown as
+    sentences, without the place in the code.
     """
     _open_closed()
     before = sys.stdout, sys.stderr
@@ -75,12 +82,29 @@ def outlets() -> Iterator[Outlet]:
     logger, handler = logging.getLogger("react_rl"), logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     shown, level = not err.isatty(), logger.level
+    as_before = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
+            print(f"Warning: {message}", file=sys.stderr)
+        else:
+            as_before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
     if shown:
         logger.addHandler(handler)
         logger.setLevel(min(level, logging.INFO) if level else logging.INFO)
     try:
         yield out
     finally:
+        warnings.showwarning = as_before
         out.flush()
         err.flush()
         sys.stdout, sys.stderr = before

@@ -14,6 +14,7 @@ from typing import Any, Final
 from react_rl import __version__
 from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import is_strategy
+from react_rl.data.corpus import Corpus
 from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import ReActError, suggestion
@@ -122,13 +123,13 @@ def check_same(config: CompareConfig, folder: ResultFolder) -> None:
         refuse_another(folder.folder, "comparison", found)
 
 
-def fitted(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> CompareConfig:
+def fitted(config: CompareConfig, corpora: Sequence[Corpus]) -> CompareConfig:
     """The comparison with the metrics of its corpora's task, where none were asked for.
 
     Raises:
         ReActError: Metrics, learner or a strategy are of another task.
     """
-    task = task_of([corpus.corpus for corpus in corpora])
+    task = task_of(corpora)
     check_task(config.learner.settings(), task, corpora[0].name)
     check_learner(config.strategies, config.learner.settings(), task.name)
     if config.metrics == _METRICS:
@@ -231,13 +232,13 @@ def _play(
     remove_abandoned(folder.folder)
     if not overwrite:
         check_same(config, folder)
-    asked = (config.episode, surprised(config.strategies), on_facts)
+    asked = (config.episode, surprised(config.strategies), on_facts, partial(fitted, config))
     corpora = prepare(config.corpora, config.encoder, config.device, progress, *asked)
     for corpus in corpora:
         if corpus.corpus.ids("test").size == 0:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
         check_analyses(config.analysis, corpus)
-    config = fitted(config, corpora)
+    config = fitted(config, [corpus.corpus for corpus in corpora])
     runs = plan(config, corpora)
     todo = blocks(runs, folder.finished)
     kept_of = Counter(run.strategy for run in runs if folder.finished(run))

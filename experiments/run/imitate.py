@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from react_rl.agents.evaluation import Validation
 from react_rl.agents.imitation.training import ImitationProgress, imitate
+from react_rl.data.corpus import Corpus
+from react_rl.errors import ReActError
 from react_rl.experiments.config.models import ImitateConfig
 from react_rl.experiments.run.results import circumstances
 from react_rl.experiments.run.sameness import (
@@ -23,6 +25,21 @@ from react_rl.learners.registry import check_needs
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.world import World
+
+
+def check_imitable(corpora: Sequence[Corpus]) -> None:
+    """Check that rows of corpora can be tried out, before anything is encoded.
+
+    Raises:
+        ReActError: A corpus has no classes, and so no learner that can be copied.
+    """
+    for corpus in corpora:
+        if corpus.task != "classification":
+            raise ReActError(
+                f"Corpus {corpus.name!r} is of {corpus.task}, whose learners cannot be copied to try rows "
+                "out; imitate on corpora of classification, with imitation.features that need no classes "
+                f"(see react-rl list features), and the policy can be compared on {corpus.name!r}."
+            )
 
 
 def run_imitation(
@@ -62,10 +79,11 @@ def run_imitation(
             if report is not None:
                 report(state)
 
-        corpora = prepare(config.corpora, config.encoder, config.device, progress, on_facts=on_facts)
+        asked = (config.encoder, config.device, progress)
+        corpora = prepare(config.corpora, *asked, on_facts=on_facts, check=check_imitable)
         validation = corpora
         if config.validation:
-            validation = prepare(config.validation, config.encoder, config.device, progress)
+            validation = prepare(config.validation, *asked, check=check_imitable)
         learner = config.learner.settings()
         measured = min(config.episode.dev_size, *(len(one.corpus.ids("dev")) for one in validation))
         options = config.episode.model_copy(update={"dev_size": measured})

@@ -289,6 +289,7 @@ def question_corpus(
         official=None if official is None else official[rows],
         shares=shares,
         seed=seed,
+        source=source,
     )
     ids = [one.id for one in every]
     return Corpus(
@@ -323,7 +324,8 @@ def _spans(questions: Sequence[Question]) -> tuple[npt.NDArray[np.int64], list[s
     Every answer is looked for, so that none is judged by that cannot be given.
     """
     borders: dict[str, npt.NDArray[np.int64]] = {}
-    spans, moved, unplaced, inside = [], 0, 0, 0
+    moved: list[str] = []
+    spans, unplaced, inside = [], 0, 0
     for one in questions:
         if one.context not in borders:
             borders[one.context] = word_borders(one.context)
@@ -336,7 +338,7 @@ def _spans(questions: Sequence[Question]) -> tuple[npt.NDArray[np.int64], list[s
                     f"The answer {text[:60]!r} of {one.place} is not in its context; correct it, or "
                     "leave the row out."
                 )
-            moved += start not in (-1, begin)
+            moved += [one.place] * (start not in (-1, begin))
             unplaced += start == -1 and one.context.count(text) > 1
             span = span_of(own, begin, begin + len(text))
             if span == NO_ANSWER:
@@ -349,7 +351,8 @@ def _spans(questions: Sequence[Question]) -> tuple[npt.NDArray[np.int64], list[s
     notes = []
     if moved:
         notes.append(
-            f"{moved} answers were not at their answer_start, and taken where the text is nearest to it"
+            f"{len(moved)} answers were not at their answer_start, and taken where the text is nearest to "
+            f"it; the first is of {moved[0]}"
         )
     if unplaced:
         notes.append(

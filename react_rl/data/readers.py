@@ -308,7 +308,12 @@ def corpus_from_tables(
             texts = [texts[row] for row in rows.tolist()]
     targets = targets[rows]
     split, split_notes = draw_splits(
-        texts, targets, official=None if official is None else official[rows], shares=shares, seed=seed
+        texts,
+        targets,
+        official=None if official is None else official[rows],
+        shares=shares,
+        seed=seed,
+        source=source,
     )
     return Corpus(
         name=name,

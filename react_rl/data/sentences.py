@@ -279,8 +279,8 @@ def tagged_corpus(
     notes = []
     if converted.repaired:
         notes.append(
-            f"{converted.repaired} tags break the scheme {converted.scheme.upper()} and were read as the "
-            "beginning or end of an entity"
+            f"{len(converted.repaired)} tags break the scheme {converted.scheme.upper()} and were read as "
+            f"the beginning or end of an entity; the first is {converted.repaired[0]}"
         )
     rows = np.arange(len(tokens))
     if max_rows is not None:
@@ -295,6 +295,7 @@ def tagged_corpus(
         official=None if official is None else official[rows],
         shares=shares,
         seed=seed,
+        source=source,
     )
     return Corpus(
         name=name,

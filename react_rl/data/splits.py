@@ -58,6 +58,7 @@ def draw_splits(
     official: npt.NDArray[np.uint8] | None = None,
     shares: Shares = DEFAULT_SHARES,
     seed: int = 0,
+    source: str = "",
 ) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
     """Give every row a split, so that no text (after normalisation) occurs in two of them.
 
@@ -72,6 +73,7 @@ def draw_splits(
         official: (N,) split codes, or None when there is no official split.
         shares: Shares of train, dev and test, each above 0, summing to 1.
         seed: Decides what is drawn. The same seed and rows give the same splits.
+        source: Where the texts come from, for messages.
 
     Returns:
         The (N,) split codes, and a note on everything that was dropped or carved.
@@ -82,10 +84,12 @@ def draw_splits(
     check_shares(shares)
     if seed < 0:
         raise ReActError(f"The seed is {seed}; it must be 0 or above.")
+    where = f"{source}: " if source else ""
     split = np.zeros(len(texts), dtype=np.uint8) if official is None else np.array(official, dtype=np.uint8)
     if not (split == TRAIN).any():
         raise ReActError(
-            "The official splits hold no train rows; name the part to train on train, or read one file alone."
+            f"{where}The official splits hold no train rows; name the part to train on train, or read one "
+            "file alone."
         )
     groups = text_groups(texts)
     notes = _drop_repeated(split, groups)
@@ -103,7 +107,7 @@ def draw_splits(
     for code, name in enumerate(SPLITS):
         if not (split == code).any():
             raise ReActError(
-                f"{len(texts)} rows with {int(groups.max()) + 1} different texts are too few"
+                f"{where}{len(texts)} rows with {int(groups.max()) + 1} different texts are too few"
                 f" for train, dev and test: {name} stays empty."
             )
     return split, tuple(notes)

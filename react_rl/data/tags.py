@@ -30,12 +30,12 @@ class Converted:
         tags: Tags of each sentence.
         scheme: What they were written in.
         repaired: Tags that continued nothing, or whose entity was not closed, and were read as an entity's
-            beginning or end.
+            beginning or end: each tag and where it is.
     """
 
     tags: list[list[str]]
     scheme: Scheme
-    repaired: int
+    repaired: list[str]
 
 
 Place = Callable[[int, int], str]
@@ -107,7 +107,8 @@ def to_iob2(
         scheme = scheme_of(sentences, place)
     if scheme not in SCHEMES:
         raise unknown("tag scheme", scheme, SCHEMES)
-    converted, repaired = [], 0
+    converted: list[list[str]] = []
+    repaired: list[str] = []
     for row, tags in enumerate(sentences):
         own, broken = _convert(tags, scheme, lambda token, row=row: place(row, token))  # type: ignore[misc]
         if broken and not repair:
@@ -117,7 +118,7 @@ def to_iob2(
                 f"{'it continues no entity' if tags[token] != 'O' else 'the entity before it has no end'}."
             )
         converted.append(own)
-        repaired += len(broken)
+        repaired += [f"{tags[token]!r} of {place(row, token)}" for token in broken]
     return Converted(converted, scheme, repaired)
 
 

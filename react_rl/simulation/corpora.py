@@ -33,6 +33,9 @@ COLUMN = "column:"
 OnFacts = Callable[[Sequence[CorpusFacts]], None]
 """What is told about corpora before they are encoded."""
 
+Check = Callable[[Sequence[Corpus]], object]
+"""What looks at corpora before they are encoded, and raises where they do not fit; its result is not used."""
+
 
 def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
     """Load one corpus as its config says.
@@ -167,6 +170,7 @@ def prepare(
     episode: EpisodeOptions | Callable[[str], EpisodeOptions] | None = None,
     surprisal: bool = False,
     on_facts: OnFacts | None = None,
+    check: Check | None = None,
 ) -> list[EncodedCorpus]:
     """Load and encode corpora; embeddings come from the cache where they are in it.
 
@@ -179,6 +183,7 @@ def prepare(
             is encoded.
         surprisal: Compute surprisal vectors too (see ``acquisition.registry.needs_surprisal``).
         on_facts: Told what the corpora hold, before anything is encoded; None logs it.
+        check: Looks at the corpora after that; None asks for nothing more.
 
     Raises:
         ReActError: A corpus or the encoder cannot be had, two corpora share a name, or the episodes do
@@ -192,6 +197,7 @@ def prepare(
         episode=episode,
         surprisal=surprisal,
         on_facts=on_facts,
+        check=check,
     )
 
 
@@ -203,6 +209,7 @@ def encode_all(
     episode: EpisodeOptions | Callable[[str], EpisodeOptions] | None = None,
     surprisal: bool = False,
     on_facts: OnFacts | None = None,
+    check: Check | None = None,
 ) -> list[EncodedCorpus]:
     """Load and encode corpora with a given encoder, which loads its model only where it is needed.
 
@@ -222,6 +229,8 @@ def encode_all(
         for corpus in corpora.values():
             check_fit(corpus, episode(corpus.task) if callable(episode) else episode)
     (on_facts or log_facts)([inspect_corpus(corpus) for corpus in corpora.values()])
+    if check is not None:
+        check(list(corpora.values()))
     cache = ArrayCache()
     encoded = {
         config: _vectors(config, corpus, encoder, cache, device, progress, surprisal)

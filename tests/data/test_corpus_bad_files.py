@@ -39,7 +39,7 @@ GOOD = "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(10))
         ("", {}, r"c\.csv is empty"),
         (" \n\n", {}, r"c\.csv is empty"),
         ("text,label\n", {}, r"c\.csv has no rows"),
-        ("text,label\na,x\nb,y\n", {}, "2 rows with 2 different texts are too few"),
+        ("text,label\na,x\nb,y\n", {}, r"c\.csv: 2 rows with 2 different texts are too few"),
         (
             "text,label,m\n" + GOOD.replace("\n", ",1\n") + "x,a,free\n",
             {"cost": "m"},

@@ -121,6 +121,7 @@ def test_what_had_to_be_moved_is_counted(tmp_path: Path) -> None:
     corpus = load_corpus(write(tmp_path / "some.jsonl", found))
     said = " ".join(corpus.notes)
     assert "1 answers were not at their answer_start" in said
+    assert "the first is of row 1 of some.jsonl" in said
     assert "1 answers begin or end within a word" in said
     assert "1 answers without answer_start occur several times" in said
     assert corpus.targets[:3].tolist() == [[4, 4], [4, 4], [1, 1]]

@@ -24,7 +24,7 @@ def test_every_scheme_is_seen_and_becomes_the_same_iob2(tags: list[str], scheme:
     converted = to_iob2([tags])
     assert converted.scheme == scheme
     assert converted.tags == [IOB2]
-    assert converted.repaired == 0
+    assert converted.repaired == []
 
 
 def test_a_file_without_neighbours_of_one_type_is_read_alike_in_both_schemes() -> None:
@@ -36,13 +36,13 @@ def test_one_needless_b_makes_a_file_iob2_and_its_lone_i_is_repaired_and_counted
     converted = to_iob2([["B-PER", "O"], ["O", "I-LOC", "I-PER"]])
     assert converted.scheme == "iob2"
     assert converted.tags[1] == ["O", "B-LOC", "B-PER"]
-    assert converted.repaired == 2
+    assert len(converted.repaired) == 2
 
 
 def test_an_entity_that_is_not_closed_is_repaired_in_bioes() -> None:
     converted = to_iob2([["B-PER", "I-PER", "O", "S-PER", "B-LOC"], ["I-LOC", "E-LOC"]])
     assert converted.tags == [["B-PER", "I-PER", "O", "B-PER", "B-LOC"], ["B-LOC", "I-LOC"]]
-    assert converted.repaired == 3
+    assert len(converted.repaired) == 3
 
 
 def test_without_repair_the_first_break_is_named_with_its_place() -> None:
@@ -80,4 +80,4 @@ def test_writing_entities_in_a_scheme_and_reading_them_gives_iob2(entities: list
     assert to_iob2([iob1], "iob1").tags == [iob2]
     assert to_iob2([bioes], "bioes").tags == [iob2]
     assert to_iob2([iob2], "iob2").tags == [iob2]
-    assert to_iob2([bioes], "bioes").repaired == 0
+    assert to_iob2([bioes], "bioes").repaired == []

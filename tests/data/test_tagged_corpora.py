@@ -103,6 +103,7 @@ def test_tags_that_break_the_scheme_are_counted_or_refused_with_their_line(tmp_p
     path.write_text(text + "a O\nb I-LOC\n", encoding="utf-8")
     corpus = read_tagged(path)
     assert "1 tags break the scheme IOB2" in corpus.notes[0]
+    assert "'I-LOC' of line 122 of broken.conll" in corpus.notes[0]
     with pytest.raises(ReActError, match="The tag 'I-LOC' of line 122 of broken"):
         read_tagged(path, strict=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -164,6 +165,7 @@ def test_a_damaged_cache_entry_is_told_and_computed_again(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     run_files: Callable[[Path], dict[str, bytes]],
+    capsys: Shown,
 ) -> None:
     cache = tmp_path_factory.mktemp("own")
     monkeypatch.setenv("REACT_RL_CACHE", str(cache))
@@ -179,12 +181,15 @@ def test_a_damaged_cache_entry_is_told_and_computed_again(
     assert main(["compare", config, "--results", "one"]) == 0
     assert main(["compare", config, "--results", "two"]) == 0
     assert encoded == [150], "the second time it comes from the cache"
-    (entry,) = cache.iterdir()
+    (entry,) = cache.glob("*.safetensors")
     damaged = bytearray(entry.read_bytes())
     damaged[-5] ^= 1
     entry.write_bytes(damaged)
-    with pytest.warns(UserWarning, match="is damaged .*; it was removed and is computed again"):
-        assert main(["compare", config, "--results", "three"]) == 0
+    capsys.readouterr()
+    assert main(["compare", config, "--results", "three"]) == 0
+    assert re.search(
+        "Warning: .* is damaged .*; it was removed and is computed again", capsys.readouterr().err
+    )
     assert encoded == [150, 150]
     runs = [run_files(Path(name) / "small") for name in ("one", "two", "three")]
     assert len(runs[0]) == 4
@@ -285,3 +290,19 @@ def test_encoding_and_separator_belong_to_files(tmp_path: Path) -> None:
     assert load(CorpusConfig.model_validate(values)).texts[2] == "café 2"
     with pytest.raises(ReActError, match="'synthetic' is no file of columns, so 'encoding' has no meaning"):
         load(CorpusConfig(corpus="synthetic", encoding="cp1252"))
+
+
+@pytest.mark.usefixtures("no_encoder")
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "is of tagging, which the learner (softmax regression on frozen embeddings) does not learn"),
+        ({"learner": {"kind": "tagger"}, "strategies": ["random", "learned"]}, "'learned'"),
+        ({"learner": {"kind": "tagger"}, "strategies": ["random", "badge"]}, "'badge' needs"),
+    ],
+)
+def test_what_does_not_fit_the_task_is_refused_before_anything_is_encoded(
+    config_file: Build, refusal: Callable[..., str], changes: dict[str, Any], sentence: str
+) -> None:
+    path = config_file(corpora=[{"corpus": "synthetic_sentences"}], metrics=None, **changes)
+    assert sentence in refusal("compare", str(path))

@@ -76,3 +76,14 @@ def test_a_wrong_key_is_refused_with_the_nearest(
     assert "'states'" in capsys.readouterr().err
     assert main(["imitate", str(imitate_file(imitation={"features": ["margn"]}))]) == 2
     assert "'margin'" in capsys.readouterr().err
+
+
+def test_sentences_and_questions_are_not_imitated_on(
+    config_file: Callable[..., Path], no_encoder: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing: dict[str, Any] = {"strategies": None, "seeds": None, "jobs": None, "imitation": IMITATION}
+    for corpus, task in (("synthetic_sentences", "tagging"), ("synthetic_questions", "question-answering")):
+        assert main(["imitate", str(config_file(**nothing, corpora=[{"corpus": corpus}]))]) == 2
+        said = capsys.readouterr().err
+        assert f"Corpus '{corpus}' is of {task}, whose learners cannot be copied to try rows out" in said
+        assert "imitation.features that need no classes" in said

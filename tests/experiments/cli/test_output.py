@@ -8,13 +8,16 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import react_rl
 from react_rl.experiments.cli import main
+from react_rl.experiments.cli.output import outlets
 from react_rl.pulse import pulse
 
 Build = Callable[..., Path]
@@ -114,3 +117,13 @@ def test_the_commands_log_to_standard_error_where_it_is_no_terminal(
     shown = capsys.readouterr().err
     assert {"compare": "of 4 runs are finished", "train": "of 8 episodes, validation area"}[command] in shown
     assert not logging.getLogger("react_rl").handlers, "left as it was found"
+
+
+def test_a_warning_is_a_sentence_without_its_place_in_the_code(
+    capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    with outlets():
+        warnings.showwarning(UserWarning("Questions were cut."), UserWarning, react_rl.__file__, 3)
+        warnings.showwarning(UserWarning("Of others."), UserWarning, "/elsewhere/code.py", 3)
+    assert capsys.readouterr().err == "Warning: Questions were cut.\n"
+    assert [str(one.message) for one in recwarn] == ["Of others."]
