@@ -124,7 +124,10 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path, help="results/NAME")
 
     listing = commands.add_parser("list", help="list what there is")
-    kinds = ("corpora", "strategies", "features", "recipes", "envs", "algorithms", "policies", "configs")
+    kinds = (
+        "corpora", "strategies", "features", "learners", "recipes", "envs", "algorithms", "policies",
+        "configs",
+    )  # fmt: skip
     listing.add_argument("what", choices=kinds)
     listing.add_argument("--results", type=Path, default=RESULTS, help="where to look for policies")
 

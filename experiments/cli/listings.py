@@ -27,7 +27,9 @@ from react_rl.escaping import for_terminal
 from react_rl.experiments.analysis.about import about
 from react_rl.experiments.cli.screen import console
 from react_rl.experiments.config.models import packaged_configs
+from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS
 from react_rl.learners.recipes import RECIPES
+from react_rl.learners.registry import LEARNERS
 from react_rl.own_code import (
     ACTION_SPACE,
     CORPUS,
@@ -113,6 +115,24 @@ def show_recipes(_: Path) -> None:
     console.print(_RECIPE_COSTS, soft_wrap=False, highlight=False)
 
 
+def show_learners(_: Path) -> None:
+    """Kinds of learners: what each learns, what it can do as it comes, and the recipes that it can follow."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for kind, entry in LEARNERS.items():
+        offers = {*entry.offers(entry.settings()), *(SAID_OF_ROWS[task] for task in entry.tasks)}
+        table.add_row(f"[bold]{kind}[/bold]", f"[bold]{escape(entry.summary)}[/bold]")
+        table.add_row("  tasks", ", ".join(entry.tasks))
+        table.add_row("  can", ", ".join(sorted(offers)))
+        table.add_row("  recipes", ", ".join(name for name, one in RECIPES.items() if kind in one.kinds))
+        table.add_row()
+    console.print(table)
+    for name, what in CAPABILITIES.items():
+        console.print(f"{name}: {what.partition(';')[0]}", highlight=False, markup=False)
+    console.print("What a learner can do depends on its settings (dropout, members).", highlight=False)
+
+
 def show_features(_: Path) -> None:
     """Acquisition features: what they look at, their cost and source."""
     table = Table(box=None, pad_edge=False)
@@ -188,6 +208,7 @@ LISTINGS: Final[dict[str, Callable[[Path], None]]] = {
     "strategies": show_strategies,
     "features": show_features,
     "recipes": show_recipes,
+    "learners": show_learners,
     "envs": show_envs,
     "algorithms": show_algorithms,
     "policies": show_policies,

@@ -38,6 +38,11 @@ def check_network(network: Network, settings: FineTuneSettings, scored: str) -> 
             "consistency compares predictions for whole texts with tokens deleted, and here words are "
             "scored; leave it out."
         )
+    if settings.continual.kind == "adapters" and scored != "texts":
+        raise ReActError(
+            "adapters of phases are chosen for whole texts, and here words are scored; use sequential, "
+            "replay, ewc or lwf."
+        )
     layer = settings.mixup.layer
     if settings.mixup.alpha == 0 or layer is None:
         return

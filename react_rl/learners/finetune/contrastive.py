@@ -14,8 +14,8 @@ from typing import ClassVar, Final
 import torch
 from torch import Tensor
 
-from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.methods.network import HEAD, Network, Texts
+from react_rl.learners.finetune.phases import FineTuneInPhases
 from react_rl.learners.finetune.training.fitting import Fitted
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.weighting import balanced_weights, descend
@@ -68,7 +68,7 @@ class PairNetwork(Network):
         return super().classify(features, class_mask)
 
 
-class ContrastiveTune(FineTune):
+class ContrastiveTune(FineTuneInPhases):
     """E transformers that are tuned on pairs in every round, each with a logistic regression on top."""
 
     network_class: ClassVar[type[Network]] = PairNetwork

@@ -246,8 +246,6 @@ class FineTuneSettings(BaseModel):
                 raise ValueError(f"{what} knows no changed texts; leave augmentation and consistency out")
             if self.members > 1:
                 raise ValueError(f"{what} trains one model for each episode; set members to 1")
-            if self.continual.kind != "joint":
-                raise ValueError(f"{what} keeps nothing from phase to phase; leave continual out")
         if self.prompt.template and (self.head == "dense" or self.contrastive.loss != "none"):
             what = "head: dense" if self.head == "dense" else "contrastive training"
             raise ValueError(f"with a prompt the masked-LM head is the head; leave {what} out")
@@ -259,16 +257,38 @@ class FineTuneSettings(BaseModel):
                     raise ValueError(f"contrastive training knows no {name}; leave one of them out")
             if self.method == "head":
                 raise ValueError("contrastive training trains the encoder, which method head does not")
-        if self.continual.kind != "joint" and (self.method == "peft" or self._trains_words):
+        self._check_phases()
+        return self
+
+    def _check_phases(self) -> None:
+        """Raise a ValueError where phases do not go together with the rest."""
+        if self.continual.kind == "joint":
+            return
+        if self.continual.kind == "adapters":
+            if self.method == "full":
+                raise ValueError(
+                    "adapters are kept for each phase, and method full has none; use lora, bitfit, head or "
+                    "peft"
+                )
+            if self.patience is not None:
+                raise ValueError(
+                    "patience asks one model for all dev rows, and adapters have a model for each phase; "
+                    "leave one of them out"
+                )
+        elif self.method == "peft" or self._trains_words:
             what = "under peft" if self.method == "peft" else "of word tables"
             raise ValueError(
                 f"no weights {what} are kept from phase to phase; set layers, or use method lora"
+            )
+        if self.contrastive.loss != "none" and self.continual.kind in ("ewc", "lwf"):
+            raise ValueError(
+                f"contrastive training compares rows, and {self.continual.kind} holds what was said of each; "
+                "use sequential, replay or adapters"
             )
         if self.continual.kind == "lwf" and (self.mixup.alpha > 0 or self.augmentation.kind != "none"):
             raise ValueError("lwf asks what was said of each row, not of mixtures or copies; leave one out")
         if self.continual.kind == "ewc" and self.l2_sp > 0:
             raise ValueError("ewc and l2_sp draw weights to different places; leave one out")
-        return self
 
     @property
     def _trains_words(self) -> bool:

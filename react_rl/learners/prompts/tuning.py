@@ -25,8 +25,8 @@ from react_rl.encoders.checkpoints import locate
 from react_rl.encoders.masked_lm import read_masked_lm_head
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.asking import check_network
-from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.methods.network import HEAD, Network, Texts
+from react_rl.learners.finetune.phases import FineTuneInPhases
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.store import PieceStore
 from react_rl.learners.prompts.parsing import WordScores
@@ -100,8 +100,11 @@ class ClozeStore(PieceStore):
         return replace(texts, words=self._gaps[rows][:, None].to(texts.mask.device))
 
 
-class ClozeTune(FineTune):
-    """E transformers that are tuned to fill gaps; see ``FineTune``."""
+class ClozeTune(FineTuneInPhases):
+    """E transformers that are tuned to fill gaps; see ``FineTuneInPhases``.
+
+    Words are made even over the pool rows that have come by now.
+    """
 
     network_class: ClassVar[type[Network]] = ClozeNetwork
     fewest_labels: ClassVar[int] = 0
@@ -110,7 +113,8 @@ class ClozeTune(FineTune):
         settings, prompt = self.settings, self.settings.prompt
         check_network(self.network, settings, self._task.head.scored)
         check_words(prompt.words, [corpus.label_names for corpus in corpora])
-        self._begun: dict[int, WordScores] = {}
+        self._even: dict[int, WordScores] = {}
+        self._pools: dict[int, tuple[int, Tensor, Tensor]] = {}
         self._spoken: list[tuple[str, WordScores, Tensor]] = []
         reader = GapReader(
             PromptSettings(
@@ -133,11 +137,30 @@ class ClozeTune(FineTune):
     def place(self, episode: int, corpus: int, rows: Tensor, dev_targets: Tensor) -> None:
         """Note the rows of an episode's columns, and what makes its words even over the pool. Mutates."""
         super().place(episode, corpus, rows, dev_targets)
-        name, words, gaps = self._spoken[corpus]
-        pool = gaps[rows[(rows >= 0) & (dev_targets < 0)].cpu()]
-        self._begun[episode] = words.adjusted("pool", None, pool, pool)
+        name, words, _ = self._spoken[corpus]
+        self._pools[episode] = corpus, rows.cpu(), ((rows >= 0) & (dev_targets < 0)).cpu()
+        self._make_even(episode, torch.ones(len(rows), dtype=torch.bool))
         if words.intercepts.numel() > len(self._classes):
             raise _some_classes(name, words, len(self._classes))
+
+    def _make_even(self, episode: int, come: Tensor) -> None:
+        """Calibrate the words of an episode by the pool rows of columns ``(W,)`` that have come. Mutates."""
+        corpus, rows, pool = self._pools[episode]
+        _, words, gaps = self._spoken[corpus]
+        seen = gaps[rows[pool & come.cpu()]]
+        self._even[episode] = words.adjusted("pool", None, seen, seen)
+
+    def _arrive(self, episode: int, come: Tensor) -> None:
+        super()._arrive(episode, come)
+        self._make_even(episode, come)
+
+    @torch.inference_mode(False)
+    def enter_phase(self, episodes: Sequence[int], arrived: Tensor) -> None:
+        """See ``LearnsInPhases``; an episode without a label begins at what its words say by now. Mutates."""
+        super().enter_phase(episodes, arrived)
+        fresh = [e for e in episodes if self.labelled.used[e] == 0]
+        for name, array in (self._begin(fresh) if fresh else {}).items():
+            self._weights[name][fresh] = array
 
     def start(self, episodes: Tensor, n_classes: Tensor, seeds: Sequence[int] = ()) -> None:
         """Forget the given episodes and begin again at what the words say.
@@ -146,7 +169,7 @@ class ClozeTune(FineTune):
             ReActError: An episode has only some classes of its corpus.
         """
         for episode, count in zip(episodes.tolist(), n_classes.tolist(), strict=True):
-            words = self._begun[episode]
+            words = self._even[episode]
             if count != words.intercepts.numel():
                 raise _some_classes("the corpus", words, count)
         super().start(episodes, n_classes, seeds)
@@ -154,7 +177,7 @@ class ClozeTune(FineTune):
     def _begin(self, episodes: list[int]) -> dict[str, Tensor]:
         begin = super()._begin(episodes)
         for r, episode in enumerate(episodes):
-            words = self._begun[episode]
+            words = self._even[episode]
             n_classes = words.intercepts.numel()
             for name, own in (("weight", words.weights), ("bias", words.intercepts)):
                 begin[f"{HEAD}.out.{name}"][r, :n_classes] = own.to(self.device)

@@ -161,11 +161,11 @@ RECIPES: Final[dict[str, RecipeEntry]] = {
         "Izmailov et al. 2018",
     ),
     "l2-sp": RecipeEntry(
-        Recipe(l2_sp=0.1),
+        Recipe(l2_sp=0.01),
         "regularisation",
         "weights are drawn back to the pretrained ones in every step",
         "the weights once more, in memory",
-        "Li et al. 2018",
+        "Li et al. 2018; the value: Lee et al. 2020",
     ),
     "mixout": RecipeEntry(
         Recipe(mixout=0.5),
@@ -215,6 +215,13 @@ RECIPES: Final[dict[str, RecipeEntry]] = {
         "as sequential, held to what was said of the phase's rows before it",
         "weights once more, in memory; a pass over the labels of each round",
         "Li & Hoiem 2016",
+    ),
+    "adapters": RecipeEntry(
+        Recipe(continual=ContinualSettings(kind="adapters")),
+        "continual",
+        "fresh weights and a head for each phase; the surest of them reads a row",
+        "weights of each phase, in memory; prediction: once for each phase",
+        "Houlsby et al. 2019; Rusu et al. 2016",
     ),
     "eda": RecipeEntry(
         Recipe(augmentation=AugmentationSettings(kind="eda")),

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 Kind = Literal["softmax", "mlp", "finetune", "tagger", "span", "prompt"]
 
@@ -100,13 +108,16 @@ class MixupSettings(_Frozen):
 class ContinualSettings(_Frozen):
     """How a learner goes on from phase to phase: which earlier labels it is trained on, what holds it.
 
-    All kinds but ``joint`` begin a phase with the weights of the one before, and are alike in the first one.
-    Source: Kirkpatrick et al. 2017 (ewc), Li & Hoiem 2016 (lwf), de Masson d'Autume et al. 2019 (replay).
+    All kinds but ``joint`` and ``adapters`` begin a phase with the weights of the one before. In the first,
+    all are alike.
+    Source: Kirkpatrick et al. 2017 (ewc), Li & Hoiem 2016 (lwf), de Masson d'Autume et al. 2019 (replay);
+    Houlsby et al. 2019 and Rusu et al. 2016 (adapters).
     """
 
-    kind: Literal["joint", "sequential", "replay", "ewc", "lwf"] = "joint"
+    kind: Literal["joint", "sequential", "replay", "ewc", "lwf", "adapters"] = "joint"
     """joint: all labels so far; sequential: those of the phase alone; replay: and a part of the earlier ones;
-    ewc, lwf: those of the phase, held to the weights or to the outputs from before it."""
+    ewc, lwf: those of the phase, held to the weights or to the outputs from before it; adapters (finetune):
+    those of the phase, in weights and a head of its own."""
     share: float = Field(default=0.2, gt=0, le=1)
     """replay: share of the earlier labels that are kept, an even sample."""
     strength: float = Field(default=1.0, ge=0, le=1e9)
@@ -115,6 +126,15 @@ class ContinualSettings(_Frozen):
     """lwf: weight of the loss against the earlier outputs, beside that of the labels."""
     temperature: float = Field(default=2.0, gt=0, le=100)
     """lwf: scores are divided by it where outputs are compared."""
+    rows: Literal["inferred", "known"] = "inferred"
+    """adapters: who reads a row, the adapter that is surest of it or that of its phase."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        if self.kind != "adapters":
+            values.pop("rows", None)
+        return values
 
 
 class AugmentationSettings(_Frozen):
@@ -220,7 +240,11 @@ class Recipe(_Frozen):
     @property
     def parts(self) -> list[str]:
         """Names of what it sets, as ``KINDS`` has them."""
-        return [*self.said, *(["mixup.layer"] if self.mixup.layer is not None else [])]
+        special = {
+            "mixup.layer": self.mixup.layer is not None,
+            "continual.adapters": self.continual.kind == "adapters",
+        }
+        return [*self.said, *(name for name, there in special.items() if there)]
 
     @property
     def said(self) -> dict[str, Any]:
@@ -241,6 +265,7 @@ KINDS: Final[dict[str, frozenset[Kind]]] = {
     "l2": _LINEAR,
     "best_on_dev": _LINEAR,
     "continual": _LINEAR | _TRANSFORMER,
+    "continual.adapters": _TRANSFORMER,
     "label_smoothing": _LINEAR | _TRANSFORMER,
     "mixup": _LINEAR | _TRANSFORMER,
     "mixup.layer": _TRANSFORMER,

@@ -21,6 +21,7 @@ from react_rl.encoders.cache import ArrayCache
 from react_rl.errors import ReActError
 from react_rl.experiments.cli import main
 from react_rl.learners.recipes import RECIPES
+from react_rl.learners.registry import LEARNERS
 
 Build = Callable[..., Path]
 Shown = pytest.CaptureFixture[str]
@@ -90,6 +91,7 @@ def test_a_wrong_command_line_ends_with_status_2(arguments: list[str], capsys: S
         ("corpora", list(CORPORA)),
         ("strategies", [*STRATEGIES, "Sener & Savarese 2018"]),
         ("recipes", [*RECIPES, "Zhou et al. 2004", "softmax"]),
+        ("learners", [*LEARNERS, "question-answering", "committee", "l2-loo", "freelb"]),
         ("envs", ["react_rl:ReActRL/Labeling-v0", "weigh-scores", "pick-candidate", "context"]),
         ("algorithms", ["MaskablePPO", "Huang", "BoltzmannDQN", "deep-sets"]),
         ("configs", ["demo-train", "demo-compare"]),

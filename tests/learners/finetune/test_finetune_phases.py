@@ -18,6 +18,7 @@ from react_rl.data import drifting, synthetic_corpus
 from react_rl.data.synthetic import synthetic_embeddings
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.methods.network import Network, Texts
+from react_rl.learners.finetune.phase_adapters import PhaseAdapters
 from react_rl.learners.finetune.phases import FineTuneInPhases
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.anchoring import pull
@@ -30,7 +31,7 @@ from react_rl.simulation.play import play
 
 Settings = Callable[..., FineTuneSettings]
 OPTIONS = EpisodeOptions(pool_size=40, dev_size=20, initial_size=4, budget=16, batch_size=4)
-KINDS = ("sequential", "replay", "ewc", "lwf")
+KINDS = ("sequential", "replay", "ewc", "lwf", "adapters")
 LORA = {"method": "lora", "layers": 1, "steps": 3, "dropout": 0.1, "learning_rate": 5e-3}
 
 
@@ -178,7 +179,80 @@ def test_episodes_go_on_from_a_file_in_the_second_phase(
     assert torch.equal(whole.ledger.columns, again.ledger.columns)
 
 
-@pytest.mark.parametrize("kind", ["ewc", "lwf"])
+def scores_of(engine: LabelingEngine, adapters: PhaseAdapters, phase: int | None, rows: Any) -> Tensor:
+    """What the adapter of one phase says of rows ``(C, n)``, the last one for None, in the first episode."""
+    learner = learner_of(engine)
+    weights = learner._weights if phase is None else adapters._weights[phase]
+    return learner._predict_with(weights, [0], [rows], None, False)[0]
+
+
+def test_the_adapter_of_a_phase_says_ever_after_what_it_said_when_the_phase_ended(
+    finetuning: Settings, stream: EncodedCorpus
+) -> None:
+    assert stream.corpus.phases is not None
+    first = np.flatnonzero(stream.corpus.phases.of == 0)
+    engine = begun(stream, finetuning(**LORA), kind="adapters", rows="known")
+    played(engine, 2)
+    assert (learner_of(engine)._first == engine.labels).all(), "the first phase has just ended"
+    ended = engine.scores(first)
+    played(engine, 2)
+    assert torch.equal(engine.scores(first), ended)
+    second = np.flatnonzero(stream.corpus.phases.of == 1)
+    alone = scores_of(engine, learner_of(engine)._adapters, 0, second)
+    assert not torch.allclose(engine.scores(second)[0], alone, atol=1e-2), "rows of the second have their own"
+
+
+def test_rows_of_unknown_phase_are_read_by_the_surest_adapter(
+    finetuning: Settings, stream: EncodedCorpus
+) -> None:
+    engine, rows = begun(stream, finetuning(**LORA), 1, kind="adapters"), np.arange(300)
+    played(engine, 3)
+    adapters = learner_of(engine)._adapters
+    each = torch.stack([scores_of(engine, adapters, phase, rows) for phase in (0, None)])  # (2, C, n)
+    surest = torch.softmax(each, 1).amax(1).argmax(0)
+    assert 0 < int(surest.sum()) < 300, "both are asked"
+    expected = each.gather(0, surest.expand(1, each.shape[1], -1))[0]
+    assert torch.equal(engine.scores(rows)[0], expected)
+
+
+def test_until_a_phase_has_a_label_the_adapters_before_it_read_its_rows(
+    finetuning: Settings, stream: EncodedCorpus
+) -> None:
+    assert stream.corpus.phases is not None
+    engine = begun(stream, finetuning(**LORA), 1, kind="adapters", rows="known")
+    played(engine, 2)
+    learner, second = learner_of(engine), np.flatnonzero(stream.corpus.phases.of == 1)
+    assert learner._first[0] == engine.labels[0], "the second phase has just begun"
+    assert torch.equal(engine.scores(second)[0], scores_of(engine, learner._adapters, 0, second))
+
+
+def test_each_adapter_learns_from_the_labels_of_its_phase(
+    finetuning: Settings, stream: EncodedCorpus
+) -> None:
+    engine = begun(stream, finetuning(**LORA), 1, kind="adapters")
+    turns = play(engine, make_strategy("random"))
+    assert [len(learner_of(engine)._columns.answers(0)[0]) for _ in turns] == [8, 12, 4, 8]
+
+
+def test_an_adapter_of_peft_is_kept_for_each_phase(finetuning: Settings, stream: EncodedCorpus) -> None:
+    assert stream.corpus.phases is not None
+    engine = begun(stream, finetuning(method="peft", steps=2), 1, kind="adapters", rows="known")
+    played(engine, 2)
+    first = np.flatnonzero(stream.corpus.phases.of == 0)[:40]
+    ended = engine.scores(first)
+    played(engine, 1)
+    assert torch.equal(engine.scores(first), ended)
+
+
+def test_contrastive_training_goes_from_phase_to_phase(finetuning: Settings, stream: EncodedCorpus) -> None:
+    pairs = {"contrastive": {"loss": "cosine"}}
+    alone, joint = (
+        played(begun(stream, finetuning(**LORA, **pairs), kind=kind))[-1] for kind in ("sequential", "joint")
+    )
+    assert not torch.allclose(alone, joint, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["ewc", "lwf", "adapters"])
 def test_an_episode_learns_alone_what_it_learns_beside_others(
     kind: str, finetuning: Settings, stream: EncodedCorpus
 ) -> None:
@@ -203,8 +277,11 @@ def test_early_stopping_sees_no_dev_row_that_is_yet_to_come(
         {"method": "full", "continual": {"kind": "sequential"}},
         {"continual": {"kind": "lwf"}, "mixup": {"alpha": 0.4}},
         {"continual": {"kind": "ewc"}, "l2_sp": 0.1},
+        {"method": "full", "layers": 1, "continual": {"kind": "adapters"}},
+        {"patience": 1, "continual": {"kind": "adapters"}},
+        {"contrastive": {"loss": "cosine"}, "continual": {"kind": "lwf"}},
     ],
-    ids=["peft", "word table", "mixup", "l2-sp"],
+    ids=["peft", "word table", "mixup", "l2-sp", "no adapter", "patience", "pairs"],
 )
 def test_what_cannot_be_kept_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition import make_strategy
-from react_rl.learners.finetune import learner
+from react_rl.learners.finetune import reading
 from react_rl.learners.finetune.methods.network import Network
 from react_rl.learners.finetune.training.prediction import Reading, predict
 from react_rl.learners.finetune.training.store import TextStore
@@ -32,7 +32,7 @@ class Asked:
             assert all(len(rows) == len(set(rows.tolist())) for rows in given[3])
             return predict(*given, **more)
 
-        patch.setattr(learner, "predict", noted)
+        patch.setattr(reading, "predict", noted)
 
 
 def rows_scored(engine: LabelingEngine, rows: list[np.ndarray[Any, Any]]) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from react_rl.acquisition import make_strategy
+from react_rl.data.phases import PhaseRows
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.prompts.reading import GapReader
@@ -95,6 +97,39 @@ def test_an_episode_learns_the_same_alone_and_beside_others(
         return found.clone()
 
     assert torch.allclose(played((0, 1))[1], played((1,))[0], atol=1e-4)
+
+
+@pytest.fixture
+def stream(reviews: EncodedCorpus) -> EncodedCorpus:
+    phases = (np.arange(len(reviews.corpus.texts)) % 2).astype(np.uint8)
+    kept = np.argsort(phases, kind="stable")
+    corpus = reviews.corpus
+    shuffled = replace(
+        corpus, texts=tuple(corpus.texts[row] for row in kept), targets=corpus.targets[kept],
+        split=corpus.split[kept], cost=corpus.cost[kept], phases=PhaseRows(phases[kept], ("a", "b")),
+    )  # fmt: skip
+    return EncodedCorpus.build(shuffled, reviews.embeddings.numpy()[kept])
+
+
+def test_words_are_even_over_the_pool_rows_that_have_come_and_phases_are_learned_apart(
+    stream: EncodedCorpus, prompting: PromptSettings
+) -> None:
+    ends = {}
+    for kind in ("sequential", "joint"):
+        engine = engine_of(stream, tuning(prompting, method="lora", continual={"kind": kind}))
+        learner = engine.learner
+        assert isinstance(learner, ClozeTune)
+        corpus, rows, pool = learner._pools[0]
+        _, words, gaps = learner._spoken[corpus]
+        of = stream.corpus.phases
+        assert of is not None
+        first = rows[pool][torch.tensor(of.of)[rows[pool]] == 0]
+        expected = words.adjusted("pool", None, gaps[first], gaps[first])
+        torch.testing.assert_close(learner._weights["head.out.bias"][0, :2], expected.intercepts)
+        while not engine.finished.all():
+            engine.step(make_strategy("random").select(engine.view, 4))
+        ends[kind] = learner.logits_of(slice(0, 30)).clone()
+    assert not torch.allclose(ends["sequential"], ends["joint"], atol=1e-4)
 
 
 def test_what_a_gap_cannot_hold_is_refused(prompting: PromptSettings) -> None:

@@ -42,10 +42,6 @@ class Held:
         return self.teacher.gather(1, places[:, :, None].expand(-1, -1, self.teacher.shape[2]))
 
 
-Holding = Callable[..., Held]
-"""From episodes with one recipe, what they train on and their settings to what holds them in a round."""
-
-
 def information(
     network: Network,
     weights: Mapping[str, Tensor],
