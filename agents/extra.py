@@ -40,6 +40,7 @@ _ON_POLICY: Final = {
     "batch_size": "agent.minibatches",
     "n_epochs": "agent.epochs",
 }
+_OF_FAMILY: Final = {"rollouts": _ON_POLICY, "replay": {"n_steps": "agent.n_steps"}}
 _NETWORK: Final = {
     "net_arch": "agent.layers",
     "observation_space": "the observation",
@@ -48,22 +49,22 @@ _NETWORK: Final = {
 }
 
 
-def set_elsewhere(rollouts: bool) -> dict[str, str]:
+def set_elsewhere(family: str) -> dict[str, str]:
     """Arguments of an algorithm that are set elsewhere, and where.
 
     Args:
-        rollouts: Whether it learns from whole rollouts.
+        family: rollouts, replay or search.
     """
-    return OURS | (_ON_POLICY if rollouts else {})
+    return OURS | _OF_FAMILY.get(family, {})
 
 
-def network_elsewhere(rollouts: bool) -> dict[str, str]:
+def network_elsewhere(family: str) -> dict[str, str]:
     """Arguments of the network of an algorithm that are set elsewhere, and where.
 
     Args:
-        rollouts: Whether the algorithm learns from whole rollouts.
+        family: How the algorithm learns: rollouts, replay or search.
     """
-    return _NETWORK | ({"log_std_init": "agent.log_std"} if rollouts else {})
+    return _NETWORK | ({"log_std_init": "agent.log_std"} if family == "rollouts" else {})
 
 
 def plain(value: Any) -> Any:
@@ -90,7 +91,7 @@ def check_extra(
     algorithm: type[BaseAlgorithm],
     policy: type[BasePolicy],
     extra: Mapping[str, Any],
-    rollouts: bool,
+    family: str,
 ) -> None:
     """Check arguments against the signatures of an algorithm and its policy, and what is set here.
 
@@ -99,16 +100,16 @@ def check_extra(
         algorithm: Its class.
         policy: Class of its policy.
         extra: The arguments, plain.
-        rollouts: Whether the algorithm learns from whole rollouts.
+        family: How the algorithm learns: rollouts, replay or search.
 
     Raises:
         ReActError: One is unknown (the nearest is named), set elsewhere, or of the wrong type.
     """
-    _check(name, "agent.extra", algorithm, extra, set_elsewhere(rollouts))
+    _check(name, "agent.extra", algorithm, extra, set_elsewhere(family))
     network = extra.get(POLICY)
     if network:
         where = f"agent.extra.{POLICY}"
-        _check(f"The network of {name}", where, policy, network, network_elsewhere(rollouts))
+        _check(f"The network of {name}", where, policy, network, network_elsewhere(family))
 
 
 def parameters_of(made_by: Callable[..., Any]) -> dict[str, inspect.Parameter]:

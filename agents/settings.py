@@ -21,6 +21,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from react_rl.agents.algorithms import ALGORITHMS, check_spaces
 from react_rl.agents.extra import POLICY, check_extra, made, parameters_of, plain
 from react_rl.agents.networks.registry import PLAIN, policy_class, usual_network
+from react_rl.errors import ReActError
 
 Algorithm = Literal[
     "PPO",
@@ -68,6 +69,9 @@ class AgentSettings(BaseModel):
     """Discount for each round."""
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     """Trade-off of bias and variance in the advantages of PPO and A2C."""
+    n_steps: int = Field(default=1, ge=1, le=10**4)
+    """Steps whose rewards are summed before the value of what follows is asked (n-step returns), in DQN and its
+    like, SAC and TD3."""
     entropy_weight: float = Field(default=0.0, ge=0, le=1000)
     """Bonus for undecided policies (PPO and A2C)."""
     log_std: float = Field(default=-1.0, ge=-10, le=5)
@@ -86,6 +90,9 @@ class AgentSettings(BaseModel):
     start: Path | None = None
     """Folder of a policy whose weights training begins from, or the name of one that ships (learned); a row
     scorer becomes the scorer network of pick-candidate. None begins from fresh weights."""
+    sharpness: float = Field(default=1.0, gt=0, le=1e4)
+    """What the scores of a row scorer in start are multiplied by: with more, the policy that training begins
+    from explores nearer to its best rows. The best row stays the same."""
     extra: dict[str, Any] = {}
     """Further arguments of the algorithm in Stable-Baselines3, such as {clip_range: 0.1, policy_kwargs:
     {activation_fn: 'torch.nn:ReLU'}}; on the command line --agent.extra.clip_range 0.1."""
@@ -102,8 +109,8 @@ class AgentSettings(BaseModel):
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Cards and configs of trainings without these settings read as if there were none.
         values: dict[str, Any] = handler(self)
-        for name in ("start", "extra", "network"):
-            if not getattr(self, name):
+        for name in ("start", "extra", "network", "n_steps", "sharpness"):
+            if getattr(self, name) == type(self).model_fields[name].default:
                 values.pop(name, None)
         return values
 
@@ -116,8 +123,30 @@ def check_fit(settings: AgentSettings, observation_space: Space, action_space: S
     """
     entry = ALGORITHMS[settings.algorithm]
     check_spaces(settings.algorithm, observation_space, action_space)
+    if settings.n_steps > 1:
+        _check_n_steps(settings, entry.family, observation_space)
     policy = policy_class(network_of(settings, observation_space), settings.algorithm, observation_space)
-    check_extra(settings.algorithm, entry.kind, policy, settings.extra, entry.family == "rollouts")
+    check_extra(settings.algorithm, entry.kind, policy, settings.extra, entry.family)
+
+
+def _check_n_steps(settings: AgentSettings, family: str, observation_space: Space) -> None:
+    if family != "replay":
+        able = [name for name, entry in ALGORITHMS.items() if entry.family == "replay"]
+        raise ReActError(
+            f"agent.n_steps {settings.n_steps} is for algorithms with a replay buffer ({', '.join(able)}), and "
+            f"agent.algorithm is {settings.algorithm}; leave it out"
+            + (" and set agent.gae_lambda." if family == "rollouts" else ".")
+        )
+    if isinstance(observation_space, gymnasium.spaces.Dict):
+        raise ReActError(
+            f"agent.n_steps {settings.n_steps} needs observations that are arrays; those of pick-candidate are "
+            "dicts, for which Stable-Baselines3 has no n-step returns. Leave it out."
+        )
+    if "replay_buffer_class" in settings.extra:
+        raise ReActError(
+            f"agent.n_steps {settings.n_steps} brings a replay buffer of its own; leave it or "
+            "agent.extra.replay_buffer_class out."
+        )
 
 
 def network_of(settings: AgentSettings, observation_space: Space) -> str:
@@ -174,6 +203,7 @@ def _own(settings: AgentSettings, rounds: int, action_space: Space) -> dict[str,
             "train_freq": 1,
             "gradient_steps": max(settings.n_envs // 8, 1),
             "batch_size": 256,
+            "n_steps": settings.n_steps,
         }
     # Whole episodes in every rollout: the default of 2,048 steps would wait for hundreds of them.
     steps = rounds * settings.episodes_per_update

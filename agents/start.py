@@ -24,6 +24,9 @@ from react_rl.errors import ReActError
 _OF_CONTEXT: Final = ("gate.0.weight", "context.weight")
 """How the names of weights end that numbers of the context are multiplied by."""
 
+_OF_SCORES: Final = (".weights", "gate.2.weight", "gate.2.bias", "mlp.3.weight", "mlp.3.bias")
+"""How the names of weights end that scores are proportional to."""
+
 Start = Callable[[BasePolicy], None]
 """Puts the weights that a training begins from into a policy with fresh ones."""
 
@@ -72,6 +75,11 @@ def starting_weights(settings: AgentSettings, interface: Interface) -> Start | N
         return None
     if read_card(folder).algorithm == IMITATION:
         return _of_scorer(settings, folder, interface)
+    if settings.sharpness != 1.0:
+        raise ReActError(
+            f"agent.sharpness {settings.sharpness:g} is for a row scorer in agent.start, and {folder} is a "
+            "policy whose actions are as sharp as training made them; leave agent.sharpness out."
+        )
     policy, joined, card = load_policy(folder)
     seen, shown = joined.observation.describe(), interface.observation.describe()
     _check_equal(folder, "observation", seen, shown)
@@ -120,7 +128,10 @@ def _of_scorer(settings: AgentSettings, folder: Path, interface: Interface) -> S
     network = network_of(settings, interface.observation_space)
     _check_equal(folder, "agent", {"network": "scorer"}, {"network": network})
     places = torch.tensor([(*CONTEXT, PICKED).index(name) for name in scorer.context])
-    weights = scorer.network.state_dict()
+    weights = {
+        name: values * settings.sharpness if name.endswith(_OF_SCORES) else values
+        for name, values in scorer.network.state_dict().items()
+    }
 
     def begin(fresh: BasePolicy) -> None:
         for name, values in fresh.state_dict().items():

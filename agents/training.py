@@ -308,7 +308,7 @@ def _algorithm(
     policy, arguments["policy_kwargs"] = assembled(settings.algorithm, network, *spaces, imports=True)
     try:
         return ALGORITHMS[settings.algorithm].kind(policy, environment, **arguments)
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, AssertionError, NotImplementedError) as error:
         if not settings.extra:
             raise
         raise ReActError(
