@@ -70,8 +70,8 @@ class AgentSettings(BaseModel):
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     """Trade-off of bias and variance in the advantages of PPO and A2C."""
     n_steps: int = Field(default=1, ge=1, le=10**4)
-    """Steps whose rewards are summed before the value of what follows is asked (n-step returns), in DQN and its
-    like, SAC and TD3."""
+    """Steps whose rewards are summed before the value of what follows is asked (n-step returns), in DQN and
+    its like, SAC and TD3."""
     entropy_weight: float = Field(default=0.0, ge=0, le=1000)
     """Bonus for undecided policies (PPO and A2C)."""
     log_std: float = Field(default=-1.0, ge=-10, le=5)
@@ -133,14 +133,14 @@ def _check_n_steps(settings: AgentSettings, family: str, observation_space: Spac
     if family != "replay":
         able = [name for name, entry in ALGORITHMS.items() if entry.family == "replay"]
         raise ReActError(
-            f"agent.n_steps {settings.n_steps} is for algorithms with a replay buffer ({', '.join(able)}), and "
-            f"agent.algorithm is {settings.algorithm}; leave it out"
+            f"agent.n_steps {settings.n_steps} is for algorithms with a replay buffer ({', '.join(able)}), "
+            f"and agent.algorithm is {settings.algorithm}; leave it out"
             + (" and set agent.gae_lambda." if family == "rollouts" else ".")
         )
     if isinstance(observation_space, gymnasium.spaces.Dict):
         raise ReActError(
-            f"agent.n_steps {settings.n_steps} needs observations that are arrays; those of pick-candidate are "
-            "dicts, for which Stable-Baselines3 has no n-step returns. Leave it out."
+            f"agent.n_steps {settings.n_steps} needs observations that are arrays; those of pick-candidate "
+            "are dicts, for which Stable-Baselines3 has no n-step returns. Leave it out."
         )
     if "replay_buffer_class" in settings.extra:
         raise ReActError(

@@ -173,6 +173,7 @@ def _run(
         config.agent.evaluation_episodes,
         metric=config.reward.metric,
         observed=interface.metrics,
+        priced=config.reward if config.reward.cost_weight > 0 else None,
     )
     write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
     write_atomically(
