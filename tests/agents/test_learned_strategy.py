@@ -13,10 +13,12 @@ from torch import Tensor
 from react_rl.acquisition import make_strategy
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.agents import LearnedStrategy, Validation
+from react_rl.envs import RewardSettings
 from react_rl.envs.batched import episode_streams
 from react_rl.envs.interfaces import ChooseStrategy, WeighScores
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation.play import play
 from react_rl.simulation.view import PoolView
 from react_rl.simulation.world import World
 
@@ -176,3 +178,18 @@ def test_an_early_stop_keeps_its_last_value_to_the_end_of_the_budget() -> None:
     engine = LabelingEngine(DATA, OPTIONS, 1)
     engine.reset([episode_streams(9, DATA[0].name)], None, [0])
     assert areas[0] == pytest.approx(float(engine.current["accuracy"][0])), "it never bought anything"
+
+
+def test_with_a_price_on_labels_the_return_decides_and_not_the_area() -> None:
+    priced = RewardSettings(kind="gain", scale="one", cost_weight=0.004)
+    rounds = [0, 2, 5, 100]
+    returns = Validation([World(DATA, OPTIONS)], 4, first_seed=9, priced=priced).areas(StopsAfter(rounds))
+    for place, last in enumerate(rounds):
+        engine = LabelingEngine(DATA, OPTIONS, 1)
+        engine.reset([episode_streams(9 + place // 2, DATA[place % 2].name)], None, [place % 2])
+        start = engine.current["accuracy"][0]
+        for _ in play(engine, StopsAfter([last])):
+            pass
+        gain = engine.current["accuracy"][0] - start
+        assert returns[place] == pytest.approx(gain - 0.004 * engine.spent[0], abs=1e-12)
+    assert returns[0] == 0.0

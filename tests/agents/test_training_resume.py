@@ -142,6 +142,22 @@ def test_a_full_replay_buffer_and_a_changing_exploration_come_back(tmp_path: Pat
     assert rates == sorted(rates, reverse=True)
 
 
+@pytest.mark.parametrize("algorithm", ["SAC", "DQN"])
+def test_returns_over_several_steps_come_back_also_from_a_full_buffer(
+    tmp_path: Path, algorithm: Algorithm
+) -> None:
+    how: dict[str, Any] = {"episodes": 160, "n_envs": 16, "n_steps": 3, "extra": {"buffer_size": 320}}
+    straight = _train(tmp_path / "straight", algorithm, **how)
+    with pytest.raises(Stop):
+        _train(tmp_path / "stopped", algorithm, stop_at=120, **how)
+    assert _train(tmp_path / "stopped", algorithm, **how) == straight
+    _assert_same(tmp_path / "straight", tmp_path / "stopped")
+    one = _train(tmp_path / "one", algorithm, **(how | {"n_steps": 1}))
+    assert one.validation != straight.validation or _weights(tmp_path / "one") != _weights(
+        tmp_path / "straight"
+    )
+
+
 def test_removed_logs_do_not_stop_a_training(tmp_path: Path) -> None:
     with pytest.raises(Stop):
         _train(tmp_path, stop_at=40)

@@ -136,6 +136,10 @@ def test_a_policy_of_another_network_is_refused(trained: Any) -> None:
     assert "was trained with PPO, whose network SAC cannot use; set agent.algorithm to PPO or A2C" in said
 
 
+def test_a_policy_that_is_no_row_scorer_is_not_sharpened(trained: Any) -> None:
+    assert "leave agent.sharpness out" in refused(trained, {"name": "weigh-scores"}, sharpness=4.0)
+
+
 def test_a_policy_with_another_observation_is_refused(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     observation = make_observation()
     described = observation.describe() | {"numbers": 3}

@@ -14,9 +14,11 @@ from react_rl.agents.folder import read_card
 from react_rl.agents.networks import RowScorer, ScorerEnsemble
 from react_rl.agents.scorer import ROW_CONTEXT
 from react_rl.agents.scorer_folder import load_scorer, pretrained_folder, save_scorer
+from react_rl.agents.start import starting_weights
 from react_rl.envs import BatchedLabeling, RewardSettings, make_interface
 from react_rl.errors import ReActError
-from react_rl.simulation import EpisodeOptions, synthetic_encoded
+from react_rl.seeding import Streams
+from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
 from react_rl.simulation.world import World
 
 OPTIONS = EpisodeOptions(pool_size=30, dev_size=30, initial_size=5, budget=8, batch_size=4)
@@ -69,6 +71,25 @@ def test_the_policy_that_ships_is_a_beginning_by_its_name(tmp_path: Path) -> Non
     areas = Validation([World([DATA], OPTIONS)], 3).areas(LearnedStrategy.from_pretrained())
     assert card.validation[0]["area"] == pytest.approx(areas.mean(), abs=1e-6)
     assert card.settings["start"] == "learned"
+
+
+def test_a_sharper_beginning_wants_the_same_rows_by_larger_differences(scorer: Path, tmp_path: Path) -> None:
+    trained(tmp_path / "on", scorer, "MaskablePPO")
+    strategy = LearnedStrategy.load(tmp_path / "on" / "policy")
+    engine = LabelingEngine([DATA], OPTIONS, 3, ("accuracy",))
+    engine.reset([Streams(k) for k in range(3)])
+    seen = strategy.policy.obs_to_tensor(strategy.interface.frame(engine.view).observation)[0]
+    logits = []
+    for sharpness in (1.0, 8.0):
+        settings = AgentSettings(start=scorer, algorithm="MaskablePPO", sharpness=sharpness)
+        begin = starting_weights(settings, strategy.interface)
+        assert begin is not None
+        begin(strategy.policy)
+        found: Any = strategy.policy.get_distribution(seen)  # type: ignore[operator]
+        logits.append(found.distribution.logits.detach())
+    plain, sharp = (one - one[:, :1] for one in logits)
+    torch.testing.assert_close(sharp, 8 * plain, rtol=1e-3, atol=1e-3)
+    assert float(plain.abs().max()) > 0.1
 
 
 @pytest.mark.parametrize(
