@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from react_rl.experiments.cli.comparison import run_comparison
     from react_rl.experiments.cli.explanation import explain_policy
     from react_rl.experiments.config.models import CompareConfig, TrainConfig, load_config
+    from react_rl.experiments.config.tuning import TuneConfig
     from react_rl.experiments.figures.drawing import draw_all
     from react_rl.experiments.run.train import run_training
+    from react_rl.experiments.run.tune import run_tuning
 
 _HOMES = {
     "CompareConfig": "config.models",
     "CorpusConfig": "config.models",
     "Frames": "analysis.frames",
     "TrainConfig": "config.models",
+    "TuneConfig": "config.tuning",
     "run_comparison": "cli.comparison",
     "draw_all": "figures.drawing",
     "explain_policy": "cli.explanation",
@@ -28,6 +31,7 @@ _HOMES = {
     "read_frames": "analysis.frames",
     "read_results": "analysis.summary",
     "run_training": "run.train",
+    "run_tuning": "run.tune",
     "summarise": "analysis.summary",
 }
 
@@ -36,6 +40,7 @@ __all__ = [
     "CorpusConfig",
     "Frames",
     "TrainConfig",
+    "TuneConfig",
     "draw_all",
     "explain_policy",
     "load_config",
@@ -43,6 +48,7 @@ __all__ = [
     "read_results",
     "run_comparison",
     "run_training",
+    "run_tuning",
     "summarise",
 ]
 

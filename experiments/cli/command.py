@@ -17,7 +17,7 @@ from react_rl.files import WriteError
 
 RESULTS: Final = Path("results")
 
-_CONFIGURED: Final = ("train", "imitate", "compare", "explain")
+_CONFIGURED: Final = ("train", "imitate", "tune", "compare", "explain")
 """Commands whose further arguments override keys of a config."""
 
 _EPILOG: Final = """\
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, about in (
         ("train", "train a policy"),
         ("imitate", "train a policy that scores rows, by imitating an expert that looks ahead"),
+        ("tune", "search settings of a training by the validation area; run it again to go on"),
         ("compare", "compare query strategies and policies; run it again to go on where it stopped"),
     ):
         command = commands.add_parser(
@@ -206,6 +207,10 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
         return _train(known, overrides)
     if known.command == "imitate":
         return _imitate(known, overrides)
+    if known.command == "tune":
+        from react_rl.experiments.cli.tuning import run_tune
+
+        return run_tune(known, overrides)
     if known.command == "compare":
         return _compare(known, overrides)
     if known.command == "explain":

@@ -25,6 +25,7 @@ from react_rl.agents.training import TrainingProgress
 from react_rl.data.inspection import CorpusFacts
 from react_rl.escaping import for_terminal
 from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, console_table
+from react_rl.experiments.run.tune import TuningProgress
 from react_rl.metrics.continual import NUMBERS
 
 # Progress goes to stderr, so that what a command says can be piped.
@@ -110,6 +111,26 @@ def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
                 completed=state.episodes,
                 total=state.total,
                 description=f"training episodes ({areas})",
+            )
+
+        yield report
+
+
+@contextmanager
+def tuning_progress() -> Iterator[Callable[[TuningProgress], None]]:
+    """A bar over the trials, with the training under way."""
+    with _bar() as bar:
+        task = bar.add_task("trials", total=None)
+
+        def report(state: TuningProgress) -> None:
+            parts = [] if state.best is None else [f"best area {state.best:.4f}"]
+            if state.training is not None:
+                parts.append(f"{state.training.episodes} of {state.training.total} episodes")
+            bar.update(
+                task,
+                completed=state.trial,
+                total=state.total,
+                description=f"trials ({', '.join(parts) or 'none yet'})",
             )
 
         yield report

@@ -197,7 +197,7 @@ class CompareConfig(Frozen):
         return self
 
 
-Config = TypeVar("Config", TrainConfig, ImitateConfig, CompareConfig)
+Config = TypeVar("Config", bound=Frozen)
 
 
 def packaged_configs() -> list[str]:
@@ -210,7 +210,7 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
     """Read a config from a YAML file, or a packaged one by name, and apply command-line overrides.
 
     Args:
-        kind: TrainConfig, ImitateConfig or CompareConfig.
+        kind: TrainConfig, ImitateConfig, TuneConfig or CompareConfig.
         source: Path of a YAML file, or a name from ``packaged_configs``.
         overrides: Arguments like ``--agent.episodes 100``.
 
@@ -220,7 +220,7 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
     """
     if Path(source).parent.is_dir():
         look_in(Path(source).parent)  # one's own modules may be beside the config
-    values = _read_yaml(source)
+    values = read_config(source)
     overrides = _take_kind(values, _take_extra(values, overrides))
     config = validated(kind, values, f"Config {source}")
     if not overrides:
@@ -319,7 +319,12 @@ def _complaint(box: str) -> str:
     return f"{sentence.rstrip('.') or 'it cannot be read'}."
 
 
-def _read_yaml(source: str) -> Any:
+def read_config(source: str) -> Any:
+    """What is in a YAML file, or in a packaged config by its name.
+
+    Raises:
+        ReActError: There is none, or it is no YAML.
+    """
     path = Path(source)
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():

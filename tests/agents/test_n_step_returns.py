@@ -52,6 +52,7 @@ def test_what_is_replayed_is_the_discounted_sum_to_the_end_of_the_steps_or_the_e
         found = drawn.rewards.numpy()[:, 0]
         slots = np.abs(found[:, None] - expected[step]).argmin(1)
         np.testing.assert_allclose(found, expected[step][slots], rtol=1e-5)
+        assert drawn.discounts is not None
         np.testing.assert_allclose(drawn.discounts.numpy(), 0.5 if step % 3 == 2 else 0.25)
 
 
