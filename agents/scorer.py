@@ -96,6 +96,8 @@ class ScorerStrategy:
         picks = [column]
         if n > 1:
             masked = torch.where(view.available, scores, -torch.inf)
+            # Of many equal rows the first pick may be any, and is one of those that stay.
+            masked.scatter_(1, column.clamp_min(0)[:, None], torch.inf)
             rows = masked.topk(min(max(SHORT, n), view.width), dim=1).indices.sort(1).values
             free = view.available.gather(1, rows)
             features.narrow(rows)

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-_TOGETHER: Final = 1024
+_TOGETHER: Final = 2048
 """Rows whose hidden units are computed together: few enough to stay in a core's own cache."""
 
 
@@ -70,20 +70,20 @@ class ScorerEnsemble(nn.Module):
         members = [member for member in self.members if isinstance(member, RowScorer)]
         weights = torch.stack([one.weights + one.gate(context) for one in members]).mean(0)
         scores = torch.bmm(rows, weights[:, :, None])[:, :, 0]
-        shift = torch.cat([one.context(context) + one.rows.bias for one in members], 1)  # (B, M H)
-        first = torch.cat([one.rows.weight for one in members]).T  # (F, M H)
+        # (B, 1, H), (F, H), (H, H), (H,) of each member; products are quicker with contiguous factors.
+        shifts = [(one.context(context) + one.rows.bias)[:, None] for one in members]
+        firsts = [one.rows.weight.T.contiguous() for one in members]
         inner, last = zip(*[one.layers for one in members], strict=True)
-        second = torch.stack([layer.weight.T for layer in inner])  # (M, H, H)
-        bias = torch.stack([layer.bias for layer in inner])[:, None]  # (M, 1, H)
-        third = torch.stack([layer.weight.T for layer in last]) / len(members)  # (M, H, 1)
-        constant = torch.stack([layer.bias for layer in last]).mean()
+        seconds = [layer.weight.T.contiguous() for layer in inner]
+        biases = [layer.bias for layer in inner]
+        thirds = [layer.weight[0] / len(members) for layer in last]
         step = max(1, _TOGETHER // max(rows.shape[1], 1))
         for start in range(0, len(rows), step):
-            some = slice(start, start + step)
-            hidden = torch.baddbmm(
-                shift[some, None], rows[some], first.expand(len(rows[some]), -1, -1)
-            ).relu_()
-            hidden = hidden.view(-1, len(members), second.shape[1]).transpose(0, 1)  # (M, b R, H)
-            hidden = torch.baddbmm(bias, hidden, second).relu_()
-            scores[some] += torch.bmm(hidden, third).sum(0).view(-1, rows.shape[1])
-        return scores + constant
+            seen, some = rows[start : start + step], slice(start, start + step)
+            for shift, first, second, bias, third in zip(
+                shifts, firsts, seconds, biases, thirds, strict=True
+            ):
+                hidden = torch.baddbmm(shift[some], seen, first.expand(len(seen), -1, -1)).relu_()
+                hidden = torch.addmm(bias, hidden.flatten(0, 1), second).relu_()
+                scores[some] += torch.mv(hidden, third).view(seen.shape[:2])
+        return scores + torch.stack([layer.bias for layer in last]).mean()

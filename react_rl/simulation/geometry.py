@@ -80,10 +80,15 @@ class Geometry:
     def _square(self, n_columns: int) -> Tensor:
         ids = self._ids[:, :n_columns]
         result = torch.empty(*ids.shape, n_columns, device=self._device)
+        store: Tensor | None = None  # whole rows of a table; fresh memory would take as long as reading it
         for episode, (corpus, own) in enumerate(zip(self._corpus, ids, strict=True)):
             data = self._corpora[corpus]
             if data.gram is not None:
-                torch.index_select(data.gram[own], 1, own, out=result[episode])
+                if store is None or store.shape[1] != data.gram.shape[1]:
+                    store = torch.empty(n_columns, data.gram.shape[1], device=self._device)
+                torch.index_select(
+                    torch.index_select(data.gram, 0, own, out=store), 1, own, out=result[episode]
+                )
             else:
                 rows = data.embeddings[own]
                 torch.mm(rows, rows.T, out=result[episode])

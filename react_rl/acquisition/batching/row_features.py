@@ -37,24 +37,28 @@ class RowFeatures:
     def __init__(self, view: PoolView, features: Sequence[str]) -> None:
         self.growth = Growth(view)
         known = [feature_named(name) for name in features]
-        raw = [feature.of(self.growth) for feature in known]
-        self._scale = [moments(view, column) for column in raw]
+        raw = torch.stack([feature.of(self.growth) for feature in known], 1)  # (E, F, P)
+        self._mean, self._deviation = moments(view, raw)
         self._moving = [(f, feature.of) for f, feature in enumerate(known) if feature.moves]
-        columns = [self._standard(f, column) for f, column in enumerate(raw)]
-        self.values = torch.stack(columns, 2)
-        """Standardised features ``(E, R, F)``."""
+        self._columns = self._standard(raw, slice(None))
 
-    def _standard(self, f: int, column: Tensor) -> Tensor:
-        mean, deviation = self._scale[f]
-        return ((column - mean) / deviation).clamp_(-CLIP, CLIP)
+    @property
+    def values(self) -> Tensor:
+        """Standardised features ``(E, R, F)``."""
+        return self._columns.transpose(1, 2)
+
+    def _standard(self, raw: Tensor, which: slice | list[int]) -> Tensor:
+        return raw.sub_(self._mean[:, which]).div_(self._deviation[:, which]).clamp_(-CLIP, CLIP)
 
     def narrow(self, rows: Tensor) -> None:
-        """Speak of the columns ``(E, R)`` only from now on. Mutates."""
+        """Speak of the columns ``(E, R)`` only from now on, ascending; picks are among them. Mutates."""
         self.growth.narrow(rows)
-        self.values = self.values.gather(1, rows[:, :, None].expand(-1, -1, self.values.shape[2]))
+        self._columns = self._columns.gather(2, rows[:, None].expand(-1, self._columns.shape[1], -1))
 
     def add(self, columns: Tensor) -> None:
         """Count one picked column of each episode ``(E,)`` as labelled. Mutates."""
         self.growth.add(columns)
-        for f, of in self._moving:
-            self.values[:, :, f] = self._standard(f, of(self.growth))
+        if self._moving:
+            raw = torch.stack([of(self.growth) for _, of in self._moving], 1)
+            places = [f for f, _ in self._moving]
+            self._columns[:, places] = self._standard(raw, places)

@@ -120,11 +120,15 @@ def standardise(view: PoolView, values: Tensor) -> Tensor:
 
 
 def moments(view: PoolView, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation ``(E, 1)`` over the available rows; infinite deviation where all are equal."""
-    weight = view.available.to(values.dtype)
-    count = view.n_available.clamp_min(1).to(values.dtype)[:, None]
-    mean = (values * weight).sum(1, keepdim=True) / count
-    variance = ((values - mean).square() * weight).sum(1, keepdim=True) / count
+    """Mean and deviation of ``(E, ..., P)`` over the available rows, ``(E, ..., 1)``.
+
+    The deviation is infinite where all are equal.
+    """
+    middle = [1] * (values.dim() - 2)
+    weight = view.available.to(values.dtype).view(view.n_episodes, *middle, view.width)
+    count = view.n_available.clamp_min(1).to(values.dtype).view(view.n_episodes, *middle, 1)
+    mean = (values * weight).sum(-1, keepdim=True) / count
+    variance = (values - mean).square_().mul_(weight).sum(-1, keepdim=True) / count
     deviation = variance.sqrt()
     return mean, torch.where(deviation > _FLAT, deviation, torch.inf)
 

@@ -7,8 +7,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.features.kernel import KernelCoverage, near_labelled, votes
-from react_rl.acquisition.features.landmarks import Landmarks
+from react_rl.acquisition.features.coverage import KernelCoverage
+from react_rl.acquisition.features.kernel import bandwidth, kernel, near_labelled, votes
+from react_rl.acquisition.features.landmarks import Landmarks, rows_of
 from react_rl.acquisition.features.posterior import Posterior
 from react_rl.encoders.copies import first_copies
 from react_rl.simulation.view import PoolView
@@ -38,19 +39,19 @@ class Growth:
         return nearest if self._rows is None else nearest.gather(1, self._rows)
 
     @cached_property
-    def near_labelled(self) -> Tensor:
-        """Kernel between the labelled rows and all rows ``(E, n, P)``."""
-        return near_labelled(self.view)
+    def mass(self) -> Tensor:
+        """Sum of the kernel over labelled and picked rows ``(E, R)``."""
+        return self.own(near_labelled(self.view).sum(1))
 
     @cached_property
     def votes(self) -> Tensor:
         """Class shares among the labelled neighbours of each row ``(E, C, P)``."""
-        return self.view.level(votes(self.view, self.near_labelled))
+        return self.view.level(votes(self.view))
 
     @cached_property
     def coverage(self) -> KernelCoverage:
         """How well labelled and picked rows cover the pool."""
-        return KernelCoverage(self.landmarks, self.near_labelled)
+        return KernelCoverage(self.landmarks)
 
     @cached_property
     def posterior(self) -> Posterior:
@@ -72,17 +73,29 @@ class Growth:
 
         Only parts that were asked for before know of it.
         """
-        similarity = self.view.similarity_of_pick(columns)
-        if "nearest" in self.__dict__:
-            self.__dict__["nearest"] = torch.maximum(self.nearest, self.own(similarity))
-        for part in ("coverage", "posterior"):
-            if part in self.__dict__:
-                getattr(self, part).add(columns, similarity)
+        known, similarity = self.__dict__, self._similarity_of(columns)
+        if "nearest" in known:
+            known["nearest"] = torch.maximum(self.nearest, self.own(similarity))
+        if "mass" in known:
+            known["mass"] = self.mass + self.own(kernel(similarity, bandwidth(self.view)))
+        if "coverage" in known:
+            self.coverage.add(similarity)
+        if "posterior" in known:
+            self.posterior.add(columns, similarity)
+
+    def _similarity_of(self, columns: Tensor) -> Tensor:
+        """Similarity of one column of each episode ``(E,)`` to all ``(E, P)``."""
+        if "landmarks" in self.__dict__ and self.landmarks.everyone:
+            held = self.view.pool_similarity
+            if held is not None:
+                return rows_of(held, columns[:, None])[:, 0]
+        return self.view.similarity_of_pick(columns)
 
     def narrow(self, rows: Tensor) -> None:
-        """Speak of the columns ``(E, R)`` only from now on. Mutates."""
-        if "nearest" in self.__dict__:
-            self.__dict__["nearest"] = self.nearest.gather(1, rows)
+        """Speak of the columns ``(E, R)`` only from now on, ascending; picks are among them. Mutates."""
+        for name in ("nearest", "mass"):
+            if name in self.__dict__:
+                self.__dict__[name] = self.__dict__[name].gather(1, rows)
         for part in ("coverage", "posterior"):
             if part in self.__dict__:
                 getattr(self, part).narrow(rows)

@@ -1,4 +1,4 @@
-"""A kernel between rows of a pool, and what labelled and picked rows mean under it: coverage, mass, votes.
+"""A kernel between rows of a pool, and what labelled rows mean under it: mass and votes.
 
 ``k(x, y) = exp((cos(x, y) - 1) / tau)`` with tau half the mean of ``1 - density`` over the pool, so that the
 kernel is as wide as the neighbourhoods of the corpus, whatever the encoder.
@@ -6,14 +6,12 @@ kernel is as wide as the neighbourhoods of the corpus, whatever the encoder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.features.landmarks import BLOCK, Landmarks, rows_of
+from react_rl.acquisition.features.landmarks import EVEN, Landmarks, rows_of
 from react_rl.simulation.view import PoolView
 
 NARROWEST: Final = 0.025
@@ -45,19 +43,56 @@ def near_labelled(view: PoolView) -> Tensor:
     return kernel(view.similarity_to_labelled, bandwidth(view)).mul_(live[:, :, None])
 
 
-def votes(view: PoolView, near: Tensor) -> Tensor:
+class Votes:
+    """Sums of the kernel over the labelled rows of each class, kept for all rounds of the episodes.
+
+    Labels are added one after the other, so the same labels give the same bits, whenever somebody first asks.
+
+    Args:
+        view: The pools.
+    """
+
+    def __init__(self, view: PoolView) -> None:
+        self._tau = bandwidth(view)
+        self._known = view.labelled_columns[0][:, :0]  # (E, n) labelled columns, -1 without a label
+        self._answers = self._known  # (E, n) their classes
+        n_classes = view.labelled_geometry[1].shape[1]
+        self._cast = torch.zeros(view.n_episodes, n_classes, view.width, device=view.device)
+
+    def follow(self, view: PoolView) -> Tensor:
+        """The sums ``(E, C, P)`` of all labels that there are now, to be read only. Mutates."""
+        columns, live = view.labelled_columns
+        known = torch.where(live > 0, columns, -1)
+        answers, done = view.labelled_geometry[1].max(1).indices, self._known.shape[1]
+        if not (torch.equal(known[:, :done], self._known) and torch.equal(answers[:, :done], self._answers)):
+            self._cast.zero_()
+            done = 0
+        if done < known.shape[1]:
+            near = self._near(view, columns[:, done:]).mul_(live[:, done:, None])
+            index = answers[:, done:, None, None].expand(-1, -1, 1, view.width)
+            for slot in range(near.shape[1]):
+                self._cast.scatter_add_(1, index[:, slot], near[:, slot : slot + 1])
+            self._known, self._answers = known.clone(), answers.clone()
+        return self._cast
+
+    def _near(self, view: PoolView, columns: Tensor) -> Tensor:
+        held = view.pool_similarity
+        if held is not None:
+            return kernel(rows_of(held, columns), self._tau)
+        return kernel(view.similarity_to_labelled[:, -columns.shape[1] :], self._tau)
+
+
+def votes(view: PoolView) -> Tensor:
     """Class shares among the labelled neighbours of each row, weighed by the kernel ``(E, C, P)``.
 
     ``(sum_l k(x, l) [y_l = c] + prior share_c) / (sum_l k(x, l) + prior)``.
 
     Args:
         view: The pools.
-        near: What ``near_labelled`` says of them.
     """
-    onehot, counts = view.labelled_geometry[1], view.class_counts
+    cast, counts = view.kept("votes", lambda: Votes(view)).follow(view), view.class_counts
     shares = counts / counts.sum(1, keepdim=True).clamp_min(1.0)
-    cast = torch.bmm(onehot, near).add_(PRIOR * shares[:, :, None])
-    return cast.div_(near.sum(1, keepdim=True) + PRIOR)
+    return (cast + PRIOR * shares[:, :, None]).div_(cast.sum(1, keepdim=True) + PRIOR)
 
 
 def crowding(landmarks: Landmarks) -> Tensor:
@@ -65,90 +100,12 @@ def crowding(landmarks: Landmarks) -> Tensor:
     view = landmarks.view
 
     def compute() -> Tensor:
-        weights = landmarks.weights[:, :, :1]
+        weights, tau = landmarks.weights[:, EVEN], bandwidth(view)
         result = torch.zeros(view.ids.shape, device=view.device)
-        for some, part, near in _kernel_blocks(landmarks, bandwidth(view)):
-            result[some, part] = torch.bmm(near, weights[some])[:, :, 0]
-        own = landmarks.of_themselves(torch.ones_like(weights[:, :, 0]))
-        return result if own is None else result - own[:, :, 0]
+        for some, part, similarity in landmarks.blocks():
+            near = kernel(similarity, tau[some])
+            result[some, part] = torch.bmm(near, weights[some, :, None])[:, :, 0]
+        own = landmarks.of_themselves(torch.ones_like(weights), EVEN)
+        return result if own is None else result - own
 
     return view.kept("crowding", compute) if landmarks.everyone else compute()
-
-
-def _held(landmarks: Landmarks, tau: Tensor) -> Tensor | None:
-    """The kernel between all rows ``(E, P, P)``, kept for all rounds of the episodes; None of large pools."""
-    view = landmarks.view
-    similarity = view.pool_similarity if landmarks.everyone else None
-    return None if similarity is None else view.kept("kernel", lambda: kernel(similarity, tau))
-
-
-def _kernel_blocks(landmarks: Landmarks, tau: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Walk through the kernel between all rows and the landmarks, as ``Landmarks.blocks`` does."""
-    held = _held(landmarks, tau)
-    for some, part, similarity in landmarks.blocks():
-        yield some, part, kernel(similarity, tau[some]) if held is None else held[some, part]
-
-
-class KernelCoverage:
-    """How well labelled and picked rows cover the pool: the largest kernel of each landmark to one of them.
-
-    Args:
-        landmarks: The rows that stand for the pool.
-        near: What ``near_labelled`` says of the pool.
-    """
-
-    def __init__(self, landmarks: Landmarks, near: Tensor) -> None:
-        view = landmarks.view
-        self._landmarks = landmarks
-        self._tau = bandwidth(view)
-        self._rows: Tensor | None = None
-        nearest = torch.where(view.nearest_labelled < -1.5, -torch.inf, view.nearest_labelled)
-        self._covered = kernel(landmarks.of(nearest), self._tau)  # (E, J)
-        self._mass = near.sum(1)
-        self._near: Tensor | None = None  # (E, R, J), once there are few rows
-
-    @property
-    def mass(self) -> Tensor:
-        """Sum of the kernel over labelled and picked rows ``(E, R)``."""
-        return self._mass
-
-    @cached_property
-    def gains(self) -> Tensor:
-        """Growth of the mean coverage by each row, even and by uncertainty ``(E, R, 2)``."""
-        landmarks, weights, covered = self._landmarks, self._landmarks.weights, self._covered[:, None]
-        if self._near is not None:
-            gains = torch.empty(*self._near.shape[:2], 2, device=weights.device)
-            step = max(1, BLOCK // self._near[0].numel())
-            for first in range(0, len(gains), step):
-                some = slice(first, first + step)
-                excess = torch.sub(self._near[some], covered[some]).clamp_min_(0.0)
-                gains[some] = torch.bmm(excess, weights[some])
-        else:
-            gains = torch.zeros(*landmarks.view.ids.shape, 2, device=weights.device)
-            for some, rows, near in _kernel_blocks(landmarks, self._tau):
-                excess = torch.sub(near, covered[some]).clamp_min_(0.0)
-                gains[some, rows] = torch.bmm(excess, weights[some])
-        own = landmarks.of_themselves((1.0 - self._covered).clamp_min(0.0))
-        if own is not None:
-            gains = gains - (own if self._rows is None else rows_of(own, self._rows))
-        return gains
-
-    def add(self, columns: Tensor, similarity: Tensor) -> None:
-        """Count one picked column of each episode ``(E,)``, so similar to all columns ``(E, P)``. Mutates."""
-        near = kernel(similarity, self._tau)
-        self._covered = torch.maximum(self._covered, self._landmarks.of(near))
-        self._mass = self._mass + (near if self._rows is None else near.gather(1, self._rows))
-        self.__dict__.pop("gains", None)
-
-    def narrow(self, rows: Tensor) -> None:
-        """Speak of the columns ``(E, R)`` only from now on. Mutates."""
-        landmarks = self._landmarks
-        self._rows = rows
-        self._mass = self._mass.gather(1, rows)
-        held = _held(landmarks, self._tau)
-        if held is None:
-            self._near = kernel(landmarks.similarity_of(rows), self._tau)
-        else:
-            self._near = rows_of(held, rows)
-        if "gains" in self.__dict__:
-            self.__dict__["gains"] = rows_of(self.gains, rows)

@@ -18,8 +18,14 @@ ALL: Final = 2048
 SAMPLE: Final = 1024
 """Rows that stand for a larger pool, drawn evenly from each episode's strategy stream."""
 
-BLOCK: Final = 1 << 17
-"""Similarities of one block (2 MiB): few enough to stay in a core's own cache."""
+BLOCK: Final = 1 << 18
+"""Similarities of one block (1 MiB): few enough to stay in a core's own cache."""
+
+EVEN: Final = 0
+"""Place of the weights whose sums are plain means over the pool."""
+
+UNSURE: Final = 1
+"""Place of the weights that count a row by 1 - margin."""
 
 
 class Landmarks:
@@ -61,27 +67,27 @@ class Landmarks:
 
     @cached_property
     def weights(self) -> Tensor:
-        """Weights ``(E, J, 2)`` whose sums are means over the pool: even ones, and times 1 - margin."""
+        """Weights ``(E, 2, J)`` whose sums are means over the pool: ``EVEN`` and ``UNSURE`` ones."""
         live = self.of(self.members) if self.everyone else self.columns >= 0
         even = live.float() / live.sum(1, keepdim=True).clamp_min(1)
-        return torch.stack([even, even * (1.0 - self.of(self.view.margin))], 2)
+        return torch.stack([even, even * (1.0 - self.of(self.view.margin))], 1)
 
-    def of_themselves(self, values: Tensor) -> Tensor | None:
-        """What sampled rows have too much of themselves in a sum over the landmarks, ``(E, P, 2)``.
+    def of_themselves(self, values: Tensor, weighting: int) -> Tensor | None:
+        """What sampled rows have too much of themselves in a sum over the landmarks, ``(E, P)``.
 
         A sampled row stands for many rows, yet its own part of its sum is that of one.
 
         Args:
             values: What each landmark adds to the sum of itself ``(E, J)``.
+            weighting: ``EVEN`` or ``UNSURE``.
         """
         if self.everyone:
             return None
         live = self.columns >= 0
         share = live.sum(1) / self.members.sum(1).clamp_min(1)
-        excess = self.weights * ((1.0 - share)[:, None] * values * live)[:, :, None]
-        result = torch.zeros(*self.view.ids.shape, 2, device=self.view.device)
-        index = self.columns.clamp_min(0)[:, :, None].expand(-1, -1, 2)
-        return result.scatter_add_(1, index, excess)
+        excess = self.weights[:, weighting] * ((1.0 - share)[:, None] * values * live)
+        result = torch.zeros(self.view.ids.shape, device=self.view.device)
+        return result.scatter_add_(1, self.columns.clamp_min(0), excess)
 
     @cached_property
     def embeddings(self) -> Tensor:
@@ -116,11 +122,11 @@ class Landmarks:
         return torch.bmm(rows_of(self.view.embeddings, rows), self.embeddings.transpose(1, 2))
 
     def product(self, vectors: Tensor) -> Tensor:
-        """The similarities of all rows to the landmarks times vectors ``(E, J, k)``, as ``(E, P, k)``."""
+        """Vectors ``(E, k, J)`` times the similarities of the landmarks to all rows, ``(E, k, P)``."""
         held = self.view.pool_similarity if self.everyone else None
         if held is not None:
-            return torch.bmm(held, vectors)
-        return torch.bmm(self.view.embeddings, torch.bmm(self.embeddings.transpose(1, 2), vectors))
+            return torch.bmm(vectors, held)
+        return torch.bmm(torch.bmm(vectors, self.embeddings), self.view.embeddings.transpose(1, 2))
 
 
 def rows_of(array: Tensor, rows: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.committees import head_settings
-from react_rl.acquisition.features.landmarks import Landmarks, rows_of
+from react_rl.acquisition.features.landmarks import EVEN, UNSURE, Landmarks, rows_of
 
 LEAST: Final = 1e-6
 """Smallest variance: rounding must not make one negative."""
@@ -116,18 +116,20 @@ class Posterior:
         self._noise = 4.0 * settings.l2
         self._rows: Tensor | None = None
         kept, columns, live = self._followed(), *view.labelled_columns
-        self._prior = None if kept is None else kept.matrix  # C: (E, P, P)
         done = 0 if kept is None else kept.follow(columns, live)
         columns, live = columns[:, done:], live[:, done:]
+        # C of the rows with the landmarks (E, R, J), and of the rows with each other (E, R, R).
+        self._near = self._among = None if kept is None else kept.matrix
         reach = view.similarity_to_labelled + self._shift if kept is None else rows_of(kept.matrix, columns)
-        self._basis = explained(reach, columns, live, self._noise)  # V: (E, n, P)
-        self._near: Tensor | None = None  # C of few rows with the landmarks (E, R, J)
-        self._near_basis = self._basis  # V of the rows (E, n, R)
+        self._basis = explained(reach, columns, live, self._noise)  # V of the rows (E, n, R)
+        self._theirs = landmarks.of(self._basis)  # V of the landmarks (E, n, J)
         own = 1.0 + self._shift if kept is None else kept.matrix.diagonal(dim1=1, dim2=2)
         self._variance = (own - self._basis.square().sum(1)).clamp_min(LEAST)  # (E, R)
-        self._sums = self._first_sums()  # a: (E, R, 2)
-        # What cov_ii^2 is counted too often in a_i, (E, R, 2).
-        self._own = landmarks.of_themselves(torch.ones_like(landmarks.weights[:, :, 0]))
+        self._sums = self._first_sums()  # a: (E, 2, R)
+        # What cov_ii^2 is counted too often in a_i, (E, 2, R).
+        ones = torch.ones_like(landmarks.weights[:, EVEN])
+        excess = [found for w in (EVEN, UNSURE) if (found := landmarks.of_themselves(ones, w)) is not None]
+        self._own = torch.stack(excess, 1) if excess else None
 
     def _followed(self) -> Covariances | None:
         view, shift, noise = self._landmarks.view, self._shift, self._noise
@@ -138,15 +140,18 @@ class Posterior:
 
     def _first_sums(self) -> Tensor:
         landmarks, view = self._landmarks, self._landmarks.view
-        weights, theirs = landmarks.weights, landmarks.of(self._basis)
-        sums = torch.empty(*view.ids.shape, 2, device=view.device)
+        sums = torch.empty(view.n_episodes, 2, view.width, device=view.device)
+        store: Tensor | None = None
         for some, rows, similarity in landmarks.blocks():
             own = self._basis[some, :, rows].transpose(1, 2)
-            prior = similarity if self._prior is None else self._prior[some, rows]
-            covariance = torch.baddbmm(prior, own, theirs[some], alpha=-1.0)
-            if self._prior is None:
+            prior = similarity if self._near is None else self._near[some, rows]
+            if store is None or store.shape != prior.shape:
+                store = torch.empty_like(prior)
+            covariance = torch.baddbmm(prior, own, self._theirs[some], alpha=-1.0, out=store)
+            if self._near is None:
                 covariance += self._shift
-            sums[some, rows] = torch.bmm(covariance.square_(), weights[some])
+            squares = covariance.square_().transpose(1, 2)
+            torch.bmm(landmarks.weights[some], squares, out=sums[some, :, rows])
         return sums
 
     @property
@@ -156,11 +161,9 @@ class Posterior:
 
     @cached_property
     def reductions(self) -> Tensor:
-        """Mean variance that a label of each row takes off the pool, even and unsure ``(E, R, 2)``."""
-        sums = (
-            self._sums if self._own is None else self._sums - self._own * self._variance[:, :, None].square()
-        )
-        return sums / (self._variance + self._noise)[:, :, None]
+        """Mean variance that a label of each row takes off landmarks, even and unsure ``(E, 2, R)``."""
+        sums = self._sums if self._own is None else self._sums - self._own * self._variance[:, None].square()
+        return sums / (self._variance + self._noise)[:, None]
 
     def add(self, columns: Tensor, similarity: Tensor) -> None:
         """Count one picked column of each episode ``(E,)`` as labelled. Mutates.
@@ -169,47 +172,59 @@ class Posterior:
             columns: The picks.
             similarity: Their similarities to all columns ``(E, P)``.
         """
-        landmarks = self._landmarks
-        reach = (
-            similarity + self._shift if self._prior is None else rows_of(self._prior, columns[:, None])[:, 0]
-        )
-        own = self._basis.gather(2, columns[:, None, None].expand(-1, self._basis.shape[1], 1))  # (E, n, 1)
-        covariance = reach - torch.bmm(own.transpose(1, 2), self._basis)[:, 0]  # c: (E, P)
-        scale = covariance.gather(1, columns[:, None]).clamp_min(LEAST) + self._noise  # d: (E, 1)
-        near = covariance if self._rows is None else covariance.gather(1, self._rows)  # (E, R)
-        weighted = landmarks.weights * landmarks.of(covariance)[:, :, None]  # w c: (E, J, 2)
-        theirs = torch.bmm(landmarks.of(self._basis), weighted)  # (E, n, 2)
-        product = self._prior_times(weighted)
-        product -= torch.bmm(self._near_basis.transpose(1, 2), theirs)  # t: (E, R, 2)
-        squares = torch.bmm(weighted.transpose(1, 2), landmarks.of(covariance)[:, :, None])  # (E, 2, 1)
-        share = (near / scale)[:, :, None]
-        self._sums = self._sums - 2.0 * share * product + share.square() * squares.transpose(1, 2)
-        self._sums.clamp_min_(0.0)
-        self._variance = (self._variance - near.square() / scale).clamp_min(LEAST)
+        landmarks, place = self._landmarks, columns.contiguous()[:, None]  # (E, 1) among the rows
+        if self._rows is not None:
+            place = torch.searchsorted(self._rows, place).clamp_max_(self._rows.shape[1] - 1)
+        own = self._basis.gather(2, place[:, None].expand(-1, self._basis.shape[1], 1)).transpose(1, 2)
+        reach = similarity[:, None] + self._shift if self._among is None else rows_of(self._among, place)
+        near = torch.baddbmm(reach, own, self._basis, alpha=-1.0)  # c of the rows: (E, 1, R)
+        if self._among is self._near and landmarks.everyone:
+            theirs = near
+        elif self._near is None:
+            theirs = landmarks.of(near)
+        else:
+            theirs = torch.baddbmm(rows_of(self._near, place), own, self._theirs, alpha=-1.0)  # (E, 1, J)
+        scale = near.gather(2, place[:, None]).clamp_min(LEAST) + self._noise  # d: (E, 1, 1)
+        weighted = landmarks.weights * theirs  # w c: (E, 2, J)
+        inner = torch.bmm(weighted, self._theirs.transpose(1, 2))  # (E, 2, n)
+        product = torch.baddbmm(self._prior_times(weighted), inner, self._basis, alpha=-1.0)  # t: (E, 2, R)
+        squares = torch.bmm(weighted, theirs.transpose(1, 2))  # (E, 2, 1)
+        share = near / scale
+        self._sums = (self._sums - 2.0 * share * product + share.square() * squares).clamp_min_(0.0)
+        self._variance = (self._variance - (share * near)[:, 0]).clamp_min(LEAST)
         root = scale.sqrt()
-        self._basis = torch.cat([self._basis, (covariance / root)[:, None]], 1)
-        self._near_basis = (
-            self._basis if self._rows is None else torch.cat([self._near_basis, (near / root)[:, None]], 1)
-        )
+        same = self._theirs is self._basis
+        self._basis = torch.cat([self._basis, near / root], 1)
+        self._theirs = self._basis if same else torch.cat([self._theirs, theirs / root], 1)
         self.__dict__.pop("reductions", None)
 
     def _prior_times(self, vectors: Tensor) -> Tensor:
-        """C of the rows with the landmarks times vectors ``(E, J, k)``, as ``(E, R, k)``."""
+        """Vectors ``(E, k, J)`` times C of the landmarks with the rows, ``(E, k, R)``."""
         if self._near is not None:
-            return torch.bmm(self._near, vectors)
-        if self._prior is not None:
-            return torch.bmm(self._prior, vectors)
-        return self._landmarks.product(vectors) + self._shift * vectors.sum(1, keepdim=True)
+            return torch.bmm(vectors, self._near.transpose(1, 2))
+        return self._landmarks.product(vectors) + self._shift * vectors.sum(2, keepdim=True)
 
     def narrow(self, rows: Tensor) -> None:
-        """Speak of the columns ``(E, R)`` only from now on. Mutates."""
-        self._rows = rows
-        prior = self._prior
-        self._near = (
-            self._landmarks.similarity_of(rows) + self._shift if prior is None else rows_of(prior, rows)
-        )
-        self._near_basis = self._basis.gather(2, rows[:, None].expand(-1, self._basis.shape[1], -1))
+        """Speak of the columns ``(E, R)`` only from now on, ascending; picks are among them. Mutates."""
+        landmarks = self._landmarks
+        basis = self._basis.gather(2, rows[:, None].expand(-1, self._basis.shape[1], -1))
+        own = basis.transpose(1, 2)
+        if self._near is None:
+            self._near = landmarks.similarity_of(rows).add_(self._shift)
+        else:
+            self._near = rows_of(self._near, rows)
+        self._near.baddbmm_(own, self._theirs, alpha=-1.0)
+        if landmarks.everyone:
+            self._among = self._near.gather(2, rows[:, None].expand(-1, rows.shape[1], -1))
+        else:
+            vectors = rows_of(landmarks.view.embeddings, rows)
+            self._among = torch.bmm(vectors, vectors.transpose(1, 2)).add_(self._shift)
+            self._among.baddbmm_(own, basis, alpha=-1.0)
+        # What labels and picks so far explain is taken off already.
+        self._basis, self._theirs = basis[:, :0], self._theirs[:, :0]
+        self._rows = rows.contiguous()
         self._variance = self._variance.gather(1, rows)
-        self._sums = rows_of(self._sums, rows)
-        self._own = None if self._own is None else rows_of(self._own, rows)
+        index = rows[:, None].expand(-1, 2, -1)
+        self._sums = self._sums.gather(2, index)
+        self._own = None if self._own is None else self._own.gather(2, index)
         self.__dict__.pop("reductions", None)

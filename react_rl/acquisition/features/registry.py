@@ -16,6 +16,7 @@ from torch import Tensor
 
 from react_rl.acquisition.features import kernel, rows
 from react_rl.acquisition.features.growth import Growth
+from react_rl.acquisition.features.landmarks import EVEN, UNSURE
 from react_rl.errors import ReActError, unknown
 from react_rl.own_code import FEATURE, announced, is_outside, load_outside
 from react_rl.simulation.view import PoolView
@@ -83,15 +84,15 @@ def _novelty(growth: Growth) -> Tensor:
 
 
 def _wide_novelty(growth: Growth) -> Tensor:
-    return -torch.log(growth.coverage.mass + kernel.FAINT)
+    return -torch.log(growth.mass + kernel.FAINT)
 
 
 def _herding(growth: Growth) -> Tensor:
-    return growth.coverage.gains[:, :, 0]
+    return growth.coverage.gain(EVEN)
 
 
 def _unsure_herding(growth: Growth) -> Tensor:
-    return growth.coverage.gains[:, :, 1]
+    return growth.coverage.gain(UNSURE)
 
 
 def _variance(growth: Growth) -> Tensor:
@@ -99,15 +100,15 @@ def _variance(growth: Growth) -> Tensor:
 
 
 def _even_reduction(growth: Growth) -> Tensor:
-    return growth.posterior.reductions[:, :, 0]
+    return growth.posterior.reductions[:, EVEN]
 
 
 def _unsure_reduction(growth: Growth) -> Tensor:
-    return growth.posterior.reductions[:, :, 1]
+    return growth.posterior.reductions[:, UNSURE]
 
 
 def _variance_reduction(growth: Growth) -> Tensor:
-    return growth.posterior.reductions[:, :, 1] * growth.own(rows.gini(growth.view))
+    return growth.posterior.reductions[:, UNSURE] * growth.own(rows.gini(growth.view))
 
 
 def _crowding(growth: Growth) -> Tensor:
