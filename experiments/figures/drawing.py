@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from react_rl.experiments.analysis.summary import ALL_CORPORA, Results
+from react_rl.experiments.figures.fonts import give_fonts, glyphs_checked_later, missing_letters
 from react_rl.experiments.figures.learning import COST, family_curves, leaders, learning_curves
 from react_rl.experiments.figures.looks import METRIC_NAMES, line_look, looks_of
 from react_rl.experiments.figures.page import SCREEN, Page, caption_of, first_in_row, wrapped
@@ -37,7 +39,7 @@ def figures_of(results: Results, table: pd.DataFrame, page: Page = SCREEN) -> di
         table: Its summary.
         page: Where the figures will go.
     """
-    with matplotlib.rc_context(page.style):
+    with matplotlib.rc_context(page.style), glyphs_checked_later():
         figures = {
             "learning_curves": learning_curves(results, leaders(table, results), page),
             "areas": area_figure(results, table, page),
@@ -85,13 +87,16 @@ def save_figures(
         The first file of each figure, with what the figure shows in a sentence.
     """
     drawn = {}
-    for name, figure in figures.items():
-        for kind in formats:
-            buffer = io.BytesIO()
-            with matplotlib.rc_context(page.style):
+    with matplotlib.rc_context(page.style), glyphs_checked_later():
+        lacking = give_fonts(figures.values())
+        for name, figure in figures.items():
+            for kind in formats:
+                buffer = io.BytesIO()
                 figure.savefig(buffer, format=kind, metadata=_UNDATED[kind])
-            write_atomically(folder / f"{name}.{kind}", buffer.getvalue())
-        drawn[folder / f"{name}.{formats[0]}"] = caption_of(figure)
+                write_atomically(folder / f"{name}.{kind}", buffer.getvalue())
+            drawn[folder / f"{name}.{formats[0]}"] = caption_of(figure)
+    if lacking:
+        warnings.warn(missing_letters(lacking), stacklevel=2)
     return drawn
 
 

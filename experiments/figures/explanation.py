@@ -17,6 +17,7 @@ from react_rl.experiments.explain.drivers import FEATURE, METHODS, NUMBER
 from react_rl.experiments.explain.folder import Explanation
 from react_rl.experiments.explain.playing import BESIDE
 from react_rl.experiments.explain.situations import PHASES
+from react_rl.experiments.figures.fonts import glyphs_checked_later
 from react_rl.experiments.figures.learning import COST
 from react_rl.experiments.figures.looks import GREY, METRIC_NAMES, line_look, name_line, shared_key
 from react_rl.experiments.figures.page import SCREEN, Page, first_in_row, wrapped
@@ -41,7 +42,7 @@ def explanation_figures(explanation: Explanation, page: Page = SCREEN) -> dict[s
         explanation: The explanation.
         page: Where the figures will go.
     """
-    with matplotlib.rc_context(page.style):
+    with matplotlib.rc_context(page.style), glyphs_checked_later():
         figures = {
             "decisions": decisions_figure(explanation, page),
             "drivers": drivers_figure(explanation, page),

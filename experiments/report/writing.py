@@ -19,6 +19,7 @@ from react_rl.experiments.analysis.summary import ALL_CORPORA, areas, read_resul
 from react_rl.experiments.config.learners import LEARNER_CONFIGS
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.figures.curves import highlighted
+from react_rl.experiments.figures.fonts import glyphs_checked_later
 from react_rl.experiments.figures.looks import METRIC_NAMES
 from react_rl.experiments.report.explanation import explanation_section
 from react_rl.experiments.report.final_models import final_sections
@@ -68,7 +69,9 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     target = folder / REPORT if output is None else output
     if target.is_dir():
         raise ReActError(f"The report {target} is a folder; name a file, say {target / REPORT}.")
-    write_atomically(target, build_report(folder))
+    with glyphs_checked_later():  # drawings hold their texts as texts, and browsers find the letters
+        page = build_report(folder)
+    write_atomically(target, page)
     return target
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from react_rl.data.corpus import Corpus
 from react_rl.data.passages import shares_of_context, word_borders
 from react_rl.data.tags import entity_types
+from react_rl.data.word_counts import count_words
 from react_rl.errors import ReActError, unknown
 
 CostModel = Callable[[Sequence[str]], npt.NDArray[np.float64]]
@@ -46,7 +47,7 @@ def uniform(price: float = 1.0) -> CostModel:
 def words(per: float | None = None) -> CostModel:
     """Price a row by its number of words, counted between blanks and at least one.
 
-    Scripts without blanks between words count as one word: use ``tokens`` for them.
+    Every Han character or kana is a word; for other scripts without blanks between words use ``tokens``.
 
     Args:
         per: Words in one cost unit. None takes the mean over all rows, used or not, so that an average row
@@ -54,7 +55,7 @@ def words(per: float | None = None) -> CostModel:
     """
 
     def model(texts: Sequence[str]) -> npt.NDArray[np.float64]:
-        return _scaled([len(text.split()) for text in texts], per)
+        return _scaled([count_words(text) for text in texts], per)
 
     return model
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from react_rl.data.corpus import SPLITS, UNUSED, Corpus
 from react_rl.data.grouping import text_groups
 from react_rl.data.tags import entity_types
+from react_rl.data.word_counts import count_words
 from react_rl.escaping import for_terminal
 
 _LOG = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def inspect_corpus(corpus: Corpus) -> CorpusFacts:
         largest=int(present.max()),
         repeated=repeated,
         contradicted=contradicted,
-        median_words=float(np.median([len(text.split()) for text in texts])),
+        median_words=float(np.median([count_words(text) for text in texts])),
         warnings=tuple(_warnings(corpus, all_names, sizes.tolist(), repeated, contradicted)),
         notes=corpus.notes,
     )

@@ -11,11 +11,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-_ALONE: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-"""Characters of scripts without blanks between words; each is a word."""
+from react_rl.data.word_counts import ALONE
 
-_WORD: Final = re.compile(f"[{_ALONE}]|[^\\W{_ALONE}]+|[^\\w\\s]")
-_CHARACTER: Final = re.compile(f"[{_ALONE}]")
+_WORD: Final = re.compile(f"[{ALONE}]|[^\\W{ALONE}]+|[^\\w\\s]")
+_CHARACTER: Final = re.compile(f"[{ALONE}]")
 
 NO_ANSWER: Final = (0, 0)
 """Target of a question without an answer: words count from 1."""

@@ -26,6 +26,7 @@ from react_rl.data.synthetic import (
     synthetic_token_vectors,
 )
 from react_rl.data.synthetic_questions import synthetic_answer_states, synthetic_questions
+from react_rl.data.word_counts import count_words
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.copies import first_copies, row_keys
 from react_rl.encoders.embedding import Encoder, encode_corpus
@@ -111,7 +112,7 @@ class EncodedCorpus:
     @cached_property
     def words(self) -> Tensor:
         """Words of each text ``(N,)`` int64, one at least."""
-        counts = [max(len(text.split()), 1) for text in self.corpus.texts]
+        counts = [max(count_words(text), 1) for text in self.corpus.texts]
         return torch.tensor(counts, dtype=torch.int64, device=self.device)
 
     @cached_property

@@ -9,6 +9,7 @@ import pytest
 
 from react_rl.data import COSTS, Corpus, apply_cost, synthetic_corpus
 from react_rl.data.costs import column, tokens, uniform, words
+from react_rl.data.word_counts import count_words
 from react_rl.errors import ReActError
 
 
@@ -91,3 +92,11 @@ def test_every_model_is_known_by_name() -> None:
 def test_wrong_models_are_refused(corpus: Corpus, model: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ReActError, match=message):
         apply_cost(corpus, model, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [("one two  three", 3), ("很好。", 3), ("房间 WiFi不好", 5), ("カタカナ and more", 6), ("", 0)],
+)
+def test_han_characters_and_kana_are_words(text: str, n: int) -> None:
+    assert count_words(text) == n
