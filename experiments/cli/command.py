@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from react_rl import __version__
-from react_rl.errors import ReActError
 from react_rl.experiments.cli.completion import SHELLS, completion
-from react_rl.experiments.cli.output import outlets, unwritable, verbosely
-from react_rl.files import WriteError
+from react_rl.experiments.cli.output import verbosely
+from react_rl.experiments.cli.status import status_of, with_outlets
 
 RESULTS: Final = Path("results")
+
+_NAME: Final = "react-rl"
+_STOPPED: Final = "Finished runs are kept; the same command goes on where it stopped."
 
 _CONFIGURED: Final = ("train", "imitate", "tune", "compare", "explain")
 """Commands whose further arguments override keys of a config."""
@@ -147,14 +148,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (2 for a mistake in the input, or a full disk)."""
-    with outlets() as out:
-        status = _main(arguments)
-        out.flush()
-        lost = unwritable(out)
-        if lost is not None:
-            print(f"react-rl: standard output cannot be written: {lost}.", file=sys.stderr)
-            return status or 2
-        return status
+    return with_outlets(_NAME, lambda: _main(arguments))
 
 
 def _main(arguments: Sequence[str] | None) -> int:
@@ -163,38 +157,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if overrides and known.command not in _CONFIGURED:
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
     with verbosely(known.verbose):
-        return _guarded(known, overrides)
-
-
-def _guarded(known: argparse.Namespace, overrides: list[str]) -> int:
-    """Run a command; mistakes become one sentence, after the traceback where -v asks for it."""
-    try:
-        return _run(known, overrides)
-    except ReActError as error:
-        if known.verbose:
-            traceback.print_exc()
-        print(f"react-rl: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "react-rl: stopped. Finished runs are kept; the same command goes on where it stopped.",
-            file=sys.stderr,
-        )
-        return 130
-    except WriteError as error:
-        print(
-            f"react-rl: {error.filename} cannot be written: {error.strerror}. What is finished is kept; "
-            "once there is room and permission, the same command goes on.",
-            file=sys.stderr,
-        )
-        return 2
-    except OSError as error:
-        what = "" if error.filename is None else f"{error.filename}: "
-        print(
-            f"react-rl: {what}{error.strerror or error}; check the path, the permissions and the disk.",
-            file=sys.stderr,
-        )
-        return 2
+        return status_of(_NAME, lambda: _run(known, overrides), known.verbose, _STOPPED)
 
 
 def _run(known: argparse.Namespace, overrides: list[str]) -> int:

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.analysis.summary import SUMMARY
+from react_rl.experiments.cli.status import program
 from react_rl.experiments.studies import batch_sizes, few_seeds
 from react_rl.experiments.studies.claims_page import Judged, markdown, table_rows
 from react_rl.experiments.studies.judging import Claim, Comparison, judge
@@ -142,6 +142,7 @@ def write_claims(out: Path) -> list[Judged]:
     return judged
 
 
+@program("claims")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status (2 for a mistake in the input)."""
     parser = argparse.ArgumentParser(description="Judge published claims by the reference comparison.")
@@ -150,16 +151,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("results/baselines"), help="folder of what is written"
     )
     chosen = parser.parse_args(arguments)
-    try:
-        print(f"Tables made again: {', '.join(collect(chosen.results, chosen.out)) or 'none'}")
-        keep_summaries(chosen.results, chosen.out)
-        for claim, whole, _ in write_claims(chosen.out):
-            print(f"{whole:15} {claim.source}: {claim.statement}")
-        few_seeds.write(chosen.out)
-        batch_sizes.write(chosen.out)
-    except ReActError as error:
-        print(f"claims: {error}", file=sys.stderr)
-        return 2
+    print(f"Tables made again: {', '.join(collect(chosen.results, chosen.out)) or 'none'}")
+    keep_summaries(chosen.results, chosen.out)
+    for claim, whole, _ in write_claims(chosen.out):
+        print(f"{whole:15} {claim.source}: {claim.statement}")
+    few_seeds.write(chosen.out)
+    batch_sizes.write(chosen.out)
     return 0
 
 

@@ -26,6 +26,7 @@ from react_rl.encoders.config import EncoderConfig
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.analysis.phases import PhaseRun, phase_frame, phase_run
+from react_rl.experiments.cli.status import program
 from react_rl.experiments.config.learners import learner_config
 from react_rl.experiments.run.episodes import one_thread, play
 from react_rl.files import write_atomically
@@ -35,6 +36,7 @@ from react_rl.metrics.statistics import bootstrap_mean, paired_difference
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.validation import validated
 
 SETS: Final = ("yelp_sentences", "ag_news", "dbpedia14_few", "sst2", "trec6")
 """Order i of the paper; sst2 stands for its reviews of products, trec6 for its questions."""
@@ -150,6 +152,7 @@ def _beyond(own: pd.DataFrame, other: pd.DataFrame) -> str:
     return difference.signed(3)
 
 
+@program("continual")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="continual", description=(__doc__ or "").split("\n\n")[0])
@@ -165,18 +168,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--test-rows", type=int, default=1500, help="most test rows, as many of each set")
     parser.add_argument("--out", type=Path, default=Path("results/continual"), help="folder to write")
     asked = parser.parse_args(arguments)
-    try:
-        if asked.seeds < 2:
-            raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
-        names = list(dict.fromkeys(["sequential", *asked.recipes]))
-        recipes = {name: recipe for name, recipe in RECIPES.items() if name in names}
-        changes = {"budget": asked.budget, "batch_size": asked.batch_size}
-        options = EpisodeOptions.model_validate(EPISODE.model_dump() | changes)
-        configs = [_config(asked.data, asked.sets, order) for order in asked.orders]
-        corpora = prepare(configs, EncoderConfig(max_length=128), "auto", episode=options)
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if asked.seeds < 2:
+        raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
+    names = list(dict.fromkeys(["sequential", *asked.recipes]))
+    recipes = {name: recipe for name, recipe in RECIPES.items() if name in names}
+    changes = {"budget": asked.budget, "batch_size": asked.batch_size}
+    options = validated(EpisodeOptions, EPISODE.model_dump() | changes, "Episodes")
+    configs = [_config(asked.data, asked.sets, order) for order in asked.orders]
+    corpora = prepare(configs, EncoderConfig(max_length=128), "auto", episode=options)
     found: Played = {}
     with one_thread():
         for corpus in corpora:

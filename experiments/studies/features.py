@@ -30,6 +30,7 @@ from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.cli.status import program
 from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.run.episodes import one_thread
 from react_rl.experiments.studies.few_seeds import save_figure
@@ -204,6 +205,7 @@ def measure(corpora: Sequence[EncodedCorpus], seeds: int, say: Callable[[str], N
     return worths(found, names)
 
 
+@program("features")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="features", description=(__doc__ or "").split("\n\n")[0])
@@ -212,19 +214,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=32, help="episodes on each corpus")
     parser.add_argument("--out", type=Path, default=Path("results/features"), help="folder to write")
     asked = parser.parse_args(arguments)
-    try:
-        if asked.seeds < 2:
-            raise ReActError(f"An interval needs at least 2 seeds; --seeds is {asked.seeds}.")
-        configs = [
-            CorpusConfig(corpus=str(asked.data / name), name=name.split("/")[0], max_rows=_ROWS)
-            for name in asked.corpora
-        ]
-        corpora = prepare(configs, EncoderConfig(max_length=128), "cpu", episode=EPISODE)
-        with one_thread(), torch.inference_mode():
-            told = measure(corpora, asked.seeds, lambda line: print(line, flush=True))
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if asked.seeds < 2:
+        raise ReActError(f"An interval needs at least 2 seeds; --seeds is {asked.seeds}.")
+    configs = [
+        CorpusConfig(corpus=str(asked.data / name), name=name.split("/")[0], max_rows=_ROWS)
+        for name in asked.corpora
+    ]
+    corpora = prepare(configs, EncoderConfig(max_length=128), "cpu", episode=EPISODE)
+    with one_thread(), torch.inference_mode():
+        told = measure(corpora, asked.seeds, lambda line: print(line, flush=True))
     flat = [
         {"name": one.name, "gain": one.mean, "half_interval": one.half, "better": one.better}
         | {f"at_{label}": value for label, value in one.at.items()}

@@ -21,6 +21,7 @@ from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
+from react_rl.experiments.cli.status import program
 from react_rl.experiments.run.episodes import TestSplit, one_thread
 from react_rl.experiments.studies.recipes import gains
 from react_rl.files import write_atomically
@@ -128,6 +129,7 @@ def page(found: pd.DataFrame, seeds: int, said: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+@program("finetune_recipes")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="finetune_recipes", description=(__doc__ or "").split("\n\n")[0])
@@ -143,43 +145,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--test-rows", type=int, default=500)
     parser.add_argument("--out", type=Path, default=Path("results/recipes"), help="folder to write")
     asked = parser.parse_args(arguments)
-    try:
-        if asked.seeds < 2:
-            raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
-        able = [name for name, entry in RECIPES.items() if "finetune" in entry.kinds]
-        unknown = [name for name in asked.recipes if name not in able]
-        if unknown:
-            raise ReActError(f"Recipe {unknown[0]!r} is not one of fine-tuning. Known: {', '.join(able)}.")
-        settings = FineTuneSettings(
-            model=asked.model, method="full", layers=asked.layers, epochs=asked.epochs,
-            learning_rate=asked.learning_rate, max_length=asked.max_length,
-        )  # fmt: skip
-        said = (
-            f"{asked.model}, top {asked.layers} trained, {asked.epochs} epochs at {asked.learning_rate:g}, "
-            f"{asked.max_length} tokens"
-        )
-        encoder = EncoderConfig(max_length=asked.max_length)
-        corpora: list[EncodedCorpus] = []
-        for name in asked.corpora:
-            config = CorpusConfig(corpus=name, max_rows=_ROWS)
-            corpora += prepare([config], encoder, "auto")
-        parts: list[pd.DataFrame] = []
-        with one_thread():
-            for recipe in ("plain", *asked.recipes):
-                setting = PLAIN if recipe == "plain" else RECIPES[recipe].settings
-                for corpus in corpora:
-                    parts.append(
-                        at_labels(
-                            corpus, {recipe: setting}, settings, asked.seeds, asked.test_rows, asked.labels
-                        )
-                    )
-                found = table(pd.concat(parts, ignore_index=True))
-                written = found.round(5).to_csv(index=False, lineterminator="\n")
-                write_atomically(asked.out / "finetune.csv", written)
-                write_atomically(asked.out / "finetune.md", page(found, asked.seeds, said))
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if asked.seeds < 2:
+        raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
+    able = [name for name, entry in RECIPES.items() if "finetune" in entry.kinds]
+    unknown = [name for name in asked.recipes if name not in able]
+    if unknown:
+        raise ReActError(f"Recipe {unknown[0]!r} is not one of fine-tuning. Known: {', '.join(able)}.")
+    settings = FineTuneSettings(
+        model=asked.model, method="full", layers=asked.layers, epochs=asked.epochs,
+        learning_rate=asked.learning_rate, max_length=asked.max_length,
+    )  # fmt: skip
+    said = (
+        f"{asked.model}, top {asked.layers} trained, {asked.epochs} epochs at {asked.learning_rate:g}, "
+        f"{asked.max_length} tokens"
+    )
+    encoder = EncoderConfig(max_length=asked.max_length)
+    corpora: list[EncodedCorpus] = []
+    for name in asked.corpora:
+        config = CorpusConfig(corpus=name, max_rows=_ROWS)
+        corpora += prepare([config], encoder, "auto")
+    parts: list[pd.DataFrame] = []
+    with one_thread():
+        for recipe in ("plain", *asked.recipes):
+            setting = PLAIN if recipe == "plain" else RECIPES[recipe].settings
+            for corpus in corpora:
+                parts.append(
+                    at_labels(corpus, {recipe: setting}, settings, asked.seeds, asked.test_rows, asked.labels)
+                )
+            found = table(pd.concat(parts, ignore_index=True))
+            written = found.round(5).to_csv(index=False, lineterminator="\n")
+            write_atomically(asked.out / "finetune.csv", written)
+            write_atomically(asked.out / "finetune.md", page(found, asked.seeds, said))
     print(page(found, asked.seeds, said))
     return 0
 

@@ -21,6 +21,7 @@ from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.cli.status import program
 from react_rl.experiments.run.episodes import TestSplit
 from react_rl.files import write_atomically
 from react_rl.learners.linear.calibration import leave_one_out_accuracy
@@ -93,6 +94,7 @@ def table(found: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+@program("leave_one_out")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="leave_one_out", description=(__doc__ or "").split("\n\n")[0])
@@ -102,15 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("results/benchmarks/leave_one_out"), help="folder to write"
     )
     asked = parser.parse_args(arguments)
-    try:
-        if asked.seeds < 1:
-            raise ReActError(f"--seeds {asked.seeds} measures nothing; give at least 1.")
-        configs = [CorpusConfig(corpus=name, max_rows=4000) for name in asked.corpora]
-        corpora = prepare(configs, EncoderConfig(max_length=128), "auto", episode=EPISODE)
-        found = pd.concat([measure(corpus, seeds=asked.seeds) for corpus in corpora], ignore_index=True)
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if asked.seeds < 1:
+        raise ReActError(f"--seeds {asked.seeds} measures nothing; give at least 1.")
+    configs = [CorpusConfig(corpus=name, max_rows=4000) for name in asked.corpora]
+    corpora = prepare(configs, EncoderConfig(max_length=128), "auto", episode=EPISODE)
+    found = pd.concat([measure(corpus, seeds=asked.seeds) for corpus in corpora], ignore_index=True)
     written = csv_text(found.round(_DIGITS))
     write_atomically(asked.out / "table.csv", written)
     write_atomically(asked.out / "table.md", table(found))

@@ -22,6 +22,7 @@ from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
+from react_rl.experiments.cli.status import program
 from react_rl.experiments.run.episodes import TestSplit, one_thread
 from react_rl.files import write_atomically
 from react_rl.learners.finetune.settings import ClozeSettings, ContrastiveSettings, FineTuneSettings
@@ -184,6 +185,7 @@ def page(found: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+@program("prompts")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="prompts", description=(__doc__ or "").split("\n\n")[0])
@@ -198,25 +200,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("results/prompts"), help="folder to write")
     asked = parser.parse_args(arguments)
     scores = asked.out / "scores.csv"
-    try:
-        parts = [pd.read_csv(scores)] if scores.exists() else []
-        with one_thread():
-            for name in asked.corpora:
-                config = CorpusConfig(corpus=name, name=Path(name).name, max_rows=_ROWS)
-                (corpus,) = prepare([config], EncoderConfig(max_length=128), "auto")
-                compared = learners(corpus.name, asked.model)
-                chosen = {n: s for n, s in compared.items() if asked.learners is None or n in asked.learners}
-                if not chosen:
-                    raise ReActError(f"No learner is called so. Known: {', '.join(compared)}.")
-                parts.append(at_labels(corpus, chosen, asked.seeds, asked.tuned_seeds, asked.test_rows))
-                found = pd.concat(parts, ignore_index=True)
-                key = ["corpus", "learner", "labels", "seed"]
-                found = found.drop_duplicates(key, keep="last")
-                write_atomically(scores, found.round(5).to_csv(index=False, lineterminator="\n"))
-                write_atomically(asked.out / "table.md", page(found))
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
+    parts = [pd.read_csv(scores)] if scores.exists() else []
+    with one_thread():
+        for name in asked.corpora:
+            config = CorpusConfig(corpus=name, name=Path(name).name, max_rows=_ROWS)
+            (corpus,) = prepare([config], EncoderConfig(max_length=128), "auto")
+            compared = learners(corpus.name, asked.model)
+            chosen = {n: s for n, s in compared.items() if asked.learners is None or n in asked.learners}
+            if not chosen:
+                raise ReActError(f"No learner is called so. Known: {', '.join(compared)}.")
+            parts.append(at_labels(corpus, chosen, asked.seeds, asked.tuned_seeds, asked.test_rows))
+            found = pd.concat(parts, ignore_index=True)
+            key = ["corpus", "learner", "labels", "seed"]
+            found = found.drop_duplicates(key, keep="last")
+            write_atomically(scores, found.round(5).to_csv(index=False, lineterminator="\n"))
+            write_atomically(asked.out / "table.md", page(found))
     print(page(found))
     return 0
 

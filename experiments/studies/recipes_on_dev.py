@@ -19,6 +19,7 @@ from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
+from react_rl.experiments.cli.status import program
 from react_rl.experiments.run.episodes import TestSplit, one_thread
 from react_rl.files import write_atomically
 from react_rl.learners.recipes import make_recipe
@@ -108,6 +109,7 @@ def table(found: pd.DataFrame, fixed: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+@program("recipes_on_dev")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="recipes_on_dev", description=(__doc__ or "").split("\n\n")[0])
@@ -117,21 +119,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=32, help="paired episodes")
     parser.add_argument("--out", type=Path, default=Path("results/recipes"), help="folder to write")
     asked = parser.parse_args(arguments)
-    try:
-        names = list(dict.fromkeys(["plain", asked.fixed, *asked.recipes]))
-        for name in names:
-            make_recipe(name)
-        if asked.seeds < 2:
-            raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
-        parts = []
-        with one_thread():
-            for name in asked.corpora:
-                config = CorpusConfig(corpus=name, max_rows=_ROWS)
-                (corpus,) = prepare([config], EncoderConfig(max_length=128), "auto", episode=EPISODE)
-                parts.append(judged(measure(corpus, names, asked.seeds, EPISODE), asked.fixed))
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
+    names = list(dict.fromkeys(["plain", asked.fixed, *asked.recipes]))
+    for name in names:
+        make_recipe(name)
+    if asked.seeds < 2:
+        raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
+    parts = []
+    with one_thread():
+        for name in asked.corpora:
+            config = CorpusConfig(corpus=name, max_rows=_ROWS)
+            (corpus,) = prepare([config], EncoderConfig(max_length=128), "auto", episode=EPISODE)
+            parts.append(judged(measure(corpus, names, asked.seeds, EPISODE), asked.fixed))
     found = pd.concat(parts, ignore_index=True)
     write_atomically(asked.out / "on_dev.csv", found.round(5).to_csv(index=False, lineterminator="\n"))
     write_atomically(asked.out / "on_dev.md", table(found, asked.fixed))

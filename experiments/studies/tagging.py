@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,7 @@ from react_rl.acquisition import make_strategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
+from react_rl.experiments.cli.status import program
 from react_rl.experiments.figures.looks import looks_of
 from react_rl.experiments.run.episodes import play
 from react_rl.experiments.run.full_data import ALL_LABELS
@@ -235,7 +237,8 @@ def figure(table: pd.DataFrame) -> bytes:
     return content.getvalue()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+@program("tagging")
+def main(arguments: Sequence[str] | None = None) -> int:
     """Play what is not in the table yet, and write table and page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--english", nargs="*", default=[], help="corpora for the default encoder")
@@ -267,7 +270,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     write_atomically(chosen.out / "curves.png", figure(table))
     write_atomically(chosen.out / "README.md", page(table, command))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.cli.status import program
 from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.studies.few_seeds import ALPHA, save_figure
 from react_rl.experiments.studies.scores import FOLDER, Measure, ScoreTable, collect, read_scores
@@ -249,17 +250,14 @@ def write(results: Path, out: Path) -> list[Difference]:
     return found
 
 
+@program("transfer")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="transfer", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the comparisons")
     parser.add_argument("--out", type=Path, default=Path("results/transfer"), help="folder to write")
     asked = parser.parse_args(arguments)
-    try:
-        found = write(asked.results, asked.out)
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
+    found = write(asked.results, asked.out)
     for one in found:
         if one.where in (UNSEEN, CHOSEN_ON):
             print(

@@ -24,8 +24,8 @@ from react_rl.acquisition.strategies.weighted import MIXTURE, WeightedFeatures
 from react_rl.agents.evaluation import Validation
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
-from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.cli.status import program
 from react_rl.experiments.run.episodes import one_thread
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.files import write_atomically
@@ -196,6 +196,7 @@ def prepared(data: Path, encoder: EncoderConfig) -> list[EncodedCorpus]:
     return prepare([*real, *invented], encoder, "cpu", episode=EPISODE)
 
 
+@program("tuned_mixture")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="tuned_mixture", description=(__doc__ or "").split("\n\n")[0])
@@ -203,13 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("results/rivals"), help="folder to write")
     parser.add_argument("--seed", type=int, default=0, help="of the candidates")
     asked = parser.parse_args(arguments)
-    try:
-        corpora = prepared(asked.data, EncoderConfig(max_length=128))
-        with one_thread(), torch.inference_mode():
-            tried = search(corpora, seed=asked.seed, say=lambda line: print(line, flush=True))
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
+    corpora = prepared(asked.data, EncoderConfig(max_length=128))
+    with one_thread(), torch.inference_mode():
+        tried = search(corpora, seed=asked.seed, say=lambda line: print(line, flush=True))
     write_atomically(asked.out / "tuned_mixture.csv", table(tried))
     return 0
 
