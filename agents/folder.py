@@ -17,7 +17,7 @@ from torch import Tensor
 from react_rl.agents.extra import parameters_of
 from react_rl.agents.networks.registry import PLAIN, assembled
 from react_rl.agents.settings import Algorithm
-from react_rl.documents import parse_json, read_text
+from react_rl.documents import read_json
 from react_rl.envs.interfaces import Interface, make_interface
 from react_rl.envs.observations import make_observation
 from react_rl.errors import ReActError, first_line
@@ -236,7 +236,7 @@ def read_card(folder: Path) -> PolicyCard:
     if not path.exists():
         raise ReActError(f"{folder} is no policy: it has no {CARD}; name one that `react-rl train` wrote.")
     what, advice = f"Policy card {path}", "train the policy again or restore the file"
-    raw = parse_json(read_text(path, what, advice), what, advice)
+    raw = read_json(path, advice, what)
     if isinstance(raw, dict) and raw.get("format") != FORMAT:
         raise ReActError(
             f"Policy {folder} has format {raw.get('format')!r}; this version reads format {FORMAT}."

@@ -71,6 +71,21 @@ def parse_json(text: str, what: str, advice: str) -> Any:
     raise ReActError(f"{what} is no valid JSON ({reason}); {advice}.")
 
 
+def read_json(path: Path, advice: str, what: str | None = None) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: The file.
+        advice: What to do when it is broken, the end of the sentence.
+        what: What it is, for the message; None is its path.
+
+    Raises:
+        ReActError: It is missing, may not be read, or is no JSON.
+    """
+    named = what or str(path)
+    return parse_json(read_text(path, named, advice), named, advice)
+
+
 def parse_yaml(text: str, what: str) -> Any:
     """Parse YAML without code, in which every key is given once.
 

@@ -43,23 +43,44 @@ def written_atomically(path: Path) -> Iterator[Path]:
     os.close(handle)
     part = Path(name)
     try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        # mkstemp makes private files; results are as public as the umask allows.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(part, 0o666 & ~umask)
-        os.replace(part, path)
-    except BaseException as error:
+        with write_errors(part, path):
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            # mkstemp makes private files; results are as public as the umask allows.
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(part, 0o666 & ~umask)
+            os.replace(part, path)
+    except BaseException:
         part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, name):
-            raise WriteError(error.errno, error.strerror, str(path)) from error
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        if isinstance(error, SafetensorError) and number:  # what it makes of an error of the system
-            code = int(number[1])
-            raise WriteError(code, os.strerror(code), str(path)) from error
         raise
+
+
+@contextmanager
+def write_errors(part: Path, path: Path) -> Iterator[None]:
+    """Context in which an error of the system while ``part`` is written says that ``path`` was meant.
+
+    Args:
+        part: A file, or a folder in which files are written.
+        path: What it is going to be.
+
+    Raises:
+        WriteError: The disk is full, say.
+    """
+    try:
+        yield
+    except OSError as error:
+        known = error.errno is not None
+        if known and (error.filename is None or Path(str(error.filename)).is_relative_to(part)):
+            raise WriteError(error.errno, error.strerror, str(path)) from error
+        raise
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])  # what it makes of an error of the system
+        raise WriteError(code, os.strerror(code), str(path)) from error
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

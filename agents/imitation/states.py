@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from react_rl.files import write_atomically
+from react_rl.files import digest, write_atomically
+
+_TENSORS: Final = ("rows", "context", "values")
+_CHECKSUM: Final = "checksum"
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,20 @@ class States:
 
     def save(self, path: Path) -> None:
         """Write to a safetensors file."""
-        tensors = {"rows": self.rows, "context": self.context, "values": self.values}
-        write_atomically(path, safetensors.torch.save({n: t.contiguous() for n, t in tensors.items()}))
+        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
+        content = safetensors.torch.save(tensors, {_CHECKSUM: _checksum(tensors)})
+        write_atomically(path, content)
 
     @classmethod
-    def load(cls, path: Path) -> States:
-        """Read what ``save`` wrote."""
-        return cls(**safetensors.torch.load_file(path))
+    def load(cls, path: Path) -> States | None:
+        """Read what ``save`` wrote; None where the file is missing or damaged."""
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                known = (file.metadata() or {}).get(_CHECKSUM)
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+        except (OSError, ValueError, safetensors.SafetensorError):
+            return None
+        return cls(**tensors) if known == _checksum(tensors) else None
 
     @classmethod
     def join(cls, parts: Sequence[States]) -> States:
@@ -55,3 +67,8 @@ class States:
             torch.cat([part.context for part in parts]),
             torch.cat([part.values for part in parts]),
         )
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    found = tensors.values()
+    return digest(*(str(tuple(one.shape)) for one in found), *(one.numpy().tobytes() for one in found))

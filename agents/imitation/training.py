@@ -7,7 +7,6 @@ on where it stood, and ends in the same networks.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -101,20 +100,21 @@ def imitate(
 
 
 class _Store:
-    """States on disk, by round and group; those of another training are thrown away."""
+    """States on disk, by round and group; those of another training, or damaged ones, are thrown away."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder = folder
-        note = folder / "key.json"
-        if not note.is_file() or note.read_text(encoding="utf-8") != json.dumps(key):
+        note = folder / "key"
+        if not note.is_file() or note.read_bytes() != key.encode():
             shutil.rmtree(folder, ignore_errors=True)
-        write_atomically(note, json.dumps(key))
+        write_atomically(note, key)
 
     def get(self, number: int, compute: Callable[[], States]) -> States:
-        """The states of a group, computed where no file holds them."""
+        """The states of a group, computed where no whole file holds them."""
         path = self.folder / f"{number:07d}.safetensors"
-        if path.is_file():
-            return States.load(path)
+        kept = States.load(path)
+        if kept is not None:
+            return kept
         states = compute()
         states.save(path)
         return states

@@ -134,7 +134,7 @@ def robustness_table(runs: Sequence[FinalRun]) -> pd.DataFrame:
                     "changed": _share(changed, own[1]),
                 }
 
-            own = _means(runs, of)
+            own = _means([run for run in runs if kind in run.kept["robustness"]], of)
             tables.append(own[own["accuracy"].notna()].assign(kind=kind, group=group))
     return pd.concat(tables, ignore_index=True)
 

@@ -36,7 +36,7 @@ class PhaseRun:
 def phase_run(run: Mapping[str, Any], metric: str) -> PhaseRun | None:
     """The phases of a run; None where its corpus has none or it ended before they did."""
     own = run.get("phases")
-    if not own:
+    if not own or metric not in own["test"]:
         return None
     matrix = np.array(own["test"][metric], dtype=np.float64)
     if matrix.shape != (len(own["names"]),) * 2:

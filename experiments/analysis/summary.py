@@ -15,8 +15,7 @@ from rich.table import Table
 
 from react_rl.data.corpus import ALL_CORPORA as ALL_CORPORA
 from react_rl.errors import ReActError, unknown
-from react_rl.escaping import from_csv
-from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.analysis.csv_files import csv_text, read_csv
 from react_rl.experiments.analysis.phases import PhaseRun, RunKey, phase_frame, phase_run, phase_summary
 from react_rl.experiments.run.results import ResultFolder
 from react_rl.files import write_atomically
@@ -119,7 +118,7 @@ def read_results(folder: Path, metric: str | None = None) -> Results:
         whole = zip(keys, (phase_run(run, metric) for run in read), strict=True)
         phases = {key: one for key, one in whole if one is not None}
     elif (folder / CURVES).is_file():
-        curves = _read_curves(folder / CURVES)
+        curves = read_csv(folder / CURVES, _NAMES, ("seed", *_NUMBERS), "run the comparison again")
     if curves.empty:
         raise ReActError(f"{folder} holds no finished run; run `react-rl compare` first.")
     played = curves[["corpus", "strategy", "seed"]].drop_duplicates()
@@ -135,25 +134,6 @@ def read_results(folder: Path, metric: str | None = None) -> Results:
         store.policies(),
         phases,
     )
-
-
-def _read_curves(path: Path) -> pd.DataFrame:
-    try:
-        # Names stay text: a corpus may be called 2024 or NA.
-        text = dict.fromkeys(_NAMES, str)
-        curves = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-        missing = [c for c in (*_NAMES, "seed", *_NUMBERS) if c not in curves.columns]
-        if missing:
-            raise ValueError(f"it has no column {missing[0]!r}")
-        for column in _NAMES:
-            curves[column] = curves[column].map(from_csv, na_action="ignore")
-        for column in ("seed", *_NUMBERS):
-            curves[column] = pd.to_numeric(curves[column])
-            if not np.isfinite(curves[column]).all():
-                raise ValueError(f"a value of column {column!r} is not finite")
-    except (ValueError, OSError) as error:
-        raise ReActError(f"{path} is damaged ({error}); run the comparison again.") from error
-    return curves
 
 
 def _rows(run: dict[str, Any], metric: str) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -10,11 +11,11 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from react_rl.documents import parse_json, read_text
+from react_rl.documents import read_json, read_text
 from react_rl.errors import ReActError
 from react_rl.escaping import from_csv
 from react_rl.experiments.analysis.csv_files import csv_text
-from react_rl.files import canonical_json, write_atomically
+from react_rl.files import canonical_json, digest, write_atomically
 from react_rl.validation import Name, validated
 
 FACTS: Final = "explanation.json"
@@ -22,6 +23,7 @@ EXPLANATIONS: Final = "explanations"
 """Folder in a comparison's that holds the explanations of its policies."""
 
 _DIGITS: Final = 6
+_CHECKSUM: Final = "checksum"
 
 
 class Facts(BaseModel):
@@ -41,7 +43,7 @@ class Facts(BaseModel):
         formula: The longest formula, as a strategy.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     policy: Name
     kind: str
@@ -89,11 +91,12 @@ def write_explanation(folder: Path, explanation: Explanation) -> None:
         WriteError: A file cannot be written.
     """
     (folder / FACTS).unlink(missing_ok=True)
-    for name in _TABLES:
-        table: pd.DataFrame = getattr(explanation, name)
-        write_atomically(folder / f"{name}.csv", csv_text(table.round(_DIGITS)))
-    text = canonical_json(explanation.facts.model_dump(mode="json"), indent=1) + "\n"
-    write_atomically(folder / FACTS, text)
+    texts = [csv_text(getattr(explanation, name).round(_DIGITS)) for name in _TABLES]
+    for name, text in zip(_TABLES, texts, strict=True):
+        write_atomically(folder / f"{name}.csv", text)
+    facts = explanation.facts.model_dump(mode="json")
+    written = {**facts, _CHECKSUM: _checksum(facts, texts)}
+    write_atomically(folder / FACTS, canonical_json(written, indent=1) + "\n")
 
 
 def read_explanation(folder: Path) -> Explanation:
@@ -105,19 +108,24 @@ def read_explanation(folder: Path) -> Explanation:
     path, advice = folder / FACTS, "run `react-rl explain` again"
     if not path.is_file():
         raise ReActError(f"{folder} holds no explanation (no {FACTS}); {advice}.")
-    facts = validated(Facts, parse_json(read_text(path, str(path), advice), str(path), advice), str(path))
+    written = read_json(path, advice)
+    known = written.pop(_CHECKSUM, None) if isinstance(written, dict) else None
+    facts = validated(Facts, written, str(path))
+    texts = [read_text(folder / f"{name}.csv", str(folder / f"{name}.csv"), advice) for name in _TABLES]
+    if known != _checksum(facts.model_dump(mode="json"), texts):
+        raise ReActError(f"{path} and the tables beside it are not as they were written; {advice}.")
     tables = {}
-    for name in _TABLES:
-        file = folder / f"{name}.csv"
-        text = read_text(file, str(file), advice)
-        try:
-            table = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])
-        except (ValueError, pd.errors.ParserError) as error:
-            raise ReActError(f"{file} is damaged ({error}); {advice}.") from error
+    for name, text in zip(_TABLES, texts, strict=True):
+        table = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])
         for column in table.select_dtypes(exclude="number"):
             table[column] = [from_csv(cell) if isinstance(cell, str) else cell for cell in table[column]]
         tables[name] = table
     return Explanation(facts, **tables)
+
+
+def _checksum(facts: Mapping[str, Any], texts: Sequence[str]) -> str:
+    """What an explanation's files are known by: facts and tables belong together as they are."""
+    return digest(canonical_json(facts), *texts)
 
 
 def explanations_in(folder: Path) -> list[Path]:

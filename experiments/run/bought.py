@@ -21,7 +21,7 @@ from react_rl.experiments.run.results import PLAN, ResultFolder, RunId
 from react_rl.files import written_atomically
 from react_rl.own_code import require_imported
 from react_rl.simulation.corpora import prepare
-from react_rl.simulation.draw import draw_episode
+from react_rl.simulation.draw import check_fit, draw_episode
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import Oracle
@@ -101,6 +101,8 @@ def export_bought(folder: Path) -> Path:
         require_imported(corpus.corpus, f"Corpus {corpus.corpus}")
     require_imported(config.encoder.model, f"Encoder {config.encoder.model}")
     corpora = prepare(config.corpora, config.encoder, config.device)
+    for encoded in corpora:
+        check_fit(encoded.corpus, config.episode)
     path = write_bought(found, config, {encoded.name: encoded for encoded in corpora}, limited=False)
     assert path is not None
     return path

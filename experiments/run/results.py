@@ -13,17 +13,16 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from react_rl.documents import parse_json, read_text
+from react_rl.documents import read_json
 from react_rl.encoders.processor import arithmetic, processor_name
 from react_rl.errors import ReActError
+from react_rl.experiments.run.schemas import CircumstancesFile, PlanFile, RunFile
 from react_rl.files import canonical_json, write_atomically
-from react_rl.metrics.registry import METRICS
-from react_rl.validation import Name, validated
+from react_rl.validation import validated
 
 SCHEMA: Final = 1
 """Version of the run files; part of every run's key."""
@@ -50,86 +49,6 @@ class RunId:
 def slug(name: str) -> str:
     """A name as part of a file name."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "x"
-
-
-_Ids = list[Annotated[int, Field(ge=0)]]
-
-
-class _Read(BaseModel):
-    """What must be in a file for the rest to rely on it; whatever else is in it stays."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False)
-
-
-class _Identity(_Read):
-    corpus: Name
-    strategy: Name
-    seed: int = Field(ge=0)
-    key: str = Field(min_length=10)
-
-
-class _Run(_Identity):
-    """A run file."""
-
-    cost: Annotated[list[float], Field(min_length=1)]
-    labels: list[int]
-    dev: dict[str, list[float]]
-    test: dict[str, list[float]]
-    initial: _Ids
-    batches: list[_Ids]
-    full: dict[str, float] = {}
-    features: list[str] = []
-    weights: list[list[float]] = []
-
-    @model_validator(mode="after")
-    def _check_lengths(self) -> _Run:
-        columns = {"labels": self.labels}
-        columns |= {f"{split}.{n}": v for split in ("dev", "test") for n, v in getattr(self, split).items()}
-        for name, column in columns.items():
-            if len(column) != len(self.cost):
-                raise ValueError(f"{name} has {len(column)} values where cost has {len(self.cost)}")
-        if self.cost != sorted(self.cost):
-            raise ValueError("its cost falls")
-        if self.features and any(len(row) != len(self.features) for row in self.weights):
-            raise ValueError(f"a row of its weights does not have {len(self.features)} values")
-        return self
-
-
-class _Circumstances(_Read):
-    """What a report shows of the circumstances of a run."""
-
-    versions: dict[str, str] = {}
-    git_dirty: bool | None = None
-    selection_seconds: float | None = None
-    training_seconds: float | None = None
-
-
-class _Episode(_Read):
-    budget: float = Field(gt=0)
-
-
-class _Config(_Read):
-    """What tables and figures need of the config of a comparison."""
-
-    metrics: Annotated[list[str], Field(min_length=1)]
-    episode: _Episode
-    reference: Name
-    strategies: list[str] = []
-
-    @model_validator(mode="after")
-    def _check_metrics(self) -> _Config:
-        for metric in self.metrics:
-            if metric not in METRICS:
-                raise ValueError(f"there is no metric {metric!r}")
-        return self
-
-
-class _Plan(_Read):
-    """A plan file."""
-
-    config: _Config
-    runs: Annotated[list[_Identity], Field(min_length=1)]
-    policies: dict[Name, str] = {}
 
 
 class ResultFolder:
@@ -184,15 +103,15 @@ class ResultFolder:
         """
         return self._plan()[1].policies
 
-    def _plan(self) -> tuple[dict[str, Any], _Plan]:
+    def _plan(self) -> tuple[dict[str, Any], PlanFile]:
         path = self.folder / PLAN
         if not path.is_file():
             raise ReActError(
                 f"{self.folder} holds no comparison (no {PLAN}); name a folder that `react-rl compare` wrote."
             )
         advice = "run the comparison again"
-        plan = parse_json(read_text(path, str(path), advice), str(path), advice)
-        return plan, validated(_Plan, plan, f"{path} is damaged; {advice}")
+        plan = read_json(path, advice)
+        return plan, validated(PlanFile, plan, f"{path} is damaged; {advice}")
 
     def read_run(self, run: RunId, metric: str | None = None) -> dict[str, Any]:
         """Read one run.
@@ -206,8 +125,8 @@ class ResultFolder:
         """
         path = self.runs / run.file
         what, advice = f"Run file {path}", "delete it and run the comparison again"
-        result = parse_json(read_text(path, what, advice), what, advice)
-        read = validated(_Run, result, f"{what} is damaged; {advice}")
+        result = read_json(path, advice, what)
+        read = validated(RunFile, result, f"{what} is damaged; {advice}")
         if (read.corpus, read.strategy, read.seed, read.key) != (run.corpus, run.strategy, run.seed, run.key):
             raise ReActError(f"{what} is damaged; {advice}: it holds another run.")
         if metric is not None and not (metric in read.dev and metric in read.test):
@@ -221,8 +140,8 @@ class ResultFolder:
         """
         path = self.circumstances / run.file
         try:
-            found = parse_json(read_text(path, str(path), ""), str(path), "")
-            validated(_Circumstances, found, str(path))
+            found = read_json(path, "")
+            validated(CircumstancesFile, found, str(path))
         except ReActError:
             return None
         return dict(found)

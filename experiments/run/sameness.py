@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from react_rl.documents import parse_json, read_text
+from react_rl.documents import read_json
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json
 
@@ -130,7 +130,7 @@ def read_mapping(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     advice = "remove it, or use --overwrite"
-    found = parse_json(read_text(path, str(path), advice), str(path), advice)
+    found = read_json(path, advice)
     if not isinstance(found, dict):
         raise ReActError(f"{path} holds no mapping; {advice}.")
     return found

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,9 @@ from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.analysis.phases import PhaseRun, phase_frame, phase_run
 from react_rl.experiments.cli.status import program
-from react_rl.experiments.config.learners import learner_config
+from react_rl.experiments.config.learners import LearnerConfig, learner_config
 from react_rl.experiments.run.episodes import one_thread, play
+from react_rl.experiments.studies.progress import Progress, content_of
 from react_rl.files import write_atomically
 from react_rl.learners.recipes import ContinualSettings, Recipe
 from react_rl.metrics.continual import NUMBERS
@@ -81,6 +82,7 @@ def measure(
     learner: str = "softmax",
     options: EpisodeOptions = EPISODE,
     test_rows: int = 1500,
+    progress: Progress | None = None,
 ) -> Played:
     """Play every recipe with every strategy on a corpus that comes in phases.
 
@@ -92,21 +94,29 @@ def measure(
         learner: Which of ``LEARNERS``.
         options: Sizes of an episode.
         test_rows: Most test rows, as many of each set.
+        progress: Keeps what is finished; None keeps nothing.
     """
+    content = content_of(corpus)
     found: Played = {}
     base = learner_config(LEARNERS[learner])
     for strategy in strategies:
         for name, recipe in recipes.items():
-            settings = base.model_copy(update={"recipe": recipe}).settings()
-            started = time.process_time()
-            played = play(
-                corpus, make_strategy(strategy), range(seeds), options, ["accuracy"], test_rows, settings
-            )
-            runs = [phase_run(result, "accuracy") for result in played.results]
+            config = base.model_copy(update={"recipe": recipe})
+
+            def compute(config: LearnerConfig = config, strategy: str = strategy) -> dict[str, Any]:
+                started = time.process_time()
+                asked = (options, ["accuracy"], test_rows, config.settings())
+                played = play(corpus, make_strategy(strategy), range(seeds), *asked)
+                seconds = (time.process_time() - started) / seeds
+                return {"runs": [result["phases"] for result in played.results], "seconds": seconds}
+
+            said = (config.model_dump(mode="json"), options.model_dump(mode="json"))
+            identity = [content, strategy, seeds, test_rows, *said]
+            part = compute() if progress is None else progress.part(identity, compute)
+            runs = [phase_run({"phases": one}, "accuracy") for one in part["runs"]]
             assert all(run is not None for run in runs), "every episode goes through all its phases"
-            seconds = (time.process_time() - started) / seeds
-            found[corpus.name, strategy, name] = [run for run in runs if run is not None], seconds
-            print(f"{corpus.name}, {strategy}, {name}: {seconds:.2f} s an episode", file=sys.stderr)
+            found[corpus.name, strategy, name] = [run for run in runs if run is not None], part["seconds"]
+            print(f"{corpus.name}, {strategy}, {name}: {part['seconds']:.2f} s an episode", file=sys.stderr)
     return found
 
 
@@ -177,10 +187,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configs = [_config(asked.data, asked.sets, order) for order in asked.orders]
     corpora = prepare(configs, EncoderConfig(max_length=128), "auto", episode=options)
     found: Played = {}
+    progress = Progress(asked.out)
     with one_thread():
         for corpus in corpora:
             found |= measure(
-                corpus, recipes, asked.strategies, asked.seeds, asked.learner, options, asked.test_rows
+                corpus,
+                recipes,
+                asked.strategies,
+                asked.seeds,
+                asked.learner,
+                options,
+                asked.test_rows,
+                progress,
             )
     runs = numbers(found)
     matrices = phase_frame(
@@ -195,6 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_atomically(asked.out / f"{asked.learner}.csv", csv_text(runs.round(5)))
     write_atomically(asked.out / f"{asked.learner}_matrices.csv", csv_text(mean.round(4)))
     write_atomically(asked.out / f"{asked.learner}.md", table(runs))
+    progress.clear()
     print(table(runs))
     return 0
 

@@ -22,8 +22,10 @@ from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
+from react_rl.experiments.analysis.csv_files import read_csv
 from react_rl.experiments.cli.status import program
 from react_rl.experiments.run.episodes import TestSplit, one_thread
+from react_rl.experiments.studies.progress import Progress, content_of
 from react_rl.files import write_atomically
 from react_rl.learners.finetune.settings import ClozeSettings, ContrastiveSettings, FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
@@ -39,6 +41,7 @@ FRESH: Final = "head alone"
 _ROWS: Final = 3000
 """Most rows of a corpus."""
 _POOL: Final = 500
+_KEY: Final = ("corpus", "learner", "labels", "seed")
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,12 @@ def learners(corpus: str, model: str) -> dict[str, LearnerSettings]:
 
 
 def at_labels(
-    corpus: EncodedCorpus, compared: Mapping[str, LearnerSettings], seeds: int, tuned: int, test_rows: int
+    corpus: EncodedCorpus,
+    compared: Mapping[str, LearnerSettings],
+    seeds: int,
+    tuned: int,
+    test_rows: int,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Test accuracy on the same random rows.
 
@@ -110,6 +118,7 @@ def at_labels(
         seeds: Paired episodes.
         tuned: Those of learners that train a transformer.
         test_rows: Most test rows.
+        progress: Keeps what is finished; None keeps nothing.
 
     Returns:
         Columns corpus, learner, labels, seed, accuracy, seconds: those of a round of all seeds.
@@ -117,21 +126,34 @@ def at_labels(
     options = EpisodeOptions(
         pool_size=_POOL, dev_size=2, initial_size=0, budget=LABELS[-1], batch_size=LABELS[1]
     )
-    test, random, lines = TestSplit(corpus, test_rows), make_strategy("random"), []
+    test, random, lines, content = (
+        TestSplit(corpus, test_rows),
+        make_strategy("random"),
+        [],
+        content_of(corpus),
+    )
     for name, settings in compared.items():
         count = seeds if entry_of(settings).cheap else tuned
         if count == 0:
             continue
-        engine = LabelingEngine([corpus], options, count, learner=settings)
-        engine.reset([episode_streams(seed, corpus.name) for seed in range(count)], None, [0] * count)
-        for n in LABELS:
-            started = time.process_time()
-            if n > 0:
-                engine.step(random.select(engine.view, n - int(engine.labels[0])))
-            found = test.measure(engine, ["accuracy"])["accuracy"]
-            seconds = time.process_time() - started
-            lines += [(corpus.name, name, n, seed, found[seed], seconds) for seed in range(count)]
-    return pd.DataFrame(lines, columns=["corpus", "learner", "labels", "seed", "accuracy", "seconds"])
+
+        def compute(settings: LearnerSettings = settings, count: int = count) -> list[list[float]]:
+            engine = LabelingEngine([corpus], options, count, learner=settings)
+            engine.reset([episode_streams(seed, corpus.name) for seed in range(count)], None, [0] * count)
+            measured: list[list[float]] = []
+            for n in LABELS:
+                started = time.process_time()
+                if n > 0:
+                    engine.step(random.select(engine.view, n - int(engine.labels[0])))
+                found = test.measure(engine, ["accuracy"])["accuracy"]
+                seconds = time.process_time() - started
+                measured += [[n, seed, float(found[seed]), seconds] for seed in range(count)]
+            return measured
+
+        identity = [content, name, str(settings), count, test_rows, list(LABELS)]
+        part = compute() if progress is None else progress.part(identity, compute)
+        lines += [(corpus.name, name, *line) for line in part]
+    return pd.DataFrame(lines, columns=[*_KEY, "accuracy", "seconds"])
 
 
 def table(found: pd.DataFrame) -> pd.DataFrame:
@@ -200,7 +222,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("results/prompts"), help="folder to write")
     asked = parser.parse_args(arguments)
     scores = asked.out / "scores.csv"
-    parts = [pd.read_csv(scores)] if scores.exists() else []
+    advice = "remove it, and what it holds is measured again"
+    parts = (
+        [read_csv(scores, _KEY[:2], (*_KEY[2:], "accuracy", "seconds"), advice)] if scores.exists() else []
+    )
+    progress = Progress(asked.out)
     with one_thread():
         for name in asked.corpora:
             config = CorpusConfig(corpus=name, name=Path(name).name, max_rows=_ROWS)
@@ -209,12 +235,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen = {n: s for n, s in compared.items() if asked.learners is None or n in asked.learners}
             if not chosen:
                 raise ReActError(f"No learner is called so. Known: {', '.join(compared)}.")
-            parts.append(at_labels(corpus, chosen, asked.seeds, asked.tuned_seeds, asked.test_rows))
+            parts.append(at_labels(corpus, chosen, asked.seeds, asked.tuned_seeds, asked.test_rows, progress))
             found = pd.concat(parts, ignore_index=True)
-            key = ["corpus", "learner", "labels", "seed"]
-            found = found.drop_duplicates(key, keep="last")
+            found = found.drop_duplicates(list(_KEY), keep="last")
             write_atomically(scores, found.round(5).to_csv(index=False, lineterminator="\n"))
             write_atomically(asked.out / "table.md", page(found))
+    progress.clear()
     print(page(found))
     return 0
 

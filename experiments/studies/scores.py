@@ -14,10 +14,10 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from react_rl.errors import ReActError
-from react_rl.escaping import from_csv
-from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.analysis.csv_files import csv_text, read_csv
 from react_rl.experiments.analysis.summary import CURVES, read_results
 from react_rl.experiments.run.results import PLAN
 from react_rl.files import write_atomically
@@ -141,13 +141,17 @@ def read_scores(out: Path, name: str, measures: Mapping[str, Measure] | None = N
     if not path.is_file():
         comparison = (MEASURES if measures is None else measures)[name].comparison
         raise ReActError(f"{path} does not exist; run `react-rl compare {comparison}` and try again.")
-    table = pd.read_csv(path, dtype={"corpus": str}).rename(columns=from_csv)
-    return _scores(table.assign(corpus=table["corpus"].map(from_csv)), path)
+    return _scores(read_csv(path, ("corpus",), ("seed",), "make it again"), path)
 
 
 def _scores(table: pd.DataFrame, source: Path) -> ScoreTable:
     corpora = tuple(dict.fromkeys(table["corpus"]))
     strategies = [column for column in table.columns if column not in ("corpus", "seed")]
+    for strategy in strategies:
+        if not is_numeric_dtype(table[strategy]):
+            raise ReActError(f"A score of {strategy} in {source} is no number; make it again.")
+    if not strategies or table.duplicated(["corpus", "seed"]).any():
+        raise ReActError(f"{source} has no strategy, or a corpus twice with one seed; make it again.")
     wide = {s: table.pivot(index="seed", columns="corpus", values=s)[list(corpora)] for s in strategies}
     complete = np.logical_and.reduce([frame.notna().all(axis=1).to_numpy() for frame in wide.values()])
     if not complete.any():

@@ -143,10 +143,14 @@ def _answers(given: Any, place: str) -> tuple[tuple[str, int], ...]:
     """Text and first character of each answer of one question."""
     if isinstance(given, dict):  # the hub keeps a list of texts and one of starts
         texts, starts = given.get("text", []), given.get("answer_start")
-        starts = [-1] * len(texts) if starts is None else starts
-        if len(texts) != len(starts):
+        if isinstance(texts, str):  # one answer
+            texts, starts = [texts], None if starts is None else [starts]
+        starts = [-1] * len(texts) if starts is None and isinstance(texts, list) else starts
+        if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+            shown = f"{given!r:.60}"
             raise ReActError(
-                f"The {place} has {len(texts)} answers and {len(starts)} starts; give one for each."
+                f"The answers of {place} are {shown}; give a list of texts and one of answer_start, "
+                "as many of each."
             )
         given = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
     found = []

@@ -11,7 +11,7 @@ import importlib.util
 from pathlib import Path
 from typing import Final
 
-from react_rl.documents import parse_json, read_text
+from react_rl.documents import read_json
 from react_rl.errors import ReActError, suggestion
 from react_rl.files import digest
 
@@ -139,7 +139,7 @@ def _from_hub(name: str) -> Path:
 def _shards(index: Path) -> set[str]:
     """Names of the weight files that an index lists."""
     what, advice = f"The index of weights {index}", "copy or download it again"
-    content = parse_json(read_text(index, what, advice), what, advice)
+    content = read_json(index, advice, what)
     named = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
         raise ReActError(f"{what} has no 'weight_map' of file names; {advice}.")

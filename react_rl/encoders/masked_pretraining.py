@@ -22,7 +22,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from react_rl.documents import parse_json, read_text
+from react_rl.documents import read_json
 from react_rl.encoders.cache import default_folder
 from react_rl.encoders.checkpoints import locate, sha256_of, tokenizer_digest, weights_digest
 from react_rl.encoders.masked_lm import load_masked_lm
@@ -30,7 +30,7 @@ from react_rl.encoders.progress import progress_bar
 from react_rl.encoders.token_states import unknown_piece
 from react_rl.encoders.transformer import one_sentence, quiet_transformers, resolve_device, resolve_precision
 from react_rl.errors import ReActError
-from react_rl.files import canonical_json, digest
+from react_rl.files import canonical_json, digest, write_errors
 
 _MADE: Final = "made.json"
 """File of a finished checkpoint that says what its weights are."""
@@ -129,11 +129,15 @@ def adapted(
     made = (default_folder() / "pretrained" if folder is None else folder) / key
     if _whole(made):
         return made
-    made.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=made.parent, prefix=".part-") as part:
+    with write_errors(made.parent, made):
+        made.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        write_errors(made.parent, made),
+        tempfile.TemporaryDirectory(dir=made.parent, prefix=".part-") as part,
+    ):
         fresh = Path(part) / "checkpoint"
         _train(model, source, distinct, settings, max_length, where, recipe["precision"], fresh)
-        (fresh / _MADE).write_text(canonical_json({"weights": weights_digest(fresh)}))
+        (fresh / _MADE).write_text(canonical_json({"weights": weights_digest(fresh)}), encoding="utf-8")
         if not _whole(made):  # another process may have been quicker
             shutil.rmtree(made, ignore_errors=True)
             fresh.rename(made)
@@ -142,11 +146,11 @@ def adapted(
 
 def _whole(folder: Path) -> bool:
     """Whether the folder holds a finished checkpoint with the weights that were written."""
-    if not (folder / _MADE).is_file():
+    try:
+        said = read_json(folder / _MADE, "")
+        return isinstance(said, dict) and said.get("weights") == weights_digest(folder)
+    except (ReActError, OSError):
         return False
-    what = f"The note {folder / _MADE}"
-    said = parse_json(read_text(folder / _MADE, what, "delete its folder"), what, "delete its folder")
-    return isinstance(said, dict) and said.get("weights") == weights_digest(folder)
 
 
 def _train(

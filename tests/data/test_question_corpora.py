@@ -102,9 +102,10 @@ def test_answers_as_the_hub_has_them_and_none_at_all(tmp_path: Path) -> None:
     found[0]["answers"] = {"text": ["the sea", "sea"], "answer_start": [24, 28]}
     found[1] |= {"answers": [], "is_impossible": True}
     found[2]["answers"] = ["Oslo"]
+    found[3]["answers"] = {"text": "Oslo", "answer_start": found[3]["context"].index("Oslo")}
     corpus = load_corpus(write(tmp_path / "some.jsonl", found))
     assert corpus.passages is not None
-    assert corpus.targets[:3].tolist() == [[7, 8], [0, 0], [4, 4]]
+    assert corpus.targets[:4].tolist() == [[7, 8], [0, 0], [4, 4], [4, 4]]
     assert corpus.passages.answers[:2] == (("the sea", "sea"), ())
     assert corpus.passages.has_unanswerable
     assert corpus.passages.score(1, 0, 0) == (1.0, 1.0)
@@ -135,7 +136,8 @@ def test_what_had_to_be_moved_is_counted(tmp_path: Path) -> None:
         ({"answers": [{"text": "Rome", "answer_start": 0}]}, "'Rome' of row 2 of some.jsonl is not in"),
         ({"answers": [{"answer_start": 0}]}, "An answer of row 2 of some.jsonl is"),
         ({"is_impossible": True}, "row 2 of some.jsonl is marked is_impossible and has the answer 'Oslo'"),
-        ({"answers": {"text": ["Oslo"], "answer_start": []}}, "row 2 of some.jsonl has 1 answers and 0"),
+        ({"answers": {"text": ["Oslo"], "answer_start": []}}, "The answers of row 2 of some.jsonl are"),
+        ({"answers": {"text": None, "answer_start": [0]}}, "give a list of texts and one of answer_start"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:

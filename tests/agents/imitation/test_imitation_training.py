@@ -137,7 +137,7 @@ def test_a_stopped_training_goes_on_where_it_stood(
 
 def test_states_of_another_training_are_not_used(tmp_path: Path, trained: Path) -> None:
     (tmp_path / "states").mkdir()
-    (tmp_path / "states" / "key.json").write_text(json.dumps("another"))
+    (tmp_path / "states" / "key").write_text("another")
     (tmp_path / "states" / "0000000.safetensors").write_bytes(b"no states")
     train(tmp_path)
     assert weights(tmp_path) == weights(trained)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from react_rl.data import drifting, synthetic_corpus
 from react_rl.data.synthetic import synthetic_embeddings
+from react_rl.experiments.run.episodes import play
 from react_rl.experiments.studies import continual as study
 from react_rl.simulation import EncodedCorpus, EpisodeOptions
 
@@ -34,7 +36,19 @@ def test_the_command_writes_runs_matrices_and_a_table(
         "--out",
         str(tmp_path),
     ]
+    played, whole = [], play
+
+    def stopped(*asked: Any, **more: Any) -> Any:
+        played.append(asked)
+        if len(played) == 3:
+            raise KeyboardInterrupt
+        return whole(*asked, **more)
+
+    monkeypatch.setattr(study, "play", stopped)
+    assert study.main([*arguments, "--recipes", "joint", "replay .5"]) == 130
     assert study.main([*arguments, "--recipes", "joint", "replay .5"]) == 0
+    assert len(played) == 4, "what was finished is not played again"
+    assert not (tmp_path / "progress").exists()
     runs = pd.read_csv(tmp_path / "softmax.csv")
     assert runs.groupby("recipe").size().to_dict() == {"joint": 2, "replay .5": 2, "sequential": 2}
     assert (runs["learned"] - runs["average"]).to_numpy() == pytest.approx(-runs["backward"] / 2, abs=1e-4)

@@ -204,7 +204,8 @@ def _mapped(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.float16] | Non
         # np.load would take other kinds of file too, each with its own errors.
         states = np.lib.format.open_memmap(path, mode="c")
         known = path.with_suffix(".sha256").read_text()
-    except (OSError, ValueError):
+    # A damaged header goes through Python's own parser, which raises whatever it likes.
+    except Exception:
         return None
     if states.shape != shape or states.dtype != np.float16 or digest(states.tobytes()) != known:
         return None
