@@ -112,12 +112,7 @@ class _Store:
     def get(self, number: int, compute: Callable[[], States]) -> States:
         """The states of a group, computed where no whole file holds them."""
         path = self.folder / f"{number:07d}.safetensors"
-        kept = States.load(path)
-        if kept is not None:
-            return kept
-        states = compute()
-        states.save(path)
-        return states
+        return States.kept(path, compute)
 
 
 class _Training:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from react_rl.errors import ReActError
-from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.analysis.csv_files import csv_text, read_csv
+from react_rl.experiments.cli.status import program
 from react_rl.experiments.run.episodes import one_thread
 from react_rl.files import write_atomically
 
@@ -48,20 +49,21 @@ def run_study(
         study: Measures and writes.
 
     Returns:
-        The exit status: 2 after a sentence about bad input, or 0.
+        The exit status, see ``program``.
     """
-    asked = parser.parse_args(arguments)
-    try:
+
+    @program(parser.prog)
+    def main(arguments: Sequence[str] | None = None) -> int:
+        asked = parser.parse_args(arguments)
         seeds = getattr(asked, "seeds", None)
         if seeds is not None and seeds < 2:
             raise ReActError(f"--seeds {seeds} gives no interval; give at least 2.")
         with one_thread():
             text = study(asked)
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(text)
-    return 0
+        print(text)
+        return 0
+
+    return main(arguments)
 
 
 def say(line: str) -> None:
@@ -80,7 +82,11 @@ class GrowingTable:
 
     def __init__(self, path: Path, key: Sequence[str], digits: int = 6) -> None:
         self._path, self._key, self._digits = path, list(key), digits
-        self.frame = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=self._key)
+        self.frame = pd.DataFrame(columns=self._key)
+        if path.is_file():
+            numbers = [column for column in key if column == "seed"]
+            names = [column for column in key if column != "seed"]
+            self.frame = read_csv(path, names, numbers, "remove it, and what it holds is measured again")
 
     def holds(self, seeds: int | None = None, **of: object) -> bool:
         """Whether there are lines with these values, and one for each of so many seeds."""

@@ -29,7 +29,7 @@ from react_rl.experiments.analysis.phases import PhaseRun, phase_frame, phase_ru
 from react_rl.experiments.cli.status import program
 from react_rl.experiments.config.learners import LearnerConfig, learner_config
 from react_rl.experiments.run.episodes import one_thread, play
-from react_rl.experiments.studies.progress import Progress, content_of
+from react_rl.experiments.studies.finished_parts import FinishedParts, content_of
 from react_rl.files import write_atomically
 from react_rl.learners.recipes import ContinualSettings, Recipe
 from react_rl.metrics.continual import NUMBERS
@@ -82,7 +82,7 @@ def measure(
     learner: str = "softmax",
     options: EpisodeOptions = EPISODE,
     test_rows: int = 1500,
-    progress: Progress | None = None,
+    parts: FinishedParts | None = None,
 ) -> Played:
     """Play every recipe with every strategy on a corpus that comes in phases.
 
@@ -94,7 +94,7 @@ def measure(
         learner: Which of ``LEARNERS``.
         options: Sizes of an episode.
         test_rows: Most test rows, as many of each set.
-        progress: Keeps what is finished; None keeps nothing.
+        parts: Keeps what is finished; None keeps nothing.
     """
     content = content_of(corpus)
     found: Played = {}
@@ -112,7 +112,7 @@ def measure(
 
             said = (config.model_dump(mode="json"), options.model_dump(mode="json"))
             identity = [content, strategy, seeds, test_rows, *said]
-            part = compute() if progress is None else progress.part(identity, compute)
+            part = compute() if parts is None else parts.part(identity, compute)
             runs = [phase_run({"phases": one}, "accuracy") for one in part["runs"]]
             assert all(run is not None for run in runs), "every episode goes through all its phases"
             found[corpus.name, strategy, name] = [run for run in runs if run is not None], part["seconds"]
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configs = [_config(asked.data, asked.sets, order) for order in asked.orders]
     corpora = prepare(configs, EncoderConfig(max_length=128), "auto", episode=options)
     found: Played = {}
-    progress = Progress(asked.out)
+    parts = FinishedParts(asked.out)
     with one_thread():
         for corpus in corpora:
             found |= measure(
@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 asked.learner,
                 options,
                 asked.test_rows,
-                progress,
+                parts,
             )
     runs = numbers(found)
     matrices = phase_frame(
@@ -213,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_atomically(asked.out / f"{asked.learner}.csv", csv_text(runs.round(5)))
     write_atomically(asked.out / f"{asked.learner}_matrices.csv", csv_text(mean.round(4)))
     write_atomically(asked.out / f"{asked.learner}.md", table(runs))
-    progress.clear()
+    parts.clear()
     print(table(runs))
     return 0
 

@@ -25,7 +25,7 @@ from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import read_csv
 from react_rl.experiments.cli.status import program
 from react_rl.experiments.run.episodes import TestSplit, one_thread
-from react_rl.experiments.studies.progress import Progress, content_of
+from react_rl.experiments.studies.finished_parts import FinishedParts, content_of
 from react_rl.files import write_atomically
 from react_rl.learners.finetune.settings import ClozeSettings, ContrastiveSettings, FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
@@ -108,7 +108,7 @@ def at_labels(
     seeds: int,
     tuned: int,
     test_rows: int,
-    progress: Progress | None = None,
+    progress: FinishedParts | None = None,
 ) -> pd.DataFrame:
     """Test accuracy on the same random rows.
 
@@ -226,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = (
         [read_csv(scores, _KEY[:2], (*_KEY[2:], "accuracy", "seconds"), advice)] if scores.exists() else []
     )
-    progress = Progress(asked.out)
+    progress = FinishedParts(asked.out)
     with one_thread():
         for name in asked.corpora:
             config = CorpusConfig(corpus=name, name=Path(name).name, max_rows=_ROWS)

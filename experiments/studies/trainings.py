@@ -203,13 +203,16 @@ class Collection:
         while sum(len(part) for part in parts) < count:
             group = first + len(parts)
             path = self._folder / f"{source}-{settings.seed}-{group:06d}.safetensors"
-            if not path.is_file():
+
+            def collected(group: int = group, name: str = path.name) -> States:
                 visitor = None if len(parts) % 4 == 3 else policy
                 dev = _REAL_DEV if source in ("real", "texts") else self._config.episode.dev_size
                 episode = self._config.episode.model_copy(update={"dev_size": dev})
-                collect(self._of(source, settings.seed), episode, settings, group, visitor).save(path)
-                say(f"{path.name}, seed {settings.seed}")
-            parts.append(States.load(path))
+                states = collect(self._of(source, settings.seed), episode, settings, group, visitor)
+                say(f"{name}, seed {settings.seed}")
+                return states
+
+            parts.append(States.kept(path, collected))
         return parts
 
     def _of(self, source: str, seed: int) -> list[EncodedCorpus]:

@@ -108,7 +108,9 @@ def test_episodes_of_large_batches_end_at_the_most_labels() -> None:
 def test_states_survive_a_file(tmp_path: Path) -> None:
     states = collect(corpora(), EPISODE, SETTINGS, 0)
     states.save(tmp_path / "states.safetensors")
-    assert same(States.load(tmp_path / "states.safetensors"), states)
+    read = States.load(tmp_path / "states.safetensors")
+    assert read is not None
+    assert same(read, states)
     assert len(States.join([states, states])) == 2 * len(states)
 
 

@@ -16,7 +16,7 @@ from react_rl.simulation.encoded import EncodedCorpus
 FOLDER: Final = "progress"
 
 
-class Progress:
+class FinishedParts:
     """Finished parts by what decides them.
 
     Args:
