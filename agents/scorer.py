@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from react_rl.acquisition.batching.heats import CANDIDATES, WHOLE, close_rows
 from react_rl.acquisition.batching.row_features import ROW_FEATURES, RowFeatures
 from react_rl.acquisition.batching.selection import best_column, to_ids
 from react_rl.acquisition.features import feature_named
@@ -48,13 +50,15 @@ class ScorerStrategy:
     """Takes the rows with the highest scores of a network, one after the other.
 
     After the first pick the best ``SHORT`` rows stay in the race; after each pick their features are those of
-    a batch that holds it.
+    a batch that holds it. Of large pools ``close_rows`` says which rows are looked at.
 
     Args:
         name: Name in tables and figures.
         network: From features ``(E, R, F)`` and context ``(E, G)`` to scores ``(E, R)``.
         features: What it sees of each row.
         context: What it sees of each pool.
+        whole: Rows of a pool that are all looked at.
+        candidates: Rows of a larger pool that are; at least four times as many as are wanted.
 
     Raises:
         ReActError: A feature or a number of the context is unknown.
@@ -66,6 +70,8 @@ class ScorerStrategy:
         network: nn.Module,
         features: Sequence[str] = ROW_FEATURES,
         context: Sequence[str] = ROW_CONTEXT,
+        whole: int = WHOLE,
+        candidates: int = CANDIDATES,
     ) -> None:
         for feature in features:
             feature_named(feature)
@@ -76,6 +82,7 @@ class ScorerStrategy:
         self.network = network
         self.features = tuple(features)
         self.context = tuple(context)
+        self.whole, self.candidates = whole, candidates
 
     def __repr__(self) -> str:
         weights = [values.cpu().numpy().tobytes() for values in self.network.state_dict().values()]
@@ -90,7 +97,21 @@ class ScorerStrategy:
     @torch.inference_mode()
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows greedily."""
-        features, context = RowFeatures(view, self.features), row_context(view, self.context)
+        context = row_context(view, self.context)
+        if view.width <= self.whole:
+            return self._race(RowFeatures(view, self.features), context, n)
+        ids = torch.full((view.n_episodes, n), -1, device=view.device)
+        for episode in torch.nonzero(view.n_available)[:, 0].tolist():
+            own = context[episode : episode + 1]
+            score = partial(self._score, context=own)
+            many = max(self.candidates, 4 * n)
+            features = close_rows(view, episode, self.features, score, many)
+            ids[episode] = self._race(features, own, n)[0]
+        return ids
+
+    def _race(self, features: RowFeatures, context: Tensor, n: int) -> Tensor:
+        """Row ids ``(E, n)`` chosen among the rows that features are of. Mutates both."""
+        view = features.view
         scores = self._score(features, context)
         column = best_column(view, scores, view.available)
         picks = [column]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from react_rl.acquisition.batching.selection import moments
 from react_rl.acquisition.features import Growth, feature_named
+from react_rl.acquisition.features.landmarks import Landmarks
 from react_rl.simulation.view import PoolView
 
 ROW_FEATURES: Final = (
@@ -32,13 +33,25 @@ class RowFeatures:
     Args:
         view: The pools.
         features: Names of the features, F of them.
+        landmarks: The rows that stand for the pools; None lets them be found.
+        counted: Rows that the moments are of ``(E, P)`` bool; None for the available ones.
     """
 
-    def __init__(self, view: PoolView, features: Sequence[str]) -> None:
-        self.growth = Growth(view)
+    def __init__(
+        self,
+        view: PoolView,
+        features: Sequence[str],
+        landmarks: Landmarks | None = None,
+        counted: Tensor | None = None,
+    ) -> None:
+        self.view = view
+        self.growth = Growth(view, landmarks)
         known = [feature_named(name) for name in features]
         raw = torch.stack([feature.of(self.growth) for feature in known], 1)  # (E, F, P)
-        self._mean, self._deviation = moments(view, raw)
+        self.counted = view.available if counted is None else counted
+        """Rows that the moments are of ``(E, P)`` bool."""
+        self.scale = moments(view, raw, counted)
+        """Mean and deviation of each feature ``(E, F, 1)``."""
         self._moving = [(f, feature.of) for f, feature in enumerate(known) if feature.moves]
         self._columns = self._standard(raw, slice(None))
 
@@ -48,7 +61,8 @@ class RowFeatures:
         return self._columns.transpose(1, 2)
 
     def _standard(self, raw: Tensor, which: slice | list[int]) -> Tensor:
-        return raw.sub_(self._mean[:, which]).div_(self._deviation[:, which]).clamp_(-CLIP, CLIP)
+        mean, deviation = self.scale
+        return standard(raw, mean[:, which], deviation[:, which])
 
     def narrow(self, rows: Tensor) -> None:
         """Speak of the columns ``(E, R)`` only from now on, ascending; picks are among them. Mutates."""
@@ -62,3 +76,8 @@ class RowFeatures:
             raw = torch.stack([of(self.growth) for _, of in self._moving], 1)
             places = [f for f, _ in self._moving]
             self._columns[:, places] = self._standard(raw, places)
+
+
+def standard(raw: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Features shifted, scaled and cut off, in place."""
+    return raw.sub_(mean).div_(deviation).clamp_(-CLIP, CLIP)

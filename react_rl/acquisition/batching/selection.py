@@ -119,14 +119,20 @@ def standardise(view: PoolView, values: Tensor) -> Tensor:
     return (values - mean) / deviation
 
 
-def moments(view: PoolView, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of ``(E, ..., P)`` over the available rows, ``(E, ..., 1)``.
+def moments(view: PoolView, values: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of ``(E, ..., P)`` over some rows, ``(E, ..., 1)``.
 
     The deviation is infinite where all are equal.
+
+    Args:
+        view: The pools.
+        values: What they are of.
+        counted: The rows ``(E, P)`` bool; None for the available ones.
     """
     middle = [1] * (values.dim() - 2)
-    weight = view.available.to(values.dtype).view(view.n_episodes, *middle, view.width)
-    count = view.n_available.clamp_min(1).to(values.dtype).view(view.n_episodes, *middle, 1)
+    rows, many = (view.available, view.n_available) if counted is None else (counted, counted.sum(1))
+    weight = rows.to(values.dtype).view(view.n_episodes, *middle, view.width)
+    count = many.clamp_min(1).to(values.dtype).view(view.n_episodes, *middle, 1)
     mean = (values * weight).sum(-1, keepdim=True) / count
     variance = (values - mean).square_().mul_(weight).sum(-1, keepdim=True) / count
     deviation = variance.sqrt()

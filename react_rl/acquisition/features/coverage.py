@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.features.kernel import bandwidth, kernel
+from react_rl.acquisition.features.kernel import kernel
 from react_rl.acquisition.features.landmarks import Landmarks
 from react_rl.simulation.view import PoolView
 
@@ -139,7 +139,7 @@ class KernelCoverage:
     def __init__(self, landmarks: Landmarks) -> None:
         view = landmarks.view
         self._landmarks = landmarks
-        self._tau = bandwidth(view)
+        self._tau = landmarks.tau
         self._rows: Tensor | None = None
         nearest = torch.where(view.nearest_labelled < -1.5, -torch.inf, view.nearest_labelled)
         self._covered = kernel(landmarks.of(nearest), self._tau)  # (E, J)
@@ -175,9 +175,8 @@ class KernelCoverage:
         return gain
 
     def add(self, similarity: Tensor) -> None:
-        """Count one picked row of each episode, so similar to all columns ``(E, P)``. Mutates."""
-        near = kernel(self._landmarks.of(similarity), self._tau)
-        self._covered = torch.maximum(self._covered, near)
+        """Count one picked row of each episode, so similar to the landmarks ``(E, J)``. Mutates."""
+        self._covered = torch.maximum(self._covered, kernel(similarity, self._tau))
         self._gains.clear()
 
     def narrow(self, rows: Tensor) -> None:

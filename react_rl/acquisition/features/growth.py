@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from react_rl.acquisition.features.coverage import KernelCoverage
-from react_rl.acquisition.features.kernel import bandwidth, kernel, near_labelled, votes
+from react_rl.acquisition.features.kernel import kernel, near_labelled, votes
 from react_rl.acquisition.features.landmarks import Landmarks, rows_of
 from react_rl.acquisition.features.posterior import Posterior
 from react_rl.encoders.copies import first_copies
@@ -20,11 +21,15 @@ class Growth:
 
     Args:
         view: The pools at the round's start.
+        landmarks: The rows that stand for them; None lets them be found.
     """
 
-    def __init__(self, view: PoolView) -> None:
+    def __init__(self, view: PoolView, landmarks: Landmarks | None = None) -> None:
         self.view = view
+        if landmarks is not None:
+            self.landmarks = landmarks
         self._rows: Tensor | None = None
+        self._among: Tensor | None = None  # (E, R, R) similarities, of few rows of large pools
         self._first: Tensor | None = None  # (E, R) place of each row's first copy, once there are few rows
 
     @cached_property
@@ -41,12 +46,12 @@ class Growth:
     @cached_property
     def mass(self) -> Tensor:
         """Sum of the kernel over labelled and picked rows ``(E, R)``."""
-        return self.own(near_labelled(self.view).sum(1))
+        return self.own(near_labelled(self.landmarks).sum(1))
 
     @cached_property
     def votes(self) -> Tensor:
         """Class shares among the labelled neighbours of each row ``(E, C, P)``."""
-        return self.view.level(votes(self.view))
+        return self.view.level(votes(self.landmarks))
 
     @cached_property
     def coverage(self) -> KernelCoverage:
@@ -73,23 +78,32 @@ class Growth:
 
         Only parts that were asked for before know of it.
         """
-        known, similarity = self.__dict__, self._similarity_of(columns)
+        known = self.__dict__
+        similarity, to_landmarks = self._similarity_of(columns)
         if "nearest" in known:
-            known["nearest"] = torch.maximum(self.nearest, self.own(similarity))
+            known["nearest"] = torch.maximum(self.nearest, similarity)
         if "mass" in known:
-            known["mass"] = self.mass + self.own(kernel(similarity, bandwidth(self.view)))
+            known["mass"] = self.mass + kernel(similarity, self.landmarks.tau)
         if "coverage" in known:
-            self.coverage.add(similarity)
+            self.coverage.add(to_landmarks())
         if "posterior" in known:
             self.posterior.add(columns, similarity)
 
-    def _similarity_of(self, columns: Tensor) -> Tensor:
-        """Similarity of one column of each episode ``(E,)`` to all ``(E, P)``."""
+    def _similarity_of(self, columns: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
+        """Similarity of one column of each episode to the rows ``(E, R)`` and to the landmarks ``(E, J)``."""
+        if self._among is not None and self._rows is not None:
+            place = torch.searchsorted(self._rows, columns.contiguous()[:, None])
+            place.clamp_max_(self._rows.shape[1] - 1)
+            chosen = self._rows.gather(1, place)
+            return rows_of(self._among, place)[:, 0], lambda: self.landmarks.similarity_of(chosen)[:, 0]
+        held = None
         if "landmarks" in self.__dict__ and self.landmarks.everyone:
             held = self.view.pool_similarity
-            if held is not None:
-                return rows_of(held, columns[:, None])[:, 0]
-        return self.view.similarity_of_pick(columns)
+        if held is None:
+            whole = self.view.similarity_of_pick(columns)
+        else:
+            whole = rows_of(held, columns[:, None])[:, 0]
+        return self.own(whole), lambda: self.landmarks.of(whole)
 
     def narrow(self, rows: Tensor) -> None:
         """Speak of the columns ``(E, R)`` only from now on, ascending; picks are among them. Mutates."""
@@ -99,6 +113,9 @@ class Growth:
         for part in ("coverage", "posterior"):
             if part in self.__dict__:
                 getattr(self, part).narrow(rows)
-        self._rows = rows
+        self._rows = rows.contiguous()
+        if "landmarks" in self.__dict__ and not self.landmarks.everyone:
+            vectors = rows_of(self.view.embeddings, rows)
+            self._among = torch.bmm(vectors, vectors.transpose(1, 2))
         if (groups := self.view.copy_groups) is not None:
             self._first = first_copies(groups.gather(1, rows), torch.ones_like(rows, dtype=torch.bool))

@@ -14,21 +14,11 @@ from torch import Tensor
 from react_rl.acquisition.features.landmarks import EVEN, Landmarks, rows_of
 from react_rl.simulation.view import PoolView
 
-NARROWEST: Final = 0.025
-"""Smallest tau, so that a pool of copies has a kernel too."""
-
 PRIOR: Final = 0.05
 """Votes that the class shares of the bought labels cast beside the labelled neighbours."""
 
 FAINT: Final = 1e-3
 """Mass that every row has, so that its logarithm is finite."""
-
-
-def bandwidth(view: PoolView) -> Tensor:
-    """Tau of each pool ``(E,)``."""
-    members = view.in_pool.float()
-    spread = ((1.0 - view.density) * members).sum(1) / members.sum(1).clamp_min(1.0)
-    return (0.5 * spread).clamp_min(NARROWEST)
 
 
 def kernel(similarity: Tensor, tau: Tensor) -> Tensor:
@@ -37,10 +27,11 @@ def kernel(similarity: Tensor, tau: Tensor) -> Tensor:
     return torch.addcmul(-steep, similarity, steep).exp_()
 
 
-def near_labelled(view: PoolView) -> Tensor:
+def near_labelled(landmarks: Landmarks) -> Tensor:
     """Kernel between the labelled rows and all rows ``(E, n, P)``; 0 in slots without a label."""
+    view = landmarks.view
     live = view.labelled_columns[1].float()
-    return kernel(view.similarity_to_labelled, bandwidth(view)).mul_(live[:, :, None])
+    return kernel(view.similarity_to_labelled, landmarks.tau).mul_(live[:, :, None])
 
 
 class Votes:
@@ -49,11 +40,12 @@ class Votes:
     Labels are added one after the other, so the same labels give the same bits, whenever somebody first asks.
 
     Args:
-        view: The pools.
+        landmarks: Of the pools.
     """
 
-    def __init__(self, view: PoolView) -> None:
-        self._tau = bandwidth(view)
+    def __init__(self, landmarks: Landmarks) -> None:
+        view = landmarks.view
+        self._tau, self._exact = landmarks.tau, landmarks.everyone
         self._known = view.labelled_columns[0][:, :0]  # (E, n) labelled columns, -1 without a label
         self._answers = self._known  # (E, n) their classes
         n_classes = view.labelled_geometry[1].shape[1]
@@ -76,21 +68,22 @@ class Votes:
         return self._cast
 
     def _near(self, view: PoolView, columns: Tensor) -> Tensor:
-        held = view.pool_similarity
+        held = view.pool_similarity if self._exact else None
         if held is not None:
             return kernel(rows_of(held, columns), self._tau)
         return kernel(view.similarity_to_labelled[:, -columns.shape[1] :], self._tau)
 
 
-def votes(view: PoolView) -> Tensor:
+def votes(landmarks: Landmarks) -> Tensor:
     """Class shares among the labelled neighbours of each row, weighed by the kernel ``(E, C, P)``.
 
     ``(sum_l k(x, l) [y_l = c] + prior share_c) / (sum_l k(x, l) + prior)``.
 
     Args:
-        view: The pools.
+        landmarks: Of the pools.
     """
-    cast, counts = view.kept("votes", lambda: Votes(view)).follow(view), view.class_counts
+    view = landmarks.view
+    cast, counts = view.kept("votes", lambda: Votes(landmarks)).follow(view), view.class_counts
     shares = counts / counts.sum(1, keepdim=True).clamp_min(1.0)
     return (cast + PRIOR * shares[:, :, None]).div_(cast.sum(1, keepdim=True) + PRIOR)
 
@@ -100,7 +93,7 @@ def crowding(landmarks: Landmarks) -> Tensor:
     view = landmarks.view
 
     def compute() -> Tensor:
-        weights, tau = landmarks.weights[:, EVEN], bandwidth(view)
+        weights, tau = landmarks.weights[:, EVEN], landmarks.tau
         result = torch.zeros(view.ids.shape, device=view.device)
         for some, part, similarity in landmarks.blocks():
             near = kernel(similarity, tau[some])

@@ -28,6 +28,20 @@ UNSURE: Final = 1
 """Place of the weights that count a row by 1 - margin."""
 
 
+TABLE: Final = 1 << 23
+"""Most similarities to landmarks that are held at once where those of all rows are not (32 MiB)."""
+
+NARROWEST: Final = 0.025
+"""Smallest tau, so that a pool of copies has a kernel too."""
+
+
+def bandwidth(view: PoolView) -> Tensor:
+    """Width tau of the kernel of each pool ``(E,)``, half the mean of ``1 - density``."""
+    members = view.in_pool.float()
+    spread = ((1.0 - view.density) * members).sum(1) / members.sum(1).clamp_min(1.0)
+    return (0.5 * spread).clamp_min(NARROWEST)
+
+
 class Landmarks:
     """J rows of each pool, their weights in sums, and the similarities of all rows to them.
 
@@ -41,6 +55,24 @@ class Landmarks:
         """Whether all rows of the pools are landmarks."""
         self.members = view.in_pool
         """Rows that belong to the episode's pool ``(E, P)`` bool."""
+        self.size = self.members.sum(1)
+        """Rows of each pool ``(E,)``, whose means the weighted sums are."""
+        self.tau = bandwidth(view)
+        """The kernel's width ``(E,)``."""
+
+    def within(self, part: PoolView, episode: int, places: Tensor) -> Landmarks:
+        """The landmarks of one episode, which stand for its whole pool, in a view of some of its rows.
+
+        Args:
+            part: The view.
+            episode: Which one it is a part of.
+            places: Columns of the landmarks in it ``(1, J)``, -1 for none.
+        """
+        own = Landmarks(part)
+        own.everyone = False
+        own.size, own.tau = self.size[episode : episode + 1], self.tau[episode : episode + 1]
+        own.columns = places
+        return own
 
     @cached_property
     def columns(self) -> Tensor:
@@ -84,7 +116,7 @@ class Landmarks:
         if self.everyone:
             return None
         live = self.columns >= 0
-        share = live.sum(1) / self.members.sum(1).clamp_min(1)
+        share = live.sum(1) / self.size.clamp_min(1)
         excess = self.weights[:, weighting] * ((1.0 - share)[:, None] * values * live)
         result = torch.zeros(self.view.ids.shape, device=self.view.device)
         return result.scatter_add_(1, self.columns.clamp_min(0), excess)
@@ -95,13 +127,22 @@ class Landmarks:
         index = self.columns.clamp_min(0)[:, :, None]
         return self.view.embeddings.gather(1, index.expand(-1, -1, self.view.embeddings.shape[2]))
 
+    @cached_property
+    def _table(self) -> Tensor | None:
+        """Similarities of all rows to the landmarks ``(E, P, J)``; None where they are too many."""
+        if self.everyone and (held := self.view.pool_similarity) is not None:
+            return held
+        if self.view.ids.numel() * self.columns.shape[1] > TABLE:
+            return None
+        return torch.bmm(self.view.embeddings, self.embeddings.transpose(1, 2))
+
     def blocks(self) -> Iterator[tuple[slice, slice, Tensor]]:
         """Walk through the similarities of all rows to the landmarks.
 
         Yields:
             Episodes, columns and their similarities ``(e, B, J)``, which are not to be changed.
         """
-        view, held = self.view, self.view.pool_similarity if self.everyone else None
+        view, held = self.view, self._table
         width = min(max(BLOCK // self.columns.shape[1], 1), view.width)
         episodes = max(BLOCK // (width * self.columns.shape[1]), 1) if width == view.width else 1
         for first in range(0, view.n_episodes, episodes):
@@ -116,16 +157,16 @@ class Landmarks:
 
     def similarity_of(self, rows: Tensor) -> Tensor:
         """Similarities of few columns ``(E, R)`` to the landmarks ``(E, R, J)``."""
-        held = self.view.pool_similarity if self.everyone else None
+        held = self._table
         if held is not None:
             return rows_of(held, rows)
         return torch.bmm(rows_of(self.view.embeddings, rows), self.embeddings.transpose(1, 2))
 
     def product(self, vectors: Tensor) -> Tensor:
         """Vectors ``(E, k, J)`` times the similarities of the landmarks to all rows, ``(E, k, P)``."""
-        held = self.view.pool_similarity if self.everyone else None
+        held = self._table
         if held is not None:
-            return torch.bmm(vectors, held)
+            return torch.bmm(vectors, held.transpose(1, 2))
         return torch.bmm(torch.bmm(vectors, self.embeddings), self.view.embeddings.transpose(1, 2))
 
 

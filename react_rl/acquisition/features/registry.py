@@ -39,6 +39,8 @@ class Feature:
         cost: Work for one episode; P pool rows, C classes, D dimensions, L labelled rows.
         source: The paper.
         moves: Whether it changes while a batch is picked.
+        heavy: Whether it costs much more than a pass over the predictions, so that few rows of a large pool
+            get it.
     """
 
     of: Callable[[Growth], Tensor]
@@ -47,6 +49,7 @@ class Feature:
     cost: str = "O(P)"
     source: str = "-"
     moves: bool = False
+    heavy: bool = False
 
     def __call__(self, view: PoolView) -> Tensor:
         """The numbers ``(E, P)`` at the round's start."""
@@ -71,12 +74,17 @@ def _of_view(
 
 
 def _moving(
-    function: Callable[[Growth], Tensor], summary: str, needs: str, cost: str, source: str = "-"
+    function: Callable[[Growth], Tensor],
+    summary: str,
+    needs: str,
+    cost: str,
+    source: str = "-",
+    heavy: bool = True,
 ) -> Feature:
     def of(growth: Growth) -> Tensor:
         return growth.level(function(growth))
 
-    return Feature(of, summary, frozenset(needs.split()), cost, source, moves=True)
+    return Feature(of, summary, frozenset(needs.split()), cost, source, moves=True, heavy=heavy)
 
 
 def _novelty(growth: Growth) -> Tensor:
@@ -164,7 +172,12 @@ FEATURES: Final[dict[str, Feature]] = {
         source="Hacohen et al. 2022",
     ),
     "crowding": Feature(
-        _crowding, "mean kernel to the rows of the pool", frozenset({"similarities"}), "O(P^2)", "Parzen 1962"
+        _crowding,
+        "mean kernel to the rows of the pool",
+        frozenset({"similarities"}),
+        "O(P^2)",
+        "Parzen 1962",
+        heavy=True,
     ),
     NOVELTY: _moving(
         _novelty,
@@ -172,6 +185,7 @@ FEATURES: Final[dict[str, Feature]] = {
         "similarities",
         "O(P L)",
         "Sener & Savarese 2018",
+        heavy=False,
     ),
     "wide_novelty": _moving(
         _wide_novelty, "minus the log of the kernel's sum over labelled rows", "similarities", "O(P L)"
@@ -222,6 +236,7 @@ FEATURES: Final[dict[str, Feature]] = {
         "entropy of the labelled neighbours' votes over log C",
         frozenset({"similarities", "classes", "labels"}),
         "O(P L C)",
+        heavy=True,
     ),
     "disagreement": Feature(
         _disagreement,
@@ -229,6 +244,7 @@ FEATURES: Final[dict[str, Feature]] = {
         frozenset({"similarities", "labels", "predictions", "classes"}),
         "O(P L C)",
         "after Margatina et al. 2021",
+        heavy=True,
     ),
     "cheapness": _of_view(rows.cheapness, "minus the cost of the label", "costs"),
     "brevity": _of_view(rows.brevity, "minus the log of the words of the text", "texts"),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.batching.selection import best_column, to_ids
-from react_rl.acquisition.features.kernel import bandwidth
+from react_rl.acquisition.features.landmarks import bandwidth
 from react_rl.acquisition.wide.bounded import score_in_bounds, select_in_bounds
 from react_rl.errors import ReActError
 from react_rl.simulation.view import PoolView

@@ -9,6 +9,7 @@ from torch import Tensor
 from react_rl.acquisition import make_strategy
 from react_rl.acquisition.features import coverage, kernel
 from react_rl.acquisition.features.coverage import KeptPairs, OpenPairs, open_pairs
+from react_rl.acquisition.features.landmarks import Landmarks
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
 
@@ -95,13 +96,13 @@ def test_votes_are_the_same_bits_whenever_somebody_first_asks() -> None:
     for engine in engines:
         engine.reset([Streams(seed) for seed in range(2)])
     for _ in range(4):
-        kernel.votes(always.view)
+        kernel.votes(Landmarks(always.view))
         ids = make_strategy("margin").select(always.view, 7)
         for engine in engines:
             engine.step(ids)
     view = late.view
-    assert torch.equal(kernel.votes(always.view), kernel.votes(view))
-    cast = torch.bmm(view.labelled_geometry[1], kernel.near_labelled(view))
-    torch.testing.assert_close(kernel.Votes(view).follow(view), cast)
+    assert torch.equal(kernel.votes(Landmarks(always.view)), kernel.votes(Landmarks(view)))
+    cast = torch.bmm(view.labelled_geometry[1], kernel.near_labelled(Landmarks(view)))
+    torch.testing.assert_close(kernel.Votes(Landmarks(view)).follow(view), cast)
     always.reset([Streams(seed) for seed in range(5, 7)])
-    assert not torch.equal(kernel.votes(always.view), kernel.votes(view))
+    assert not torch.equal(kernel.votes(Landmarks(always.view)), kernel.votes(Landmarks(view)))

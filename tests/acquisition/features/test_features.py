@@ -9,7 +9,7 @@ import torch
 
 from react_rl.acquisition import FEATURES, WeightedFeatures, make_strategy
 from react_rl.acquisition.batching.selection import take_weighted
-from react_rl.acquisition.features import NEEDS, Growth, kernel, landmarks, posterior
+from react_rl.acquisition.features import NEEDS, Growth, landmarks, posterior
 from react_rl.acquisition.registry import STRATEGIES, entry_of
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
@@ -236,7 +236,7 @@ def test_the_kernel_is_kept_while_the_pool_stays_and_forgotten_with_it() -> None
     again = FEATURES["crowding"](engine.view)
     assert torch.equal(again[0], first[0])
     assert not torch.equal(again[1], first[1])
-    assert torch.equal(kernel.bandwidth(engine.view)[0], kernel.bandwidth(engine.view)[0])
+    assert torch.equal(landmarks.bandwidth(engine.view)[0], landmarks.bandwidth(engine.view)[0])
 
 
 @every_feature
