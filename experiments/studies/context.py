@@ -167,22 +167,24 @@ def markdown(tables: dict[str, ScoreTable]) -> str:
 
 def draw(table: ScoreTable) -> Figure:
     """One row for each corpus, one mark for each variant: area minus that of the policy."""
-    order = sorted(table.corpora, key=lambda corpus: -gap(table, "mean", POLICY, corpus).mean)
+    order = sorted(table.corpora, key=lambda corpus: gap(table, "mean", POLICY, corpus).mean)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 0.27 * len(order) + 1.2), layout="constrained")
+        figure = Figure(figsize=(6.4, 0.36 * len(order) + 1.1), layout="constrained")
         panel = figure.subplots()
+        for y in range(0, len(order), 2):
+            panel.axhspan(y - 0.5, y + 0.5, color="0.95", zorder=0)
         for k, (variant, colour) in enumerate(COLOURS.items()):
             found = [gap(table, variant, POLICY, corpus) for corpus in order]
             panel.errorbar(
                 [one.mean for one in found],
-                [y + 0.18 * (k - 1.5) for y in range(len(order))],
+                [y + 0.2 * (k - 1.5) for y in range(len(order))],
                 xerr=[one.half for one in found],
                 fmt="o", markersize=3.2, linewidth=0.9, color=colour, label=variant,
             )  # fmt: skip
         panel.axvline(0, color="0.3", linewidth=0.9, zorder=1)
         panel.set_yticks(range(len(order)), order)
-        panel.set_ylim(-0.6, len(order) - 0.4)
-        panel.set_xlabel(f"area minus that of {POLICY} with its own context")
+        panel.set_ylim(len(order) - 0.5, -0.5)
+        panel.set_xlabel(f"area minus that of {POLICY} with its own context (95 % intervals over seeds)")
         panel.grid(axis="y", visible=False)
         figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

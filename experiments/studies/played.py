@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from react_rl.acquisition.contract import QueryStrategy
+from react_rl.encoders.config import EncoderConfig
 from react_rl.errors import unknown
 from react_rl.experiments.config.models import CompareConfig, load_config
 from react_rl.experiments.run.episodes import play
@@ -31,26 +33,42 @@ class TransferCorpora:
         data: Folder of the corpora.
         names: Some of them; None takes all.
         cost: Cost model of their labels; None leaves it as it is.
+        max_rows: Most rows of each; None leaves it as it is.
+        encoder: What embeds them; None leaves it as it is.
+        episode: Sizes of an episode that differ.
 
     Raises:
         ReActError: The comparison has no corpus of such a name.
     """
 
-    def __init__(self, data: Path, names: Sequence[str] | None = None, cost: str | None = None) -> None:
-        self.config = load_config(CompareConfig, PRESET)
+    def __init__(
+        self,
+        data: Path,
+        names: Sequence[str] | None = None,
+        cost: str | None = None,
+        max_rows: int | None = None,
+        encoder: EncoderConfig | None = None,
+        episode: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        config = load_config(CompareConfig, PRESET)
+        sizes = config.episode.model_copy(update=dict(episode))
+        self.config = config.model_copy(update={"episode": sizes})
         known = {str(corpus.name): corpus for corpus in self.config.corpora}
         chosen = list(known) if names is None else list(names)
         for name in chosen:
             if name not in known:
                 raise unknown("corpus", name, list(known))
-        configs = [
-            known[name].model_copy(
-                update={"corpus": str(data / Path(known[name].corpus).relative_to("data")), "cost": cost}
-            )
-            for name in chosen
-        ]
+        configs = []
+        for name in chosen:
+            changes: dict[str, object] = {
+                "corpus": str(data / Path(known[name].corpus).relative_to("data")),
+                "cost": cost,
+            }
+            if max_rows is not None:
+                changes["max_rows"] = max_rows
+            configs.append(known[name].model_copy(update=changes))
         self.corpora: list[EncodedCorpus] = prepare(
-            configs, self.config.encoder, "cpu", episode=self.config.episode
+            configs, encoder or config.encoder, "cpu", episode=self.config.episode
         )
 
     def areas(self, corpus: EncodedCorpus, strategy: QueryStrategy, name: str, seeds: int) -> pd.DataFrame:

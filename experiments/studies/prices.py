@@ -18,8 +18,8 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from react_rl.experiments.figures.looks import STYLE, looks_of
 from react_rl.experiments.studies.command import GrowingTable, run_study, study_parser
@@ -34,7 +34,7 @@ from react_rl.experiments.studies.recorded import (
     RULES,
     record_all,
 )
-from react_rl.experiments.studies.transfer import CHOICES
+from react_rl.experiments.studies.transfer import CHOICES, POLICY
 from react_rl.files import write_atomically
 from react_rl.metrics.distributions import student_t_critical
 
@@ -154,31 +154,27 @@ def draw(found: dict[tuple[str, float], Return]) -> Figure:
     """Two panels: accuracy against what was spent as lambda falls, and net return minus that of random."""
     strategies = list(dict.fromkeys(strategy for strategy, _ in found))
     prices = list(dict.fromkeys(price for _, price in found))
-    looks = looks_of(strategies, ())
+    looks = looks_of(strategies, (POLICY,))
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.2, 4.0), layout="constrained")
+        figure = Figure(figsize=(9.2, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2)
         for strategy in strategies:
-            own = [found[strategy, price] for price in prices]
-            left.plot([o.spent for o in own], [o.accuracy for o in own], label=strategy, **looks[strategy])
+            own = sorted((found[strategy, price] for price in prices), key=lambda one: one.spent)
+            look: dict[str, Any] = dict(looks[strategy]) | {"markersize": 4, "markevery": 1}
+            left.plot([one.spent for one in own], [one.accuracy for one in own], label=strategy, **look)
             if strategy != "random":
-                _draw_net(right, own, [found["random", price] for price in prices], looks[strategy])
+                gains = [difference(found[strategy, price], found["random", price])[0] for price in prices]
+                right.plot(prices, gains, **look)
         left.set_xlabel("spent, in labels of texts of mean length")
         left.set_ylabel("test accuracy where it stops")
         right.set_xscale("log")
+        right.set_xticks(prices, [f"{price:g}" for price in prices], rotation=45)
+        right.xaxis.set_minor_locator(NullLocator())
         right.axhline(0, color="0.3", linewidth=0.9)
-        right.set_xlabel("lambda: price of a label of a text of mean length")
+        right.set_xlabel("lambda: accuracy that a label of a text of mean length costs")
         right.set_ylabel("net return minus that of random")
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
-
-
-def _draw_net(panel: Axes, own: Sequence[Return], random: Sequence[Return], look: dict[str, Any]) -> None:
-    found = [difference(one, other) for one, other in zip(own, random, strict=True)]
-    prices, means = [one.price for one in own], np.array([mean for mean, _ in found])
-    halves = np.array([half for _, half in found])
-    panel.plot(prices, means, **look)
-    panel.fill_between(prices, means - halves, means + halves, color=str(look["color"]), alpha=0.12, lw=0)
 
 
 def study(asked: argparse.Namespace) -> str:

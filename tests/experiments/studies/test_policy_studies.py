@@ -155,9 +155,9 @@ def test_random_closes_nothing_of_the_gap_and_the_oracle_all() -> None:
     values = {name: base + 0.1 * k for k, name in enumerate(("random", "mixture", recorded.ORACLE))}
     values |= {name: base + 0.05 for name in recorded.PRICE_BLIND if name not in values}
     table = ScoreTable(("one", "two"), tuple(range(6)), values)
-    assert oracle_gap.closed(table, "random")[0] == 0.0
-    assert oracle_gap.closed(table, recorded.ORACLE, "one") == pytest.approx((1.0, 1.0, 1.0))
-    assert oracle_gap.closed(table, "mixture")[0] == pytest.approx(0.5)
+    assert oracle_gap.closed(table, "random", ["one", "two"])[0] == 0.0
+    assert oracle_gap.closed(table, recorded.ORACLE, ["one"]) == pytest.approx((1.0, 1.0, 1.0))
+    assert oracle_gap.closed(table, "mixture", ["two"])[0] == pytest.approx(0.5)
     assert "| all |" in oracle_gap.markdown(table)
 
 
