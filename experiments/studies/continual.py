@@ -23,12 +23,11 @@ import pandas as pd
 from react_rl.acquisition.registry import make_strategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
-from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.analysis.phases import PhaseRun, phase_frame, phase_run
-from react_rl.experiments.cli.status import program
 from react_rl.experiments.config.learners import LearnerConfig, learner_config
-from react_rl.experiments.run.episodes import one_thread, play
+from react_rl.experiments.run.episodes import play
+from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.experiments.studies.finished_parts import FinishedParts, content_of
 from react_rl.files import write_atomically
 from react_rl.learners.recipes import ContinualSettings, Recipe
@@ -162,24 +161,8 @@ def _beyond(own: pd.DataFrame, other: pd.DataFrame) -> str:
     return difference.signed(3)
 
 
-@program("continual")
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="continual", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds the five sets")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), help="names in that folder, in order i")
-    parser.add_argument("--orders", nargs="+", default=list(ORDERS), choices=list(ORDERS), help="which")
-    parser.add_argument("--strategies", nargs="+", default=["random", "margin"], help="query strategies")
-    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES), help="which")
-    parser.add_argument("--learner", default="softmax", choices=list(LEARNERS), help="which")
-    parser.add_argument("--seeds", type=int, default=32, help="paired episodes")
-    parser.add_argument("--budget", type=int, default=200, help="labels bought, the same for each set")
-    parser.add_argument("--batch-size", type=int, default=10, help="labels of a round")
-    parser.add_argument("--test-rows", type=int, default=1500, help="most test rows, as many of each set")
-    parser.add_argument("--out", type=Path, default=Path("results/continual"), help="folder to write")
-    asked = parser.parse_args(arguments)
-    if asked.seeds < 2:
-        raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
+def study(asked: argparse.Namespace) -> str:
+    """Play what is missing, and write numbers, matrices and table."""
     names = list(dict.fromkeys(["sequential", *asked.recipes]))
     recipes = {name: recipe for name, recipe in RECIPES.items() if name in names}
     changes = {"budget": asked.budget, "batch_size": asked.batch_size}
@@ -188,18 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     corpora = prepare(configs, EncoderConfig(max_length=128), "auto", episode=options)
     found: Played = {}
     parts = FinishedParts(asked.out)
-    with one_thread():
-        for corpus in corpora:
-            found |= measure(
-                corpus,
-                recipes,
-                asked.strategies,
-                asked.seeds,
-                asked.learner,
-                options,
-                asked.test_rows,
-                parts,
-            )
+    for corpus in corpora:
+        sizes = (asked.seeds, asked.learner, options, asked.test_rows)
+        found |= measure(corpus, recipes, asked.strategies, *sizes, parts)
     runs = numbers(found)
     matrices = phase_frame(
         {
@@ -214,8 +188,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_atomically(asked.out / f"{asked.learner}_matrices.csv", csv_text(mean.round(4)))
     write_atomically(asked.out / f"{asked.learner}.md", table(runs))
     parts.clear()
-    print(table(runs))
-    return 0
+    return table(runs)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = study_parser(__doc__, "continual", "results/continual", seeds=32)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds the five sets")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), help="names in that folder, in order i")
+    parser.add_argument("--orders", nargs="+", default=list(ORDERS), choices=list(ORDERS), help="which")
+    parser.add_argument("--strategies", nargs="+", default=["random", "margin"], help="query strategies")
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES), help="which")
+    parser.add_argument("--learner", default="softmax", choices=list(LEARNERS), help="which")
+    parser.add_argument("--budget", type=int, default=200, help="labels bought, the same for each set")
+    parser.add_argument("--batch-size", type=int, default=10, help="labels of a round")
+    parser.add_argument("--test-rows", type=int, default=1500, help="most test rows, as many of each set")
+    return run_study(parser, arguments, study)
 
 
 def _config(data: Path, sets: Sequence[str], order: str) -> CorpusConfig:

@@ -28,11 +28,9 @@ from react_rl.agents.imitation.expert import LookAhead
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
-from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
-from react_rl.experiments.cli.status import program
 from react_rl.experiments.figures.looks import STYLE
-from react_rl.experiments.run.episodes import one_thread
+from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.few_seeds import save_figure
 from react_rl.files import write_atomically
 from react_rl.metrics.distributions import student_t_critical
@@ -205,24 +203,15 @@ def measure(corpora: Sequence[EncodedCorpus], seeds: int, say: Callable[[str], N
     return worths(found, names)
 
 
-@program("features")
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="features", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
-    parser.add_argument("--corpora", nargs="+", default=list(CORPORA), help="their files or folders there")
-    parser.add_argument("--seeds", type=int, default=32, help="episodes on each corpus")
-    parser.add_argument("--out", type=Path, default=Path("results/features"), help="folder to write")
-    asked = parser.parse_args(arguments)
-    if asked.seeds < 2:
-        raise ReActError(f"An interval needs at least 2 seeds; --seeds is {asked.seeds}.")
+def study(asked: argparse.Namespace) -> str:
+    """Judge every feature, and write numbers, table and figure."""
     configs = [
         CorpusConfig(corpus=str(asked.data / name), name=name.split("/")[0], max_rows=_ROWS)
         for name in asked.corpora
     ]
     corpora = prepare(configs, EncoderConfig(max_length=128), "cpu", episode=EPISODE)
-    with one_thread(), torch.inference_mode():
-        told = measure(corpora, asked.seeds, lambda line: print(line, flush=True))
+    with torch.inference_mode():
+        told = measure(corpora, asked.seeds, say)
     flat = [
         {"name": one.name, "gain": one.mean, "half_interval": one.half, "better": one.better}
         | {f"at_{label}": value for label, value in one.at.items()}
@@ -232,8 +221,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_atomically(asked.out / "features.csv", csv_text(pd.DataFrame(flat).round(6)))
     write_atomically(asked.out / "table.md", markdown(told, asked.seeds))
     save_figure(asked.out, "features", draw(told))
-    print(markdown(told, asked.seeds))
-    return 0
+    return markdown(told, asked.seeds)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = study_parser(__doc__, "features", "results/features", seeds=32)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
+    parser.add_argument("--corpora", nargs="+", default=list(CORPORA), help="their files or folders there")
+    return run_study(parser, arguments, study)
 
 
 if __name__ == "__main__":

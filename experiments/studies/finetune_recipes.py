@@ -10,7 +10,6 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import pandas as pd
@@ -21,8 +20,8 @@ from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
-from react_rl.experiments.cli.status import program
-from react_rl.experiments.run.episodes import TestSplit, one_thread
+from react_rl.experiments.run.episodes import TestSplit
+from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.experiments.studies.recipes import gains
 from react_rl.files import write_atomically
 from react_rl.learners.finetune.settings import FineTuneSettings
@@ -129,24 +128,8 @@ def page(found: pd.DataFrame, seeds: int, said: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-@program("finetune_recipes")
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="finetune_recipes", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--corpora", nargs="+", default=["bbc_news", "crowd_tweets"], help="names or paths")
-    parser.add_argument("--recipes", nargs="*", default=list(MEASURED), help="names; none: plain alone")
-    parser.add_argument("--model", default="minilm", help="encoder that is fine-tuned")
-    parser.add_argument("--layers", type=int, default=1, help="top layers that are trained")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--learning-rate", type=float, default=5e-4)
-    parser.add_argument("--max-length", type=int, default=48, help="tokens kept of a text")
-    parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS), help="ascending")
-    parser.add_argument("--seeds", type=int, default=4, help="paired episodes of each recipe")
-    parser.add_argument("--test-rows", type=int, default=500)
-    parser.add_argument("--out", type=Path, default=Path("results/recipes"), help="folder to write")
-    asked = parser.parse_args(arguments)
-    if asked.seeds < 2:
-        raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
+def study(asked: argparse.Namespace) -> str:
+    """Train by every recipe, and write the table when each is measured."""
     able = [name for name, entry in RECIPES.items() if "finetune" in entry.kinds]
     unknown = [name for name in asked.recipes if name not in able]
     if unknown:
@@ -165,19 +148,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = CorpusConfig(corpus=name, max_rows=_ROWS)
         corpora += prepare([config], encoder, "auto")
     parts: list[pd.DataFrame] = []
-    with one_thread():
-        for recipe in ("plain", *asked.recipes):
-            setting = PLAIN if recipe == "plain" else RECIPES[recipe].settings
-            for corpus in corpora:
-                parts.append(
-                    at_labels(corpus, {recipe: setting}, settings, asked.seeds, asked.test_rows, asked.labels)
-                )
-            found = table(pd.concat(parts, ignore_index=True))
-            written = found.round(5).to_csv(index=False, lineterminator="\n")
-            write_atomically(asked.out / "finetune.csv", written)
-            write_atomically(asked.out / "finetune.md", page(found, asked.seeds, said))
-    print(page(found, asked.seeds, said))
-    return 0
+    for recipe in ("plain", *asked.recipes):
+        setting = PLAIN if recipe == "plain" else RECIPES[recipe].settings
+        for corpus in corpora:
+            parts.append(
+                at_labels(corpus, {recipe: setting}, settings, asked.seeds, asked.test_rows, asked.labels)
+            )
+        found = table(pd.concat(parts, ignore_index=True))
+        written = found.round(5).to_csv(index=False, lineterminator="\n")
+        write_atomically(asked.out / "finetune.csv", written)
+        write_atomically(asked.out / "finetune.md", page(found, asked.seeds, said))
+    return page(found, asked.seeds, said)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = study_parser(__doc__, "finetune_recipes", "results/recipes", seeds=4)
+    parser.add_argument("--corpora", nargs="+", default=["bbc_news", "crowd_tweets"], help="names or paths")
+    parser.add_argument("--recipes", nargs="*", default=list(MEASURED), help="names; none: plain alone")
+    parser.add_argument("--model", default="minilm", help="encoder that is fine-tuned")
+    parser.add_argument("--layers", type=int, default=1, help="top layers that are trained")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--max-length", type=int, default=48, help="tokens kept of a text")
+    parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS), help="ascending")
+    parser.add_argument("--test-rows", type=int, default=500)
+    return run_study(parser, arguments, study)
 
 
 if __name__ == "__main__":

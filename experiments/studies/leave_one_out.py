@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,10 +18,9 @@ from react_rl.acquisition.registry import make_strategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
-from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
-from react_rl.experiments.cli.status import program
 from react_rl.experiments.run.episodes import TestSplit
+from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.files import write_atomically
 from react_rl.learners.linear.calibration import leave_one_out_accuracy
 from react_rl.simulation.corpora import prepare
@@ -94,26 +92,21 @@ def table(found: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-@program("leave_one_out")
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="leave_one_out", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--corpora", nargs="+", default=list(CORPORA), help="built-in names or paths")
-    parser.add_argument("--seeds", type=int, default=48, help="paired episodes of each strategy")
-    parser.add_argument(
-        "--out", type=Path, default=Path("results/benchmarks/leave_one_out"), help="folder to write"
-    )
-    asked = parser.parse_args(arguments)
-    if asked.seeds < 1:
-        raise ReActError(f"--seeds {asked.seeds} measures nothing; give at least 1.")
+def study(asked: argparse.Namespace) -> str:
+    """Measure, and write the table."""
     configs = [CorpusConfig(corpus=name, max_rows=4000) for name in asked.corpora]
     corpora = prepare(configs, EncoderConfig(max_length=128), "auto", episode=EPISODE)
     found = pd.concat([measure(corpus, seeds=asked.seeds) for corpus in corpora], ignore_index=True)
-    written = csv_text(found.round(_DIGITS))
-    write_atomically(asked.out / "table.csv", written)
+    write_atomically(asked.out / "table.csv", csv_text(found.round(_DIGITS)))
     write_atomically(asked.out / "table.md", table(found))
-    print(table(found))
-    return 0
+    return table(found)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = study_parser(__doc__, "leave_one_out", "results/benchmarks/leave_one_out", seeds=48)
+    parser.add_argument("--corpora", nargs="+", default=list(CORPORA), help="built-in names or paths")
+    return run_study(parser, arguments, study)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import read_csv
-from react_rl.experiments.cli.status import program
-from react_rl.experiments.run.episodes import TestSplit, one_thread
+from react_rl.experiments.run.episodes import TestSplit
+from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.experiments.studies.finished_parts import FinishedParts, content_of
 from react_rl.files import write_atomically
 from react_rl.learners.finetune.settings import ClozeSettings, ContrastiveSettings, FineTuneSettings
@@ -207,42 +207,41 @@ def page(found: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-@program("prompts")
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="prompts", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--corpora", nargs="+", required=True, help="names or paths")
-    parser.add_argument("--model", default="bert-base-uncased", help="masked language model of the prompts")
-    parser.add_argument("--learners", nargs="+", help="some of the learners; the default is all")
-    parser.add_argument("--seeds", type=int, default=32, help="paired episodes")
-    parser.add_argument(
-        "--tuned-seeds", type=int, default=3, help="those of learners that train a transformer"
-    )
-    parser.add_argument("--test-rows", type=int, default=500, help="most test rows")
-    parser.add_argument("--out", type=Path, default=Path("results/prompts"), help="folder to write")
-    asked = parser.parse_args(arguments)
+def study(asked: argparse.Namespace) -> str:
+    """Measure what is missing, and write the table when each corpus is done."""
     scores = asked.out / "scores.csv"
     advice = "remove it, and what it holds is measured again"
     parts = (
         [read_csv(scores, _KEY[:2], (*_KEY[2:], "accuracy", "seconds"), advice)] if scores.exists() else []
     )
     progress = FinishedParts(asked.out)
-    with one_thread():
-        for name in asked.corpora:
-            config = CorpusConfig(corpus=name, name=Path(name).name, max_rows=_ROWS)
-            (corpus,) = prepare([config], EncoderConfig(max_length=128), "auto")
-            compared = learners(corpus.name, asked.model)
-            chosen = {n: s for n, s in compared.items() if asked.learners is None or n in asked.learners}
-            if not chosen:
-                raise ReActError(f"No learner is called so. Known: {', '.join(compared)}.")
-            parts.append(at_labels(corpus, chosen, asked.seeds, asked.tuned_seeds, asked.test_rows, progress))
-            found = pd.concat(parts, ignore_index=True)
-            found = found.drop_duplicates(list(_KEY), keep="last")
-            write_atomically(scores, found.round(5).to_csv(index=False, lineterminator="\n"))
-            write_atomically(asked.out / "table.md", page(found))
+    for name in asked.corpora:
+        config = CorpusConfig(corpus=name, name=Path(name).name, max_rows=_ROWS)
+        (corpus,) = prepare([config], EncoderConfig(max_length=128), "auto")
+        compared = learners(corpus.name, asked.model)
+        chosen = {n: s for n, s in compared.items() if asked.learners is None or n in asked.learners}
+        if not chosen:
+            raise ReActError(f"No learner is called so. Known: {', '.join(compared)}.")
+        parts.append(at_labels(corpus, chosen, asked.seeds, asked.tuned_seeds, asked.test_rows, progress))
+        found = pd.concat(parts, ignore_index=True)
+        found = found.drop_duplicates(list(_KEY), keep="last")
+        write_atomically(scores, found.round(5).to_csv(index=False, lineterminator="\n"))
+        write_atomically(asked.out / "table.md", page(found))
     progress.clear()
-    print(page(found))
-    return 0
+    return page(found)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = study_parser(__doc__, "prompts", "results/prompts", seeds=32)
+    parser.add_argument("--corpora", nargs="+", required=True, help="names or paths")
+    parser.add_argument("--model", default="bert-base-uncased", help="masked language model of the prompts")
+    parser.add_argument("--learners", nargs="+", help="some of the learners; the default is all")
+    parser.add_argument(
+        "--tuned-seeds", type=int, default=3, help="those of learners that train a transformer"
+    )
+    parser.add_argument("--test-rows", type=int, default=500, help="most test rows")
+    return run_study(parser, arguments, study)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -22,8 +21,8 @@ from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
-from react_rl.experiments.cli.status import program
-from react_rl.experiments.run.episodes import TestSplit, one_thread, play
+from react_rl.experiments.run.episodes import TestSplit, play
+from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.files import write_atomically
 from react_rl.learners.capabilities import choose_recipes
 from react_rl.learners.linear.settings import SoftmaxSettings
@@ -206,18 +205,8 @@ def page(found: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-@program("recipes")
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="recipes", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--corpora", nargs="+", default=["bbc_news", "crowd_tweets"], help="names or paths")
-    parser.add_argument("--recipes", nargs="+", help="names of recipes; the default is all")
-    parser.add_argument("--strategy", default="mixture", help="who chooses in the loop")
-    parser.add_argument("--seeds", type=int, default=32, help="paired episodes of each recipe")
-    parser.add_argument("--out", type=Path, default=Path("results/recipes"), help="folder to write")
-    asked = parser.parse_args(arguments)
-    if asked.seeds < 2:
-        raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
+def study(asked: argparse.Namespace) -> str:
+    """Measure every recipe on every corpus, and write the table when each corpus is done."""
     recipes = candidates()
     unknown = [name for name in asked.recipes or () if name not in recipes]
     if unknown:
@@ -225,19 +214,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = {n: r for n, r in recipes.items() if asked.recipes is None or n in ("plain", *asked.recipes)}
     configs = [CorpusConfig(corpus=name, max_rows=_ROWS) for name in asked.corpora]
     parts = []
-    with one_thread():
-        for config in configs:
-            (corpus,) = prepare([config], EncoderConfig(max_length=128), "auto", episode=EPISODE)
-            parts += [
-                at_labels(corpus, chosen, asked.seeds),
-                in_the_loop(corpus, chosen, asked.seeds, asked.strategy, EPISODE),
-            ]
-            found = gains(pd.concat(parts, ignore_index=True))
-            written = found.round(5).to_csv(index=False, lineterminator="\n")
-            write_atomically(asked.out / "gains.csv", written)
-            write_atomically(asked.out / "table.md", page(found))
-    print(page(found))
-    return 0
+    for config in configs:
+        (corpus,) = prepare([config], EncoderConfig(max_length=128), "auto", episode=EPISODE)
+        parts += [
+            at_labels(corpus, chosen, asked.seeds),
+            in_the_loop(corpus, chosen, asked.seeds, asked.strategy, EPISODE),
+        ]
+        found = gains(pd.concat(parts, ignore_index=True))
+        written = found.round(5).to_csv(index=False, lineterminator="\n")
+        write_atomically(asked.out / "gains.csv", written)
+        write_atomically(asked.out / "table.md", page(found))
+    return page(found)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = study_parser(__doc__, "recipes", "results/recipes", seeds=32)
+    parser.add_argument("--corpora", nargs="+", default=["bbc_news", "crowd_tweets"], help="names or paths")
+    parser.add_argument("--recipes", nargs="+", help="names of recipes; the default is all")
+    parser.add_argument("--strategy", default="mixture", help="who chooses in the loop")
+    return run_study(parser, arguments, study)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,9 +17,8 @@ from react_rl.acquisition.registry import make_strategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
-from react_rl.errors import ReActError
-from react_rl.experiments.cli.status import program
-from react_rl.experiments.run.episodes import TestSplit, one_thread
+from react_rl.experiments.run.episodes import TestSplit
+from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.files import write_atomically
 from react_rl.learners.recipes import make_recipe
 from react_rl.simulation.corpora import prepare
@@ -109,32 +107,29 @@ def table(found: pd.DataFrame, fixed: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-@program("recipes_on_dev")
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="recipes_on_dev", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--corpora", nargs="+", default=["bbc_news", "crowd_tweets"], help="names or paths")
-    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), help="recipes to choose from")
-    parser.add_argument("--fixed", default="smooth", help="the recipe that is never changed")
-    parser.add_argument("--seeds", type=int, default=32, help="paired episodes")
-    parser.add_argument("--out", type=Path, default=Path("results/recipes"), help="folder to write")
-    asked = parser.parse_args(arguments)
+def study(asked: argparse.Namespace) -> str:
+    """Measure every recipe, judge choosing among them, and write the table."""
     names = list(dict.fromkeys(["plain", asked.fixed, *asked.recipes]))
     for name in names:
         make_recipe(name)
-    if asked.seeds < 2:
-        raise ReActError(f"--seeds {asked.seeds} gives no interval; give at least 2.")
     parts = []
-    with one_thread():
-        for name in asked.corpora:
-            config = CorpusConfig(corpus=name, max_rows=_ROWS)
-            (corpus,) = prepare([config], EncoderConfig(max_length=128), "auto", episode=EPISODE)
-            parts.append(judged(measure(corpus, names, asked.seeds, EPISODE), asked.fixed))
+    for name in asked.corpora:
+        config = CorpusConfig(corpus=name, max_rows=_ROWS)
+        (corpus,) = prepare([config], EncoderConfig(max_length=128), "auto", episode=EPISODE)
+        parts.append(judged(measure(corpus, names, asked.seeds, EPISODE), asked.fixed))
     found = pd.concat(parts, ignore_index=True)
     write_atomically(asked.out / "on_dev.csv", found.round(5).to_csv(index=False, lineterminator="\n"))
     write_atomically(asked.out / "on_dev.md", table(found, asked.fixed))
-    print(table(found, asked.fixed))
-    return 0
+    return table(found, asked.fixed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = study_parser(__doc__, "recipes_on_dev", "results/recipes", seeds=32)
+    parser.add_argument("--corpora", nargs="+", default=["bbc_news", "crowd_tweets"], help="names or paths")
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), help="recipes to choose from")
+    parser.add_argument("--fixed", default="smooth", help="the recipe that is never changed")
+    return run_study(parser, arguments, study)
 
 
 if __name__ == "__main__":

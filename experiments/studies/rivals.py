@@ -17,7 +17,7 @@ import pandas as pd
 
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
-from react_rl.experiments.cli.status import program
+from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.experiments.studies.few_seeds import ALPHA
 from react_rl.experiments.studies.scores import FOLDER, Measure, ScoreTable, collect, read_scores
 from react_rl.files import write_atomically
@@ -167,15 +167,16 @@ def write(results: Path, out: Path) -> str:
     return text
 
 
-@program("rivals")
+def study(asked: argparse.Namespace) -> str:
+    """Write the tables of what was played."""
+    return write(asked.results, asked.out)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="rivals", description=(__doc__ or "").split("\n\n")[0])
+    parser = study_parser(__doc__, "rivals", "results/rivals")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the comparisons")
-    parser.add_argument("--out", type=Path, default=Path("results/rivals"), help="folder to write")
-    asked = parser.parse_args(arguments)
-    print(write(asked.results, asked.out))
-    return 0
+    return run_study(parser, arguments, study)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
-from react_rl.experiments.cli.status import program
 from react_rl.experiments.figures.looks import STYLE
+from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.experiments.studies.few_seeds import ALPHA, save_figure
 from react_rl.experiments.studies.scores import FOLDER, Measure, ScoreTable, collect, read_scores
 from react_rl.files import write_atomically
@@ -250,22 +250,22 @@ def write(results: Path, out: Path) -> list[Difference]:
     return found
 
 
-@program("transfer")
+def study(asked: argparse.Namespace) -> str:
+    """Write the tables of what was played, and say how groups of corpora stand."""
+    return "\n".join(
+        f"{LABELS[one.table]}, {one.where}: minus {one.rival} {one.mean:+.4f} "
+        f"[{one.low:+.4f}, {one.high:+.4f}], {one.won:.3f} of pairs, "
+        f"ahead on {one.ahead} of {one.corpora}"
+        for one in write(asked.results, asked.out)
+        if one.where in (UNSEEN, CHOSEN_ON)
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="transfer", description=(__doc__ or "").split("\n\n")[0])
+    parser = study_parser(__doc__, "transfer", "results/transfer")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the comparisons")
-    parser.add_argument("--out", type=Path, default=Path("results/transfer"), help="folder to write")
-    asked = parser.parse_args(arguments)
-    found = write(asked.results, asked.out)
-    for one in found:
-        if one.where in (UNSEEN, CHOSEN_ON):
-            print(
-                f"{LABELS[one.table]}, {one.where}: minus {one.rival} {one.mean:+.4f} "
-                f"[{one.low:+.4f}, {one.high:+.4f}], {one.won:.3f} of pairs, "
-                f"ahead on {one.ahead} of {one.corpora}"
-            )
-    return 0
+    return run_study(parser, arguments, study)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,7 @@ from react_rl.agents.evaluation import Validation
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.experiments.analysis.csv_files import csv_text
-from react_rl.experiments.cli.status import program
-from react_rl.experiments.run.episodes import one_thread
+from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.files import write_atomically
 from react_rl.metrics.distributions import student_t_critical
@@ -196,19 +195,21 @@ def prepared(data: Path, encoder: EncoderConfig) -> list[EncodedCorpus]:
     return prepare([*real, *invented], encoder, "cpu", episode=EPISODE)
 
 
-@program("tuned_mixture")
+def study(asked: argparse.Namespace) -> str:
+    """Search, and write what was tried."""
+    corpora = prepared(asked.data, EncoderConfig(max_length=128))
+    with torch.inference_mode():
+        tried = search(corpora, seed=asked.seed, say=say)
+    write_atomically(asked.out / "tuned_mixture.csv", table(tried))
+    return f"The best on fresh seeds: {tried[-1].gain:+.4f} {dict(tried[-1].weights)}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="tuned_mixture", description=(__doc__ or "").split("\n\n")[0])
+    parser = study_parser(__doc__, "tuned_mixture", "results/rivals")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora for choices")
-    parser.add_argument("--out", type=Path, default=Path("results/rivals"), help="folder to write")
     parser.add_argument("--seed", type=int, default=0, help="of the candidates")
-    asked = parser.parse_args(arguments)
-    corpora = prepared(asked.data, EncoderConfig(max_length=128))
-    with one_thread(), torch.inference_mode():
-        tried = search(corpora, seed=asked.seed, say=lambda line: print(line, flush=True))
-    write_atomically(asked.out / "tuned_mixture.csv", table(tried))
-    return 0
+    return run_study(parser, arguments, study)
 
 
 if __name__ == "__main__":
