@@ -28,7 +28,15 @@ CONTEXT_CLIP: Final = 5.0
 """Numbers of the context end here."""
 
 SHORT: Final = 64
-"""Rows that stay in the race once the first row of a batch is picked."""
+"""Rows that stay in the race at least once the first row of a batch is picked."""
+
+SHORT_PER_PICK: Final = 12
+"""And for each row of the batch: the last picks of a large one are far from the first in score."""
+
+
+def rows_in_race(n: int) -> int:
+    """Rows that stay in the race for the picks of a batch of ``n`` after the first."""
+    return max(SHORT, SHORT_PER_PICK * n)
 
 
 def row_context(view: PoolView, names: Sequence[str] = ROW_CONTEXT, picked: float = 0.0) -> Tensor:
@@ -49,8 +57,8 @@ def row_context(view: PoolView, names: Sequence[str] = ROW_CONTEXT, picked: floa
 class ScorerStrategy:
     """Takes the rows with the highest scores of a network, one after the other.
 
-    After the first pick the best ``SHORT`` rows stay in the race; after each pick their features are those of
-    a batch that holds it. Of large pools ``close_rows`` says which rows are looked at.
+    After the first pick the best ``rows_in_race`` rows stay in the race; after each pick their features are
+    those of a batch that holds it. Of large pools ``close_rows`` says which rows are looked at.
 
     Args:
         name: Name in tables and figures.
@@ -119,7 +127,7 @@ class ScorerStrategy:
             masked = torch.where(view.available, scores, -torch.inf)
             # Of many equal rows the first pick may be any, and is one of those that stay.
             masked.scatter_(1, column.clamp_min(0)[:, None], torch.inf)
-            rows = masked.topk(min(max(SHORT, n), view.width), dim=1).indices.sort(1).values
+            rows = masked.topk(min(rows_in_race(n), view.width), dim=1).indices.sort(1).values
             free = view.available.gather(1, rows)
             features.narrow(rows)
         place_of_share = self.context.index(PICKED) if PICKED in self.context else None

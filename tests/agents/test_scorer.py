@@ -13,7 +13,7 @@ from react_rl.acquisition import FEATURES, make_strategy
 from react_rl.acquisition.batching.row_features import ROW_FEATURES, RowFeatures
 from react_rl.acquisition.features import Growth
 from react_rl.agents.networks import RowScorer, ScorerEnsemble
-from react_rl.agents.scorer import ROW_CONTEXT, ScorerStrategy, row_context
+from react_rl.agents.scorer import ROW_CONTEXT, ScorerStrategy, row_context, rows_in_race
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
@@ -81,7 +81,7 @@ def slow_batch(engine: LabelingEngine, strategy: ScorerStrategy, e: int, n: int)
             spread = own.std(correction=0)
             standard = (values - own.mean()) / spread if spread > 1e-6 else torch.zeros_like(values)
             columns.append(standard.clamp(-4, 4))
-        context = row_context(view, picked=len(picks) / 5)[e : e + 1]
+        context = row_context(view, picked=len(picks) / view.progress.batch_size)[e : e + 1]
         scores = strategy.network(torch.stack(columns, 1)[None].float(), context)[0]
         picks.append(int(torch.where(free[e], scores, -torch.inf).argmax()))
         free[e, picks[-1]] = False
@@ -95,6 +95,24 @@ def test_a_batch_is_what_scoring_from_scratch_before_each_pick_gives(engine: Lab
         ids = strategy.select(engine.view, 5)
         for e in range(E):
             assert ids[e].tolist() == engine.view.ids[e][slow_batch(engine, strategy, e, 5)].tolist()
+
+
+@torch.inference_mode()
+def test_the_last_rows_of_a_large_batch_may_come_from_far_down_the_first_scores() -> None:
+    options = EpisodeOptions(pool_size=160, dev_size=30, initial_size=6, budget=30, batch_size=15)
+    made = LabelingEngine([synthetic_encoded(300, 3)], options, E)
+    made.reset([Streams(k) for k in range(E)])
+    view, strategy = made.view, scorer()
+    ids = strategy.select(view, 15)
+    scores = torch.where(view.available, strategy.score(view), -torch.inf)
+    first = view.ids.gather(1, scores.topk(64, dim=1).indices)
+    assert not torch.isin(ids, first).all()
+    for e in range(E):
+        assert ids[e].tolist() == view.ids[e][slow_batch(made, strategy, e, 15)].tolist()
+
+
+def test_a_batch_of_five_is_taken_from_64_rows() -> None:
+    assert [rows_in_race(n) for n in (1, 5, 25)] == [64, 64, 300]
 
 
 def test_the_first_pick_has_the_highest_score(engine: LabelingEngine) -> None:
