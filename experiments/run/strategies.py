@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from react_rl.acquisition.contract import QueryStrategy
-from react_rl.acquisition.features import code_of_feature, is_packaged_feature
+from react_rl.acquisition.features import code_of_feature, feature_named, is_packaged_feature
 from react_rl.acquisition.origin import added_by, is_packaged, parts_behind
 from react_rl.acquisition.references import NEEDS, REFERENCES
 from react_rl.acquisition.registry import (
@@ -129,7 +129,8 @@ def check_learner(names: Iterable[str], learner: LearnerSettings, task: str | No
         task: Name of the task; None before corpora are loaded: then any that the learner can learn.
 
     Raises:
-        ReActError: A strategy, or one that a policy among these may choose, needs what the learner has not.
+        ReActError: A strategy, or one that a policy among these may choose, or a feature that it reads, needs
+            what the learner has not.
     """
     for name in names:
         if name in REFERENCES:
@@ -137,7 +138,12 @@ def check_learner(names: Iterable[str], learner: LearnerSettings, task: str | No
         elif is_strategy(name):
             check_needs(name, entry_of(name).needs, learner, task)
         elif is_policy(Path(name)):
-            check_learner(named_by(read_card(Path(name))).strategies, learner, task)
+            card = read_card(Path(name))
+            named = named_by(card)
+            check_learner(named.strategies, learner, task)
+            for feature in named.features:
+                if "classes" in feature_named(feature).needs:
+                    check_needs(f"{card.name} (feature {feature})", {"classes"}, learner, task)
 
 
 def _is_known(name: str) -> bool:

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from react_rl.agents.folder import read_card
+from react_rl.agents.networks import RowScorer, ScorerEnsemble
+from react_rl.agents.scorer import ROW_CONTEXT
+from react_rl.agents.scorer_folder import pretrained_folder, save_scorer
 from react_rl.data.synthetic import synthetic_sentences
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, run_comparison
@@ -65,6 +69,7 @@ def test_what_does_not_fit_tagging_is_refused_in_one_sentence(
     for changes, message in (
         ({"learner": {}, "strategies": ["random"]}, "set learner.kind to finetune or tagger"),
         ({"strategies": ["badge"], "reference": "badge"}, "'badge' needs a corpus of classification"),
+        ({"strategies": ["random", str(pretrained_folder("learned"))]}, "needs a corpus of classification"),
         ({"metrics": ["macro_f1"]}, "Unknown metric of tagging 'macro_f1'"),
         ({"corpora": [{"corpus": str(sentences), "label": "x"}]}, "holds tagged sentences, so 'label'"),
         ({"corpora": [{"corpus": str(sentences), "cost": "words"}]}, "cannot cost 'words'"),
@@ -87,3 +92,23 @@ def test_annotators_of_sentences_err_and_entities_can_have_a_price(
     with (tmp_path / "small" / "bought.csv").open(encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     assert any(line["label"] != line["true_label"] for line in lines)
+
+
+def test_a_policy_whose_features_need_no_classes_buys_sentences(
+    comparison: Callable[..., CompareConfig], sentences: Path, tmp_path: Path
+) -> None:
+    features = ["margin", "density", "novelty", "unsure_herding", "even_reduction"]
+    network = ScorerEnsemble([RowScorer(len(features), len(ROW_CONTEXT), 4)])
+    card = read_card(pretrained_folder("learned"))
+    shape = card.network | {"features": len(features), "hidden": 4, "members": 1, "context": len(ROW_CONTEXT)}
+    changes = {
+        "name": "class-free",
+        "network": shape,
+        "action_space": card.action_space | {"features": features},
+        "observation": {"name": "rows", "context": list(ROW_CONTEXT)},
+    }
+    save_scorer(tmp_path / "policy", network, card.model_copy(update=changes))
+    wanted = config(comparison, sentences, strategies=["random", str(tmp_path / "policy")], seeds=1)
+    outcome = run_comparison(wanted, tmp_path)
+    assert not outcome.failures
+    assert outcome.played == 2
