@@ -19,7 +19,14 @@ from react_rl.data.passages import Passages
 from react_rl.encoders.batches import TokenTable, batches, table_of
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.progress import progress_bar
-from react_rl.encoders.token_states import TokenStates, Windows, marks_around, unknown_piece, windows_of
+from react_rl.encoders.token_states import (
+    TokenStates,
+    Windows,
+    log_windows,
+    marks_around,
+    unknown_piece,
+    windows_of,
+)
 from react_rl.encoders.transformer import TextEncoder
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, digest
@@ -106,7 +113,9 @@ def encode_questions(
         key = digest("question states", canonical_json(encoder.fingerprint()), content)
         meta = {"kind": "question states", "corpus": name, "model": encoder.settings.model}
         found = cache.cached(key, compute, meta)
-    return TokenStates(found["states"], _starts(passages), int(found["windowed"][0])), found["questions"]
+    windowed = int(found["windowed"][0])
+    log_windows(name, windowed, "questions with their contexts", encoder)
+    return TokenStates(found["states"], _starts(passages), windowed), found["questions"]
 
 
 def _starts(passages: Passages) -> npt.NDArray[np.int64]:

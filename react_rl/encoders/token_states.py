@@ -6,6 +6,7 @@ word's state comes from the window in which it is farthest from an end.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,6 +28,8 @@ _CHUNK: Final = 2048
 
 _OVERLAP: Final = 4
 """Neighbouring windows share a window's length divided by this."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +219,19 @@ def encode_tokens(
         meta = {"kind": "token states", "corpus": name, "model": encoder.settings.model}
         found = cache.cached(key, compute, meta)
     starts = np.concatenate([[0], np.cumsum([len(words) for words in sentences])]).astype(np.int64)
-    return TokenStates(found["states"], starts, int(found["windowed"][0]))
+    windowed = int(found["windowed"][0])
+    log_windows(name, windowed, "sentences", encoder)
+    return TokenStates(found["states"], starts, windowed)
+
+
+def log_windows(name: str, windowed: int, what: str, encoder: TextEncoder) -> None:
+    """Log how many rows of a corpus are longer than the model reads at once."""
+    if windowed:
+        _log.info(
+            "corpus %r: %d %s are longer than the %d pieces that %r reads at once; windows overlap, nothing "
+            "is cut",
+            *(name, windowed, what, encoder.settings.max_length, encoder.settings.model),
+        )
 
 
 def _compute(

@@ -64,11 +64,15 @@ def test_a_word_has_the_state_of_its_piece_beside_the_question(model: Path) -> N
     np.testing.assert_allclose(asked[1], torch.nn.functional.normalize(plain, dim=0), atol=1e-4)
 
 
-def test_long_contexts_are_read_in_windows_with_the_question_in_front(model: Path) -> None:
+def test_long_contexts_are_read_in_windows_with_the_question_in_front(
+    model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "react_rl")
     text = " ".join(["red", "day", "cold"] * 12)
     about = Passages((text, "warm"), np.array([0, 1]), (("day",),) * 2)
     found, _ = encode(model, ["green night", "red"], about)
     assert found.windowed == 1
+    assert "1 questions with their contexts are longer than the 24 pieces" in caplog.text
     assert found.starts.tolist() == [0, 37, 39]
     assert (np.linalg.norm(found.states.astype(np.float32), axis=1) > 0.99).all()
     # The first words are from the first window: 24 pieces, 3 marks, 2 of the question.

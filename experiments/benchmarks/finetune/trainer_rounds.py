@@ -58,7 +58,7 @@ class RoundScene:
     settings: FineTuneSettings
 
 
-class Contestant(Protocol):
+class RoundPlayer(Protocol):
     """Someone who can play a round."""
 
     def round(self) -> Ids:
@@ -76,18 +76,18 @@ class Contest:
 
     Args:
         metric: Of the task.
-        strategy: Ours, which chooses as the peer does.
+        strategy: OurRound, which chooses as the peer does.
         peer: Makes the loop of ``transformers.Trainer`` from a scene and a folder for its files.
         ours: What else is changed in the recipe, by contestant.
     """
 
     metric: str
     strategy: str
-    peer: Callable[[RoundScene, str], Contestant]
+    peer: Callable[[RoundScene, str], RoundPlayer]
     ours: Mapping[str, Mapping[str, Any]]
 
 
-class Ours:
+class OurRound:
     """An engine whose initial labelled set is the scene's.
 
     Args:
@@ -187,8 +187,8 @@ def timed(play: Callable[[], object]) -> tuple[float, float]:
 def measure(scene: RoundScene, contest: Contest, repeats: int) -> list[dict[str, Any]]:
     """Play the contestants in turn; a line for each, the Trainer's first."""
     with tempfile.TemporaryDirectory() as folder:
-        contestants: dict[str, Contestant] = {TRAINER: contest.peer(scene, folder)}
-        contestants |= {name: Ours(scene, contest, changes) for name, changes in contest.ours.items()}
+        contestants: dict[str, RoundPlayer] = {TRAINER: contest.peer(scene, folder)}
+        contestants |= {name: OurRound(scene, contest, changes) for name, changes in contest.ours.items()}
         seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
         for _ in range(repeats + 1):  # the first one warms up
             for name, contestant in contestants.items():
