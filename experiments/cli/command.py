@@ -18,7 +18,7 @@ RESULTS: Final = Path("results")
 _NAME: Final = "react-rl"
 _STOPPED: Final = "Finished runs are kept; the same command goes on where it stopped."
 
-_CONFIGURED: Final = ("train", "imitate", "tune", "compare", "explain")
+_CONFIGURED: Final = ("train", "imitate", "tune", "compare", "explain", "prompts")
 """Commands whose further arguments override keys of a config."""
 
 _EPILOG: Final = """\
@@ -92,6 +92,20 @@ def _parser() -> argparse.ArgumentParser:
     explained.add_argument(
         "--output", type=Path, help="folder (default: results/NAME/explanations/POLICY, for the report)"
     )
+
+    prompts = commands.add_parser(
+        "prompts",
+        help="find a template and words for a learner of kind prompt",
+        allow_abbrev=False,
+        description="Rank templates by labelled rows, suggest words for the classes, and show what the model "
+        "makes of single texts. Further arguments override the config: --section.key value.",
+    )
+    prompts.add_argument("config", help="a YAML file, or the name of a packaged config")
+    prompts.add_argument("--labels", type=int, default=32, help="train rows whose labels are looked at")
+    prompts.add_argument("--traces", type=int, default=3, help="of these, texts that are shown")
+    prompts.add_argument("--templates", nargs="+", default=(), help="to rank beside the usual ones")
+    prompts.add_argument("--seed", type=int, default=0, help="draws the rows")
+    prompts.add_argument("--results", type=Path, default=RESULTS, help="folder for results")
 
     plot = commands.add_parser(
         "plot",
@@ -180,6 +194,10 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
         from react_rl.experiments.cli.explanation import run_explain
 
         return run_explain(known, overrides)
+    if known.command == "prompts":
+        from react_rl.experiments.cli.prompts import run_prompts
+
+        return run_prompts(known, overrides)
     if known.command == "plot":
         return _plot(known)
     if known.command == "report":

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError, unknown
+from react_rl.learners.recipes.reasons import reason
 from react_rl.learners.recipes.settings import (
     KINDS,
     PLAIN,
@@ -315,8 +316,8 @@ def check_recipe(recipe: Recipe, kind: Kind) -> None:
         if kind not in KINDS[part]:
             able = " or ".join(sorted(KINDS[part]))
             raise ReActError(
-                f"The recipe's {part!r} is for learner.kind {able}, and the learner is {kind}; "
-                "choose another recipe (`react-rl list recipes`) or another kind."
+                f"The recipe's {part!r} is for learner.kind {able}, and the learner is {kind}: "
+                f"{reason(part, kind)}; choose another recipe (`react-rl list recipes`) or another kind."
             )
     for name in recipe.best_on_dev:
         inner = make_recipe(name)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from react_rl.experiments import CompareConfig, load_config, run_comparison
+from react_rl.experiments.cli import main
 from react_rl.experiments.config.learners import PromptLearner
 from react_rl.experiments.run.results import ResultFolder
 from react_rl.simulation.encoded import EncodedCorpus
@@ -58,3 +60,24 @@ def test_words_can_be_given_on_the_command_line(config: Path) -> None:
     assert isinstance(found, PromptLearner)
     assert found.prompt.words == {"negative": ("bad", "film"), "good": ("great",)}
     assert found.prompt.strength == 2
+
+
+def test_the_command_ranks_templates_suggests_words_and_keeps_traces(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["prompts", str(config), "--labels", "12", "--traces", "2", "--results", str(tmp_path / "r")]
+    assert main([*arguments, "--templates", "{mask} : {text}"]) == 0
+    shown = capsys.readouterr().out
+    (path,) = (tmp_path / "r" / "gaps" / "prompts").iterdir()
+    found = json.loads(path.read_text())
+    losses = [one["log_loss"] for one in found["templates"]]
+    assert losses == sorted(losses)
+    assert {"{text} it was {mask} .", "{mask} : {text}"} < {one["template"] for one in found["templates"]}
+    assert len(found["rows"]) == 12
+    assert set(found["words"]) == {"negative", "good"}
+    assert len(found["traces"]) == 2
+    assert all(one["template"] in shown for one in found["templates"])
+    assert main([*arguments, "--labels", "0"]) == 2
+    assert "leaves nothing to look at" in capsys.readouterr().err
+    assert main([*arguments, "--learner.kind", "softmax"]) == 2
+    assert "reads no template" in capsys.readouterr().err

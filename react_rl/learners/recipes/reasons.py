@@ -1,0 +1,65 @@
+"""Why a kind of learner does not follow a part of a recipe: half a sentence, said where it is refused."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from react_rl.learners.recipes.settings import KINDS, Kind
+
+_POOL: Final = ("smoothing", "self_training")
+_PHASES: Final = ("continual",)
+_ALL: Final = "it is trained on all labels so far in every phase"
+_FROZEN: Final = "its vectors are frozen, so there is no transformer to train"
+
+REASONS: Final[dict[Kind, dict[tuple[str, ...], str]]] = {
+    "softmax": {},
+    "mlp": {
+        ("l2",): "learner.mlp.weight_decay is what holds its weights",
+        ("best_on_dev", "label_smoothing", "mixup"): (
+            "on the same embeddings it was no better than the linear head, so its training stays plain"
+        ),
+        _POOL: "its members are kept apart for committees, and smoothed predictions have none",
+        _PHASES: _ALL,
+    },
+    "finetune": {
+        ("l2",): "learner.finetune.weight_decay and l2_sp hold its weights",
+        ("best_on_dev",): "every recipe would train the transformer again in each round",
+        _POOL: (
+            "its vectors move in every round and the graph of neighbours with them; consistency is its use "
+            "of unlabelled rows"
+        ),
+    },
+    "tagger": {
+        ("l2",): "learner.tagger.l2 is a number",
+        (
+            "best_on_dev",
+            "label_smoothing",
+            "mixup",
+        ): "they were written for one vector and one label of a text",
+        _POOL: "neighbours are of whole texts, and tags are of words",
+        _PHASES: _ALL,
+    },
+    "span": {
+        ("l2",): "learner.span.l2 is a number",
+        ("best_on_dev", "label_smoothing", "mixup"): "its labels are places in a context, which do not mix",
+        _POOL: "the answers of neighbours are places in other contexts",
+        _PHASES: _ALL,
+    },
+    "prompt": {
+        ("l2",): "learner.prompt.l2 is how strongly it is drawn to what the words say",
+        ("best_on_dev", "label_smoothing", "mixup"): (
+            "its head begins at what the words say and is drawn to that instead"
+        ),
+        _POOL: "calibration by the pool is its use of unlabelled rows",
+        _PHASES: _ALL,
+    },
+}
+"""By kind and parts; parts that no kind but a transformer can follow are not named."""
+
+
+def reason(part: str, kind: Kind) -> str:
+    """Why a kind of learner does not follow a part of a recipe."""
+    for parts, why in REASONS[kind].items():
+        if part in parts:
+            return why
+    return _FROZEN if KINDS[part] == {"finetune"} else "it has not been built for it"
