@@ -28,6 +28,18 @@ class WriteError(OSError):
     """
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        WriteError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror, str(folder)) from error
+
+
 @contextmanager
 def written_atomically(path: Path) -> Iterator[Path]:
     """Yield an empty file beside ``path``; once written it is renamed into place, so no half file is seen.
@@ -35,8 +47,8 @@ def written_atomically(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: The folder cannot be written to, or the disk is full.
     """
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
         raise WriteError(error.errno, error.strerror, str(path)) from error

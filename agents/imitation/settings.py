@@ -18,7 +18,7 @@ Size = Annotated[int, Field(ge=1, le=10**6)]
 class ImitationSettings(BaseModel):
     """How a row scorer learns from a look-ahead expert."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     states: int = Field(default=16_000, ge=1, le=10**7)
     """States of mixed behaviour at which candidates are tried."""

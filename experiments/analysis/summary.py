@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -312,7 +312,8 @@ def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:
     """The summary of one corpus for the terminal, best area first."""
     rows = table[table["corpus"] == corpus].sort_values("area", ascending=not results.higher_is_better)
     seeds = int(rows["seeds"].min()) if len(rows) else 0
-    title = f"{corpus}: test {results.metric}, {seeds} paired seeds, [95 % intervals]"
+    several = f"{seeds} paired seeds, [95 % intervals]"
+    title = f"{corpus}: test {results.metric}, {several if seeds > 1 else '1 seed, no intervals'}"
     shown = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     shown.add_column("strategy", no_wrap=True)
     against = f"area - {results.reference}"
@@ -321,16 +322,22 @@ def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:
     for row in rows.to_dict("records"):
         cells = [
             str(row["strategy"]),
-            f"{row['area']:.4f} [{row['area_low']:.4f}, {row['area_high']:.4f}]",
+            _with_interval(row, "area", ".4f"),
             f"{row['final']:.4f}",
         ]
         if row["strategy"] == results.reference or pd.isna(row.get("difference", np.nan)):
             cells += ["", "", ""]
         else:
             cells += [
-                f"{row['difference']:+.4f} [{row['difference_low']:+.4f}, {row['difference_high']:+.4f}]",
+                _with_interval(row, "difference", "+.4f"),
                 f"{row['wins']:.0f}/{row['ties']:.0f}/{row['losses']:.0f}",
-                f"{row['p_holm']:.1g}",
+                "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.1g}",
             ]
         shown.add_row(*map(escape, cells))
     return shown
+
+
+def _with_interval(row: Mapping[Hashable, Any], key: str, form: str) -> str:
+    """A number and its interval; the number alone where one seed gives none."""
+    low, high = row[f"{key}_low"], row[f"{key}_high"]
+    return f"{row[key]:{form}}" + ("" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]")

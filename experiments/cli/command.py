@@ -144,16 +144,16 @@ def _parser() -> argparse.ArgumentParser:
         "corpora", "strategies", "features", "learners", "recipes", "envs", "algorithms", "policies",
         "configs",
     )  # fmt: skip
-    listing.add_argument("what", choices=kinds)
+    listing.add_argument("what", choices=kinds, metavar="KIND", help=f"one of {', '.join(kinds)}")
     listing.add_argument("--results", type=Path, default=RESULTS, help="where to look for policies")
 
     config = commands.add_parser(
         "config", help="print a config with every key, its default and what it means"
     )
-    config.add_argument("what", choices=("train", "compare"))
+    config.add_argument("what", choices=("train", "imitate", "compare"), help="command that reads it")
 
     complete = commands.add_parser("completion", help="print a script that completes this command in a shell")
-    complete.add_argument("shell", choices=SHELLS)
+    complete.add_argument("shell", choices=SHELLS, help="which shell")
 
     cache = commands.add_parser("cache", help="show or clear the cache of embeddings")
     cache.add_argument("--clear", action="store_true", help="remove every entry")
@@ -304,6 +304,7 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
     from react_rl.experiments.cli.plot import plot_results
     from react_rl.experiments.cli.screen import console, run_progress, show_facts
     from react_rl.experiments.config.models import CompareConfig, load_config
+    from react_rl.experiments.report.text import counted
     from react_rl.experiments.run.bought import too_much
     from react_rl.experiments.run.compare import check_strategies
     from react_rl.experiments.run.strategies import label
@@ -316,8 +317,10 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
         names = [label(strategy) for strategy in config.strategies]
         corpora = [c.name or c.corpus for c in config.corpora]
         console.print(
-            f"Would play {len(names) * len(corpora) * config.seeds} runs: {len(names)} strategies "
-            f"({', '.join(names)}) x {len(corpora)} corpora ({', '.join(corpora)}) x {config.seeds} seeds, "
+            f"Would play {counted(len(names) * len(corpora) * config.seeds, 'run')}: "
+            f"{counted(len(names), 'strategy', 'strategies')} ({', '.join(names)}) x "
+            f"{counted(len(corpora), 'corpus', 'corpora')} ({', '.join(corpora)}) x "
+            f"{counted(config.seeds, 'seed')}, "
             f"and write {known.results / config.name}.",
             highlight=False,
         )
@@ -334,8 +337,8 @@ def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
         )
     kept = ", ".join(f"{strategy} {count}" for strategy, count in outcome.kept_of.items())
     console.print(
-        f"{outcome.played} runs played, {outcome.kept} kept from before{f' ({kept})' if kept else ''}, "
-        f"{len(outcome.failures)} failed.",
+        f"{counted(outcome.played, 'run')} played, {outcome.kept} kept from before"
+        f"{f' ({kept})' if kept else ''}, {len(outcome.failures)} failed.",
         highlight=False,
     )
     for reason in dict.fromkeys(failure["reason"] for failure in outcome.failures):

@@ -25,7 +25,7 @@ from react_rl.experiments.report.explanation import explanation_markdown, said
 from react_rl.experiments.run.compare import fitted
 from react_rl.experiments.run.results import slug
 from react_rl.experiments.run.strategies import check_learner, resolve, surprised
-from react_rl.files import write_atomically
+from react_rl.files import make_folder, write_atomically
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import OnFacts, prepare
@@ -90,6 +90,7 @@ def explain_policy(
     make_subject(strategy)  # refuses what cannot be explained before anything is encoded
     check_learner([policy], config.learner.settings())
     folder = Path(output or Path(results) / config.name / EXPLANATIONS / slug(strategy.name))
+    make_folder(folder)  # what cannot be written is told before anything is played
     with pulse(__name__, f"Explaining {strategy.name}: preparing the corpora") as say:
 
         def both(line: str) -> None:

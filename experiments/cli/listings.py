@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ from react_rl.envs.rewards import REWARDS
 from react_rl.escaping import for_terminal
 from react_rl.experiments.analysis.about import about
 from react_rl.experiments.cli.screen import console
-from react_rl.experiments.config.models import packaged_configs
+from react_rl.experiments.config.models import packaged_configs, packaged_text
 from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS
 from react_rl.learners.recipes import RECIPES
 from react_rl.learners.registry import LEARNERS
@@ -40,6 +41,9 @@ from react_rl.own_code import (
     STRATEGY,
     announced,
 )
+
+_KEY_OF: Final = {"tune": "search", "imitate": "imitation", "train": "agent", "compare": "strategies"}
+"""A key that only the configs of a command have."""
 
 _COSTS: Final = (
     "Costs: P pool rows, C classes, D dimensions, L labelled rows, n rows of the batch, M members. "
@@ -198,9 +202,14 @@ def show_policies(results: Path) -> None:
 
 
 def show_configs(_: Path) -> None:
-    """Configs that come with the package."""
+    """Configs that come with the package, with the command that reads them and their first comment."""
+    table = _table("config", "command", "what it is about")
     for name in packaged_configs():
-        console.print(name, highlight=False)
+        text = packaged_text(name)
+        command = next((one for one, key in _KEY_OF.items() if f"\n{key}:" in text), "compare")
+        comment = " ".join(takewhile(bool, (line.lstrip("# ") for line in text.splitlines())))
+        table.add_row(name, command, f"{comment.split('. ')[0].rstrip('.')}")
+    console.print(table)
 
 
 LISTINGS: Final[dict[str, Callable[[Path], None]]] = {

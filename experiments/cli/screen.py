@@ -25,6 +25,7 @@ from react_rl.agents.training import TrainingProgress
 from react_rl.data.inspection import CorpusFacts
 from react_rl.escaping import for_terminal
 from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, console_table
+from react_rl.experiments.report.text import counted
 from react_rl.experiments.run.tune import TuningProgress
 from react_rl.metrics.continual import NUMBERS
 
@@ -175,6 +176,6 @@ def show_results(table: pd.DataFrame, results: Results, figures: list[Path], fol
     console.print(f"Tables:  {folder / 'summary.csv'}, {folder / 'curves.csv'}", highlight=False)
     if results.missing:
         console.print(
-            f"{results.missing} runs of the plan are not finished; "
+            f"Not finished of the plan: {counted(results.missing, 'run')}; "
             "the table uses the seeds that all strategies have."
         )

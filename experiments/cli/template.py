@@ -14,10 +14,13 @@ from pydantic.fields import FieldInfo
 
 from react_rl.data.config import CorpusConfig
 from react_rl.experiments.config.learners import LEARNER_CONFIGS, LearnerConfig
-from react_rl.experiments.config.models import CompareConfig, TrainConfig
+from react_rl.experiments.config.models import CompareConfig, ImitateConfig, TrainConfig
 
-TEMPLATES: Final[dict[str, type[TrainConfig] | type[CompareConfig]]] = {
+Templated = type[TrainConfig] | type[ImitateConfig] | type[CompareConfig]
+
+TEMPLATES: Final[dict[str, Templated]] = {
     "train": TrainConfig,
+    "imitate": ImitateConfig,
     "compare": CompareConfig,
 }
 """The configs by the command that reads them."""
@@ -33,7 +36,7 @@ _WIDTH: Final = 100
 _BOUNDS: Final = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
 
 
-def template(kind: type[TrainConfig] | type[CompareConfig]) -> str:
+def template(kind: Templated) -> str:
     """A YAML config with every key, its default and a comment; ``load_config`` reads it back to the defaults.
 
     Args:
@@ -68,7 +71,12 @@ def _lines(
                 yield f"{indent}  -"
                 yield from (first, *rest)
         else:
-            yield f"{indent}{name}: {_scalar(value)}"
+            line = f"{indent}{name}: {_scalar(value)}"
+            if isinstance(value, tuple) and len(line) > _WIDTH:
+                yield f"{indent}{name}:"
+                yield from (f"{indent}  - {_scalar(one)}" for one in value)
+            else:
+                yield line
 
 
 def _learner_lines(chosen: LearnerConfig, indent: str) -> Iterator[str]:

@@ -206,6 +206,11 @@ def packaged_configs() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
+def packaged_text(name: str) -> str:
+    """The YAML of a config that comes with the package."""
+    return resources.files(CONFIGS).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+
+
 def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) -> Config:
     """Read a config from a YAML file, or a packaged one by name, and apply command-line overrides.
 
@@ -332,7 +337,7 @@ def read_config(source: str) -> Any:
             raise ReActError(f"Config file {source} {what}; check the path.")
         text = read_text(path, f"Config {source}", "it must be UTF-8 text")
     elif source in packaged_configs():
-        text = resources.files(CONFIGS).joinpath(f"{source}.yaml").read_text(encoding="utf-8")
+        text = packaged_text(source)
     else:
         raise unknown("config (a .yaml file or a packaged name)", source, packaged_configs())
     return parse_yaml(text, f"Config {source}")

@@ -191,3 +191,14 @@ def latex(tables: Sequence[TextTable]) -> str:
         lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
         parts.append("\n".join(lines) + "\n")
     return "% needs \\usepackage{booktabs}\n" + "\n".join(parts)
+
+
+def counted(count: int, one: str, more: str | None = None) -> str:
+    """A number with its noun, in the plural unless it is 1: ``3 runs``, ``1 corpus``.
+
+    Args:
+        count: The number.
+        one: The noun.
+        more: Its plural; None adds an s.
+    """
+    return f"{count} {one if count == 1 else more or f'{one}s'}"

@@ -46,6 +46,7 @@ from react_rl.experiments.report.sections import (
     ranks_section,
 )
 from react_rl.experiments.report.selection import selection_section
+from react_rl.experiments.report.text import counted
 from react_rl.experiments.run.results import PLAN, ResultFolder
 from react_rl.files import write_atomically
 from react_rl.validation import validated
@@ -197,7 +198,7 @@ def _setup_section(material: Material) -> Section:
     body = paragraph(question) + facts("setup-facts", rows)
     if results.missing:
         body += paragraph(
-            f"{results.missing} runs of the plan are not finished; tables use the seeds that all "
+            f"Not finished of the plan: {counted(results.missing, 'run')}; tables use the seeds that all "
             "strategies have.",
             "note",
         )

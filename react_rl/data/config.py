@@ -70,7 +70,7 @@ class CorpusConfig(BaseModel):
     """Corpora that follow this one, phase by phase; its other keys hold for them, too. Classes of one name
     are one class."""
     phases: int | None = Field(default=None, ge=2, le=255)
-    """Deal the rows out to so many phases that differ in their class shares."""
+    """Deal the rows out to this many phases that differ in their class shares."""
     drift: float = Field(default=1.0, gt=0, le=1)
     """phases: share of a class that comes in one phase, the rest in the others; 1 gives every phase classes
     of its own, 1 / phases is no drift."""

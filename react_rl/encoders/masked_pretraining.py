@@ -30,7 +30,7 @@ from react_rl.encoders.progress import progress_bar
 from react_rl.encoders.token_states import unknown_piece
 from react_rl.encoders.transformer import one_sentence, quiet_transformers, resolve_device, resolve_precision
 from react_rl.errors import ReActError
-from react_rl.files import canonical_json, digest, write_errors
+from react_rl.files import canonical_json, digest, make_folder, write_errors
 
 _MADE: Final = "made.json"
 """File of a finished checkpoint that says what its weights are."""
@@ -129,8 +129,7 @@ def adapted(
     made = (default_folder() / "pretrained" if folder is None else folder) / key
     if _whole(made):
         return made
-    with write_errors(made.parent, made):
-        made.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(made.parent)
     with (
         write_errors(made.parent, made),
         tempfile.TemporaryDirectory(dir=made.parent, prefix=".part-") as part,

@@ -175,7 +175,7 @@ class FineTuneSettings(BaseModel):
     clip: float = Field(default=1.0, gt=0, le=1e6)
     """Largest norm of an episode's gradient."""
     patience: int | None = Field(default=None, ge=1, le=10**5)
-    """Stop when the dev loss has not fallen for so many epochs and keep the best weights; None: never. In
+    """Stop when the dev loss has not fallen for this many epochs and keep the best weights; None: never. In
     tagging the dev F1 counts, and the loss where it is equal."""
     restart: Restart = "reset"
     """Begin each round from the pretrained weights, from the last round's, or from a mix of both."""

@@ -15,6 +15,8 @@ from react_rl.data import CorpusConfig, synthetic_corpus
 from react_rl.experiments import CompareConfig, TrainConfig, load_config
 from react_rl.experiments.cli import main
 from react_rl.experiments.cli.template import TEMPLATES, template
+from react_rl.experiments.config.models import packaged_configs, packaged_text
+from react_rl.experiments.config.tuning import TuneConfig
 from react_rl.simulation import synthetic_encoded
 
 
@@ -41,7 +43,7 @@ def test_every_key_of_a_config_says_what_it_means(kind: type[BaseModel]) -> None
     assert not silent
 
 
-@pytest.mark.parametrize("command", ["train", "compare"])
+@pytest.mark.parametrize("command", ["train", "imitate", "compare"])
 def test_the_printed_config_reads_back_to_the_defaults(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,3 +103,15 @@ def test_large_things_are_shown_in_a_line() -> None:
     for thing in (synthetic_corpus(), synthetic_encoded()):
         assert "synthetic" in repr(thing)
         assert len(repr(thing)) < 120
+
+
+def test_every_packaged_config_is_listed_with_the_command_that_reads_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["list", "configs"]) == 0
+    listed = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines() if line[:1].strip())
+    assert set(listed) == {"config", *packaged_configs()}
+    kinds: dict[str, Any] = {**TEMPLATES, "tune": TuneConfig}
+    for name, command in listed.items():
+        if name != "config":
+            assert set(yaml.safe_load(packaged_text(name))) <= set(kinds[command].model_fields), name

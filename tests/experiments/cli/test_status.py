@@ -54,7 +54,7 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureF
         return 0
 
     assert main() == 2
-    assert capsys.readouterr().err.startswith(f"study: {tmp_path / 'taken' / 'table.md'} cannot be written: ")
+    assert capsys.readouterr().err.startswith(f"study: {tmp_path / 'taken'} cannot be written: ")
 
 
 def test_a_reader_that_went_away_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -458,7 +458,7 @@ def test_a_comparison_that_is_not_finished_is_reported_as_far_as_it_is(copy: Pat
     for file in (copy / "runs").glob("two--margin--seed0004--*.json"):
         file.unlink()
     page = Page(build_report(copy)).root
-    assert "1 runs of the plan are not finished" in section(page, "setup").text
+    assert "Not finished of the plan: 1 run;" in section(page, "setup").text
     assert "4 paired seeds" in section(page, "result").text
 
 

@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     with pytest.raises(WriteError) as caught:
         write_atomically(tmp_path / "taken" / "file", "")
-    assert caught.value.filename == str(tmp_path / "taken" / "file")
+    assert caught.value.filename == str(tmp_path / "taken")
 
 
 def test_files_have_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_comparison_whose_disk_fills_up_goes_on_when_there_is_room(
     assert len(run_files(Path("results/small"))) == 3
     assert not parts(tmp_path)
     assert main(["compare", config]) == 0
-    assert "1 runs played, 3 kept from before" in capsys.readouterr().out
+    assert "1 run played, 3 kept from before" in capsys.readouterr().out
     run_comparison(comparison(seeds=2), tmp_path / "alone")
     assert run_files(Path("results/small")) == run_files(tmp_path / "alone" / "small")
 

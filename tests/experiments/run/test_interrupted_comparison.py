@@ -52,7 +52,8 @@ def test_ctrl_c_ends_with_130_and_keeps_finished_runs(
     kept = run_files(Path("results/small"))
     assert len(kept) == 2 * blocks_before
     assert main(["compare", config]) == 0
-    assert f"{4 - len(kept)} runs played, {len(kept)} kept from before" in capsys.readouterr().out
+    left = 4 - len(kept)
+    assert f"{left} run{'s' * (left != 1)} played, {len(kept)} kept from before" in capsys.readouterr().out
     assert main(["compare", config, "--results", str(tmp_path / "alone")]) == 0
     assert run_files(Path("results/small")) == run_files(tmp_path / "alone" / "small")
 
