@@ -38,6 +38,11 @@ def run_prompts(known: argparse.Namespace, overrides: list[str]) -> int:
         raise ReActError(
             f"learner.kind is {config.learner.kind}, which reads no template; set learner.kind to prompt."
         )
+    if settings.answers != "gap":
+        raise ReActError(
+            f"learner.prompt.answers is {settings.answers}, and the search looks into gaps; set it to gap "
+            "and name a masked language model."
+        )
     for key in ("labels", "traces"):
         if getattr(known, key) < 1:
             raise ReActError(f"--{key} {getattr(known, key)} leaves nothing to look at; give 1 at least.")

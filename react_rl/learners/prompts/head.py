@@ -25,6 +25,7 @@ from react_rl.encoders.cache import ArrayCache
 from react_rl.errors import ReActError
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.softmax import SoftmaxRegression
+from react_rl.learners.prompts.answers import AnswerReader
 from react_rl.learners.prompts.ledger import OtherSimilarities
 from react_rl.learners.prompts.parsing import WordScores
 from react_rl.learners.prompts.reading import GapReader
@@ -194,6 +195,8 @@ def read_corpora(
     corpora: Sequence[Rows], settings: PromptSettings, device: torch.device, cache: ArrayCache
 ) -> list[_Read]:
     """Let the model read all texts, or look up what it said of them."""
+    if settings.answers != "gap":
+        return [_answered(one, settings, device, cache) for one in corpora]
     reader = GapReader(settings, str(device))
     mask = str(reader.tokenizer.mask_token)
     empty = torch.from_numpy(reader.vectors([text.replace(MASK, mask) for text in CONTENT_FREE]))
@@ -212,3 +215,14 @@ def read_corpora(
             inputs = own if settings.train == "gap" else torch.cat([own, inputs], 1) / 2**0.5
         found.append(_Read(corpus.name, words, gaps.to(device), empty.to(device), inputs))
     return found
+
+
+def _answered(one: Rows, settings: PromptSettings, device: torch.device, cache: ArrayCache) -> _Read:
+    """One corpus as a decoder answers it: what it says of the classes stands for the vector of a gap."""
+    names, name = one.corpus.label_names, one.corpus.name
+    reader = AnswerReader(settings, names, name, str(device))
+    said = torch.from_numpy(reader.vectors(one.corpus.texts, cache, progress=True))
+    # A mask is no word of a decoder, and a text needs one.
+    empty = torch.from_numpy(reader.vectors([text for text in CONTENT_FREE if text not in (MASK, "")]))
+    words = WordScores(torch.eye(len(names), device=device), torch.zeros(len(names), device=device))
+    return _Read(name, words, said.to(device), empty.to(device), one.embeddings)

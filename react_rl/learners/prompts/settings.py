@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from react_rl.errors import ReActError
 from react_rl.learners.prompts.templates import check_template, several_words
 
 Calibration = Literal["none", "content-free", "pool"]
+Answers = Literal["gap", "sum", "mean"]
 Trained = Literal["both", "gap", "embedding", "nothing"]
 
 CONTENT_FREE: Final = ("N/A", "{mask}", "")
@@ -22,11 +31,14 @@ class PromptSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     model: str = "bert-base-uncased"
-    """A masked language model: a local folder or a hub name."""
+    """A masked language model, or a decoder for answers: a local folder or a hub name."""
     templates: tuple[str, ...] = Field(default=("{text} It was {mask}.",), min_length=1)
     """Each with one {text} and one {mask}; the mean of their scores counts."""
     words: dict[str, tuple[str, ...]] = {}
     """Words of each class: {positive: [great, good], ...}; a class that is left out has its name's."""
+    answers: Answers = "gap"
+    """gap: a masked language model fills the gap; sum, mean: a decoder answers at the end of the template,
+    and the log-probabilities of an answer's pieces are summed or averaged."""
     calibration: Calibration = "pool"
     """What scores are made even by: the mean over the unlabelled pool, texts without content, or nothing."""
     strength: float | None = Field(default=0.7, ge=0, le=1000)
@@ -58,7 +70,20 @@ class PromptSettings(BaseModel):
                 "demonstrations change with every purchase what the model reads, which a head cannot follow; "
                 "set train to nothing"
             )
+        if self.answers != "gap" and self.train in ("gap", "both"):
+            raise ValueError(
+                "answers of a decoder have no vector of a gap to train on; set train to embedding or nothing"
+            )
+        if self.answers != "gap" and self.demonstrations:
+            raise ValueError("demonstrations stand before a gap, not before answers; set demonstrations to 0")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        if self.answers == "gap":  # results are filed as before there were answers
+            values.pop("answers", None)
+        return values
 
     @field_validator("templates", mode="before")
     @classmethod
