@@ -1,0 +1,304 @@
+"""What reinforcement learning adds to imitation: policies after PPO against the one that they began from.
+
+Trainings are ``react-rl train results/rl/NAME.yaml``; this plays what they made on corpora that chose
+nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import torch
+
+from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.registry import make_strategy
+from react_rl.acquisition.stopping import StoppingSettings, make_stopping
+from react_rl.agents import LearnedStrategy
+from react_rl.agents.start import starting_weights
+from react_rl.data.config import CorpusConfig
+from react_rl.encoders.config import EncoderConfig
+from react_rl.envs.batched import episode_streams
+from react_rl.errors import ReActError
+from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.config.models import TrainConfig, load_config
+from react_rl.experiments.run.episodes import TestSplit, one_thread
+from react_rl.experiments.studies.judging import ALPHA
+from react_rl.experiments.studies.scores import Floats
+from react_rl.experiments.studies.transfer import CHOICES
+from react_rl.files import write_atomically
+from react_rl.metrics.curves import areas_to_budget
+from react_rl.metrics.distributions import student_t_critical
+from react_rl.simulation.corpora import prepare
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.engine import LabelingEngine
+from react_rl.simulation.options import EpisodeOptions
+from react_rl.simulation.play import play
+
+BATCHES: Final = (5, 25)
+SEEDS: Final = 12
+PRICE: Final = 0.001
+"""Of a label, in accuracy."""
+
+RULES: Final = tuple(
+    [StoppingSettings(rule="budget", threshold=limit) for limit in (10, 20, 30, 40, 60, 80, 100, 120, 140)]
+    + [
+        StoppingSettings(rule="predicted-gain", threshold=gain, window=window)
+        for gain in (0.0, 0.0005, 0.001, 0.002, 0.004)
+        for window in (2, 3, 5)
+    ]
+    + [StoppingSettings(rule="overall-uncertainty", threshold=share) for share in (0.1, 0.2, 0.4)]
+    + [StoppingSettings(rule="kappa", threshold=kappa) for kappa in (0.9, 0.95, 0.99)]
+)
+"""The fixed stopping rules that the best is chosen from."""
+
+_JUDGED_ON: Final = 1000
+"""Most test rows."""
+_CHOICE_SEED: Final = 2_000_000
+"""First seed of the episodes by which a rule is chosen: the policy was validated on others of these tasks."""
+
+Judge = Callable[[LabelingEngine], Floats]
+"""Accuracy of each episode's present model ``(E,)``."""
+
+
+def episodes(episode: EpisodeOptions) -> EpisodeOptions:
+    """Episodes of the judgement: those of a training in pools of 500, with few dev rows."""
+    return episode.model_copy(update={"pool_size": 500, "dev_size": min(episode.dev_size, 200)})
+
+
+def on_test(corpus: EncodedCorpus) -> Judge:
+    """Judge models by the test rows of a corpus."""
+    split = TestSplit(corpus, _JUDGED_ON)
+    return lambda engine: split.measure(engine, ("accuracy",))["accuracy"]
+
+
+def on_dev(engine: LabelingEngine) -> Floats:
+    """Judge models by the dev rows of their episodes."""
+    return engine.current["accuracy"].copy()
+
+
+def begun(
+    corpus: EncodedCorpus, options: EpisodeOptions, first: int, seeds: int, metrics: Sequence[str]
+) -> LabelingEngine:
+    """Episodes of a corpus that have just begun, the same for every strategy."""
+    engine = LabelingEngine([corpus], options, seeds, ("accuracy", *metrics))
+    engine.reset([episode_streams(first + k, corpus.name) for k in range(seeds)])
+    return engine
+
+
+def curves(
+    engine: LabelingEngine, strategy: QueryStrategy, judge: Judge
+) -> tuple[list[Floats], list[Floats]]:
+    """Accuracies before and after each round, and what the rounds cost; lists of ``(E,)``."""
+    values, costs = [judge(engine)], []
+    for turn in play(engine, strategy):
+        values.append(judge(engine))
+        costs.append(turn.round.cost)
+    return values, costs
+
+
+def metrics_of(strategy: QueryStrategy) -> tuple[str, ...]:
+    """Dev metrics that a strategy looks at."""
+    return strategy.interface.metrics if isinstance(strategy, LearnedStrategy) else ()
+
+
+def contestants(policies: Path, configs: Path, batch: int) -> dict[str, QueryStrategy]:
+    """The strategies of a batch size by name; a policy whose training is not there is left out."""
+    found: dict[str, QueryStrategy] = {name: make_strategy(name) for name in ("mixture", "learned")}
+    config = load_config(TrainConfig, str(configs / f"start-{batch}.yaml"))
+    for kind in ("start", "scratch"):
+        folder = policies / f"{kind}-{batch}" / "policy"
+        if not folder.is_dir():
+            continue
+        if kind == "start":
+            beginning = LearnedStrategy.load(folder, "start")
+            begin = starting_weights(config.agent, beginning.interface)
+            assert begin is not None, "the config names a start"
+            begin(beginning.policy)
+            found["start"] = beginning
+        name = "start + PPO" if kind == "start" else "PPO from scratch"
+        found[name] = LearnedStrategy.load(folder, name)
+    return found
+
+
+def judged(
+    policies: Path, configs: Path, corpora: Sequence[EncodedCorpus], seeds: int, say: Callable[[str], None]
+) -> pd.DataFrame:
+    """Area under the test curve of every run: batch, strategy, corpus, seed, area."""
+    rows = []
+    for batch in BATCHES:
+        options = episodes(load_config(TrainConfig, str(configs / f"start-{batch}.yaml")).episode)
+        for name, strategy in contestants(policies, configs, batch).items():
+            for corpus in corpora:
+                engine = begun(corpus, options, 0, seeds, metrics_of(strategy))
+                values, costs = curves(engine, strategy, on_test(corpus))
+                areas = areas_to_budget(costs, values, options.budget)
+                rows += [(batch, name, corpus.name, seed, round(float(a), 6)) for seed, a in enumerate(areas)]
+            mean = np.mean([row[-1] for row in rows if row[:2] == (batch, name)])
+            say(f"rounds of {batch}, {name}: {mean:.4f}")
+    return pd.DataFrame(rows, columns=["batch", "strategy", "corpus", "seed", "area"])
+
+
+def net_by_rule(engine: LabelingEngine, strategy: QueryStrategy, judge: Judge) -> Floats:
+    """Accuracy less the price of the labels where each rule stops, and without any ``(R + 1, E)``."""
+    rules = [make_stopping(settings) for settings in RULES]
+    net = np.full((len(RULES) + 1, engine.n_episodes), np.nan)
+
+    def look() -> Floats:
+        now = judge(engine) - PRICE * engine.spent
+        for place, rule in enumerate(rules):
+            assert rule is not None
+            stops = rule.update(engine.view) & np.isnan(net[place])
+            net[place, stops] = now[stops]
+        return now
+
+    last = look()
+    for _ in play(engine, strategy):
+        last = look()
+    return np.where(np.isnan(net), last, net)
+
+
+def net_of(engine: LabelingEngine, strategy: QueryStrategy, judge: Judge) -> tuple[Floats, Floats]:
+    """Accuracy less the price of the labels where a strategy ends, and the labels bought ``(E,)``."""
+    for _ in play(engine, strategy):
+        pass
+    return judge(engine) - PRICE * engine.spent, engine.spent.copy()
+
+
+def stopped(
+    policies: Path,
+    configs: Path,
+    corpora: Sequence[EncodedCorpus],
+    tasks: Sequence[EncodedCorpus],
+    seeds: int,
+    say: Callable[[str], None],
+) -> tuple[pd.DataFrame, str]:
+    """Net return of every run (strategy, corpus, seed, net, labels), and the rule that the tasks chose."""
+    episode = load_config(TrainConfig, str(configs / "stop.yaml")).episode
+    mixture = make_strategy("mixture")
+    on_tasks = [
+        net_by_rule(begun(task, episode, _CHOICE_SEED, 4, ()), mixture, on_dev).mean(1) for task in tasks
+    ]
+    best = int(np.mean(on_tasks, axis=0)[:-1].argmax())
+    say(f"rule chosen on the tasks: {named(RULES[best])}")
+    policy = LearnedStrategy.load(policies / "stop" / "policy", "policy")
+    options, rows = episodes(episode), []
+    for corpus in corpora:
+        judge = on_test(corpus)
+        nets = net_by_rule(begun(corpus, options, 0, seeds, ()), mixture, judge)
+        own, labels = net_of(begun(corpus, options, 0, seeds, metrics_of(policy)), policy, judge)
+        parts = {named(one): values for one, values in zip(RULES, nets[:-1], strict=True)}
+        for name, values in (parts | {"never stop": nets[-1], "policy": own}).items():
+            bought = labels if name == "policy" else np.full(seeds, np.nan)
+            rows += [
+                (name, corpus.name, seed, round(float(value), 6), float(count))
+                for seed, (value, count) in enumerate(zip(values, bought, strict=True))
+            ]
+    return pd.DataFrame(rows, columns=["strategy", "corpus", "seed", "net", "labels"]), named(RULES[best])
+
+
+def named(rule: StoppingSettings) -> str:
+    """A rule in a few words."""
+    window = "" if rule.window is None else f" over {rule.window}"
+    return f"{rule.rule} {rule.threshold:g}{window}"
+
+
+def interval(frame: pd.DataFrame, value: str, ours: str, theirs: str) -> str:
+    """Mean difference with its 95 % t-interval over seeds, share of pairs won, and corpora ahead."""
+    wide = frame.pivot_table(index=["seed", "corpus"], columns="strategy", values=value)
+    gaps = (wide[ours] - wide[theirs]).unstack("corpus")
+    each = gaps.mean(axis=1).to_numpy()
+    half = student_t_critical(ALPHA, len(each) - 1) * float(each.std(ddof=1)) / np.sqrt(len(each))
+    mean, ahead = float(each.mean()), int((gaps.mean() > 0).sum())
+    won = float(((gaps > 0) + 0.5 * (gaps == 0)).to_numpy().mean())
+    return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}] | {won:.2f} | {ahead} of {gaps.shape[1]}"
+
+
+def tables(areas: pd.DataFrame, nets: pd.DataFrame | None, rule: str) -> str:
+    """Differences as Markdown."""
+    lines = ["# Reinforcement learning against imitation, in numbers", ""]
+    head = "| {} | minus | difference [95 % interval] | pairs won | corpora ahead |\n|" + " --- |" * 5
+    for batch, frame in areas.groupby("batch"):
+        names = list(dict.fromkeys(frame["strategy"]))
+        means = frame.groupby("strategy")["area"].mean()
+        lines += [f"## Rounds of {batch}", "", "Mean areas: "]
+        lines[-1] += ", ".join(f"{name} {means[name]:.4f}" for name in names) + "."
+        lines += ["", head.format("policy")]
+        for ours in names[2:]:
+            for theirs in names[: names.index(ours)]:
+                lines.append(f"| {ours} | {theirs} | {interval(frame, 'area', ours, theirs)} |")
+        each = frame.pivot_table(index="corpus", columns="strategy", values="area", sort=False)[names]
+        lines += ["", "| corpus | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]
+        lines += [
+            f"| {corpus} | " + " | ".join(f"{one:.4f}" for one in row) + " |"
+            for corpus, row in zip(each.index, each.to_numpy(), strict=True)
+        ]
+        lines.append("")
+    if nets is not None:
+        lines += [*_stopping(nets, rule, head), ""]
+    return "\n".join(lines)
+
+
+def _stopping(nets: pd.DataFrame, rule: str, head: str) -> list[str]:
+    means = nets.groupby("strategy")["net"].mean().sort_values(ascending=False)
+    fixed = means.drop(["policy", "never stop"])
+    labels = nets.loc[nets["strategy"] == "policy", "labels"].mean()
+    lines = [f"## Stopping at a price of {PRICE} a label", ""]
+    lines += [
+        f"Mean net return: policy {means['policy']:.4f} ({labels:.0f} labels), {rule} (chosen on the tasks) "
+        f"{means[rule]:.4f}, never stop {means['never stop']:.4f}; the best rule in hindsight is "
+        f"{fixed.index[0]} with {fixed.iloc[0]:.4f}.",
+        "",
+        head.format("policy"),
+    ]
+    for theirs in dict.fromkeys((rule, fixed.index[0], "never stop")):
+        lines.append(f"| policy | {theirs} | {interval(nets, 'net', 'policy', theirs)} |")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="rl_against_imitation", description=(__doc__ or "").split("\n\n")[0]
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
+    parser.add_argument("--policies", type=Path, default=Path("results"), help="where the trainings wrote")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/rl"), help="folder to write, and of the configs"
+    )
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="paired seeds")
+    asked = parser.parse_args(arguments)
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    encoder = EncoderConfig(max_length=128)
+    try:
+        real = [
+            CorpusConfig(corpus=str(asked.data / name), name=name, max_rows=1800 if name == "imdb" else 2500)
+            for name in CHOICES
+        ]
+        corpora = prepare(real, encoder, "cpu", False)
+        with one_thread(), torch.inference_mode():
+            areas = judged(asked.policies, asked.out, corpora, asked.seeds, say)
+            write_atomically(asked.out / "areas.csv", csv_text(areas))
+            nets, rule = None, ""
+            if (asked.policies / "stop" / "policy").is_dir():
+                invented = load_config(TrainConfig, str(asked.out / "stop.yaml")).validation
+                tasks = prepare(invented, encoder, "cpu", False)
+                nets, rule = stopped(asked.policies, asked.out, corpora, tasks, asked.seeds, say)
+                write_atomically(asked.out / "stopping.csv", csv_text(nets))
+    except ReActError as error:
+        print(error, file=sys.stderr)
+        return 2
+    write_atomically(asked.out / "tables.md", tables(areas, nets, rule))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
