@@ -15,19 +15,27 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import torch
+from sb3_contrib import MaskablePPO
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.registry import make_strategy
 from react_rl.acquisition.stopping import StoppingSettings, make_stopping
 from react_rl.agents import LearnedStrategy
-from react_rl.agents.start import starting_weights
+from react_rl.agents.networks.registry import assembled
+from react_rl.agents.settings import policy_arguments
+from react_rl.agents.start import network_of_start, starting_weights
+from react_rl.agents.training import preserved_random_state
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
+from react_rl.envs import LabelingVecEnv
 from react_rl.envs.batched import episode_streams
+from react_rl.envs.many_tasks import labeling
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.config.models import TrainConfig, load_config
 from react_rl.experiments.run.episodes import TestSplit, one_thread
+from react_rl.experiments.run.train import check_training, worlds_of
 from react_rl.experiments.studies.judging import ALPHA
 from react_rl.experiments.studies.scores import Floats
 from react_rl.experiments.studies.transfer import CHOICES
@@ -108,7 +116,9 @@ def metrics_of(strategy: QueryStrategy) -> tuple[str, ...]:
 
 
 def contestants(policies: Path, configs: Path, batch: int) -> dict[str, QueryStrategy]:
-    """The strategies of a batch size by name; a policy whose training is not there is left out."""
+    """The strategies of a batch size by name: none where nothing was trained, without what was not."""
+    if not any((policies / f"{kind}-{batch}" / "policy").is_dir() for kind in ("start", "scratch")):
+        return {}
     found: dict[str, QueryStrategy] = {name: make_strategy(name) for name in ("mixture", "learned")}
     config = load_config(TrainConfig, str(configs / f"start-{batch}.yaml"))
     for kind in ("start", "scratch"):
@@ -127,13 +137,29 @@ def contestants(policies: Path, configs: Path, batch: int) -> dict[str, QueryStr
 
 
 def judged(
-    policies: Path, configs: Path, corpora: Sequence[EncodedCorpus], seeds: int, say: Callable[[str], None]
+    policies: Path,
+    configs: Path,
+    corpora: Sequence[EncodedCorpus],
+    seeds: int,
+    known: pd.DataFrame,
+    say: Callable[[str], None],
 ) -> pd.DataFrame:
-    """Area under the test curve of every run: batch, strategy, corpus, seed, area."""
+    """Area under the test curve of every run: batch, strategy, corpus, seed, area.
+
+    Args:
+        policies: Where the trainings wrote.
+        configs: Where their configs are.
+        corpora: Where to play.
+        seeds: Paired seeds.
+        known: Runs that need not be played again; a row of this form for each.
+        say: Told about each strategy.
+    """
     rows = []
     for batch in BATCHES:
         options = episodes(load_config(TrainConfig, str(configs / f"start-{batch}.yaml")).episode)
         for name, strategy in contestants(policies, configs, batch).items():
+            if ((known["batch"] == batch) & (known["strategy"] == name)).any():
+                continue
             for corpus in corpora:
                 engine = begun(corpus, options, 0, seeds, metrics_of(strategy))
                 values, costs = curves(engine, strategy, on_test(corpus))
@@ -141,7 +167,54 @@ def judged(
                 rows += [(batch, name, corpus.name, seed, round(float(a), 6)) for seed, a in enumerate(areas)]
             mean = np.mean([row[-1] for row in rows if row[:2] == (batch, name)])
             say(f"rounds of {batch}, {name}: {mean:.4f}")
-    return pd.DataFrame(rows, columns=["batch", "strategy", "corpus", "seed", "area"])
+    return pd.concat([known, pd.DataFrame(rows, columns=list(known.columns))], ignore_index=True)
+
+
+def spread(plain: Floats, paired: Floats, size: int) -> dict[str, float]:
+    """Standard deviations of returns ``(E,)``: as they are, less the mixture's, less a group's mean."""
+    groups = plain.reshape(-1, size)
+    grouped = (groups - groups.mean(1, keepdims=True)).ravel()
+    named = {"alone": plain, "minus the mixture": paired, "minus the mean of eight": grouped}
+    return {name: float(values.std(ddof=1)) for name, values in named.items()}
+
+
+def returns_of_the_start(
+    config: TrainConfig, against: str | None, corpora: Sequence[EncodedCorpus]
+) -> Floats:
+    """Returns ``(E,)`` of the policy that PPO goes on from, acting by chance as in training."""
+    interface = check_training(config)
+    reward = config.reward.model_copy(update={"against": against})
+    slots = 8 * config.reward.group_size
+    environment = LabelingVecEnv(labeling(worlds_of(config, corpora, interface), interface, reward, slots))
+    environment.seed(0)
+    begin = starting_weights(config.agent, interface)
+    assert begin is not None, "the config names a start"
+    spaces = (interface.observation_space, interface.action_space)
+    network = network_of_start(config.agent) | policy_arguments(config.agent, *spaces)
+    kind, arguments = assembled(config.agent.algorithm, network, *spaces, imports=True)
+    assert issubclass(kind, MaskableActorCriticPolicy), "the config names MaskablePPO"
+    model = MaskablePPO(kind, environment, policy_kwargs=arguments, seed=0, device="cpu")
+    begin(model.policy)
+    observed, total = environment.reset(), np.zeros(slots)
+    for _ in range(round(config.episode.budget)):
+        masks = np.stack(environment.env_method("action_masks"))
+        actions, _ = model.predict(observed, action_masks=masks)  # type: ignore[arg-type]
+        observed, rewards, _, _ = environment.step(actions)
+        total += rewards
+    return total
+
+
+def spreads(configs: Path, say: Callable[[str], None]) -> pd.DataFrame:
+    """How far returns of one policy lie apart, by batch size and pairing."""
+    rows = []
+    for batch in BATCHES:
+        config = load_config(TrainConfig, str(configs / f"start-{batch}.yaml"))
+        corpora = prepare(config.corpora, config.encoder, "cpu", False)
+        plain, paired = (returns_of_the_start(config, name, corpora) for name in (None, "mixture"))
+        for name, value in spread(plain, paired, config.reward.group_size).items():
+            rows.append((batch, name, round(value, 5)))
+            say(f"rounds of {batch}, returns {name}: standard deviation {value:.4f}")
+    return pd.DataFrame(rows, columns=["batch", "returns", "deviation"])
 
 
 def net_by_rule(engine: LabelingEngine, strategy: QueryStrategy, judge: Judge) -> Floats:
@@ -269,8 +342,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
     parser.add_argument("--policies", type=Path, default=Path("results"), help="where the trainings wrote")
     parser.add_argument(
-        "--out", type=Path, default=Path("results/rl"), help="folder to write, and of the configs"
+        "--out", type=Path, default=Path("results/rl"), help="folder of the configs, to write"
     )
+    parser.add_argument("--spread", action="store_true", help="how far returns lie apart, and nothing else")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="paired seeds")
     asked = parser.parse_args(arguments)
 
@@ -279,13 +353,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     encoder = EncoderConfig(max_length=128)
     try:
+        if asked.spread:
+            with one_thread(), preserved_random_state():
+                write_atomically(asked.out / "spread.csv", csv_text(spreads(asked.out, say)))
+            return 0
         real = [
             CorpusConfig(corpus=str(asked.data / name), name=name, max_rows=1800 if name == "imdb" else 2500)
             for name in CHOICES
         ]
         corpora = prepare(real, encoder, "cpu", False)
         with one_thread(), torch.inference_mode():
-            areas = judged(asked.policies, asked.out, corpora, asked.seeds, say)
+            known = pd.DataFrame(columns=["batch", "strategy", "corpus", "seed", "area"])
+            if (asked.out / "areas.csv").is_file():
+                known = pd.read_csv(asked.out / "areas.csv")
+            areas = judged(asked.policies, asked.out, corpora, asked.seeds, known, say)
             write_atomically(asked.out / "areas.csv", csv_text(areas))
             nets, rule = None, ""
             if (asked.policies / "stop" / "policy").is_dir():
