@@ -103,8 +103,8 @@ def _is_formula(cell: str) -> bool:
 
 
 def for_markdown(text: str) -> str:
-    """Escape what Markdown takes for markup, in one line that fits a cell of a table."""
-    one_line = " ".join(text.split())
+    """Escape what Markdown takes for markup, in one line without control characters that fits a cell."""
+    one_line = for_terminal(" ".join(text.split()))
     return "".join(f"\\{letter}" if letter in _MARKDOWN else letter for letter in one_line)
 
 

@@ -58,5 +58,6 @@ def test_numbers_are_no_formulas() -> None:
 
 def test_markup_is_escaped() -> None:
     assert for_markdown("a|b\n*c*") == r"a\|b \*c\*"
+    assert for_markdown("a\x1b[31m") == r"a\\x1b\[31m"
     assert for_latex("$5_\\") == r"\$5\_\textbackslash{}"
     assert for_terminal("a\x1b[2J") == r"a\x1b[2J"

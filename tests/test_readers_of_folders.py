@@ -24,6 +24,8 @@ from react_rl.documents import parse_json
 from react_rl.encoders.masked_pretraining import _whole
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig
+from react_rl.experiments.benchmarks.measured import read_rows
+from react_rl.experiments.benchmarks.selection import outcome_of
 from react_rl.experiments.config.models import TrainConfig, load_config
 from react_rl.experiments.explain.folder import Explanation, Facts, read_explanation, write_explanation
 from react_rl.experiments.run.results import ResultFolder, RunId
@@ -380,3 +382,32 @@ def test_a_document_of_thousands_of_digits_or_brackets_is_refused() -> None:
     for text in ("[" * 10**5, "9" * 5000, '{"a": "\\ud800"}'):
         with pytest.raises(ReActError, match="no valid JSON"):
             parse_json(text, "x", "fix it")
+
+
+CELLS = [
+    {"corpus": "a", "method": "lora", "labels": 50, "rate": 0.001, "accuracy": [0.5, 0.6]},
+    {"corpus": "a", "method": "full", "labels": 50, "rate": None, "accuracy": [0.5, 0.6]},
+]
+
+
+@pytest.mark.parametrize("name", ["cells.jsonl", "cells.json", "outcome.json"])
+def test_a_damaged_measurement_of_a_benchmark_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+    file, outcome = tmp_path / name, {"status": "done", "seconds": 1.5, "runs": 3, "ids": [1, 2]}
+    whole: Any = outcome if name == "outcome.json" else CELLS
+
+    def read() -> None:
+        if name == "outcome.json":
+            found = parse_json(file.read_text(encoding="utf-8"), name, "measure again")
+            outcome_of(found if isinstance(found, dict) else {}, file)
+        else:
+            read_rows(file, ("corpus", "method"), ("labels",), ("accuracy",))
+
+    file.write_text(lines(whole) if name.endswith("l") else json.dumps(whole))
+    read()
+
+    @settings(max_examples=EXAMPLES)
+    @given(damaged(whole) | VALUES)
+    def play(document: Any) -> None:
+        check(Case(file, None, read), lines(document) if name.endswith("l") else json.dumps(document))
+
+    play()

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from react_rl.documents import read_json
+from react_rl.experiments.benchmarks.measured import ADVICE
 from react_rl.files import write_atomically
 
 
@@ -22,7 +23,7 @@ def rows(cells: Iterable[Sequence[object]], header: Sequence[str]) -> list[str]:
 
 def _read(folder: Path, name: str) -> Any:
     file = folder / name
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return read_json(file, ADVICE) if file.is_file() else None
 
 
 def _by_device(folder: Path, name: str) -> dict[str, list[dict[str, Any]]]:

@@ -7,7 +7,6 @@ a batch of 100 from 100,000 x 384 embeddings and 10 classes, and ours from 1,000
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -16,9 +15,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter, ValidationError
+
 from react_rl.acquisition import STRATEGIES, suited
+from react_rl.documents import read_json
 from react_rl.errors import ReActError, unknown
 from react_rl.experiments.benchmarks.machine import describe_machine
+from react_rl.experiments.benchmarks.measured import ADVICE, rows_of
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
 from react_rl.experiments.benchmarks.selection_pool import PoolPlan, write_pool
 from react_rl.experiments.benchmarks.selection_process import Limits, ProcessOutcome, run_contestant
@@ -153,13 +156,28 @@ def run(
             content = asdict(outcome) | {"load_average": round(os.getloadavg()[0], 2)}
             write_atomically(_file(folder, contestant, strategy), canonical_json(content))
         for contestant, strategy in pairs:
-            found = json.loads(_file(folder, contestant, strategy).read_text())
+            path = _file(folder, contestant, strategy)
+            (found,) = rows_of([read_json(path, ADVICE)], path, numbers=("load_average",))
             load = found.pop("load_average")
-            outcome = ProcessOutcome(**found)
+            outcome = outcome_of(found, path)
             machine.setdefault("peers", {}).update(outcome.versions)
             lines.append(SelectionLine.of(size, contestant, strategy, outcome, load))
     write_report(out, lines, machine, plan.limits, plan.pool)
     return lines
+
+
+def outcome_of(found: dict[str, Any], path: Path) -> ProcessOutcome:
+    """The outcome that a file holds.
+
+    Raises:
+        ReActError: It is damaged.
+    """
+    try:
+        return TypeAdapter(ProcessOutcome).validate_python(found)
+    except ValidationError as error:
+        said = error.errors()[0]
+        where = ".".join(map(str, said["loc"]))
+        raise ReActError(f"{path} is damaged: {where}: {said['msg']}; {ADVICE}.") from None
 
 
 def _file(folder: Path, contestant: str, strategy: str) -> Path:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from react_rl.data.grouping import normalised
+from react_rl.escaping import for_terminal
 from react_rl.experiments.explain.drivers import without_feature
 from react_rl.experiments.explain.situations import PHASES, Situations
 from react_rl.experiments.explain.subjects import Subject
@@ -100,8 +101,8 @@ def typical_picks(
 
 
 def excerpt(text: str) -> str:
-    """The beginning of a text, in one line."""
-    line = " ".join(text.split())
+    """The beginning of a text, in one line without control characters."""
+    line = for_terminal(" ".join(text.split()))
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1].rstrip()}…"
 
 

@@ -8,7 +8,6 @@ fine-tunes once for each method, number of labels and seed. All seeds of a cell 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +18,16 @@ import torch
 
 from react_rl.data.corpus import Corpus
 from react_rl.data.registry import load_corpus
+from react_rl.documents import read_json
 from react_rl.encoders.transformer import EncoderSettings, TextEncoder
+from react_rl.experiments.benchmarks.finetune.tables import Rates
+from react_rl.experiments.benchmarks.measured import read_rows
+from react_rl.experiments.cli.status import program
 from react_rl.files import canonical_json, write_atomically
 from react_rl.learners.finetune import FineTune, FineTuneSettings
 from react_rl.learners.linear.softmax import SoftmaxRegression
 from react_rl.simulation.ledger import Ledger
+from react_rl.validation import validated
 
 METHODS: Final[dict[str, dict[str, Any]]] = {
     "full": {"method": "full"},
@@ -102,6 +106,7 @@ def _rows(corpus: Corpus, labels: int, seed: int, split: str) -> np.ndarray[tupl
     return np.concatenate([train[:labels], others[:_TEST_ROWS]])
 
 
+@program("labels")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Tune or measure; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -137,10 +142,12 @@ def _tune(corpora: Sequence[Corpus], seeds: Sequence[int], out: Path) -> None:
 
 
 def _measure(corpora: Sequence[Corpus], seeds: Sequence[int], labels: Sequence[int], out: Path) -> None:
-    rates = json.loads((out / "rates.json").read_text())["rates"]
+    tuned = out / "rates.json"
+    rates = validated(Rates, read_json(tuned, "run `labels tune` first"), str(tuned)).rates
     path = out / "cells.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    known = {(one["corpus"], one["method"], one["labels"]) for one in map(json.loads, lines)}
+    kept = read_rows(path, ("corpus", "method"), ("labels",), ("accuracy",))
+    lines = [canonical_json(one) for one in kept]
+    known = {(one["corpus"], one["method"], one["labels"]) for one in kept}
     for corpus in corpora:
         for n in labels:
             for method in ("frozen", *METHODS):

@@ -10,23 +10,52 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from pydantic import BaseModel
 
+from react_rl.documents import read_json
 from react_rl.escaping import csv_row
 from react_rl.experiments.benchmarks.finetune.labels_figure import draw_labels
 from react_rl.experiments.benchmarks.finetune.runs import Run
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
+from react_rl.experiments.benchmarks.measured import ADVICE, read_rows
+from react_rl.experiments.cli.status import program
 from react_rl.files import canonical_json, write_atomically
 from react_rl.metrics.curves import area_under_curve
 from react_rl.metrics.statistics import Interval, bootstrap_mean, paired_difference
+from react_rl.validation import validated
 
 PEERS: Final = ("small-text", "trainer")
+
+
+class _Curve(BaseModel):
+    labels: list[int]
+    accuracy: list[float]
+
+
+class _FrozenFirst(BaseModel):
+    """What ``frozen_first`` writes."""
+
+    corpus: str
+    seed: int
+    found: dict[str, _Curve]
+
+
+class Rates(BaseModel):
+    """What ``labels tune`` writes.
+
+    Attributes:
+        rates: The best learning rate of each method.
+        accuracy: Mean accuracy by method and rate.
+    """
+
+    rates: dict[str, float]
+    accuracy: dict[str, dict[str, float]]
 
 
 def area(run: Run) -> float:
@@ -114,10 +143,10 @@ def frozen_first(
     """Does choosing on frozen embeddings and fine-tuning once equal fine-tuning in every round?"""
     found: dict[tuple[str, str, int], dict[int, float]] = defaultdict(dict)
     for path in sorted(folder.glob("*-frozen-first-*.json")):
-        content = json.loads(path.read_text())
-        for name, one in content["found"].items():
-            for labels, value in zip(one["labels"], one["accuracy"], strict=True):
-                found[content["corpus"], name, labels][content["seed"]] = value
+        content = validated(_FrozenFirst, read_json(path, ADVICE), str(path))
+        for name, curve in content.found.items():
+            for labels, value in zip(curve.labels, curve.accuracy, strict=False):
+                found[content.corpus, name, labels][content.seed] = value
     for (corpus, contestant), by_seed in runs.items():
         if contestant == "ours-same":
             for seed, run in by_seed.items():
@@ -143,14 +172,6 @@ def frozen_first(
                 f"{len(seeds)} paired seeds."
             )
     return lines, rows
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """What a JSON file holds, as a list; nothing where there is no file."""
-    if not path.exists():
-        return []
-    content = json.loads(path.read_text())
-    return content if isinstance(content, list) else [content]
 
 
 def _mean(values: Sequence[float]) -> Interval:
@@ -199,6 +220,7 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
+@program("tables")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write tables and figures; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -209,12 +231,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = load_runs(work / "runs")
     contests = contest(runs)
     gaps, frozen = frozen_first(work / "frozen", runs)
-    path = work / "cells.jsonl"
-    cells = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    cells = read_rows(work / "cells.jsonl", ("corpus", "method"), ("labels",), ("accuracy",))
     measured = [
         {
             "corpus": c["corpus"], "method": c["method"], "labels": c["labels"],
-            "seeds": len(c["accuracy"]), "accuracy": _mean(c["accuracy"]), "rate": str(c["rate"] or ""),
+            "seeds": len(c["accuracy"]), "accuracy": _mean(c["accuracy"]), "rate": str(c.get("rate") or ""),
         }
         for c in cells
     ]  # fmt: skip
@@ -223,17 +244,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "corpus": one["corpus"], "restart": one["restart"], "seeds": len(one["area"]),
             "area": _mean(one["area"]), "final": _mean(one["final"]),
         }
-        for one in _lines(work / "restarts.json")
+        for one in read_rows(work / "restarts.json", ("corpus", "restart"), lists=("area", "final"))
     ]  # fmt: skip
-    candidates = _lines(work / "candidates.json")
-    tuned = _lines(work / "rates.json")
+    candidates = read_rows(work / "candidates.json")
+    path = work / "rates.json"
+    tuned = [validated(Rates, read_json(path, ADVICE), str(path))] if path.exists() else []
     rates = [
         {"method": method, "learning rate": rate, "accuracy": value}
         for one in tuned
-        for method, values in one["accuracy"].items()
+        for method, values in one.accuracy.items()
         for rate, value in values.items()
     ]
-    together = [row for file in sorted(work.glob("together-*.json")) for row in json.loads(file.read_text())]
+    together = [row for file in sorted(work.glob("together-*.json")) for row in read_rows(file)]
     machine = describe_machine()
     page = [
         "# Fine-tuning: what was measured\n", f"{name_processor(machine)}, torch {machine['torch']}.\n",

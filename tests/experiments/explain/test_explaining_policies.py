@@ -220,6 +220,7 @@ def test_typical_picks_were_bought_and_are_nearest_to_the_mean_of_their_reasons(
 
 def test_a_long_text_is_cut_and_stays_in_one_line() -> None:
     assert excerpt("one\n two") == "one two"
+    assert excerpt("\x1b[31mred") == r"\x1b[31mred"
     assert excerpt("word " * 99) == "word " * 31 + "word…"
 
 
