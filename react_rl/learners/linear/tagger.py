@@ -1,21 +1,14 @@
 """A linear tagger on frozen token states: softmax regression over tokens in primal form, E episodes at once.
 
-States of some encoders are nearly parallel (mean cosine .87 in multilingual-e5), which hides what they differ
-in. So what is learned from is each state less the mean of all tokens of the train split, at unit norm.
-
-A few sentences have more tokens than a state has dimensions, so weights are kept and not multipliers. The
-model minimises  sum_t cross_entropy(W x_t, y_t) + l2/2 |W|^2  over the tokens of the bought sentences, x with
-a column of ``bias``. The softmax Hessian is at most X^T X / 2 + l2 (Böhning 1992, Multinomial logistic
-regression algorithm), at most twice M = X^T X / 4 + l2, so the step W <- W - G M^-1 never increases the loss.
-Steps are accelerated as Nesterov does, from where the last round stood; an episode whose loss would rise
-loses its momentum (O'Donoghue & Candès 2015, by the gradient).
+A few sentences have more tokens than a state has dimensions, so weights are kept and not multipliers.
+What states are to the tagger is in ``token_store``, how models are fitted in ``token_fit``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,23 +16,16 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from react_rl.data.corpus import Corpus
-from react_rl.encoders.token_states import TokenStates
-from react_rl.errors import ReActError
+from react_rl.learners.linear.token_fit import LabelledTokens, refit
+from react_rl.learners.linear.token_store import TaggedRows, TokenStore
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase
 from react_rl.tasks.tagging import TokenScores
-
-CURVATURE: Final = 0.25
-"""Half of the bound on the curvature of the softmax."""
 
 NEAR: Final = 1 << 19
 """Numbers of labelled token states that are refitted together on a processor (2 MiB)."""
 
-_AT_ONCE: Final = 1 << 15
-"""Token states that are centred at a time."""
-
-HELD: Final = 1 << 28
-"""Numbers of gathered token states that are kept between rounds (1 GiB)."""
+HELD: Final = 1 << 30
+"""Bytes of gathered token states that are kept between rounds."""
 
 
 class TaggerSettings(BaseModel):
@@ -53,41 +39,8 @@ class TaggerSettings(BaseModel):
     """Scale of the intercept, which is penalised: large values leave it free."""
     tolerance: float = Field(default=0.02, gt=0, le=10)
     """A refit ends when a step changes no score of a labelled token by more than this."""
-    max_steps: int = Field(default=10, ge=1, le=10**5)
+    max_steps: int = Field(default=6, ge=1, le=10**5)
     """Most steps of one refit."""
-
-
-class TaggedRows(Protocol):
-    """A corpus of tagging with the states of its tokens."""
-
-    @property
-    def corpus(self) -> Corpus:
-        """Sentences and tags."""
-        ...
-
-    @property
-    def tokens(self) -> TokenStates | None:
-        """States of all tokens."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where episodes are computed."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class _Store:
-    """Token states of one corpus: ``(T, D)`` float16, first token of each row ``(N + 1,)``."""
-
-    states: Tensor
-    starts: npt.NDArray[np.int64]
-    n_tags: int
-
-    def rows(self, tokens: Tensor, bias: float) -> Tensor:
-        """Inputs ``(..., D + 1)`` float32 of tokens; -1 gives a row that no score depends on."""
-        found = self.states[tokens.clamp_min(0)].float()
-        return torch.nn.functional.pad(found, (0, 1), value=bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,16 +48,16 @@ class _Grid:
     """Tokens of some columns of E episodes, one behind the other, padded at the end; E is 1 where all share.
 
     Args:
-        tokens: ``(E, T)`` int64 token of the corpus, -1 for none.
+        tokens: ``(E, T)`` int64 token, -1 for none.
         column: ``(E, T)`` int64; as many as there are columns where there is no token.
         place: ``(E, T)`` int64 place in the sentence.
-        inputs: ``(E, T, D + 1)``, where they are kept.
+        gathered: States and scales of the tokens of each line, where they are kept.
     """
 
     tokens: Tensor
     column: Tensor
     place: Tensor
-    inputs: Tensor | None
+    gathered: list[tuple[Tensor, Tensor]] | None
 
 
 class LinearTagger:
@@ -127,16 +80,14 @@ class LinearTagger:
         self.failures: dict[int, str] = {}
         self.steps = 0
         """Solver steps since construction, for profiling."""
-        self._stores = [_store_of(corpus, self.device) for corpus in corpora]
+        self._store = TokenStore(corpora, self.device, self.settings.bias)
         n_episodes = labelled.shape[0]
-        n_tags = max(store.n_tags for store in self._stores)
-        width = self._stores[0].states.shape[1] + 1
+        n_tags, width = max(corpus.corpus.n_classes for corpus in corpora), self._store.width
         self._corpus = [0] * n_episodes
         self._rows: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)] * n_episodes
         self._grids: dict[tuple[int, int], _Grid] = {}
         self._weights = torch.zeros(n_episodes, n_tags, width, device=self.device)
         self._mask = torch.zeros(n_episodes, n_tags, 1, device=self.device)
-        self._curvature = torch.zeros(n_episodes, width, width, device=self.device)
         self._used = [0] * n_episodes
         self._tokens = torch.full((n_episodes, 0), -1, dtype=torch.int64, device=self.device)
         self._tags = torch.full((n_episodes, 0), -1, dtype=torch.int64, device=self.device)
@@ -153,8 +104,6 @@ class LinearTagger:
         invalid = torch.arange(self._mask.shape[1], device=self.device) >= n_classes.to(self.device)[:, None]
         self._mask[episodes] = torch.where(invalid, INVALID_LOGIT, 0.0)[:, :, None]
         self._weights[episodes] = 0.0
-        self._curvature[episodes] = 0.0
-        self._curvature.diagonal(dim1=1, dim2=2)[episodes] = self.settings.l2
         for episode in episodes.tolist():
             self._used[episode] = 0
         self._tokens[episodes] = -1
@@ -163,84 +112,61 @@ class LinearTagger:
 
     def update(self, bought: Purchase) -> None:
         """Refit the given episodes from where they stood, in place."""
-        changed = self._note(bought)
-        self._refit(changed.tolist())
+        self._refit(self._note(bought))
 
-    def _note(self, bought: Purchase) -> npt.NDArray[np.int64]:
+    def _note(self, bought: Purchase) -> list[int]:
         """Add the tokens of bought sentences; returns the episodes that got any. Mutates."""
-        fresh: dict[int, tuple[Tensor, Tensor]] = {}
         answered = bought.live.cpu().numpy()
         columns, targets = bought.columns.cpu().numpy(), bought.targets.cpu()
+        changed, tokens = [], []
         for line, episode in enumerate(bought.episodes.tolist()):
-            store, own = self._stores[self._corpus[episode]], answered[line]
-            if not own.any():
-                continue
-            rows = self._rows[episode][columns[line][own]]
-            places = np.concatenate([np.arange(store.starts[r], store.starts[r + 1]) for r in rows])
-            told = targets[line][torch.from_numpy(own)]
-            fresh[episode] = torch.from_numpy(places).to(self.device), told[told >= 0].to(self.device)
-        if not fresh:
-            return np.empty(0, np.int64)
-        most = max(self._used[episode] + tokens.numel() for episode, (tokens, _) in fresh.items())
-        self._reserve(most)
-        for episode, (tokens, tags) in fresh.items():
-            used = slice(self._used[episode], self._used[episode] + tokens.numel())
-            self._tokens[episode, used], self._tags[episode, used] = tokens, tags
-            inputs = self._stores[self._corpus[episode]].rows(self._tokens[episode, used], self.settings.bias)
-            self._inputs[episode, used] = inputs
-            self._curvature[episode].addmm_(inputs.T, inputs, alpha=CURVATURE)
-            self._used[episode] += tokens.numel()
-        return np.fromiter(fresh, np.int64)
+            if answered[line].any():
+                rows = self._rows[episode][columns[line][answered[line]]]
+                tokens.append(self._store.tokens_of(self._corpus[episode], rows)[0])
+                changed.append(episode)
+        if not changed:
+            return []
+        counts = np.array([own.size for own in tokens])
+        self._reserve(
+            max(self._used[episode] + n for episode, n in zip(changed, counts.tolist(), strict=True))
+        )
+        first = np.array([self._used[episode] for episode in changed])
+        where = np.arange(counts.sum()) + np.repeat(first - (counts.cumsum() - counts), counts)
+        index = torch.from_numpy(np.repeat(changed, counts)).to(self.device)
+        slot, token = (torch.from_numpy(own).to(self.device) for own in (where, np.concatenate(tokens)))
+        # Episode after episode, sentence after sentence, token after token, as the tokens are.
+        told = targets[bought.live.cpu()].to(self.device)
+        self._tokens[index, slot], self._tags[index, slot] = token, told[told >= 0]
+        self._inputs[index, slot] = self._store.inputs(token)
+        for episode, n in zip(changed, counts.tolist(), strict=True):
+            self._used[episode] += n
+        return changed
 
     def _refit(self, episodes: list[int]) -> None:
         """Refit in groups whose tokens stay in the cache while they are read again and again. Mutates."""
-        width = self._inputs.shape[2]
         while episodes:
             n, taken = 0, 0
             for episode in episodes:
                 n = max(n, self._used[episode])
-                if taken and self.device.type == "cpu" and (taken + 1) * n * width > NEAR:
+                if taken and self.device.type == "cpu" and (taken + 1) * n * self._store.width > NEAR:
                     break
                 taken += 1
-            self._refit_group(torch.tensor(episodes[:taken], device=self.device))
+            self._refit_group(episodes[:taken], n)
             episodes = episodes[taken:]
 
-    def _refit_group(self, episodes: Tensor) -> None:
-        """Take accelerated steps until they are small. Mutates."""
+    def _refit_group(self, episodes: list[int], n: int) -> None:
+        """Refit episodes of at most n tokens. Mutates."""
+        first, behind = episodes[0], episodes[-1] + 1
+        # Neighbours are looked at where they are, others are copied.
+        own: slice | list[int] = slice(first, behind) if behind - first == len(episodes) else episodes
+        corpora = [self._corpus[episode] for episode in episodes]
+        data = LabelledTokens(
+            self._inputs[own, :n], self._tags[own, :n], self._mask[own], self._store.spread[corpora][:, None]
+        )
         settings = self.settings
-        n = max(self._used[episode] for episode in episodes.tolist())
-        inputs, tags = self._inputs[episodes, :n], self._tags[episodes, :n]
-        weights, mask = self._weights[episodes], self._mask[episodes]
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(self._curvature[episodes]))
-        live = (tags >= 0).to(inputs)[:, None, :]
-        places = torch.arange(weights.shape[1], device=self.device)[:, None]
-        target = (tags[:, None, :] == places).to(inputs)
-        across = inputs.transpose(1, 2)
-        # Scores (E, C, n) of the point that a step starts from: momentum moves them as it moves the weights.
-        fitted = torch.bmm(weights, across)
-        ahead, ahead_fitted = weights, fitted
-        age = torch.ones(len(weights), 1, 1, device=self.device)
-        moving = torch.ones(len(weights), 1, 1, dtype=torch.bool, device=self.device)
-        for _ in range(settings.max_steps):
-            self.steps += 1
-            wrong = torch.softmax(ahead_fitted + mask, 1).sub_(target).mul_(live)
-            gradient = torch.bmm(wrong, inputs).add_(ahead, alpha=settings.l2)
-            # A converged episode stands still, so that its result does not depend on its neighbours.
-            new = ahead - torch.bmm(gradient, inverse) * moving
-            new_fitted = torch.bmm(new, across)
-            move, fitted_move = new - weights, new_fitted - fitted
-            uphill = (gradient * move).sum((1, 2), keepdim=True) > 0
-            older = torch.where(uphill, 1.0, age)
-            age = (1.0 + (1.0 + 4.0 * older.square()).sqrt()) / 2.0
-            momentum = torch.where(uphill, 0.0, (older - 1.0) / age)
-            weights, fitted = torch.where(moving, new, weights), torch.where(moving, new_fitted, fitted)
-            ahead = torch.where(moving, weights + momentum * move, ahead)
-            ahead_fitted = torch.where(moving, fitted + momentum * fitted_move, ahead_fitted)
-            change = (fitted_move * live).abs_().amax((1, 2), keepdim=True)
-            moving = moving & (change > settings.tolerance)
-            if not moving.any():
-                break
-        self._weights[episodes] = weights
+        found = refit(self._weights[own], data, settings.l2, settings.tolerance, settings.max_steps)
+        self._weights[own] = found[0]
+        self.steps += found[1]
 
     def logits_of(self, columns: slice, wanted: Tensor | None = None) -> TokenScores:
         """Scores of the tokens of a range of columns."""
@@ -249,20 +175,18 @@ class LinearTagger:
     def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> TokenScores:
         """Scores of the tokens of other rows, as many for each episode."""
         shared = all(one is rows[0] for one in rows) and len(set(self._corpus)) == 1
-        return self._score(self._grid_of(rows[:1] if shared else rows, held=shared))
+        return self._score(self._grid_of(rows[:1] if shared else rows, held=False))
 
     def _score(self, grid: _Grid) -> TokenScores:
         """Scores of the tokens of a grid that has a line for each episode, or one for all."""
         n_episodes, lines = len(self._weights), len(grid.tokens)
         logits = torch.empty(*self._weights.shape[:2], grid.tokens.shape[1], device=self.device)
-        for episode, weights in enumerate(self._weights):
-            line = episode % lines
-            if grid.inputs is None:
-                inputs = self._stores[self._corpus[episode]].rows(grid.tokens[line], self.settings.bias)
-            else:
-                inputs = grid.inputs[line]
-            torch.mm(weights, inputs.T, out=logits[episode])
-        logits += self._mask
+        together = n_episodes // lines
+        for line, tokens in enumerate(grid.tokens):
+            own = slice(line * together, (line + 1) * together)
+            gathered = self._store.gather(tokens) if grid.gathered is None else grid.gathered[line]
+            weights, shift, out = (of[own].flatten(0, 1) for of in (self._weights, self._mask, logits))
+            self._store.score(weights, *gathered, shift, out)
         return TokenScores(logits, grid.column.expand(n_episodes, -1), grid.place.expand(n_episodes, -1))
 
     def state(self) -> dict[str, Tensor]:
@@ -272,7 +196,6 @@ class LinearTagger:
             "tokens": self._tokens,
             "tags": self._tags,
             "used": torch.tensor(self._used),
-            "curvature": self._curvature,  # summed up again in another order it would differ in last bits
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -280,12 +203,9 @@ class LinearTagger:
         self._weights = state["weights"].to(self.device, copy=True)
         self._used = state["used"].tolist()
         self._tokens, self._tags = (state[name].to(self.device, copy=True) for name in ("tokens", "tags"))
-        self._inputs = self._inputs.new_zeros(*self._tokens.shape, self._weights.shape[2])
+        self._inputs = self._inputs.new_zeros(*self._tokens.shape, self._store.width)
         for episode, used in enumerate(self._used):
-            store = self._stores[self._corpus[episode]]
-            inputs = store.rows(self._tokens[episode, :used], self.settings.bias)
-            self._inputs[episode, :used] = inputs
-        self._curvature.copy_(state["curvature"])
+            self._inputs[episode, :used] = self._store.inputs(self._tokens[episode, :used])
 
     def _reserve(self, tokens: int) -> None:
         """Make room for ``tokens`` labelled tokens. Mutates."""
@@ -308,65 +228,19 @@ class LinearTagger:
         return self._grids[begin, end]
 
     def _grid_of(self, rows: Sequence[npt.NDArray[np.int64]], held: bool) -> _Grid:
-        """Tokens of rows of the first episodes, with their inputs where these are to be held and not many."""
-        stores = [self._stores[corpus] for corpus in self._corpus[: len(rows)]]
-        parts = [_tokens_of(own, store.starts) for own, store in zip(rows, stores, strict=True)]
+        """Tokens of rows of the first episodes, with their states where these are to be held and not many."""
+        parts = [self._store.tokens_of(corpus, own) for corpus, own in zip(self._corpus, rows, strict=False)]
         most = max(len(tokens) for tokens, _, _ in parts)
-        blank = (-1, len(rows[0]), 0)
-        arrays = [
+        tokens, column, place = (
             torch.stack(
                 [
                     torch.from_numpy(np.pad(part[kind], (0, most - len(part[kind])), constant_values=fill))
                     for part in parts
                 ]
             ).to(self.device)
-            for kind, fill in enumerate(blank)
-        ]
-        tokens, column, place = arrays
+            for kind, fill in enumerate((-1, len(rows[0]), 0))
+        )
         kept = None
-        if held and tokens.numel() * self._weights.shape[2] <= HELD:
-            kept = torch.stack(
-                [store.rows(own, self.settings.bias) for own, store in zip(tokens, stores, strict=True)]
-            )
+        if held and tokens.numel() * self._store.bytes_each <= HELD:
+            kept = [self._store.gather(own) for own in tokens]
         return _Grid(tokens, column, place, kept)
-
-
-def _tokens_of(
-    rows: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Tokens, columns and places of the tokens of rows; -1 is no row."""
-    real = np.flatnonzero(rows >= 0)
-    first, lengths = starts[rows[real]], starts[rows[real] + 1] - starts[rows[real]]
-    column = np.repeat(real, lengths)
-    place = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
-    return np.repeat(first, lengths) + place, column, place
-
-
-def _store_of(corpus: TaggedRows, device: torch.device) -> _Store:
-    if corpus.corpus.task != "tagging":
-        raise ReActError(
-            f"The tagger tags tokens, but corpus {corpus.corpus.name!r} is of {corpus.corpus.task}; "
-            "set learner.kind to softmax, mlp or finetune."
-        )
-    if corpus.tokens is None:
-        raise ReActError(
-            f"Corpus {corpus.corpus.name!r} has no token states, which the tagger learns from; "
-            "encode it with a transformer."
-        )
-    states = torch.from_numpy(centred_states(corpus.corpus, corpus.tokens)).to(device)
-    return _Store(states, corpus.tokens.starts, corpus.corpus.n_classes)
-
-
-def centred_states(corpus: Corpus, tokens: TokenStates) -> npt.NDArray[np.float16]:
-    """States ``(T, D)`` less the mean over the tokens of the train split, at unit norm."""
-    train = np.repeat(np.isin(np.arange(corpus.n_rows), corpus.ids("train")), np.diff(tokens.starts))
-    total = np.zeros(tokens.states.shape[1])
-    parts = [slice(first, first + _AT_ONCE) for first in range(0, len(tokens.states), _AT_ONCE)]
-    for part in parts:
-        total += tokens.states[part][train[part]].sum(0, dtype=np.float64)
-    mean = (total / max(train.sum(), 1)).astype(np.float32)
-    found = np.empty_like(tokens.states)
-    for part in parts:
-        own = tokens.states[part].astype(np.float32) - mean
-        found[part] = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)
-    return found

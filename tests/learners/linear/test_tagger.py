@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 from react_rl.acquisition import make_strategy
 from react_rl.errors import ReActError
-from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings, centred_states
+from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings
+from react_rl.learners.linear.token_store import rounded_states
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded, synthetic_tagged
 from react_rl.simulation.held_out import HeldOut
@@ -38,37 +37,18 @@ def test_it_is_the_logistic_regression_of_the_bought_tokens() -> None:
     assert isinstance(learner, LinearTagger)
     assert corpus.tokens is not None
     rows = engine.view.ids[0][engine.view.labelled[0]].tolist()
-    states = replace(corpus.tokens, states=centred_states(corpus.corpus, corpus.tokens))
-    x = np.concatenate([states.of(row) for row in rows]).astype(np.float64)
+    whole, starts = rounded_states(corpus.corpus, corpus.tokens).whole(), corpus.tokens.starts
+    x = np.concatenate([whole[starts[row] : starts[row + 1]] for row in rows]).astype(np.float64)
     y = np.concatenate([corpus.corpus.targets[row] for row in rows])
     assert 70 < len(y) - sum(len(corpus.corpus.targets[row]) for row in engine.draw_of(0).initial) <= 90
     x = np.concatenate([x, np.ones((len(x), 1))], 1)  # the penalised intercept
     peer = LogisticRegression(C=1 / CONVERGED.l2, fit_intercept=False, tol=1e-8, max_iter=10_000).fit(x, y)
     dev = engine.draw_of(0).dev
-    held = np.concatenate([states.of(row) for row in dev]).astype(np.float64)
+    held = np.concatenate([whole[starts[row] : starts[row + 1]] for row in dev]).astype(np.float64)
     expected = peer.predict_proba(np.concatenate([held, np.ones((len(held), 1))], 1))
     scores = learner.logits_of(slice(100, None))
     found = torch.softmax(scores.logits[0, torch.from_numpy(peer.classes_)], 0).numpy().T[: len(held)]
     np.testing.assert_allclose(found, expected, atol=2e-3)
-
-
-def test_states_are_taken_less_the_mean_of_the_train_split_alone() -> None:
-    data = synthetic_tagged(120, 3)
-    assert data.tokens is not None
-    shifted = data.tokens.states.astype(np.float64) + 3.0  # nearly parallel
-    tokens = replace(data.tokens, states=shifted.astype(np.float16))
-    train = [tokens.of(row).astype(np.float64) for row in data.corpus.ids("train").tolist()]
-    expected = tokens.states.astype(np.float64) - np.concatenate(train).mean(0)
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(centred_states(data.corpus, tokens), expected, atol=1e-3)
-    # Dev and test sentences do not move it.
-    other = tokens.states.copy()
-    for row in data.corpus.ids("test").tolist():
-        other[tokens.starts[row] : tokens.starts[row + 1]] = 7.0
-    moved = centred_states(data.corpus, replace(tokens, states=other))
-    row = int(data.corpus.ids("train")[0])
-    own = slice(tokens.starts[row], tokens.starts[row + 1])
-    assert (moved[own] == centred_states(data.corpus, tokens)[own]).all()
 
 
 @pytest.mark.arithmetic

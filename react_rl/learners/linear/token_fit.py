@@ -1,0 +1,146 @@
+"""Softmax regressions of many episodes on labelled tokens, by conjugate gradients.
+
+Minimises  sum_t cross_entropy(W x_t, y_t) + l2/2 |W|^2. Where the axes of x are the principal ones, the
+Hessian is near  n w spread + l2  along each, w the mean of p (1 - p): gradients are divided by that.
+Directions follow Polak & Ribière (never back: Powell's max(0, .)), and a step ends where the slope does.
+Source: Nocedal & Wright 2006, Numerical Optimization, section 5.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+_TINY: Final = 1e-30
+
+_STEEP: Final = 0.1
+"""A step whose slope at the end is this much of that at its start gives way to one that surely descends."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledTokens:
+    """What E models are fitted to.
+
+    Args:
+        inputs: ``(E, n, D)``.
+        tags: ``(E, n)`` int64, -1 for none.
+        mask: ``(E, C, 1)``, far below 0 for tags that an episode lacks.
+        spread: ``(E, 1, D)`` mean square of inputs along each axis.
+    """
+
+    inputs: Tensor
+    tags: Tensor
+    mask: Tensor
+    spread: Tensor
+
+
+def refit(
+    weights: Tensor, data: LabelledTokens, l2: float, tolerance: float, most: int
+) -> tuple[Tensor, int]:
+    """Go on from where the models stand.
+
+    Args:
+        weights: ``(E, C, D)``.
+        data: Labelled tokens.
+        l2: Weight of the squared norm.
+        tolerance: A model is done when a step changes no score of a labelled token by more than this.
+        most: Most steps.
+
+    Returns:
+        Weights ``(E, C, D)`` and the number of steps.
+    """
+    across = data.inputs.transpose(1, 2)
+    live = (data.tags >= 0).to(weights)[:, None, :]
+    tags = torch.arange(weights.shape[1], device=weights.device)[:, None]
+    target = (data.tags[:, None, :] == tags).to(weights)
+    n, classes = live.sum(2, keepdim=True), (data.mask > -1.0).sum(1, keepdim=True)
+    fitted = torch.bmm(weights, across)
+    probability = torch.softmax(fitted + data.mask, 1)
+    moving = torch.ones_like(n, dtype=torch.bool)
+    direction = old = None
+    for step in range(most):
+        wrong = (probability - target).mul_(live)
+        gradient = torch.bmm(wrong, data.inputs).add_(weights, alpha=l2)
+        doubt = (probability.addcmul(probability, probability, value=-1.0) * live).sum((1, 2), keepdim=True)
+        scaled = gradient / (doubt / classes * data.spread).add_(l2)
+        if direction is None or old is None:
+            direction = -scaled
+        else:
+            turned = gradient - old
+            share = _dot(scaled, turned) / _nonzero(_dot(direction, turned))
+            direction = direction * share.clamp_min_(0.0) - scaled
+            direction = torch.where(_dot(gradient, direction) < 0, direction, -scaled)
+        move = torch.bmm(direction, across).mul_(live)
+        length, probability = _length(
+            _Line(fitted, move, probability, target, data.mask, weights, direction, l2), moving
+        )
+        # A model that is done stands still, so that its result does not depend on its neighbours.
+        weights = weights + length * direction
+        fitted = fitted + length * move
+        old = gradient
+        moving = moving & ((length * move).abs_().amax((1, 2), keepdim=True) > tolerance)
+        if not moving.any():
+            return weights, step + 1
+    return weights, most
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """Models ``(E, C, D)``, their scores and probabilities ``(E, C, n)``, and where they are to go."""
+
+    fitted: Tensor
+    move: Tensor
+    probability: Tensor
+    target: Tensor
+    mask: Tensor
+    weights: Tensor
+    direction: Tensor
+    l2: float
+
+    def probability_at(self, length: Tensor) -> Tensor:
+        return torch.softmax(torch.addcmul(self.fitted, self.move, length).add_(self.mask), 1)
+
+
+def _length(line: _Line, moving: Tensor) -> tuple[Tensor, Tensor]:
+    """How far to go ``(E, 1, 1)``, and the probabilities there.
+
+    The step is Newton's. Where it goes past the lowest point, the slopes at both ends say how far back.
+    """
+    square = _dot(line.direction, line.direction) * line.l2
+    # What does not change along the line: the pull of the penalty and of the true tags.
+    constant = _dot(line.weights, line.direction) * line.l2 - _dot(line.target, line.move)
+    weighted = line.probability * line.move
+    curvature = _dot(weighted, line.move) - weighted.sum(1).square_().sum(1)[:, None, None] + square
+    slope = weighted.sum((1, 2), keepdim=True) + constant
+    length = torch.where(moving, -slope / curvature.clamp_min(_TINY), 0.0)
+
+    def slope_at(length: Tensor, probability: Tensor) -> Tensor:
+        return _dot(probability, line.move) + constant + length * square
+
+    probability = line.probability_at(length)
+    end = slope_at(length, probability)
+    past = end > 0
+    if not past.any():
+        return length, probability
+    length = torch.where(past, length * slope / (slope - end).clamp_max(-_TINY), length)
+    probability = line.probability_at(length)
+    steep = moving & (slope_at(length, probability) > -_STEEP * slope)
+    if steep.any():
+        # The curvature of the softmax is at most a quarter of the squared range of the moves.
+        reach = (line.move.amax(1) - line.move.amin(1)).square_().sum(1)[:, None, None] / 4.0
+        length = torch.where(steep, -slope / (reach + square).clamp_min(_TINY), length)
+        probability = line.probability_at(length)
+    return length, probability
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products ``(E, 1, 1)``."""
+    found: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return found[:, None, None]
+
+
+def _nonzero(values: Tensor) -> Tensor:
+    return torch.where(values.abs() < _TINY, _TINY, values)
