@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 
 from react_rl.agents.training import TrainingProgress
-from react_rl.errors import ReActError
+from react_rl.errors import ReActError, first_line
 from react_rl.experiments.config.models import TrainConfig
 from react_rl.experiments.config.tuning import Range, TuneConfig, with_values
 from react_rl.experiments.run.sameness import as_read_now, differences, read_mapping, refuse_another
@@ -154,16 +154,33 @@ class _Search:
     ) -> None:
         self._config, self._folder, self._report, self._progress = config, folder, report, progress
         self._library = library
-        journal = library.storages.journal
-        storage = library.storages.JournalStorage(journal.JournalFileBackend(str(folder / JOURNAL)))
         pruner: Any = library.pruners.NopPruner()
         if config.prune:
             # The first measurement is that of fresh weights.
             pruner = library.pruners.MedianPruner(n_startup_trials=config.startup, n_warmup_steps=1)
-        self._study: optuna.Study = library.create_study(
-            storage=storage, study_name=config.name, direction="maximize", pruner=pruner, load_if_exists=True
+        try:
+            self._study = self._opened(pruner)
+            self._resume()
+        except (ReActError, OSError):
+            raise
+        except Exception as error:  # Optuna reads whatever is in the journal
+            raise ReActError(
+                f"{folder / JOURNAL} is damaged ({first_line(error)}); remove it and run the same command: "
+                "what finished trials have trained is kept."
+            ) from error
+
+    def _opened(self, pruner: Any) -> optuna.Study:
+        library = self._library
+        journal = library.storages.journal
+        storage = library.storages.JournalStorage(journal.JournalFileBackend(str(self._folder / JOURNAL)))
+        study: optuna.Study = library.create_study(
+            storage=storage,
+            study_name=self._config.name,
+            direction="maximize",
+            pruner=pruner,
+            load_if_exists=True,
         )
-        self._resume()
+        return study
 
     def _resume(self) -> None:
         """Ask for what was under way when the search was stopped once more, with the same settings."""

@@ -101,6 +101,16 @@ def test_more_trials_go_on_and_another_search_is_refused(straight: Path) -> None
         run_tuning(config(seed=1), straight.parent, progress=False)
 
 
+@pytest.mark.parametrize("journal", ['{"op_code": [}', "[1]", '{"op_code": 99, "worker_id": "x"}', "\xff"])
+def test_a_damaged_journal_is_told_in_a_sentence(straight: Path, tmp_path: Path, journal: str) -> None:
+    folder = tmp_path / "tuned"
+    folder.mkdir()
+    (folder / "tune.json").write_bytes((straight / "tune.json").read_bytes())
+    (folder / "journal.log").write_text(f"{journal}\n", encoding="latin-1")
+    with pytest.raises(ReActError, match=r"journal.log is damaged \(.*remove it and run the same command"):
+        run_tuning(config(), tmp_path, progress=False)
+
+
 def test_settings_that_an_algorithm_refuses_are_listed_and_the_search_goes_on(tmp_path: Path) -> None:
     space = {"agent.algorithm": ["DQN", "PPO"]}
     found = run_tuning(config(search=space, trials=3, startup=3), tmp_path, progress=False)
