@@ -31,6 +31,7 @@ from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.experiments.studies.finished_parts import FinishedParts, content_of
 from react_rl.files import write_atomically
 from react_rl.learners.recipes import ContinualSettings, Recipe
+from react_rl.learners.recipes.registry import kinds_of
 from react_rl.metrics.continual import NUMBERS
 from react_rl.metrics.statistics import bootstrap_mean, paired_difference
 from react_rl.simulation.corpora import prepare
@@ -54,8 +55,10 @@ RECIPES: Final[dict[str, Recipe]] = {
     "ewc 100": Recipe(continual=ContinualSettings(kind="ewc", strength=100.0)),
     "lwf": Recipe(continual=ContinualSettings(kind="lwf")),
     "lwf 4": Recipe(continual=ContinualSettings(kind="lwf", distillation=4.0)),
+    "adapters": Recipe(continual=ContinualSettings(kind="adapters")),
+    "adapters, known": Recipe(continual=ContinualSettings(kind="adapters", rows="known")),
 }
-"""What is measured; ``joint`` is the upper line, ``sequential`` the lower one."""
+"""What is measured: ``joint`` is the upper line, ``sequential`` the lower one; ``known`` is told the sets."""
 
 LEARNERS: Final[dict[str, dict[str, object]]] = {
     "softmax": {"kind": "softmax"},
@@ -163,7 +166,9 @@ def _beyond(own: pd.DataFrame, other: pd.DataFrame) -> str:
 
 def study(asked: argparse.Namespace) -> str:
     """Play what is missing, and write numbers, matrices and table."""
-    names = list(dict.fromkeys(["sequential", *asked.recipes]))
+    kind = LEARNERS[asked.learner]["kind"]
+    able = [name for name, recipe in RECIPES.items() if kind in kinds_of(recipe)]
+    names = list(dict.fromkeys(["sequential", *(asked.recipes or able)]))
     recipes = {name: recipe for name, recipe in RECIPES.items() if name in names}
     changes = {"budget": asked.budget, "batch_size": asked.batch_size}
     options = validated(EpisodeOptions, EPISODE.model_dump() | changes, "Episodes")
@@ -198,7 +203,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sets", nargs="+", default=list(SETS), help="names in that folder, in order i")
     parser.add_argument("--orders", nargs="+", default=list(ORDERS), choices=list(ORDERS), help="which")
     parser.add_argument("--strategies", nargs="+", default=["random", "margin"], help="query strategies")
-    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES), help="which")
+    parser.add_argument(
+        "--recipes", nargs="+", choices=list(RECIPES), help="which (default: all of the learner)"
+    )
     parser.add_argument("--learner", default="softmax", choices=list(LEARNERS), help="which")
     parser.add_argument("--budget", type=int, default=200, help="labels bought, the same for each set")
     parser.add_argument("--batch-size", type=int, default=10, help="labels of a round")
