@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from react_rl.data.word_counts import holds_words_alone
 from react_rl.errors import ReActError
 from react_rl.escaping import for_latex, for_markdown
 from react_rl.experiments.analysis.numbers import aggregate, aligned_scores, sign_of
@@ -172,7 +173,7 @@ def markdown(tables: Sequence[TextTable]) -> str:
 
 
 def latex(tables: Sequence[TextTable]) -> str:
-    """Write tables in LaTeX; they need the package booktabs."""
+    """Write tables in LaTeX; they need the package booktabs, and xeCJK for Chinese and Japanese names."""
     parts = []
     for i, table in enumerate(tables, start=1):
         lines = [r"\begin{table}", r"  \centering", r"  \small", rf"  \caption{{{for_latex(table.caption)}}}"]
@@ -190,7 +191,9 @@ def latex(tables: Sequence[TextTable]) -> str:
             lines.append("    " + " & ".join(cells) + r" \\")
         lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
         parts.append("\n".join(lines) + "\n")
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(parts)
+    written = "\n".join(parts)
+    chinese = "% and XeLaTeX with \\usepackage{xeCJK}\n" if holds_words_alone(written) else ""
+    return "% needs \\usepackage{booktabs}\n" + chinese + written
 
 
 def counted(count: int, one: str, more: str | None = None) -> str:

@@ -11,6 +11,11 @@ ALONE: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _ALONE: Final = re.compile(f"[{ALONE}]")
 
 
+def holds_words_alone(text: str) -> bool:
+    """Whether there is a Han character or kana."""
+    return _ALONE.search(text) is not None
+
+
 def count_words(text: str) -> int:
     """Words of a text: what blanks separate, and every Han character or kana by itself."""
     return len(_ALONE.sub(" . ", text).split())

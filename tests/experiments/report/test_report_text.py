@@ -89,3 +89,11 @@ def test_bold_mark_and_interval_are_written_in_the_language_of_the_table() -> No
     assert r"50 % of a\|b" in markdown([table])
     assert r"a\_b & \textbf{0.700}$^{**}$ {\scriptsize [0.650, 0.750]} \\" in latex([table])
     assert r"\caption{50 \% of a\textbar{}b}" in latex([table])
+
+
+def test_latex_says_what_chinese_names_need() -> None:
+    plain, chinese = (
+        TextTable("areas", ["strategy", name], [[Cell("a"), Cell("0.7")]]) for name in ("bbc", "新闻")
+    )
+    assert "xeCJK" not in latex([plain])
+    assert latex([plain, chinese]).splitlines()[1] == r"% and XeLaTeX with \usepackage{xeCJK}"
