@@ -21,8 +21,8 @@ from react_rl.learners.linear.token_store import TaggedRows, TokenStore
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase
 from react_rl.tasks.tagging import TokenScores
 
-NEAR: Final = 1 << 19
-"""Numbers of labelled token states that are refitted together on a processor (2 MiB)."""
+NEAR: Final = 1 << 21
+"""Bytes of labelled token states that are refitted together on a processor."""
 
 HELD: Final = 1 << 30
 """Bytes of gathered token states that are kept between rounds."""
@@ -91,7 +91,8 @@ class LinearTagger:
         self._used = [0] * n_episodes
         self._tokens = torch.full((n_episodes, 0), -1, dtype=torch.int64, device=self.device)
         self._tags = torch.full((n_episodes, 0), -1, dtype=torch.int64, device=self.device)
-        self._inputs = torch.zeros(n_episodes, 0, width, device=self.device)
+        self._states = torch.zeros(n_episodes, 0, width - 1, device=self.device, dtype=self._store.dtype)
+        self._scale = torch.zeros(n_episodes, 0, device=self.device)
 
     def place(self, episode: int, corpus: int, rows: Tensor, dev_targets: Tensor) -> None:
         """Note the rows of an episode's columns ``(W,)``. Mutates."""
@@ -108,7 +109,8 @@ class LinearTagger:
             self._used[episode] = 0
         self._tokens[episodes] = -1
         self._tags[episodes] = -1
-        self._inputs[episodes] = 0.0
+        self._states[episodes] = 0
+        self._scale[episodes] = 0.0
 
     def update(self, bought: Purchase) -> None:
         """Refit the given episodes from where they stood, in place."""
@@ -137,7 +139,7 @@ class LinearTagger:
         # Episode after episode, sentence after sentence, token after token, as the tokens are.
         told = targets[bought.live.cpu()].to(self.device)
         self._tokens[index, slot], self._tags[index, slot] = token, told[told >= 0]
-        self._inputs[index, slot] = self._store.inputs(token)
+        self._states[index, slot], self._scale[index, slot] = self._store.gather(token)
         for episode, n in zip(changed, counts.tolist(), strict=True):
             self._used[episode] += n
         return changed
@@ -148,7 +150,7 @@ class LinearTagger:
             n, taken = 0, 0
             for episode in episodes:
                 n = max(n, self._used[episode])
-                if taken and self.device.type == "cpu" and (taken + 1) * n * self._store.width > NEAR:
+                if taken and self.device.type == "cpu" and (taken + 1) * n * self._store.bytes_each > NEAR:
                     break
                 taken += 1
             self._refit_group(episodes[:taken], n)
@@ -161,7 +163,12 @@ class LinearTagger:
         own: slice | list[int] = slice(first, behind) if behind - first == len(episodes) else episodes
         corpora = [self._corpus[episode] for episode in episodes]
         data = LabelledTokens(
-            self._inputs[own, :n], self._tags[own, :n], self._mask[own], self._store.spread[corpora][:, None]
+            self._states[own, :n],
+            self._scale[own, :n],
+            self.settings.bias,
+            self._tags[own, :n],
+            self._mask[own],
+            self._store.spread[corpora][:, None],
         )
         settings = self.settings
         found = refit(self._weights[own], data, settings.l2, settings.tolerance, settings.max_steps)
@@ -203,9 +210,11 @@ class LinearTagger:
         self._weights = state["weights"].to(self.device, copy=True)
         self._used = state["used"].tolist()
         self._tokens, self._tags = (state[name].to(self.device, copy=True) for name in ("tokens", "tags"))
-        self._inputs = self._inputs.new_zeros(*self._tokens.shape, self._store.width)
+        self._states = self._states.new_zeros(*self._tokens.shape, self._store.width - 1)
+        self._scale = self._scale.new_zeros(self._tokens.shape)
         for episode, used in enumerate(self._used):
-            self._inputs[episode, :used] = self._store.inputs(self._tokens[episode, :used])
+            own = self._store.gather(self._tokens[episode, :used])
+            self._states[episode, :used], self._scale[episode, :used] = own
 
     def _reserve(self, tokens: int) -> None:
         """Make room for ``tokens`` labelled tokens. Mutates."""
@@ -214,11 +223,8 @@ class LinearTagger:
             return
         extra = max(tokens, 2 * room) - room
         pad = torch.nn.functional.pad
-        self._tokens, self._tags = (
-            pad(self._tokens, (0, extra), value=-1),
-            pad(self._tags, (0, extra), value=-1),
-        )
-        self._inputs = pad(self._inputs, (0, 0, 0, extra))
+        self._tokens, self._tags = (pad(own, (0, extra), value=-1) for own in (self._tokens, self._tags))
+        self._states, self._scale = pad(self._states, (0, 0, 0, extra)), pad(self._scale, (0, extra))
 
     def _grid(self, columns: slice) -> _Grid:
         """Tokens of a range of columns, found once until an episode is placed."""

@@ -14,6 +14,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from react_rl.learners.linear.byte_products import times_states
+
 _TINY: Final = 1e-30
 
 _STEEP: Final = 0.1
@@ -25,16 +27,30 @@ class LabelledTokens:
     """What E models are fitted to.
 
     Args:
-        inputs: ``(E, n, D)``.
+        states: ``(E, n, D)`` int8 or float32.
+        scale: ``(E, n)``; an input is a state times its scale, and the bias behind it.
+        bias: The constant.
         tags: ``(E, n)`` int64, -1 for none.
         mask: ``(E, C, 1)``, far below 0 for tags that an episode lacks.
-        spread: ``(E, 1, D)`` mean square of inputs along each axis.
+        spread: ``(E, 1, D + 1)`` mean square of inputs along each axis.
     """
 
-    inputs: Tensor
+    states: Tensor
+    scale: Tensor
+    bias: float
     tags: Tensor
     mask: Tensor
     spread: Tensor
+
+    def scores(self, weights: Tensor) -> Tensor:
+        """Inputs times weights ``(E, C, D + 1)``: ``(E, C, n)``."""
+        found = times_states(weights[:, :, :-1], self.states, across=True).mul_(self.scale[:, None])
+        return found.add_(weights[:, :, -1:], alpha=self.bias)
+
+    def pull(self, values: Tensor) -> Tensor:
+        """Sum over tokens of inputs times values ``(E, C, n)``: ``(E, C, D + 1)``."""
+        found = times_states(values * self.scale[:, None], self.states, across=False)
+        return torch.cat([found, values.sum(2, keepdim=True) * self.bias], 2)
 
 
 def refit(
@@ -43,27 +59,26 @@ def refit(
     """Go on from where the models stand.
 
     Args:
-        weights: ``(E, C, D)``.
+        weights: ``(E, C, D + 1)``.
         data: Labelled tokens.
         l2: Weight of the squared norm.
         tolerance: A model is done when a step changes no score of a labelled token by more than this.
         most: Most steps.
 
     Returns:
-        Weights ``(E, C, D)`` and the number of steps.
+        Weights ``(E, C, D + 1)`` and the number of steps.
     """
-    across = data.inputs.transpose(1, 2)
     live = (data.tags >= 0).to(weights)[:, None, :]
     tags = torch.arange(weights.shape[1], device=weights.device)[:, None]
     target = (data.tags[:, None, :] == tags).to(weights)
     n, classes = live.sum(2, keepdim=True), (data.mask > -1.0).sum(1, keepdim=True)
-    fitted = torch.bmm(weights, across)
+    fitted = data.scores(weights)
     probability = torch.softmax(fitted + data.mask, 1)
     moving = torch.ones_like(n, dtype=torch.bool)
     direction = old = None
     for step in range(most):
         wrong = (probability - target).mul_(live)
-        gradient = torch.bmm(wrong, data.inputs).add_(weights, alpha=l2)
+        gradient = data.pull(wrong).add_(weights, alpha=l2)
         doubt = (probability.addcmul(probability, probability, value=-1.0) * live).sum((1, 2), keepdim=True)
         scaled = gradient / (doubt / classes * data.spread).add_(l2)
         if direction is None or old is None:
@@ -73,7 +88,7 @@ def refit(
             share = _dot(scaled, turned) / _nonzero(_dot(direction, turned))
             direction = direction * share.clamp_min_(0.0) - scaled
             direction = torch.where(_dot(gradient, direction) < 0, direction, -scaled)
-        move = torch.bmm(direction, across).mul_(live)
+        move = data.scores(direction).mul_(live)
         length, probability = _length(
             _Line(fitted, move, probability, target, data.mask, weights, direction, l2), moving
         )
@@ -89,7 +104,7 @@ def refit(
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """Models ``(E, C, D)``, their scores and probabilities ``(E, C, n)``, and where they are to go."""
+    """Models ``(E, C, D + 1)``, their scores and probabilities ``(E, C, n)``, and where they are to go."""
 
     fitted: Tensor
     move: Tensor

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Final, Protocol
 
 import numpy as np
@@ -23,18 +22,10 @@ from torch import Tensor
 from react_rl.data.corpus import Corpus
 from react_rl.encoders.token_states import TokenStates
 from react_rl.errors import ReActError
+from react_rl.learners.linear.byte_products import MOST, multiplies_bytes, times_states
 
 _AT_ONCE: Final = 1 << 15
 """Token states that are prepared at a time, and most of those that the axes are computed from."""
-
-_CHUNK: Final = 1 << 12
-"""Tokens that many models score at a time."""
-
-_MOST: Final = 127
-"""Largest byte; -128 is not used."""
-
-_FINE: Final = 2.0 * _MOST
-"""Steps of the second byte of a weight in one step of its first."""
 
 
 class TaggedRows(Protocol):
@@ -90,7 +81,7 @@ def rounded_states(corpus: Corpus, tokens: TokenStates) -> RoundedStates:
     scale = np.empty(len(found), np.float32)
     for part in _parts(len(found)):
         turned = _centred(tokens.states[part], mean) @ axes
-        own = np.abs(turned).max(1) / _MOST
+        own = np.abs(turned).max(1) / MOST
         own[own == 0] = 1.0
         scale[part] = own
         np.rint(turned / own[:, None], out=turned)
@@ -116,20 +107,6 @@ def _centred(states: npt.NDArray[np.float16], mean: npt.NDArray[np.float32]) -> 
     own = states.astype(np.float32) - mean
     own /= np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)
     return own
-
-
-@cache
-def multiplies_bytes(device: torch.device) -> bool:
-    """Whether products of bytes are exact and quick here: on processors with instructions for them."""
-    if device.type != "cpu" or not torch.cpu._is_vnni_supported():
-        return False
-    # A processor without them adds pairs in 16 bits, which these do not fit in.
-    most = torch.full((32, 32), _MOST, dtype=torch.int8)
-    try:
-        found = torch._int_mm(most, most)
-    except (RuntimeError, AttributeError):
-        return False
-    return bool((found == 32 * _MOST**2).all())
 
 
 class TokenStore:
@@ -165,6 +142,11 @@ class TokenStore:
         return self.states.shape[1] + 1
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of gathered states."""
+        return torch.int8 if self._quick else torch.float32
+
+    @property
     def bytes_each(self) -> int:
         """Bytes of a gathered state."""
         return self.states.shape[1] * (1 if self._quick else 4)
@@ -177,14 +159,6 @@ class TokenStore:
         first, lengths = starts[rows[real]], starts[rows[real] + 1] - starts[rows[real]]
         place = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
         return np.repeat(first, lengths) + place, np.repeat(real, lengths), place
-
-    def inputs(self, tokens: Tensor) -> Tensor:
-        """Inputs ``(n, D + 1)`` float32 of tokens ``(n,)``."""
-        own = tokens.clamp_min(0)
-        found = torch.empty(len(own), self.width, device=self.states.device)
-        torch.mul(self.states[own], self.scale[own][:, None], out=found[:, :-1])
-        found[:, -1] = self.bias
-        return found
 
     def gather(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """States ``(n, D)`` and scales ``(n,)`` of tokens ``(n,)``, ready to be scored; any for -1."""
@@ -202,21 +176,9 @@ class TokenStore:
             shift: ``(M, 1)``, added to every score.
             out: ``(M, n)``, which the scores are written to.
         """
-        own, constant = weights[:, :-1], weights[:, -1:] * self.bias + shift
-        if states.dtype != torch.int8:
-            torch.addcmul(constant, own @ states.T, scale, out=out)
-            return
-        # A weight is two bytes, so that its rounding is far below that of the states.
-        step = own.abs().amax(1, keepdim=True).clamp_min(1e-30) / _MOST
-        coarse = (own / step).round_()
-        fine = (own / step).sub_(coarse).mul_(_FINE).round_()
-        both = torch.cat([coarse, fine]).to(torch.int8)
-        for first in range(0, len(states), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            product = torch._int_mm(both, states[part].T)
-            found = product[: len(own)].float()
-            found.add_(product[len(own) :], alpha=1.0 / _FINE).mul_(step)
-            torch.addcmul(constant, found, scale[part], out=out[:, part])
+        constant = weights[:, -1:] * self.bias + shift
+        found = times_states(weights[None, :, :-1], states[None], across=True)[0]
+        torch.addcmul(constant, found, scale, out=out)
 
 
 def _starts_of(corpus: TaggedRows) -> npt.NDArray[np.int64]:

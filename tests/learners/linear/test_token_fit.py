@@ -12,6 +12,7 @@ from torch import Tensor
 from react_rl.learners.linear.token_fit import LabelledTokens, refit
 
 L2 = 0.1
+BIAS = 0.5
 
 
 def labelled(seed: int, wild: bool = False) -> LabelledTokens:
@@ -25,16 +26,20 @@ def labelled(seed: int, wild: bool = False) -> LabelledTokens:
     if wild:
         tags[0, ::7] = (tags[0, ::7] + 1) % 4
         inputs[0, ::7] *= 30.0
+    inputs[:, :, 5] = BIAS
     mask = torch.zeros(2, 4, 1)
     mask[1, 3] = -1e30
     given = torch.from_numpy(spread).float().expand(2, 1, 6)
-    return LabelledTokens(torch.from_numpy(inputs).float(), torch.from_numpy(tags), mask, given)
+    scale = rng.uniform(0.5, 2.0, (2, 60, 1))
+    states, scales = (torch.from_numpy(own).float() for own in (inputs[:, :, :5] / scale, scale[:, :, 0]))
+    return LabelledTokens(states, scales, BIAS, torch.from_numpy(tags), mask, given)
 
 
 def loss(weights: npt.NDArray[np.float64], data: LabelledTokens, episode: int) -> float:
     tags = data.tags[episode].numpy()
     own, n = tags >= 0, 4 if episode == 0 else 3
-    scores = data.inputs[episode].numpy()[own].astype(np.float64) @ weights.reshape(n, -1).T
+    inputs = torch.cat([data.states * data.scale[:, :, None], torch.full((2, 60, 1), BIAS)], 2)[episode]
+    scores = inputs.numpy()[own].astype(np.float64) @ weights.reshape(n, -1).T
     highest = scores.max(1)
     total = (
         np.log(np.exp(scores - highest[:, None]).sum(1)) + highest - scores[np.arange(own.sum()), tags[own]]
@@ -82,7 +87,9 @@ def test_a_model_does_not_depend_on_its_neighbours() -> None:
     both, _ = refit(torch.zeros(2, 4, 6), data, L2, 0.05, 50)
     for episode in (0, 1):
         own = slice(episode, episode + 1)
-        only = LabelledTokens(data.inputs[own], data.tags[own], data.mask[own], data.spread[own])
+        only = LabelledTokens(
+            data.states[own], data.scale[own], BIAS, data.tags[own], data.mask[own], data.spread[own]
+        )
         alone, steps = refit(torch.zeros(1, 4, 6), only, L2, 0.05, 50)
         assert steps < 50
         np.testing.assert_allclose(alone[0], both[episode], atol=1e-5)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from react_rl.encoders.token_states import TokenStates
-from react_rl.learners.linear.token_store import TokenStore, multiplies_bytes, rounded_states
+from react_rl.learners.linear.byte_products import multiplies_bytes, times_states
+from react_rl.learners.linear.token_store import TokenStore, rounded_states
 from react_rl.simulation import EncodedCorpus, synthetic_tagged
 
 CPU = torch.device("cpu")
@@ -67,10 +68,25 @@ def test_scores_are_products_of_the_inputs_and_the_weights(quick: bool) -> None:
     shift = torch.randn(14, 1, generator=rng)
     found = torch.empty(14, len(tokens))
     store.score(weights, *store.gather(tokens), shift, found)
-    expected = weights.double() @ store.inputs(tokens).double().T + shift
+    states, scale = store.gather(tokens)
+    expected = weights[:, :-1].double() @ (states.double() * scale[:, None]).T + weights[:, -1:] * 1.5 + shift
     assert expected.abs().max() > 5
     np.testing.assert_allclose(found, expected, atol=1e-3 if quick else 1e-4)
     # Whichever models are scored beside it, a model gives the same scores.
     alone = torch.empty(7, len(tokens))
     store.score(weights[7:], *store.gather(tokens), shift[7:], alone)
     np.testing.assert_allclose(alone, found[7:], atol=0.0 if quick else 1e-5)
+
+
+def test_products_of_bytes_are_those_of_numbers_both_ways() -> None:
+    if not multiplies_bytes(CPU):
+        pytest.skip("this processor does not multiply bytes quickly")
+    rng = torch.Generator().manual_seed(0)
+    states = torch.randint(-127, 128, (3, 50, 24), generator=rng, dtype=torch.int8)
+    for across, width in ((True, 24), (False, 50)):
+        factors = torch.randn(3, 5, width, generator=rng)
+        factors[1, 2] = 0.0
+        expected = times_states(factors, states.float(), across)
+        np.testing.assert_allclose(
+            times_states(factors, states, across), expected, atol=1e-4 * float(expected.abs().max())
+        )
