@@ -22,25 +22,24 @@ from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.registry import make_strategy
 from react_rl.acquisition.stopping import StoppingSettings, make_stopping
 from react_rl.agents import LearnedStrategy
+from react_rl.agents.folder import is_policy
 from react_rl.agents.networks.registry import assembled
 from react_rl.agents.settings import policy_arguments
 from react_rl.agents.start import network_of_start, starting_weights
 from react_rl.agents.training import preserved_random_state
-from react_rl.data.config import CorpusConfig
-from react_rl.encoders.config import EncoderConfig
 from react_rl.envs import LabelingVecEnv
 from react_rl.envs.batched import episode_streams
 from react_rl.envs.many_tasks import labeling
-from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.config.models import TrainConfig, load_config
-from react_rl.experiments.run.episodes import TestSplit, one_thread
+from react_rl.experiments.run.episodes import TestSplit
 from react_rl.experiments.run.train import check_training, worlds_of
+from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
 from react_rl.experiments.studies.judging import ALPHA
+from react_rl.experiments.studies.played import TransferCorpora
 from react_rl.experiments.studies.scores import Floats
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.files import write_atomically
-from react_rl.metrics.curves import areas_to_budget
 from react_rl.metrics.distributions import student_t_critical
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
@@ -65,18 +64,17 @@ RULES: Final = tuple(
 )
 """The fixed stopping rules that the best is chosen from."""
 
+DEV_SIZE: Final = 200
+"""Dev rows of the judgement, which policies and stopping rules look at."""
+
 _JUDGED_ON: Final = 1000
 """Most test rows."""
+_RUN: Final = ("batch", "strategy", "corpus", "seed")
 _CHOICE_SEED: Final = 2_000_000
 """First seed of the episodes by which a rule is chosen: the policy was validated on others of these tasks."""
 
 Judge = Callable[[LabelingEngine], Floats]
 """Accuracy of each episode's present model ``(E,)``."""
-
-
-def episodes(episode: EpisodeOptions) -> EpisodeOptions:
-    """Episodes of the judgement: those of a training in pools of 500, with few dev rows."""
-    return episode.model_copy(update={"pool_size": 500, "dev_size": min(episode.dev_size, 200)})
 
 
 def on_test(corpus: EncodedCorpus) -> Judge:
@@ -97,17 +95,6 @@ def begun(
     engine = LabelingEngine([corpus], options, seeds, ("accuracy", *metrics))
     engine.reset([episode_streams(first + k, corpus.name) for k in range(seeds)])
     return engine
-
-
-def curves(
-    engine: LabelingEngine, strategy: QueryStrategy, judge: Judge
-) -> tuple[list[Floats], list[Floats]]:
-    """Accuracies before and after each round, and what the rounds cost; lists of ``(E,)``."""
-    values, costs = [judge(engine)], []
-    for turn in play(engine, strategy):
-        values.append(judge(engine))
-        costs.append(turn.round.cost)
-    return values, costs
 
 
 def metrics_of(strategy: QueryStrategy) -> tuple[str, ...]:
@@ -136,38 +123,31 @@ def contestants(policies: Path, configs: Path, batch: int) -> dict[str, QueryStr
     return found
 
 
-def judged(
-    policies: Path,
-    configs: Path,
-    corpora: Sequence[EncodedCorpus],
-    seeds: int,
-    known: pd.DataFrame,
-    say: Callable[[str], None],
-) -> pd.DataFrame:
-    """Area under the test curve of every run: batch, strategy, corpus, seed, area.
+def judged(policies: Path, data: Path, out: Path, seeds: int) -> pd.DataFrame:
+    """Area under the test curve of every run: batch, strategy, corpus, seed, area; what is known stays.
 
     Args:
         policies: Where the trainings wrote.
-        configs: Where their configs are.
-        corpora: Where to play.
+        data: Folder of the corpora.
+        out: Where their configs are, and what is known.
         seeds: Paired seeds.
-        known: Runs that need not be played again; a row of this form for each.
-        say: Told about each strategy.
     """
-    rows = []
+    table = GrowingTable(out / "areas.csv", _RUN)
     for batch in BATCHES:
-        options = episodes(load_config(TrainConfig, str(configs / f"start-{batch}.yaml")).episode)
-        for name, strategy in contestants(policies, configs, batch).items():
-            if ((known["batch"] == batch) & (known["strategy"] == name)).any():
-                continue
-            for corpus in corpora:
-                engine = begun(corpus, options, 0, seeds, metrics_of(strategy))
-                values, costs = curves(engine, strategy, on_test(corpus))
-                areas = areas_to_budget(costs, values, options.budget)
-                rows += [(batch, name, corpus.name, seed, round(float(a), 6)) for seed, a in enumerate(areas)]
-            mean = np.mean([row[-1] for row in rows if row[:2] == (batch, name)])
-            say(f"rounds of {batch}, {name}: {mean:.4f}")
-    return pd.concat([known, pd.DataFrame(rows, columns=list(known.columns))], ignore_index=True)
+        strategies = contestants(policies, out, batch)
+        if not strategies:
+            continue
+        options = load_config(TrainConfig, str(out / f"start-{batch}.yaml")).episode
+        episode = {"budget": options.budget, "batch_size": batch, "dev_size": DEV_SIZE}
+        ground = TransferCorpora(data, CHOICES, episode=episode)
+        for name, strategy in strategies.items():
+            for corpus in ground.corpora:
+                if not table.holds(seeds, batch=str(batch), strategy=name, corpus=corpus.name):
+                    areas = ground.areas(corpus, strategy, name, seeds)
+                    table.add(areas.assign(batch=str(batch))[[*_RUN, "area"]])
+            own = (table.frame["batch"] == str(batch)) & (table.frame["strategy"] == name)
+            say(f"rounds of {batch}, {name}: {table.frame.loc[own, 'area'].mean():.4f}")
+    return table.frame
 
 
 def spread(plain: Floats, paired: Floats, size: int) -> dict[str, float]:
@@ -204,7 +184,7 @@ def returns_of_the_start(
     return total
 
 
-def spreads(configs: Path, say: Callable[[str], None]) -> pd.DataFrame:
+def spreads(configs: Path) -> pd.DataFrame:
     """How far returns of one policy lie apart, by batch size and pairing."""
     rows = []
     for batch in BATCHES:
@@ -247,12 +227,11 @@ def stopped(
     policies: Path,
     configs: Path,
     corpora: Sequence[EncodedCorpus],
-    tasks: Sequence[EncodedCorpus],
     seeds: int,
-    say: Callable[[str], None],
 ) -> tuple[pd.DataFrame, str]:
     """Net return of every run (strategy, corpus, seed, net, labels), and the rule that the tasks chose."""
-    episode = load_config(TrainConfig, str(configs / "stop.yaml")).episode
+    config = load_config(TrainConfig, str(configs / "stop.yaml"))
+    episode, tasks = config.episode, prepare(config.validation, config.encoder, "cpu", False)
     mixture = make_strategy("mixture")
     on_tasks = [
         net_by_rule(begun(task, episode, _CHOICE_SEED, 4, ()), mixture, on_dev).mean(1) for task in tasks
@@ -260,7 +239,8 @@ def stopped(
     best = int(np.mean(on_tasks, axis=0)[:-1].argmax())
     say(f"rule chosen on the tasks: {named(RULES[best])}")
     policy = LearnedStrategy.load(policies / "stop" / "policy", "policy")
-    options, rows = episodes(episode), []
+    options = episode.model_copy(update={"pool_size": 500, "dev_size": DEV_SIZE})
+    rows: list[tuple[str, str, int, float, float]] = []
     for corpus in corpora:
         judge = on_test(corpus)
         nets = net_by_rule(begun(corpus, options, 0, seeds, ()), mixture, judge)
@@ -296,7 +276,7 @@ def tables(areas: pd.DataFrame, nets: pd.DataFrame | None, rule: str) -> str:
     """Differences as Markdown."""
     lines = ["# Reinforcement learning against imitation, in numbers", ""]
     head = "| {} | minus | difference [95 % interval] | pairs won | corpora ahead |\n|" + " --- |" * 5
-    for batch, frame in areas.groupby("batch"):
+    for batch, frame in areas.groupby("batch", sort=False):
         names = list(dict.fromkeys(frame["strategy"]))
         means = frame.groupby("strategy")["area"].mean()
         lines += [f"## Rounds of {batch}", "", "Mean areas: "]
@@ -334,51 +314,32 @@ def _stopping(nets: pd.DataFrame, rule: str, head: str) -> list[str]:
     return lines
 
 
+def study(asked: argparse.Namespace) -> str:
+    """Play what was asked for, and write the tables; returns the page."""
+    if asked.spread:
+        with preserved_random_state():
+            found = spreads(asked.out)
+        write_atomically(asked.out / "spread.csv", csv_text(found))
+        return str(found.to_string(index=False))
+    with torch.inference_mode():
+        areas = judged(asked.policies, asked.data, asked.out, asked.seeds)
+        nets, rule = None, ""
+        if is_policy(asked.policies / "stop" / "policy"):
+            corpora = TransferCorpora(asked.data, CHOICES).corpora
+            nets, rule = stopped(asked.policies, asked.out, corpora, asked.seeds)
+            write_atomically(asked.out / "stopping.csv", csv_text(nets))
+    page = tables(areas, nets, rule)
+    write_atomically(asked.out / "tables.md", page)
+    return page
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="rl_against_imitation", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = study_parser(__doc__, "rl_against_imitation", "results/rl", SEEDS)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
     parser.add_argument("--policies", type=Path, default=Path("results"), help="where the trainings wrote")
-    parser.add_argument(
-        "--out", type=Path, default=Path("results/rl"), help="folder of the configs, to write"
-    )
     parser.add_argument("--spread", action="store_true", help="how far returns lie apart, and nothing else")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="paired seeds")
-    asked = parser.parse_args(arguments)
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-
-    encoder = EncoderConfig(max_length=128)
-    try:
-        if asked.spread:
-            with one_thread(), preserved_random_state():
-                write_atomically(asked.out / "spread.csv", csv_text(spreads(asked.out, say)))
-            return 0
-        real = [
-            CorpusConfig(corpus=str(asked.data / name), name=name, max_rows=1800 if name == "imdb" else 2500)
-            for name in CHOICES
-        ]
-        corpora = prepare(real, encoder, "cpu", False)
-        with one_thread(), torch.inference_mode():
-            known = pd.DataFrame(columns=["batch", "strategy", "corpus", "seed", "area"])
-            if (asked.out / "areas.csv").is_file():
-                known = pd.read_csv(asked.out / "areas.csv")
-            areas = judged(asked.policies, asked.out, corpora, asked.seeds, known, say)
-            write_atomically(asked.out / "areas.csv", csv_text(areas))
-            nets, rule = None, ""
-            if (asked.policies / "stop" / "policy").is_dir():
-                invented = load_config(TrainConfig, str(asked.out / "stop.yaml")).validation
-                tasks = prepare(invented, encoder, "cpu", False)
-                nets, rule = stopped(asked.policies, asked.out, corpora, tasks, asked.seeds, say)
-                write_atomically(asked.out / "stopping.csv", csv_text(nets))
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
-    write_atomically(asked.out / "tables.md", tables(areas, nets, rule))
-    return 0
+    return run_study(parser, arguments, study)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from react_rl.experiments.config.models import TrainConfig, load_config
 from react_rl.experiments.run.train import check_training
 from react_rl.experiments.studies import rl_against_imitation as study
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
+from react_rl.simulation.play import play
 
 OPTIONS = EpisodeOptions(pool_size=60, dev_size=40, initial_size=6, budget=20, batch_size=5)
 CONFIGS = Path(__file__).parents[3] / "results" / "rl"
@@ -63,7 +64,8 @@ def test_a_rule_ends_an_episode_once_and_without_one_it_goes_on(monkeypatch: pyt
     )
     monkeypatch.setattr(study, "RULES", rules)
     corpus, strategy = synthetic_encoded(200, 3), make_strategy("margin")
-    values, _ = study.curves(study.begun(corpus, OPTIONS, 0, 3, ()), strategy, study.on_dev)
+    engine = study.begun(corpus, OPTIONS, 0, 3, ())
+    values = [study.on_dev(engine), *(study.on_dev(engine) for _ in play(engine, strategy))]
     net = study.net_by_rule(study.begun(corpus, OPTIONS, 0, 3, ()), strategy, study.on_dev)
     np.testing.assert_allclose(net[0], values[2] - 0.010)
     np.testing.assert_allclose(net[1], values[4] - 0.020)
