@@ -27,7 +27,7 @@ from react_rl.agents.networks.registry import assembled
 from react_rl.agents.settings import policy_arguments
 from react_rl.agents.start import network_of_start, starting_weights
 from react_rl.agents.training import preserved_random_state
-from react_rl.envs import LabelingVecEnv
+from react_rl.envs import LabelingVecEnv, build_environment
 from react_rl.envs.batched import episode_streams
 from react_rl.envs.many_tasks import labeling
 from react_rl.experiments.analysis.csv_files import csv_text
@@ -103,24 +103,40 @@ def metrics_of(strategy: QueryStrategy) -> tuple[str, ...]:
 
 
 def contestants(policies: Path, configs: Path, batch: int) -> dict[str, QueryStrategy]:
-    """The strategies of a batch size by name: none where nothing was trained, without what was not."""
-    if not any((policies / f"{kind}-{batch}" / "policy").is_dir() for kind in ("start", "scratch")):
-        return {}
-    found: dict[str, QueryStrategy] = {name: make_strategy(name) for name in ("mixture", "learned")}
+    """The strategies of a batch size by name: the mixture, `learned`, the start, and what PPO made of it.
+
+    The start is `learned` over 32 candidates, which needs no training. A policy whose training is not there
+    is left out.
+    """
     config = load_config(TrainConfig, str(configs / f"start-{batch}.yaml"))
-    for kind in ("start", "scratch"):
+    found: dict[str, QueryStrategy] = {name: make_strategy(name) for name in ("mixture", "learned")}
+    found["start"] = LearnedStrategy("start", model_of_start(config).policy, check_training(config))
+    for kind, name in (("start", "start + PPO"), ("scratch", "PPO from scratch")):
         folder = policies / f"{kind}-{batch}" / "policy"
-        if not folder.is_dir():
-            continue
-        if kind == "start":
-            beginning = LearnedStrategy.load(folder, "start")
-            begin = starting_weights(config.agent, beginning.interface)
-            assert begin is not None, "the config names a start"
-            begin(beginning.policy)
-            found["start"] = beginning
-        name = "start + PPO" if kind == "start" else "PPO from scratch"
-        found[name] = LearnedStrategy.load(folder, name)
+        if is_policy(folder):
+            found[name] = LearnedStrategy.load(folder, name)
     return found
+
+
+def model_of_start(config: TrainConfig, environment: LabelingVecEnv | None = None) -> MaskablePPO:
+    """PPO as the training of a config begins it, with the weights of its start.
+
+    Args:
+        config: The config.
+        environment: Where it would train; None for a small one of generated rows.
+    """
+    interface = check_training(config)
+    if environment is None:
+        environment = LabelingVecEnv(build_environment(action_space=interface))
+    begin = starting_weights(config.agent, interface)
+    assert begin is not None, "the config names a start"
+    spaces = (interface.observation_space, interface.action_space)
+    network = network_of_start(config.agent) | policy_arguments(config.agent, *spaces)
+    kind, arguments = assembled(config.agent.algorithm, network, *spaces, imports=True)
+    assert issubclass(kind, MaskableActorCriticPolicy), "the config names MaskablePPO"
+    model = MaskablePPO(kind, environment, policy_kwargs=arguments, seed=0, device="cpu")
+    begin(model.policy)
+    return model
 
 
 def judged(policies: Path, data: Path, out: Path, seeds: int) -> pd.DataFrame:
@@ -135,8 +151,6 @@ def judged(policies: Path, data: Path, out: Path, seeds: int) -> pd.DataFrame:
     table = GrowingTable(out / "areas.csv", _RUN)
     for batch in BATCHES:
         strategies = contestants(policies, out, batch)
-        if not strategies:
-            continue
         options = load_config(TrainConfig, str(out / f"start-{batch}.yaml")).episode
         episode = {"budget": options.budget, "batch_size": batch, "dev_size": DEV_SIZE}
         ground = TransferCorpora(data, CHOICES, episode=episode)
@@ -167,14 +181,7 @@ def returns_of_the_start(
     slots = 8 * config.reward.group_size
     environment = LabelingVecEnv(labeling(worlds_of(config, corpora, interface), interface, reward, slots))
     environment.seed(0)
-    begin = starting_weights(config.agent, interface)
-    assert begin is not None, "the config names a start"
-    spaces = (interface.observation_space, interface.action_space)
-    network = network_of_start(config.agent) | policy_arguments(config.agent, *spaces)
-    kind, arguments = assembled(config.agent.algorithm, network, *spaces, imports=True)
-    assert issubclass(kind, MaskableActorCriticPolicy), "the config names MaskablePPO"
-    model = MaskablePPO(kind, environment, policy_kwargs=arguments, seed=0, device="cpu")
-    begin(model.policy)
+    model = model_of_start(config, environment)
     observed, total = environment.reset(), np.zeros(slots)
     for _ in range(round(config.episode.budget)):
         masks = np.stack(environment.env_method("action_masks"))
@@ -321,7 +328,7 @@ def study(asked: argparse.Namespace) -> str:
             found = spreads(asked.out)
         write_atomically(asked.out / "spread.csv", csv_text(found))
         return str(found.to_string(index=False))
-    with torch.inference_mode():
+    with torch.inference_mode(), preserved_random_state():
         areas = judged(asked.policies, asked.data, asked.out, asked.seeds)
         nets, rule = None, ""
         if is_policy(asked.policies / "stop" / "policy"):
