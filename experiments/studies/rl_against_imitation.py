@@ -48,6 +48,9 @@ from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.play import play
 
 BATCHES: Final = (5, 25)
+ORDER: Final = ("mixture", "learned", "start", "start + PPO", "PPO from scratch")
+"""Strategies as tables list them; each is compared with those before it."""
+
 SEEDS: Final = 12
 PRICE: Final = 0.001
 """Of a label, in accuracy."""
@@ -283,8 +286,8 @@ def tables(areas: pd.DataFrame, nets: pd.DataFrame | None, rule: str) -> str:
     """Differences as Markdown."""
     lines = ["# Reinforcement learning against imitation, in numbers", ""]
     head = "| {} | minus | difference [95 % interval] | pairs won | corpora ahead |\n|" + " --- |" * 5
-    for batch, frame in areas.groupby("batch", sort=False):
-        names = list(dict.fromkeys(frame["strategy"]))
+    for batch, frame in sorted(areas.groupby("batch"), key=lambda pair: int(str(pair[0]))):
+        names = [name for name in ORDER if name in set(frame["strategy"])]
         means = frame.groupby("strategy")["area"].mean()
         lines += [f"## Rounds of {batch}", "", "Mean areas: "]
         lines[-1] += ", ".join(f"{name} {means[name]:.4f}" for name in names) + "."
@@ -344,7 +347,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = study_parser(__doc__, "rl_against_imitation", "results/rl", SEEDS)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
-    parser.add_argument("--policies", type=Path, default=Path("results"), help="where the trainings wrote")
+    parser.add_argument(
+        "--policies", type=Path, default=Path("results/rl/policies"), help="where the trainings wrote"
+    )
     parser.add_argument("--spread", action="store_true", help="how far returns lie apart, and nothing else")
     return run_study(parser, arguments, study)
 

@@ -11,6 +11,7 @@ import pytest
 
 from react_rl.acquisition import make_strategy
 from react_rl.acquisition.stopping import StoppingSettings
+from react_rl.agents import LearnedStrategy
 from react_rl.experiments.config.models import TrainConfig, load_config
 from react_rl.experiments.run.train import check_training
 from react_rl.experiments.studies import rl_against_imitation as study
@@ -87,3 +88,11 @@ def test_pairing_takes_the_luck_of_the_draw_out_of_returns() -> None:
     assert found["alone"] == pytest.approx(plain.std(ddof=1))
     assert found["minus the mixture"] < found["alone"] / 3
     assert found["minus the mean of eight"] == pytest.approx(np.tile([-0.05, 0.05], 4).std(ddof=1))
+
+
+@pytest.mark.parametrize("name", ["start-25", "stop"])
+def test_the_policies_that_were_judged_can_be_loaded(name: str) -> None:
+    folder = CONFIGS / "policies" / name / "policy"
+    strategy = LearnedStrategy.load(folder)
+    config = load_config(TrainConfig, str(CONFIGS / f"{name}.yaml"))
+    assert strategy.interface.describe() == check_training(config).describe()
