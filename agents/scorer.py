@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -13,10 +13,14 @@ from react_rl.acquisition.batching.heats import CANDIDATES, WHOLE, close_rows
 from react_rl.acquisition.batching.row_features import ROW_FEATURES, RowFeatures
 from react_rl.acquisition.batching.selection import best_column, to_ids
 from react_rl.acquisition.features import feature_named
+from react_rl.agents.networks.scorer import ScorerEnsemble
 from react_rl.envs.context import POOL, PROGRESS, pool_numbers, progress_numbers
 from react_rl.errors import ReActError
 from react_rl.files import digest
 from react_rl.simulation.view import PoolView
+
+Network = Callable[[Tensor, Tensor], Tensor]
+"""From features ``(E, R, F)`` and context ``(E, G)`` to scores ``(E, R)``."""
 
 PICKED: Final = "share of the batch picked"
 """Number of the context that grows while a batch is picked; that of pick-candidate, too."""
@@ -100,27 +104,32 @@ class ScorerStrategy:
     @torch.inference_mode()
     def score(self, view: PoolView) -> Tensor:
         """Scores of all rows as the first pick ``(E, P)``."""
-        return self._score(RowFeatures(view, self.features), row_context(view, self.context))
+        features, context = RowFeatures(view, self.features), row_context(view, self.context)
+        return _score(self.network, features, context)
 
     @torch.inference_mode()
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows greedily."""
-        context = row_context(view, self.context)
+        context, network = row_context(view, self.context), self._prepared()
         if view.width <= self.whole:
-            return self._race(RowFeatures(view, self.features), context, n)
+            return self._race(network, RowFeatures(view, self.features), context, n)
         ids = torch.full((view.n_episodes, n), -1, device=view.device)
         for episode in torch.nonzero(view.n_available)[:, 0].tolist():
             own = context[episode : episode + 1]
-            score = partial(self._score, context=own)
+            score = partial(_score, network, context=own)
             many = max(self.candidates, 4 * n)
             features = close_rows(view, episode, self.features, score, many)
-            ids[episode] = self._race(features, own, n)[0]
+            ids[episode] = self._race(network, features, own, n)[0]
         return ids
 
-    def _race(self, features: RowFeatures, context: Tensor, n: int) -> Tensor:
+    def _prepared(self) -> Network:
+        """The network for many calls while its weights stay."""
+        return self.network.prepared() if isinstance(self.network, ScorerEnsemble) else self.network
+
+    def _race(self, network: Network, features: RowFeatures, context: Tensor, n: int) -> Tensor:
         """Row ids ``(E, n)`` chosen among the rows that features are of. Mutates both."""
         view = features.view
-        scores = self._score(features, context)
+        scores = _score(network, features, context)
         column = best_column(view, scores, view.available)
         picks = [column]
         if n > 1:
@@ -138,11 +147,12 @@ class ScorerStrategy:
             free &= rows != chosen[:, None]
             # An episode without free rows picks nothing more, so what its row 0 does to the features is idle.
             features.add(chosen)
-            place = best_column(view, self._score(features, context), free)
+            place = best_column(view, _score(network, features, context), free)
             column = torch.where(place >= 0, rows.gather(1, place.clamp_min(0)[:, None])[:, 0], -1)
             picks.append(column)
         return to_ids(view, torch.stack(picks, 1))
 
-    def _score(self, features: RowFeatures, context: Tensor) -> Tensor:
-        """Scores ``(E, R)`` of the rows that the features are of, equal for copies."""
-        return features.growth.level(self.network(features.values, context))
+
+def _score(network: Network, features: RowFeatures, context: Tensor) -> Tensor:
+    """Scores ``(E, R)`` of the rows that the features are of, equal for copies."""
+    return features.growth.level(network(features.values, context))

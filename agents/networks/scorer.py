@@ -6,7 +6,7 @@ is among others is said by its features, which are standardised over the pool.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
@@ -32,10 +32,17 @@ class RowScorer(nn.Module):
         self.rows = nn.Linear(n_features, hidden)
         self.context = nn.Linear(n_context, hidden, bias=False)
         self.mlp = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
-        last = self.gate[2]
-        assert isinstance(last, nn.Linear)
+        last = self.gate_layers[1]
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
+
+    @property
+    def gate_layers(self) -> tuple[nn.Linear, nn.Linear]:
+        """The two layers of the gate."""
+        first, last = self.gate[0], self.gate[2]
+        assert isinstance(first, nn.Linear)
+        assert isinstance(last, nn.Linear)
+        return first, last
 
     @property
     def layers(self) -> tuple[nn.Linear, nn.Linear]:
@@ -67,23 +74,39 @@ class ScorerEnsemble(nn.Module):
 
     def forward(self, rows: Tensor, context: Tensor) -> Tensor:
         """Scores ``(B, R)`` of rows ``(B, R, F)`` in contexts ``(B, G)``."""
+        return self.prepared()(rows, context)
+
+    def prepared(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function that ``forward`` computes, with weights put side by side once for many calls."""
         members = [member for member in self.members if isinstance(member, RowScorer)]
-        weights = torch.stack([one.weights + one.gate(context) for one in members]).mean(0)
-        scores = torch.bmm(rows, weights[:, :, None])[:, :, 0]
-        # (B, 1, H), (F, H), (H, H), (H,) of each member; products are quicker with contiguous factors.
-        shifts = [(one.context(context) + one.rows.bias)[:, None] for one in members]
-        firsts = [one.rows.weight.T.contiguous() for one in members]
+        many, gates = len(members), [one.gate_layers for one in members]
+        # Gates and shifts of all members in one product with the context, (2 M H, G).
+        joint = torch.cat((*[gate.weight for gate, _ in gates], *[one.context.weight for one in members]))
+        start = torch.cat((*[gate.bias for gate, _ in gates], *[one.rows.bias for one in members]))
+        fixed = [one.weights + layer.bias for one, (_, layer) in zip(members, gates, strict=True)]
+        plain = torch.stack(fixed).mean(0)  # (F,)
+        gated = torch.cat([layer.weight for _, layer in gates], 1).T / many  # (M H, F)
+        # (F, H), (H, H), (H,), (H,) of each member; products are quicker with contiguous factors.
         inner, last = zip(*[one.layers for one in members], strict=True)
+        firsts = [one.rows.weight.T.contiguous() for one in members]
         seconds = [layer.weight.T.contiguous() for layer in inner]
-        biases = [layer.bias for layer in inner]
-        thirds = [layer.weight[0] / len(members) for layer in last]
-        step = max(1, _TOGETHER // max(rows.shape[1], 1))
-        for start in range(0, len(rows), step):
-            seen, some = rows[start : start + step], slice(start, start + step)
-            for shift, first, second, bias, third in zip(
-                shifts, firsts, seconds, biases, thirds, strict=True
-            ):
-                hidden = torch.baddbmm(shift[some], seen, first.expand(len(seen), -1, -1)).relu_()
-                hidden = torch.addmm(bias, hidden.flatten(0, 1), second).relu_()
-                scores[some] += torch.mv(hidden, third).view(seen.shape[:2])
-        return scores + torch.stack([layer.bias for layer in last]).mean()
+        parts = list(zip(firsts, seconds, [layer.bias for layer in inner], strict=True))
+        thirds = [layer.weight[0] / many for layer in last]
+        constant = torch.stack([layer.bias for layer in last]).mean()
+
+        def score(rows: Tensor, context: Tensor) -> Tensor:
+            seen = torch.addmm(start, context, joint.T)
+            hidden, shift = seen.chunk(2, 1)
+            weights = torch.addmm(plain, hidden.tanh(), gated)
+            scores = torch.bmm(rows, weights[:, :, None])[:, :, 0] + constant
+            shifts = shift[:, None].chunk(many, 2)  # (B, 1, H) each
+            step = max(1, _TOGETHER // max(rows.shape[1], 1))
+            for begin in range(0, len(rows), step):
+                some, own = slice(begin, begin + step), rows[begin : begin + step]
+                for shifted, (first, second, bias), third in zip(shifts, parts, thirds, strict=True):
+                    units = torch.baddbmm(shifted[some], own, first.expand(len(own), -1, -1)).relu_()
+                    units = torch.addmm(bias, units.flatten(0, 1), second).relu_()
+                    scores[some] += torch.mv(units, third).view(own.shape[:2])
+            return scores
+
+        return score

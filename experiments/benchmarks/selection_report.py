@@ -123,12 +123,14 @@ class Pair:
 
 
 def pairs_of(lines: Sequence[SelectionLine], rows: int, limits: Limits) -> list[Pair]:
-    """Our strategies on pools of one size, each with its peers, in the order of the registry."""
+    """Our strategies on pools of one size, each with its peers: the registry's, then announced ones."""
     here = {(line.contestant, line.strategy): line for line in lines if line.rows == rows}
     predicted = here.get((OURS, PREDICTION))
     extra = predicted.seconds if predicted is not None and predicted.seconds is not None else 0.0
     pairs = []
-    for strategy in suited():
+    registered = suited()
+    others = dict.fromkeys(line.strategy for line in lines if line.strategy not in (*registered, PREDICTION))
+    for strategy in (*registered, *others):
         ours = here.get((OURS, strategy))
         if ours is None:
             continue

@@ -1,0 +1,133 @@
+"""What `learned` picks from a pool when it treats it as a large one, beside what it picks exactly.
+
+``python -m react_rl.experiments.benchmarks.large_pools --corpora data/trec6 data/sst2`` writes
+results/benchmarks/large_pools. The pools are small enough to be computed exactly: all rows looked at, sums
+over all rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+from react_rl.acquisition import make_strategy
+from react_rl.acquisition.features import landmarks
+from react_rl.agents import LearnedStrategy
+from react_rl.agents.scorer import ScorerStrategy
+from react_rl.data.config import CorpusConfig
+from react_rl.encoders.config import EncoderConfig
+from react_rl.errors import ReActError
+from react_rl.files import write_atomically
+from react_rl.seeding import Streams
+from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, PoolView
+from react_rl.simulation.corpora import prepare
+
+EVERYTHING: Final = 1 << 30
+"""More rows than any pool has."""
+
+SHARES: Final = (0.04, 0.08, 0.16)
+"""Shares of the pool that get a close look; of 100,000 rows it is 4 percent, of 50,000 it is 8."""
+
+
+def treated(whole: int, candidates: int) -> ScorerStrategy:
+    """The policy that ships, which looks at all rows of pools of ``whole`` rows only."""
+    shipped = LearnedStrategy.from_pretrained()
+    return ScorerStrategy("learned", shipped.network, shipped.features, shipped.context, whole, candidates)
+
+
+def compared(
+    corpus: EncodedCorpus, options: EpisodeOptions, episodes: int, rounds: int
+) -> Iterator[dict[str, Any]]:
+    """Play margin, and let everybody choose each round's batch; lines of the table."""
+    engine = LabelingEngine([corpus], options, episodes)
+    engine.reset([Streams(seed) for seed in range(episodes)])
+    n, rows = options.batch_size, options.pool_size
+    exactly = treated(EVERYTHING, 1)
+    with torch.inference_mode():
+        for number in range(rounds):
+            view = engine.view
+            with mock.patch.object(landmarks, "ALL", EVERYTHING):
+                exact, scores = exactly.select(view, n), exactly.score(view)
+            others = {"sums over 1,024 rows": exactly.select(view, n)}
+            for share in SHARES:
+                close = treated(0, max(round(share * rows), 4 * n))
+                others[f"and a close look at {share:.0%}"] = close.select(view, n)
+            others |= {name: make_strategy(name).select(view, n) for name in ("margin", "random")}
+            for name, ids in others.items():
+                yield {"corpus": corpus.name, "round": number + 1, "picked by": name} | agreement(
+                    view, scores, exact, ids
+                )
+            engine.step(make_strategy("margin").select(view, n))
+
+
+def agreement(view: PoolView, scores: Tensor, exact: Tensor, ids: Tensor) -> dict[str, float]:
+    """How near batches ``(E, n)`` are to the exact ones, given the exact scores of all rows ``(E, P)``."""
+    free = [own[where] for own, where in zip(scores, view.available, strict=True)]
+    deviation = torch.stack([own.std() for own in free])
+    first, last = (torch.searchsorted(view.ids, found.contiguous()) for found in (ids, exact))
+    lost = (scores.gather(1, last).mean(1) - scores.gather(1, first).mean(1)) / deviation
+    better = [
+        (own > own_scores[place]).sum()
+        for own, own_scores, place in zip(free, scores, first[:, 0], strict=True)
+    ]
+    common = [len({*a} & {*b}) / len(b) for a, b in zip(ids.tolist(), exact.tolist(), strict=True)]
+    return {
+        "same first pick": (ids[:, 0] == exact[:, 0]).float().mean().item(),
+        "rows above the first pick": torch.stack(better).float().mean().item(),
+        "batch in common": sum(common) / len(common),
+        "lost score, deviations": lost.mean().item(),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="large_pools", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--corpora", nargs="+", required=True, help="built-in names or paths")
+    parser.add_argument("--pool-size", type=int, default=3200, help="rows of a pool")
+    parser.add_argument("--episodes", type=int, default=8, help="pools of each corpus")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds of each pool")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/benchmarks/large_pools"), help="folder to write"
+    )
+    asked = parser.parse_args(arguments)
+    options = EpisodeOptions(
+        pool_size=asked.pool_size, dev_size=100, initial_size=50, batch_size=25, budget=25.0 * asked.rounds
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        if min(asked.episodes, asked.rounds) < 1:
+            raise ReActError("--episodes and --rounds have to be 1 at least.")
+        configs = [CorpusConfig(corpus=name) for name in asked.corpora]
+        corpora = prepare(configs, EncoderConfig(max_length=64), "cpu", episode=options)
+        lines = [
+            line for corpus in corpora for line in compared(corpus, options, asked.episodes, asked.rounds)
+        ]
+    except ReActError as error:
+        print(error, file=sys.stderr)
+        return 2
+    finally:
+        torch.set_num_threads(before)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in line.items()} for line in lines
+    )
+    asked.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(asked.out / "agreement.csv", text.getvalue())
+    print(text.getvalue())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
