@@ -99,14 +99,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("results/benchmarks/large_pools"), help="folder to write"
     )
     asked = parser.parse_args(arguments)
-    options = EpisodeOptions(
-        pool_size=asked.pool_size, dev_size=100, initial_size=50, batch_size=25, budget=25.0 * asked.rounds
-    )
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         if min(asked.episodes, asked.rounds) < 1:
             raise ReActError("--episodes and --rounds have to be 1 at least.")
+        options = EpisodeOptions(
+            pool_size=asked.pool_size,
+            dev_size=100,
+            initial_size=50,
+            batch_size=25,
+            budget=25.0 * asked.rounds,
+        )
         configs = [CorpusConfig(corpus=name) for name in asked.corpora]
         corpora = prepare(configs, EncoderConfig(max_length=64), "cpu", episode=options)
         lines = [

@@ -10,9 +10,10 @@ SMALL = ["--corpus", "synthetic", "--pool-size", "120", "--episodes", "2"]
 
 
 def test_each_strategy_gets_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*SMALL, "--strategies", "margin", "learned"]) == 0
+    asked = ["--strategies", "margin", "learned", "--batch-sizes", "5", "20", "--repeats", "1"]
+    assert main([*SMALL, *asked]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["margin", "learned"]
+    assert [line.split()[0] for line in lines] == ["margin", "learned"] * 2
     assert all("rounds/s" in line for line in lines)
 
 
