@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ from react_rl.agents.imitation.states import States
 from react_rl.agents.networks import RowScorer
 from react_rl.agents.scorer import ROW_CONTEXT, ScorerStrategy
 from react_rl.envs.context import PROGRESS
+from react_rl.errors import unknown
 from react_rl.experiments.config.models import ImitateConfig, load_config
 from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
 from react_rl.experiments.studies.played import TransferCorpora, score_table
@@ -42,8 +44,8 @@ from react_rl.simulation.generated import generated_task
 
 BASE: Final = "base"
 
-REFERENCES: Final = ("learned", "uncertainty-herding", "mixture", "random")
-"""Strategies that are judged beside the trainings."""
+REFERENCES: Final = ("learned", "uncertainty-herding", "mixture")
+"""Strategies that are judged beside the trainings, where the study of context has not done it already."""
 
 REAL: Final = (
     *("sst2", "mr", "cola", "davidson_hate", "yelp_sentences", "tweeteval_sentiment"),
@@ -59,6 +61,8 @@ POSTERIOR: Final = ("unsure_herding", "variance", "even_reduction", "variance_re
 
 _REAL_DEV: Final = 420
 """Dev rows on which the expert judges there: the smallest of these corpora has few more."""
+
+_KEY: Final = ("corpus", "strategy", "seed")
 
 _FURTHER: Final = 50_000
 _OWN: Final = 100_000
@@ -187,8 +191,12 @@ class Collection:
     def _with_own(self, source: str, settings: ImitationSettings) -> list[States]:
         """States of mixed behaviour, then where a policy goes that was fitted to them."""
         parts = self._mixed(source, settings, settings.states)
-        policy = ScorerStrategy("own", fit_ensemble(States.join(parts), settings), settings.features)
-        return parts + self._mixed(source, settings, settings.dagger_states, _OWN, policy)
+
+        @cache
+        def own() -> ScorerStrategy:
+            return ScorerStrategy("own", fit_ensemble(States.join(parts), settings), settings.features)
+
+        return parts + self._mixed(source, settings, settings.dagger_states, _OWN, own)
 
     def _mixed(
         self,
@@ -196,16 +204,16 @@ class Collection:
         settings: ImitationSettings,
         count: int,
         first: int = 0,
-        policy: ScorerStrategy | None = None,
+        own: Callable[[], ScorerStrategy] | None = None,
     ) -> list[States]:
-        """So many states of mixed behaviour, or three quarters of the groups by a policy."""
+        """So many states of mixed behaviour, or three quarters of the groups by a policy of its own."""
         parts: list[States] = []
         while sum(len(part) for part in parts) < count:
             group = first + len(parts)
             path = self._folder / f"{source}-{settings.seed}-{group:06d}.safetensors"
 
             def collected(group: int = group, name: str = path.name) -> States:
-                visitor = None if len(parts) % 4 == 3 else policy
+                visitor = None if own is None or group % 4 == 3 else own()
                 dev = _REAL_DEV if source in ("real", "texts") else self._config.episode.dev_size
                 episode = self._config.episode.model_copy(update={"dev_size": dev})
                 states = collect(self._of(source, settings.seed), episode, settings, group, visitor)
@@ -266,22 +274,35 @@ def markdown(table: ScoreTable, states: Mapping[str, int]) -> str:
 
 def study(asked: argparse.Namespace) -> str:
     """Collect, fit, judge; what is on disk already is not done again."""
+    known = [training.name for training in TRAININGS]
+    for name in asked.trainings:
+        if name not in known:
+            raise unknown("training", name, known)
     config = load_config(ImitateConfig, str(asked.config))
     collection = Collection(config, asked.data, asked.out / "states")
     ground = TransferCorpora(asked.data, CHOICES)
-    areas = GrowingTable(asked.out / "trainings.csv", ["corpus", "strategy", "seed"])
+    areas = GrowingTable(asked.out / "trainings.csv", _KEY)
     counts: dict[str, int] = {}
     for training in TRAININGS:
-        states = collection[training.states]
-        counts[training.name] = len(states)
-        if all(areas.holds(asked.seeds, strategy=training.name, corpus=one.name) for one in ground.corpora):
-            continue
-        _judge(ground, areas, fitted(training, states, config.imitation), training.name, asked.seeds)
+        if training.name in asked.trainings:
+            states = collection[training.states]
+            counts[training.name] = len(states)
+            if not _judged(ground, areas, training.name, asked.seeds):
+                policy = fitted(training, states, config.imitation)
+                _judge(ground, areas, policy, training.name, asked.seeds)
+    played = GrowingTable(asked.out / "context.csv", _KEY)
     for name in REFERENCES:
+        if _judged(ground, played, name, asked.seeds):
+            areas.add(played.frame[(played.frame["strategy"] == name) & played.frame["corpus"].isin(CHOICES)])
         _judge(ground, areas, make_strategy(name), name, asked.seeds)
-    text = markdown(score_table(areas.frame, CHOICES, asked.seeds), counts)
+    shown = areas.frame[areas.frame["strategy"].isin((*counts, *REFERENCES))]
+    text = markdown(score_table(shown, CHOICES, asked.seeds), counts)
     write_atomically(asked.out / "trainings.md", text)
     return text
+
+
+def _judged(ground: TransferCorpora, areas: GrowingTable, name: str, seeds: int) -> bool:
+    return all(areas.holds(seeds, strategy=name, corpus=corpus.name) for corpus in ground.corpora)
 
 
 def _judge(
@@ -300,6 +321,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--config", type=Path, default=Path("results/ablations/base.yaml"), help="the base training"
     )
+    names = [training.name for training in TRAININGS]
+    parser.add_argument("--trainings", nargs="+", default=names, help="some of them; the default is all")
     return run_study(parser, arguments, study)
 
 

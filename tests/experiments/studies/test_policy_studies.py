@@ -16,11 +16,15 @@ from react_rl.agents import LearnedStrategy
 from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.imitation.states import States
 from react_rl.agents.scorer import ROW_CONTEXT
+from react_rl.envs.context import PROGRESS
+from react_rl.experiments.config.models import ImitateConfig
 from react_rl.experiments.run.episodes import play
 from react_rl.experiments.studies import context, oracle_gap, prices, recorded, trainings
 from react_rl.experiments.studies.scores import ScoreTable
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.validation import validated
 
 SMALL = EpisodeOptions(pool_size=60, dev_size=40, initial_size=6, budget=15, batch_size=5)
 SEEDS = 3
@@ -59,6 +63,16 @@ def test_shuffled_contexts_are_the_same_ones_elsewhere() -> None:
     torch.testing.assert_close(context.replaced(made, "mean")[0, 1, 2], made.mean((0, 1, 2)))
 
 
+def test_a_context_that_is_half_its_own_keeps_that_half() -> None:
+    made = torch.randn(2, 3, 4, len(PROGRESS) + 5, generator=torch.Generator().manual_seed(0))
+    progress = context.replaced(made, "own progress, mean pool")
+    pool = context.replaced(made, "own pool, mean progress")
+    mean = made.mean((0, 1, 2)).expand_as(made)
+    assert torch.equal(progress[..., : len(PROGRESS)], made[..., : len(PROGRESS)])
+    torch.testing.assert_close(progress[..., len(PROGRESS) :], mean[..., len(PROGRESS) :])
+    torch.testing.assert_close(progress + pool, made + mean)
+
+
 def states(count: int = 40) -> States:
     draw = torch.Generator().manual_seed(0)
     rows = torch.randn(count, 6, len(ImitationSettings().features), generator=draw).half()
@@ -89,6 +103,33 @@ def test_a_linear_training_has_one_weight_for_each_feature() -> None:
     doubled = policy.network(2 * rows, seen) - policy.network(0 * rows, seen)
     once = policy.network(rows, seen) - policy.network(0 * rows, seen)
     torch.testing.assert_close(doubled, 2 * once)
+
+
+def test_trainings_share_the_states_of_the_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[int, int, float, bool]] = []
+
+    def collected(
+        corpora: list[EncodedCorpus], _: EpisodeOptions, given: ImitationSettings, group: int, own: object
+    ) -> States:
+        asked.append((group, len(corpora), given.generated, own is not None))
+        return states(100)
+
+    monkeypatch.setattr(trainings, "collect", collected)
+    monkeypatch.setattr(trainings, "prepare", lambda *_: [synthetic_encoded(300, 3)])
+    monkeypatch.setattr(trainings, "dealt_again", lambda corpus, _: corpus)
+    small = {"states": 400, "dagger_rounds": 1, "dagger_states": 200, "networks": 1, "epochs": 1}
+    config = validated(ImitateConfig, {"name": "x", "corpora": [{"corpus": "x"}], "imitation": small}, "It")
+    collection = trainings.Collection(config, tmp_path, tmp_path / "states")
+    assert len(collection["base"]) == 600
+    assert asked == [(g, 1, 1.0, False) for g in range(4)] + [(100_000 + g, 1, 1.0, True) for g in range(2)]
+    asked.clear()
+    assert (len(collection["mixed"]), len(collection["half"]), len(collection["eighth"])) == (600, 300, 100)
+    assert asked == [(50_000, 1, 1.0, False), (50_001, 1, 1.0, False)]
+    asked.clear()
+    assert len(trainings.Collection(config, tmp_path, tmp_path / "states")["base"]) == 600
+    assert not asked
+    assert len(collection["few"]) == 300
+    assert {one[1:] for one in asked} == {(trainings.FEW_TASKS, 0.0, False)}
 
 
 def test_a_recorded_curve_is_that_of_a_comparison_with_the_price_of_its_rows() -> None:
