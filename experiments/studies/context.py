@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.agents.scorer import ScorerStrategy, row_context
-from react_rl.envs.context import PROGRESS
 from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
 from react_rl.experiments.studies.few_seeds import save_figure
@@ -38,20 +37,12 @@ VARIANTS: Final = {
     "other pools and rounds": "numbers of any episode in any round",
     "mean of the round": "mean of all episodes in the same round",
     "mean": "mean of all episodes and rounds",
-    "own progress, mean pool": "its own budget and classes, the mean of what pools look like",
-    "own pool, mean progress": "its own pool, the mean of budget and classes",
 }
-"""What the policy is shown in place of its context. The last two were added when the others had been seen."""
+"""What the policy is shown in place of its context."""
 
 RIVALS: Final = ("mixture", "uncertainty-herding")
 
-COLOURS: Final = {
-    "other pools": "#D55E00",
-    "mean": "#0072B2",
-    "own progress, mean pool": "#009E73",
-    "own pool, mean progress": "#CC79A7",
-}
-"""Variants in the figure."""
+COLOURS: Final = dict(zip(VARIANTS, ("#D55E00", "#CC79A7", "#0072B2", "#009E73"), strict=True))
 
 
 class Recorder:
@@ -128,12 +119,8 @@ def replaced(contexts: Tensor, variant: str, seed: int = 0) -> Tensor:
         As many, in the same order of axes.
     """
     corpora, rounds, episodes, numbers = contexts.shape
-    everywhere = contexts.mean((0, 1, 2)).expand_as(contexts)
     if variant == "mean":
-        return everywhere
-    if variant.startswith("own"):
-        of_progress = torch.arange(numbers) < len(PROGRESS)  # a context begins with them
-        return torch.where(of_progress == variant.startswith("own progress"), contexts, everywhere)
+        return contexts.mean((0, 1, 2)).expand_as(contexts)
     if variant == "mean of the round":
         return contexts.mean((0, 2), keepdim=True).expand_as(contexts)
     rng = np.random.default_rng(seed)
@@ -182,7 +169,7 @@ def draw(table: ScoreTable) -> Figure:
     """One row for each corpus, one mark for each variant: area minus that of the policy."""
     order = sorted(table.corpora, key=lambda corpus: gap(table, "mean", POLICY, corpus).mean)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 0.36 * len(order) + 1.1), layout="constrained")
+        figure = Figure(figsize=(6.4, 0.36 * len(order) + 1.1), layout="constrained")
         panel = figure.subplots()
         for y in range(0, len(order), 2):
             panel.axhspan(y - 0.5, y + 0.5, color="0.95", zorder=0)
@@ -221,8 +208,6 @@ def study(asked: argparse.Namespace) -> str:
             contexts.append(torch.stack(recorder.contexts))
             say(f"{corpus.name} is recorded")
         for variant in VARIANTS:
-            if all(areas.holds(asked.seeds, corpus=one.name, strategy=variant) for one in ground.corpora):
-                continue
             given = replaced(torch.stack(contexts), variant)
             for corpus, own in zip(ground.corpora, given, strict=True):
                 if not areas.holds(asked.seeds, corpus=corpus.name, strategy=variant):

@@ -16,7 +16,6 @@ from react_rl.agents import LearnedStrategy
 from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.imitation.states import States
 from react_rl.agents.scorer import ROW_CONTEXT
-from react_rl.envs.context import PROGRESS
 from react_rl.experiments.config.models import ImitateConfig
 from react_rl.experiments.run.episodes import play
 from react_rl.experiments.studies import context, oracle_gap, prices, recorded, trainings
@@ -61,16 +60,6 @@ def test_shuffled_contexts_are_the_same_ones_elsewhere() -> None:
     schedule = context.replaced(made, "mean of the round")
     torch.testing.assert_close(schedule[1, 2, 4], made[:, 2].mean((0, 1)))
     torch.testing.assert_close(context.replaced(made, "mean")[0, 1, 2], made.mean((0, 1, 2)))
-
-
-def test_a_context_that_is_half_its_own_keeps_that_half() -> None:
-    made = torch.randn(2, 3, 4, len(PROGRESS) + 5, generator=torch.Generator().manual_seed(0))
-    progress = context.replaced(made, "own progress, mean pool")
-    pool = context.replaced(made, "own pool, mean progress")
-    mean = made.mean((0, 1, 2)).expand_as(made)
-    assert torch.equal(progress[..., : len(PROGRESS)], made[..., : len(PROGRESS)])
-    torch.testing.assert_close(progress[..., len(PROGRESS) :], mean[..., len(PROGRESS) :])
-    torch.testing.assert_close(progress + pool, made + mean)
 
 
 def states(count: int = 40) -> States:
