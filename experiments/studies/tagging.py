@@ -51,8 +51,12 @@ _SAID = logging.getLogger(__name__)
 _LIMITS: Final = (
     "Where F1 stays low even with all labels, the differences say little about strategies. On the Chinese",
     "corpora it does. Token states of multilingual-e5 are nearly parallel (mean cosine .87 on Resume), so",
-    "all states are taken less their mean over the train split ([what that changes](centred.md)).",
-    "Fine-tuning is far ahead of frozen states ([two seeds on CoNLL-2003](finetuned.md)).",
+    "all states are taken less their mean over the train split. Fine-tuning is far ahead of frozen states",
+    "([two seeds on CoNLL-2003](finetuned.md)).",
+    "",
+    "Not played: `token-bald`, as the frozen tagger has no dropout; `learned`, whose features are class",
+    "probabilities. A policy for tagging needs features of sentences from token scores, and to be",
+    "trained by imitation it needs a tagger that can try batches out on copies of itself.",
 )
 
 
