@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from react_rl.errors import ReActError
-from react_rl.learners.capabilities import CAPABILITIES, TriesBatches
+from react_rl.learners.capabilities import TriesBatches
 from react_rl.learners.protocol import Learner
 from react_rl.simulation.geometry import Geometry
 from react_rl.simulation.ledger import Ledger
@@ -48,7 +48,9 @@ class Trials:
             ReActError: The learner cannot be copied.
         """
         if not isinstance(self._learner, TriesBatches):
-            raise ReActError(f"Trying batches out needs {CAPABILITIES['trials']}.")
+            raise ReActError(
+                "Trying batches out needs a learner that can be copied; set learner.kind to softmax."
+            )
         n_episodes, n_batches, size = columns.shape
         values = []
         # As many copies at a time as memory likes.

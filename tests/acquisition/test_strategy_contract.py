@@ -78,7 +78,7 @@ def test_the_ids_move_with_the_rows_when_rows_are_renumbered(
     renumbered = Draw(
         0, draw.classes, np.sort(new_id[draw.pool]), np.sort(new_id[draw.dev]), np.sort(new_id[draw.initial])
     )
-    monkeypatch.setattr("react_rl.simulation.engine.draw_episode", lambda *_: renumbered)
+    monkeypatch.setattr("react_rl.simulation.draws.draw_episode", lambda *_: renumbered)
     other = begun([11], data=[twin])
     for _ in range(4):
         ids = make_strategy(name).select(engine.view, 4)

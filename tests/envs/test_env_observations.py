@@ -81,7 +81,7 @@ def test_it_does_not_depend_on_the_order_or_the_numbers_of_the_rows(monkeypatch:
     renumbered = Draw(
         0, draw.classes, np.sort(new_id[draw.pool]), np.sort(new_id[draw.dev]), np.sort(new_id[draw.initial])
     )
-    monkeypatch.setattr("react_rl.simulation.engine.draw_episode", lambda *_: renumbered)
+    monkeypatch.setattr("react_rl.simulation.draws.draw_episode", lambda *_: renumbered)
     other = engine_of(1, OPTIONS, twin)
     for _ in range(4):
         seen, theirs = (ContextObservation().observe(engine.view) for engine in (one, other))

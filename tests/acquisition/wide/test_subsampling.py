@@ -13,6 +13,7 @@ from react_rl.acquisition.wide.subsampling import CANDIDATES, SUBSAMPLE, Subsamp
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
+from react_rl.simulation.pool_rows import PoolRows
 
 STEADY = [name for name in suited() if not STRATEGIES[name].draws]
 
@@ -105,7 +106,7 @@ def test_every_part_of_a_view_has_its_narrow_form() -> None:
             "spans",
         ),
     }
-    public = {name for name in vars(PoolView) if not name.startswith("_")}
+    public = {name for name in vars(PoolView) | vars(PoolRows) if not name.startswith("_")}
     assert public == follows | {name for name in vars(NarrowView) if not name.startswith("_")}
 
 

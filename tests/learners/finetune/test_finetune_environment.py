@@ -101,7 +101,7 @@ def test_a_reference_that_tries_batches_out_says_what_it_needs(
 ) -> None:
     engine = LabelingEngine(corpora, EpisodeOptions(**SMALL), 1, learner=finetuning())  # type: ignore[arg-type]
     engine.reset([Streams(1)])
-    with pytest.raises(ReActError, match="needs the linear learner"):
+    with pytest.raises(ReActError, match="needs a learner that can be copied"):
         values_with_answers(engine, engine.view.ids[:, None, :3])
 
 

@@ -162,7 +162,7 @@ def test_one_member_and_no_dropout_have_nobody_to_disagree_and_say_so() -> None:
 
 def test_trying_batches_out_needs_the_linear_learner() -> None:
     engine = engine_of([1])
-    with pytest.raises(ReActError, match="needs the linear learner"):
+    with pytest.raises(ReActError, match="needs a learner that can be copied"):
         values_with_answers(engine, engine.view.ids[:, None, :3])
 
 
