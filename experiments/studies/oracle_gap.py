@@ -45,6 +45,12 @@ def _mean(table: ScoreTable, strategy: str, corpora: Sequence[str]) -> Floats:
     return np.asarray(np.mean([table.of(strategy, corpus) for corpus in corpora], axis=0))
 
 
+def _cell(share: float, below: float, above: float) -> str:
+    """A share with its interval; none where the oracle is not above random in every sample."""
+    interval = f" [{below:.2f}, {above:.2f}]" if np.isfinite([below, above]).all() else ""
+    return f"{share:.2f}{interval}"
+
+
 def markdown(table: ScoreTable) -> str:
     """Shares over all corpora and on each."""
     names = [name for name in PRICE_BLIND if name != "random"]
@@ -62,7 +68,7 @@ def markdown(table: ScoreTable) -> str:
     places = {"all": table.corpora, f"{len(chosen_on)} chosen on": chosen_on, f"{len(others)} others": others}
     for where, corpora in (places | {corpus: [corpus] for corpus in table.corpora}).items():
         if corpora:
-            cells = ["{:.2f} [{:.2f}, {:.2f}]".format(*closed(table, name, corpora)) for name in names]
+            cells = [_cell(*closed(table, name, corpora)) for name in names]
             ends = [f"{_mean(table, name, corpora).mean():.4f}" for name in ("random", ORACLE)]
             lines.append(f"| {where} | {' | '.join(ends)} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
