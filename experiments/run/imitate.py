@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from react_rl.agents.evaluation import Validation
@@ -72,10 +73,9 @@ def run_imitation(
     with pulse(__name__, f"Imitation {config.name}: preparing the corpora") as say:
 
         def tell(state: ImitationProgress) -> None:
-            say(
-                f"Imitation {config.name}: {state.stage}, {state.states} of {state.total} states, "
-                f"validation area {state.validation:.4f}"
-            )
+            area = "" if np.isnan(state.validation) else f", validation area {state.validation:.4f}"
+            where = f"{state.stage}, {state.states} of {state.total} states"
+            say(f"Imitation {config.name}: {where}{area}")
             if report is not None:
                 report(state)
 
