@@ -21,11 +21,13 @@ _CHUNK: Final = 1 << 12
 @cache
 def multiplies_bytes(device: torch.device) -> bool:
     """Whether products of bytes are exact and quick here: on processors with instructions for them."""
-    if device.type != "cpu" or not torch.cpu._is_vnni_supported():
+    if device.type != "cpu":
         return False
     # A processor without them adds pairs in 16 bits, which these do not fit in.
     most = torch.full((32, 32), MOST, dtype=torch.int8)
-    try:
+    try:  # neither function is promised by torch
+        if not torch.cpu._is_vnni_supported():
+            return False
         found = torch._int_mm(most, most)
     except (RuntimeError, AttributeError):
         return False
