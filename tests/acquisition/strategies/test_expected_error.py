@@ -97,7 +97,7 @@ def test_a_part_of_the_pool_supposes_what_the_whole_does() -> None:
 def test_a_learner_that_cannot_be_copied_is_named() -> None:
     engine = LabelingEngine([synthetic_encoded(200, 3)], OPTIONS, 1, learner=MlpSettings())
     engine.reset([Streams(0)])
-    with pytest.raises(ReActError, match=r"copies of the learner; set learner\.kind to softmax"):
+    with pytest.raises(ReActError, match=r"can be copied; set learner\.kind to softmax"):
         make_strategy("expected-error").select(engine.view, 1)
 
 
