@@ -47,7 +47,7 @@ def treated(whole: int, candidates: int) -> ScorerStrategy:
 def compared(
     corpus: EncodedCorpus, options: EpisodeOptions, episodes: int, rounds: int
 ) -> Iterator[dict[str, Any]]:
-    """Play margin, and let everybody choose each round's batch; lines of the table."""
+    """Play margin, and let every treatment choose each round's batch; lines of the table."""
     engine = LabelingEngine([corpus], options, episodes)
     engine.reset([Streams(seed) for seed in range(episodes)])
     n, rows = options.batch_size, options.pool_size

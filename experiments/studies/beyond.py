@@ -90,8 +90,7 @@ def _play(areas: GrowingTable, setting: str, ground: TransferCorpora, seeds: int
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "beyond", "results/ablations", seeds=24)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
+    parser = study_parser(__doc__, "beyond", "results/ablations", seeds=24, data=True)
     parser.add_argument("--encoders", type=Path, nargs="*", default=[], help="folders of checkpoints")
     parser.add_argument("--large-seeds", type=int, default=8, help="paired episodes of 1,000 labels")
     return run_study(parser, arguments, study)

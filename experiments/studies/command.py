@@ -20,19 +20,24 @@ from react_rl.experiments.run.episodes import one_thread
 from react_rl.files import write_atomically
 
 
-def study_parser(about: str | None, name: str, out: str, seeds: int | None = None) -> argparse.ArgumentParser:
-    """A parser with ``--out`` and, where a study plays episodes, ``--seeds``; the study adds its own.
+def study_parser(
+    about: str | None, name: str, out: str, seeds: int | None = None, data: bool = False
+) -> argparse.ArgumentParser:
+    """A parser with ``--out`` and, where a study needs them, ``--seeds`` and ``--data``; it adds its own.
 
     Args:
         about: Docstring of the study; its first paragraph is what ``--help`` says.
         name: Name of the study.
         out: Folder that is written where the user names none.
         seeds: Paired episodes where the user says nothing; None for a study that plays none.
+        data: Whether it reads a folder of corpora.
     """
     parser = argparse.ArgumentParser(prog=name, description=(about or "").split("\n\n")[0])
     parser.add_argument("--out", type=Path, default=Path(out), help="folder to write")
     if seeds is not None:
         parser.add_argument("--seeds", type=int, default=seeds, help="paired episodes")
+    if data:
+        parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
     return parser
 
 

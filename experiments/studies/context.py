@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import matplotlib
@@ -235,8 +234,7 @@ def study(asked: argparse.Namespace) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "context", "results/ablations", seeds=24)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
+    parser = study_parser(__doc__, "context", "results/ablations", seeds=24, data=True)
     parser.add_argument("--corpora", nargs="+", help="names in the comparison `transfer`; the default is all")
     return run_study(parser, arguments, study)
 

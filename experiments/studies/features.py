@@ -11,7 +11,6 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import matplotlib
@@ -32,8 +31,8 @@ from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.few_seeds import save_figure
+from react_rl.experiments.studies.judging import half_interval
 from react_rl.files import write_atomically
-from react_rl.metrics.distributions import student_t_critical
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
@@ -59,7 +58,6 @@ DRAWN: Final = 24
 
 BEST: Final = "best of the rows drawn"
 _ROWS: Final = 2500
-_ALPHA: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -134,9 +132,8 @@ def worths(found: Mapping[str, Floats], names: Sequence[str], labels: Sequence[i
         labels: Its states.
     """
     whole = np.stack(list(found.values()))  # (corpora, seeds, states, K + 1)
-    seeds = whole.shape[1]
     each = whole.mean((0, 2))  # (seeds, K + 1)
-    half = student_t_critical(_ALPHA, seeds - 1) * each.std(0, ddof=1) / np.sqrt(seeds)
+    half = half_interval(each)
     told = [
         Worth(
             name.removeprefix(FEATURE) if name.startswith(FEATURE) else name,
@@ -226,8 +223,7 @@ def study(asked: argparse.Namespace) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "features", "results/features", seeds=32)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
+    parser = study_parser(__doc__, "features", "results/features", seeds=32, data=True)
     parser.add_argument("--corpora", nargs="+", default=list(CORPORA), help="their files or folders there")
     return run_study(parser, arguments, study)
 

@@ -11,7 +11,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import matplotlib
@@ -23,7 +22,8 @@ from matplotlib.ticker import NullLocator
 
 from react_rl.experiments.figures.looks import STYLE, looks_of
 from react_rl.experiments.studies.command import GrowingTable, run_study, study_parser
-from react_rl.experiments.studies.few_seeds import ALPHA, save_figure
+from react_rl.experiments.studies.few_seeds import save_figure
+from react_rl.experiments.studies.judging import half_interval
 from react_rl.experiments.studies.played import TransferCorpora
 from react_rl.experiments.studies.recorded import (
     CHEAP_ROUNDS,
@@ -36,7 +36,6 @@ from react_rl.experiments.studies.recorded import (
 )
 from react_rl.experiments.studies.transfer import CHOICES, POLICY
 from react_rl.files import write_atomically
-from react_rl.metrics.distributions import student_t_critical
 
 Floats = npt.NDArray[np.float64]
 
@@ -105,8 +104,7 @@ def best_return(curves: pd.DataFrame, strategy: str, price: float) -> Return:
 def difference(one: Return, other: Return) -> tuple[float, float]:
     """Net return of one minus another, and half of its 95 % t-interval over seeds."""
     gaps = (one.net - other.net).mean(1)
-    half = student_t_critical(ALPHA, len(gaps) - 1) * float(gaps.std(ddof=1)) / np.sqrt(len(gaps))
-    return float(gaps.mean()), float(half)
+    return float(gaps.mean()), float(half_interval(gaps))
 
 
 def markdown(found: dict[tuple[str, float], Return], seeds: int) -> str:
@@ -194,8 +192,7 @@ def study(asked: argparse.Namespace) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "prices", "results/ablations", seeds=16)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
+    parser = study_parser(__doc__, "prices", "results/ablations", seeds=16, data=True)
     return run_study(parser, arguments, study)
 
 

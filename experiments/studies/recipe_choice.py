@@ -25,6 +25,7 @@ from react_rl.envs.batched import episode_streams
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.run.episodes import TestSplit
 from react_rl.experiments.studies.command import run_study, say, study_parser
+from react_rl.experiments.studies.judging import half_interval
 from react_rl.experiments.studies.recipe_evidence import (
     CONTEXT,
     MENU,
@@ -37,7 +38,6 @@ from react_rl.experiments.studies.recipe_evidence import (
 )
 from react_rl.files import write_atomically
 from react_rl.learners.capabilities import choose_recipes
-from react_rl.metrics.distributions import student_t_critical
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
@@ -184,9 +184,8 @@ def judged(seen: WatchedRounds, choice: LinearChoice, fixed: str, episodes: int)
 
 def interval(gaps: pd.Series[float]) -> tuple[float, float]:
     """Mean of paired differences and half its 95 % t-interval over seeds; lines (corpus, seed)."""
-    by_seed = gaps.groupby(level="seed").mean().to_numpy()
-    half = student_t_critical(0.05, len(by_seed) - 1) * by_seed.std(ddof=1) / np.sqrt(len(by_seed))
-    return float(by_seed.mean()), float(half)
+    by_seed = np.asarray(gaps.groupby(level="seed").mean(), np.float64)
+    return float(by_seed.mean()), float(half_interval(by_seed))
 
 
 def page(found: pd.DataFrame, fixed: str) -> str:
@@ -338,8 +337,7 @@ def study(data: Path, kept: Path, out: Path, seeds: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "recipe_choice", "results/recipes", seeds=8)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
+    parser = study_parser(__doc__, "recipe_choice", "results/recipes", seeds=8, data=True)
     parser.add_argument("--kept", type=Path, default=Path("results/recipe-choice"), help="rounds, kept")
     return run_study(parser, arguments, lambda asked: study(asked.data, asked.kept, asked.out, asked.seeds))
 

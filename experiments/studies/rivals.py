@@ -18,10 +18,9 @@ import pandas as pd
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.studies.command import run_study, study_parser
-from react_rl.experiments.studies.few_seeds import ALPHA
+from react_rl.experiments.studies.judging import half_interval
 from react_rl.experiments.studies.scores import FOLDER, Measure, ScoreTable, collect, read_scores
 from react_rl.files import write_atomically
-from react_rl.metrics.distributions import student_t_critical
 
 NAME: Final = "rivals"
 MEASURES: Final = {NAME: Measure("rivals")}
@@ -79,7 +78,7 @@ def gap(table: ScoreTable, strategy: str, rival: str, corpus: str = "") -> Gap:
     seeds = len(gaps)
     if seeds < 2:
         raise ReActError(f"An interval needs at least 2 seeds; the table has {seeds}.")
-    half = student_t_critical(ALPHA, seeds - 1) * float(gaps.mean(1).std(ddof=1)) / np.sqrt(seeds)
+    half = half_interval(gaps.mean(1))
     won = float(((gaps > 0) + 0.5 * (gaps == 0)).mean())
     return Gap(strategy, rival, corpus, float(gaps.mean()), float(half), won)
 

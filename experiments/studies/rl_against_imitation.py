@@ -35,12 +35,11 @@ from react_rl.experiments.config.models import TrainConfig, load_config
 from react_rl.experiments.run.episodes import TestSplit
 from react_rl.experiments.run.train import check_training, worlds_of
 from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
-from react_rl.experiments.studies.judging import ALPHA
+from react_rl.experiments.studies.judging import half_interval
 from react_rl.experiments.studies.played import TransferCorpora
 from react_rl.experiments.studies.scores import Floats
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.files import write_atomically
-from react_rl.metrics.distributions import student_t_critical
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
@@ -276,7 +275,7 @@ def interval(frame: pd.DataFrame, value: str, ours: str, theirs: str) -> str:
     wide = frame.pivot_table(index=["seed", "corpus"], columns="strategy", values=value)
     gaps = (wide[ours] - wide[theirs]).unstack("corpus")
     each = gaps.mean(axis=1).to_numpy()
-    half = student_t_critical(ALPHA, len(each) - 1) * float(each.std(ddof=1)) / np.sqrt(len(each))
+    half = float(half_interval(each))
     mean, ahead = float(each.mean()), int((gaps.mean() > 0).sum())
     won = float(((gaps > 0) + 0.5 * (gaps == 0)).to_numpy().mean())
     return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}] | {won:.2f} | {ahead} of {gaps.shape[1]}"
@@ -345,8 +344,7 @@ def study(asked: argparse.Namespace) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "rl_against_imitation", "results/rl", SEEDS)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
+    parser = study_parser(__doc__, "rl_against_imitation", "results/rl", SEEDS, data=True)
     parser.add_argument(
         "--policies", type=Path, default=Path("results/rl/policies"), help="where the trainings wrote"
     )

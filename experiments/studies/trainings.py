@@ -316,8 +316,7 @@ def _judge(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "trainings", "results/ablations", seeds=24)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
+    parser = study_parser(__doc__, "trainings", "results/ablations", seeds=24, data=True)
     parser.add_argument(
         "--config", type=Path, default=Path("results/ablations/base.yaml"), help="the base training"
     )

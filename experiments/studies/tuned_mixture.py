@@ -26,9 +26,9 @@ from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.studies.command import run_study, say, study_parser
+from react_rl.experiments.studies.judging import half_interval
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.files import write_atomically
-from react_rl.metrics.distributions import student_t_critical
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.options import EpisodeOptions
@@ -55,7 +55,6 @@ _AT_ONCE: Final = 112
 """Episodes that are played side by side."""
 
 _FIRST_SEED: Final = 2_000_000
-_ALPHA: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ def search(
 def _judged(court: Court, weights: Mapping[str, float], stage: int, seeds: int) -> Tried:
     gains = court.gains(weights, seeds)
     each = gains.mean(1)
-    half = student_t_critical(_ALPHA, seeds - 1) * float(each.std(ddof=1)) / np.sqrt(seeds)
+    half = half_interval(each)
     ahead = int((gains.mean(0) > 0).sum())
     return Tried(weights, stage, seeds, float(each.mean()), float(half), ahead)
 
