@@ -7,6 +7,7 @@ Score tables are ``(S, T)``: seeds (runs) by tasks (corpora). What is computed f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -95,6 +96,13 @@ def percentile_interval(estimate: ArrayLike, replicates: Floats, level: float, s
     return Interval(centre, np.asarray(low), np.asarray(high), level)
 
 
+def _exact_mean(columns: Floats) -> Floats:
+    # Sums rounded once: they do not depend on the order of the seeds.
+    if not np.isfinite(np.abs(columns).sum(axis=0)).all():
+        return np.asarray(columns.mean(axis=0))
+    return np.array([math.fsum(column) for column in columns.T.tolist()]) / columns.shape[0]
+
+
 def bootstrap_mean(
     values: ArrayLike, rng: np.random.Generator, level: float = 0.95, resamples: int = RESAMPLES
 ) -> Interval:
@@ -126,7 +134,7 @@ def bootstrap_mean(
     columns = array.reshape(seeds, -1)
     size = max(1, _CHUNK_NUMBERS // resamples)
     parts = [
-        percentile_interval(part.mean(axis=0), counts @ part / seeds, level, seeds)
+        percentile_interval(_exact_mean(part), counts @ part / seeds, level, seeds)
         for part in (columns[:, start : start + size] for start in range(0, columns.shape[1], size))
     ]
     shape = array.shape[1:]
