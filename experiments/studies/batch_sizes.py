@@ -12,8 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.figures.looks import STYLE
-from react_rl.experiments.studies.few_seeds import RIGHT, WRONG, save_figure
+from react_rl.experiments.studies.few_seeds import RIGHT, WRONG
 from react_rl.experiments.studies.scores import Floats, ScoreTable, read_scores
 from react_rl.files import write_atomically
 from react_rl.metrics.statistics import Interval, paired_difference
@@ -136,5 +137,5 @@ def write(out: Path) -> None:
         ReActError: A table is missing.
     """
     read = Gains.of({size: read_scores(out, name) for size, name in TABLES.items()})
-    save_figure(out, "batch_sizes", draw(read))
+    save_figures(out, {"batch_sizes": draw(read)})
     write_atomically(out / "gains.md", markdown(read))

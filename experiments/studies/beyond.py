@@ -16,8 +16,8 @@ from react_rl.acquisition.registry import make_strategy
 from react_rl.encoders.config import EncoderConfig
 from react_rl.errors import ReActError
 from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
+from react_rl.experiments.studies.gaps import gap
 from react_rl.experiments.studies.played import TransferCorpora, score_table
-from react_rl.experiments.studies.rivals import gap
 from react_rl.experiments.studies.transfer import POLICY
 from react_rl.files import write_atomically
 
@@ -53,12 +53,10 @@ def markdown(areas: GrowingTable, seeds: dict[str, int]) -> str:
     for setting, own in areas.frame.groupby("setting", sort=False):
         corpora = list(dict.fromkeys(own["corpus"]))
         table = score_table(own, corpora, seeds[str(setting)])
-        for corpus in ("", *corpora):
-            cells = [gap(table, name, POLICY, corpus).text for name in rivals]
-            mean = table.of(POLICY, corpus or None).mean()
-            lines.append(
-                f"| {setting} | {corpus or 'all'} | {len(table.seeds)} | {mean:.4f} | {' | '.join(cells)} |"
-            )
+        for where, some in ({"all": corpora} | {corpus: [corpus] for corpus in corpora}).items():
+            cells = [gap(table, name, POLICY, some).long for name in rivals]
+            mean = table.mean(POLICY, some)
+            lines.append(f"| {setting} | {where} | {len(table.seeds)} | {mean:.4f} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.agents.scorer import ScorerStrategy, row_context
+from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
-from react_rl.experiments.studies.few_seeds import save_figure
+from react_rl.experiments.studies.gaps import gap
 from react_rl.experiments.studies.played import TransferCorpora, score_table
-from react_rl.experiments.studies.rivals import gap
 from react_rl.experiments.studies.scores import ScoreTable
 from react_rl.experiments.studies.transfer import CHOICES, POLICY
 from react_rl.files import write_atomically
@@ -147,7 +147,7 @@ def markdown(tables: dict[str, ScoreTable]) -> str:
     names = [name for name in whole.values if name != POLICY]
     lines += [
         f"| {VARIANTS.get(name, f'({name})')} | "
-        f"{' | '.join(gap(table, name, POLICY).text for table in tables.values())} |"
+        f"{' | '.join(gap(table, name, POLICY).long for table in tables.values())} |"
         for name in names
     ]
     lines += [
@@ -158,22 +158,21 @@ def markdown(tables: dict[str, ScoreTable]) -> str:
         f"| --- | ---: |{' ---: |' * len(names)}",
     ]
     for corpus in whole.corpora:
-        found = [gap(whole, name, POLICY, corpus) for name in names]
-        cells = [f"{1000 * one.mean:+.1f}" + ("*" if one.sure else "") for one in found]
+        cells = [gap(whole, name, POLICY, [corpus]).short for name in names]
         lines.append(f"| {corpus} | {whole.of(POLICY, corpus).mean():.4f} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
 def draw(table: ScoreTable) -> Figure:
     """One row for each corpus, one mark for each variant: area minus that of the policy."""
-    order = sorted(table.corpora, key=lambda corpus: gap(table, "mean", POLICY, corpus).mean)
+    order = sorted(table.corpora, key=lambda corpus: gap(table, "mean", POLICY, [corpus]).mean)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 0.36 * len(order) + 1.1), layout="constrained")
         panel = figure.subplots()
         for y in range(0, len(order), 2):
             panel.axhspan(y - 0.5, y + 0.5, color="0.95", zorder=0)
         for k, (variant, colour) in enumerate(COLOURS.items()):
-            found = [gap(table, variant, POLICY, corpus) for corpus in order]
+            found = [gap(table, variant, POLICY, [corpus]) for corpus in order]
             panel.errorbar(
                 [one.mean for one in found],
                 [y + 0.2 * (k - 1.5) for y in range(len(order))],
@@ -228,7 +227,7 @@ def study(asked: argparse.Namespace) -> str:
     }
     text = markdown(tables)
     write_atomically(asked.out / "context.md", text)
-    save_figure(asked.out, "context", draw(next(iter(tables.values()))))
+    save_figures(asked.out, {"context": draw(next(iter(tables.values())))})
     return text
 
 

@@ -28,10 +28,10 @@ from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.studies.command import run_study, say, study_parser
-from react_rl.experiments.studies.few_seeds import save_figure
-from react_rl.experiments.studies.judging import half_interval
+from react_rl.experiments.studies.gaps import half_interval
 from react_rl.files import write_atomically
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
@@ -217,7 +217,7 @@ def study(asked: argparse.Namespace) -> str:
     ]
     write_atomically(asked.out / "features.csv", csv_text(pd.DataFrame(flat).round(6)))
     write_atomically(asked.out / "table.md", markdown(told, asked.seeds))
-    save_figure(asked.out, "features", draw(told))
+    save_figures(asked.out, {"features": draw(told)})
     return markdown(told, asked.seeds)
 
 

@@ -6,7 +6,6 @@ all seeds say counts as true, and only pairs that differ significantly are count
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,20 +17,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.figures.looks import STYLE
+from react_rl.experiments.studies.gaps import ALPHA, half_interval
 from react_rl.experiments.studies.scores import Floats, ScoreTable, read_scores
 from react_rl.files import write_atomically
-from react_rl.metrics.distributions import student_t_critical
 from react_rl.metrics.significance import holm, wilcoxon_signed_rank
 
 SIZES: Final = (3, 5, 10, 20, 30, 50)
 SUBSETS: Final = 2000
-ALPHA: Final = 0.05
 SHOWN: Final = ("margin", "random")
 """The pair of the left panel."""
 
@@ -98,7 +96,6 @@ def _study(
     values: Floats, decided: npt.NDArray[np.bool_], n: int, subsets: int, rng: np.random.Generator
 ) -> Study:
     seeds, corpora, strategies = values.shape
-    critical = student_t_critical(ALPHA, n - 1)
     rows = _draws(seeds, n, subsets, rng)
     own = [_draws(seeds, n, subsets, rng) for _ in range(strategies)]
     shares: list[list[float]] = []
@@ -111,13 +108,13 @@ def _study(
             difference = values[:, t, i] - values[:, t, j]
             truth = np.sign(difference.mean())
             drawn = truth * difference[rows]
-            mean, error = drawn.mean(axis=1), drawn.std(axis=1, ddof=1) / np.sqrt(n)
+            mean, half = drawn.mean(axis=1), half_interval(drawn.T)
             shares.append(
                 [
                     float((mean < 0).mean()),
                     float((truth * (alone[:, i] - alone[:, j]) < 0).mean()),
-                    float((mean - critical * error > 0).mean()),
-                    float((mean + critical * error < 0).mean()),
+                    float((mean - half > 0).mean()),
+                    float((mean + half < 0).mean()),
                 ]
             )
     averaged = np.mean(shares, axis=0).tolist() if shares else [float("nan")] * 4
@@ -252,16 +249,6 @@ def _draw_conclusions(panel: Axes, found: Sequence[Study]) -> None:
     panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=7.5, ncols=1)
 
 
-def save_figure(out: Path, name: str, figure: Figure) -> None:
-    """Write a figure as PNG and SVG; the same numbers give the same bytes."""
-    FigureCanvasAgg(figure)
-    with matplotlib.rc_context(STYLE):
-        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-            file = io.BytesIO()
-            figure.savefig(file, format=kind, metadata=metadata)
-            write_atomically(out / f"{name}.{kind}", file.getvalue())
-
-
 def write(out: Path) -> list[Study]:
     """Write ``few_seeds.csv``, ``.png`` and ``.svg`` from the table ``seeds`` in ``out``.
 
@@ -271,5 +258,5 @@ def write(out: Path) -> list[Study]:
     table = read_scores(out, "seeds")
     found = studies(table)
     write_atomically(out / "few_seeds.csv", csv_text(pd.DataFrame(found).round(4)))
-    save_figure(out, "few_seeds", draw(table, found))
+    save_figures(out, {"few_seeds": draw(table, found)})
     return found

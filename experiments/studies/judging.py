@@ -10,8 +10,8 @@ from typing import Final, Literal
 import numpy as np
 
 from react_rl.errors import ReActError
+from react_rl.experiments.studies.gaps import ALPHA
 from react_rl.experiments.studies.scores import Floats, ScoreTable
-from react_rl.metrics.distributions import student_t_critical
 from react_rl.metrics.significance import holm, wilcoxon_signed_rank
 from react_rl.metrics.statistics import paired_difference
 
@@ -19,17 +19,9 @@ HOLDS: Final = "holds"
 FAILS: Final = "does not hold"
 OPEN: Final = "undecided"
 
-ALPHA: Final = 0.05
 LEVEL: Final = 0.005
 """A strategy is "at or below" another if the interval of its difference ends below this: half a point of
 accuracy, averaged over the curve."""
-
-
-def half_interval(values: Floats) -> Floats:
-    """Half of the 95 % t-interval of means ``(...)`` over seeds, of what each seed gave ``(S, ...)``."""
-    seeds = len(values)
-    critical = student_t_critical(ALPHA, seeds - 1)
-    return np.asarray(critical * values.std(0, ddof=1) / np.sqrt(seeds))
 
 
 RULE: Final = f"""\

@@ -20,10 +20,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.figures.looks import STYLE, looks_of
 from react_rl.experiments.studies.command import GrowingTable, run_study, study_parser
-from react_rl.experiments.studies.few_seeds import save_figure
-from react_rl.experiments.studies.judging import half_interval
+from react_rl.experiments.studies.gaps import Gap
 from react_rl.experiments.studies.played import TransferCorpora
 from react_rl.experiments.studies.recorded import (
     CHEAP_ROUNDS,
@@ -101,12 +101,6 @@ def best_return(curves: pd.DataFrame, strategy: str, price: float) -> Return:
     return Return(strategy, price, rule, net, float(accuracy.mean()), float(spent.mean()))
 
 
-def difference(one: Return, other: Return) -> tuple[float, float]:
-    """Net return of one minus another, and half of its 95 % t-interval over seeds."""
-    gaps = (one.net - other.net).mean(1)
-    return float(gaps.mean()), float(half_interval(gaps))
-
-
 def markdown(found: dict[tuple[str, float], Return], seeds: int) -> str:
     """Net return by price, with the rules that were chosen."""
     corpora = next(iter(found.values())).net.shape[1]
@@ -124,13 +118,7 @@ def markdown(found: dict[tuple[str, float], Return], seeds: int) -> str:
     ]
     for price in prices:
         base = found[strategies[0], price]
-        cells = []
-        for strategy in strategies[1:]:
-            mean, half = difference(found[strategy, price], base)
-            star = "*" if abs(mean) > half else ""
-            cells.append(
-                f"{1000 * mean:+.1f} [{1000 * (mean - half):+.1f}, {1000 * (mean + half):+.1f}]{star}"
-            )
+        cells = [Gap.of(found[strategy, price].net - base.net).long for strategy in strategies[1:]]
         lines.append(f"| {price:g} | {base.net.mean():.4f} | {' | '.join(cells)} |")
     lines += [
         "",
@@ -161,7 +149,7 @@ def draw(found: dict[tuple[str, float], Return]) -> Figure:
             look: dict[str, Any] = dict(looks[strategy]) | {"markersize": 4, "markevery": 1}
             left.plot([one.spent for one in own], [one.accuracy for one in own], label=strategy, **look)
             if strategy != "random":
-                gains = [difference(found[strategy, price], found["random", price])[0] for price in prices]
+                gains = [float((found[strategy, p].net - found["random", p].net).mean()) for p in prices]
                 right.plot(prices, gains, **look)
         left.set_xlabel("spent, in labels of texts of mean length")
         left.set_ylabel("test accuracy where it stops")
@@ -186,7 +174,7 @@ def study(asked: argparse.Namespace) -> str:
     }
     text = markdown(found, asked.seeds)
     write_atomically(asked.out / "prices.md", text)
-    save_figure(asked.out, "prices", draw(found))
+    save_figures(asked.out, {"prices": draw(found)})
     return text
 
 

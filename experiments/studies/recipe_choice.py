@@ -25,7 +25,7 @@ from react_rl.envs.batched import episode_streams
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.run.episodes import TestSplit
 from react_rl.experiments.studies.command import run_study, say, study_parser
-from react_rl.experiments.studies.judging import half_interval
+from react_rl.experiments.studies.gaps import half_interval
 from react_rl.experiments.studies.recipe_evidence import (
     CONTEXT,
     MENU,

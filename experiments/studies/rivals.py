@@ -8,17 +8,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.studies.command import run_study, study_parser
-from react_rl.experiments.studies.judging import half_interval
+from react_rl.experiments.studies.gaps import Gap, gap
 from react_rl.experiments.studies.scores import FOLDER, Measure, ScoreTable, collect, read_scores
 from react_rl.files import write_atomically
 
@@ -30,87 +28,35 @@ REFERENCES: Final = ("random", "margin", "uncertainty-herding", "mixture")
 """Strategies that all others are set against."""
 
 
-@dataclass(frozen=True)
-class Gap:
-    """Area of a strategy minus that of another on the same seeds.
-
-    Args:
-        strategy: The one.
-        rival: The other.
-        corpus: Where; empty for all corpora.
-        mean: Mean difference.
-        half: Half of its 95 % t-interval over seeds.
-        won: Share of pairs (one seed on one corpus) that the strategy wins; ties count half.
-    """
-
-    strategy: str
-    rival: str
-    corpus: str
-    mean: float
-    half: float
-    won: float
-
-    @property
-    def sure(self) -> bool:
-        """Whether the interval excludes 0."""
-        return abs(self.mean) > self.half
-
-    @property
-    def text(self) -> str:
-        """The difference x 1,000 with its interval, * where that excludes 0."""
-        return in_thousandths(self.mean, self.half)
+Gaps = dict[tuple[str, str, str], Gap]
+"""What a strategy has over a rival on a corpus, ``""`` for all corpora."""
 
 
-def in_thousandths(mean: float, half: float) -> str:
-    """A mean x 1,000 with its interval, * where that excludes 0."""
-    star = "*" if abs(mean) > half else ""
-    return f"{1000 * mean:+.1f} [{1000 * (mean - half):+.1f}, {1000 * (mean + half):+.1f}]{star}"
-
-
-def gap(table: ScoreTable, strategy: str, rival: str, corpus: str = "") -> Gap:
-    """Compare two strategies on one corpus, or on all.
-
-    Raises:
-        ReActError: One of them was not compared, or there are too few seeds.
-    """
-    corpora = [corpus] if corpus else table.corpora
-    gaps = np.stack([table.of(strategy, one) - table.of(rival, one) for one in corpora], axis=1)
-    seeds = len(gaps)
-    if seeds < 2:
-        raise ReActError(f"An interval needs at least 2 seeds; the table has {seeds}.")
-    half = half_interval(gaps.mean(1))
-    won = float(((gaps > 0) + 0.5 * (gaps == 0)).mean())
-    return Gap(strategy, rival, corpus, float(gaps.mean()), float(half), won)
-
-
-def gaps_of(table: ScoreTable) -> list[Gap]:
+def gaps_of(table: ScoreTable) -> Gaps:
     """Every strategy, best first, against every reference, on all corpora and on each."""
     order = sorted(table.values, key=lambda strategy: -float(table.of(strategy).mean()))
     references = [rival for rival in REFERENCES if rival in table.values]
-    return [
-        gap(table, strategy, rival, corpus)
+    return {
+        (strategy, rival, corpus): gap(table, strategy, rival, [corpus] if corpus else None)
         for strategy in order
         for rival in references
         if rival != strategy
         for corpus in ("", *table.corpora)
-    ]
+    }
 
 
-def markdown(table: ScoreTable, found: Sequence[Gap]) -> str:
+def markdown(table: ScoreTable, found: Gaps) -> str:
     """The differences as two tables: over all corpora, and to random by corpus."""
-    at = {(one.strategy, one.rival, one.corpus): one for one in found}
-    order = list(dict.fromkeys(one.strategy for one in found))
+    order = list(dict.fromkeys(strategy for strategy, _, _ in found))
     rivals = [rival for rival in REFERENCES if rival in table.values]
 
     def cell(strategy: str, rival: str) -> str:
-        one = at.get((strategy, rival, ""))
-        if one is None:
-            return ""
-        return f"{one.text} ({one.won:.2f})"
+        one = found.get((strategy, rival, ""))
+        return "" if one is None else f"{one.long} ({one.won:.2f})"
 
     def of_corpus(strategy: str, corpus: str) -> str:
-        one = at.get((strategy, rivals[0], corpus))
-        return "" if one is None else f"{1000 * one.mean:+.1f}" + ("*" if one.sure else "")
+        one = found.get((strategy, rivals[0], corpus))
+        return "" if one is None else one.short
 
     return "\n".join(
         [
@@ -161,7 +107,9 @@ def write(results: Path, out: Path) -> str:
     table = read_scores(out, NAME, MEASURES)
     found = gaps_of(table)
     text = markdown(table, found)
-    write_atomically(out / "gaps.csv", csv_text(pd.DataFrame([asdict(one) for one in found]).round(6)))
+    lines = [(*names, one.mean, one.half, one.won) for names, one in found.items()]
+    frame = pd.DataFrame(lines, columns=["strategy", "rival", "corpus", "mean", "half", "won"])
+    write_atomically(out / "gaps.csv", csv_text(frame.round(6)))
     write_atomically(out / "tables.md", text)
     return text
 

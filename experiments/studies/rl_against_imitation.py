@@ -35,7 +35,7 @@ from react_rl.experiments.config.models import TrainConfig, load_config
 from react_rl.experiments.run.episodes import TestSplit
 from react_rl.experiments.run.train import check_training, worlds_of
 from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
-from react_rl.experiments.studies.judging import half_interval
+from react_rl.experiments.studies.gaps import Gap
 from react_rl.experiments.studies.played import TransferCorpora
 from react_rl.experiments.studies.scores import Floats
 from react_rl.experiments.studies.transfer import CHOICES
@@ -273,12 +273,8 @@ def named(rule: StoppingSettings) -> str:
 def interval(frame: pd.DataFrame, value: str, ours: str, theirs: str) -> str:
     """Mean difference with its 95 % t-interval over seeds, share of pairs won, and corpora ahead."""
     wide = frame.pivot_table(index=["seed", "corpus"], columns="strategy", values=value)
-    gaps = (wide[ours] - wide[theirs]).unstack("corpus")
-    each = gaps.mean(axis=1).to_numpy()
-    half = float(half_interval(each))
-    mean, ahead = float(each.mean()), int((gaps.mean() > 0).sum())
-    won = float(((gaps > 0) + 0.5 * (gaps == 0)).to_numpy().mean())
-    return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}] | {won:.2f} | {ahead} of {gaps.shape[1]}"
+    found = Gap.of((wide[ours] - wide[theirs]).unstack("corpus"))
+    return f"{found.plain} | {found.won:.2f} | {found.ahead} of {found.corpora}"
 
 
 def tables(areas: pd.DataFrame, nets: pd.DataFrame | None, rule: str) -> str:

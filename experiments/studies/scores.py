@@ -6,7 +6,7 @@ seeds are made from such tables alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -88,6 +88,15 @@ class ScoreTable:
         if corpus not in self.corpora:
             raise ReActError(f"Corpus {corpus!r} was not compared; the table has {', '.join(self.corpora)}.")
         return self.values[strategy][:, self.corpora.index(corpus)]
+
+    def mean(self, strategy: str, corpora: Sequence[str] | None = None) -> float:
+        """Mean score over seeds and some corpora; None takes all.
+
+        Raises:
+            ReActError: The strategy or a corpus is not in the table.
+        """
+        some = self.corpora if corpora is None else corpora
+        return float(np.mean([self.of(strategy, corpus).mean() for corpus in some]))
 
 
 def measured(results: Path, measure: Measure) -> pd.DataFrame:

@@ -33,8 +33,8 @@ from react_rl.envs.context import PROGRESS
 from react_rl.errors import unknown
 from react_rl.experiments.config.models import ImitateConfig, load_config
 from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
+from react_rl.experiments.studies.gaps import gap
 from react_rl.experiments.studies.played import TransferCorpora, score_table
-from react_rl.experiments.studies.rivals import gap
 from react_rl.experiments.studies.scores import ScoreTable
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.files import write_atomically
@@ -264,7 +264,7 @@ def markdown(table: ScoreTable, states: Mapping[str, int]) -> str:
         f"| --- | --- | ---: | ---: |{' --- |' * len(rivals)}",
     ]
     for name in table.values:
-        cells = ["" if name == rival else gap(table, name, rival).text for rival in rivals]
+        cells = ["" if name == rival else gap(table, name, rival).long for rival in rivals]
         count = f"{states[name]:,}" if name in states else ""
         lines.append(
             f"| {name} | {said.get(name, '')} | {count} | {table.of(name).mean():.4f} | {' | '.join(cells)} |"

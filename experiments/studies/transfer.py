@@ -9,24 +9,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.studies.command import run_study, study_parser
-from react_rl.experiments.studies.few_seeds import ALPHA, save_figure
+from react_rl.experiments.studies.gaps import Gap, gap
 from react_rl.experiments.studies.scores import FOLDER, Measure, ScoreTable, collect, read_scores
 from react_rl.files import write_atomically
-from react_rl.metrics.distributions import student_t_critical
 
 POLICY: Final = "learned"
 
@@ -51,35 +49,8 @@ SHOWN: Final = ("random", "uncertainty-herding", "mixture")
 COLOURS: Final = {"batch-1": "#009E73", "batch-5": "#0072B2", "batch-25": "#D55E00"}
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Area of the policy minus that of a rival, mean over paired seeds.
-
-    Args:
-        table: Name of the table.
-        where: A corpus, or a group of corpora.
-        rival: The other strategy.
-        mean: Mean difference.
-        low: Lower end of the 95 % t-interval over seeds.
-        high: Upper end.
-        won: Share of pairs (one seed on one corpus) that the policy wins; ties count half.
-        corpora: Corpora in the mean.
-        ahead: Of these, where the mean difference is above 0.
-        surely_ahead: Where the interval of the corpus is above 0.
-        surely_behind: Where it is below 0.
-    """
-
-    table: str
-    where: str
-    rival: str
-    mean: float
-    low: float
-    high: float
-    won: float
-    corpora: int
-    ahead: int
-    surely_ahead: int
-    surely_behind: int
+Gaps = dict[tuple[str, str, str], Gap]
+"""What the policy has over a rival, by table, corpus or group of corpora, and rival."""
 
 
 def groups(table: ScoreTable) -> dict[str, list[str]]:
@@ -91,107 +62,67 @@ def groups(table: ScoreTable) -> dict[str, list[str]]:
     return {name: corpora for name, corpora in found.items() if corpora}
 
 
-def difference(name: str, table: ScoreTable, rival: str, where: str, corpora: Sequence[str]) -> Difference:
-    """Compare the policy with a rival on some corpora.
-
-    Raises:
-        ReActError: One of them was not compared.
-    """
-    gaps = np.stack([table.of(POLICY, corpus) - table.of(rival, corpus) for corpus in corpora], axis=1)
-    seeds = len(gaps)
-    if seeds < 2:
-        raise ReActError(f"An interval needs at least 2 seeds; table {name!r} has {seeds}.")
-    critical = student_t_critical(ALPHA, seeds - 1) / np.sqrt(seeds)
-    mean, half = gaps.mean(0), critical * gaps.std(0, ddof=1)
-    whole, around = float(gaps.mean()), critical * float(gaps.mean(1).std(ddof=1))
-    return Difference(
-        name,
-        where,
-        rival,
-        whole,
-        whole - around,
-        whole + around,
-        float(((gaps > 0) + 0.5 * (gaps == 0)).mean()),
-        len(corpora),
-        int((mean > 0).sum()),
-        int((mean - half > 0).sum()),
-        int((mean + half < 0).sum()),
-    )
-
-
-def differences(tables: Mapping[str, ScoreTable]) -> list[Difference]:
-    """Compare the policy with every rival, in groups of corpora and on each corpus."""
-    found = []
+def gaps_of(tables: Mapping[str, ScoreTable]) -> Gaps:
+    """Compare the policy with every rival, in groups of corpora and on each corpus; the best rival first."""
+    found: Gaps = {}
     for name, table in tables.items():
-        places = groups(table) | {corpus: [corpus] for corpus in table.corpora}
-        for where, corpora in places.items():
-            rivals = sorted((s for s in table.values if s != POLICY), key=lambda s: _mean(table, s, corpora))
-            found += [difference(name, table, rival, where, corpora) for rival in reversed(rivals)]
+        for where, corpora in (groups(table) | {corpus: [corpus] for corpus in table.corpora}).items():
+            rivals = [strategy for strategy in table.values if strategy != POLICY]
+            for rival in reversed(sorted(rivals, key=lambda rival: table.mean(rival, corpora))):
+                found[name, where, rival] = gap(table, POLICY, rival, corpora)
     return found
 
 
-def _mean(table: ScoreTable, strategy: str, corpora: Sequence[str]) -> float:
-    return float(np.mean([table.of(strategy, corpus).mean() for corpus in corpora]))
-
-
-def markdown(tables: Mapping[str, ScoreTable], found: Sequence[Difference]) -> str:
+def markdown(tables: Mapping[str, ScoreTable], found: Gaps) -> str:
     """The differences as tables: by group and rival, then by corpus."""
     lines = ["# The policy that ships against its rivals, in numbers", ""]
     for where in (UNSEEN, CHOSEN_ON):
         for name, table in tables.items():
-            ours = [one for one in found if (one.table, one.where) == (name, where)]
-            if ours:
-                lines += [*_group(table, ours), ""]
+            if where in groups(table):
+                lines += [*_group(name, where, table, found), ""]
     lines += ["## By corpus", "", "Difference of areas x 1,000; * where the 95 % interval excludes 0.", ""]
     for name, table in tables.items():
         lines += [*_by_corpus(name, table, found), ""]
     return "\n".join(lines)
 
 
-def _group(table: ScoreTable, ours: Sequence[Difference]) -> list[str]:
-    first = ours[0]
-    corpora = groups(table)[first.where]
-    what = "on which no choice was made" if first.where == UNSEEN else "by which the policy was chosen"
+def _group(name: str, where: str, table: ScoreTable, found: Gaps) -> list[str]:
+    corpora = groups(table)[where]
+    what = "on which no choice was made" if where == UNSEEN else "by which the policy was chosen"
     return [
-        f"## {LABELS[first.table]}, {first.corpora} corpora {what}",
+        f"## {LABELS[name]}, {len(corpora)} corpora {what}",
         "",
-        f"Mean area of `{POLICY}`: {_mean(table, POLICY, corpora):.4f}; {len(table.seeds)} paired seeds.",
+        f"Mean area of `{POLICY}`: {table.mean(POLICY, corpora):.4f}; {len(table.seeds)} paired seeds.",
         "",
         "| rival, best first | its area | `learned` minus rival [95 % interval] | pairs won | corpora ahead "
         "| surely ahead | surely behind |",
         "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
         *(
-            f"| {one.rival} | {_mean(table, one.rival, corpora):.4f} | {one.mean:+.4f} "
-            f"[{one.low:+.4f}, {one.high:+.4f}] | {one.won:.3f} | {one.ahead} of {one.corpora} "
-            f"| {one.surely_ahead} | {one.surely_behind} |"
-            for one in ours
+            f"| {rival} | {table.mean(rival, corpora):.4f} | {one.plain} | {one.won:.3f} "
+            f"| {one.ahead} of {one.corpora} | {one.surely_ahead} | {one.surely_behind} |"
+            for (of, place, rival), one in found.items()
+            if (of, place) == (name, where)
         ),
     ]
 
 
-def _by_corpus(name: str, table: ScoreTable, found: Sequence[Difference]) -> list[str]:
+def _by_corpus(name: str, table: ScoreTable, found: Gaps) -> list[str]:
     rivals = [strategy for strategy in table.values if strategy != POLICY]
-    at = {(one.where, one.rival): one for one in found if one.table == name}
-
-    def cell(corpus: str, rival: str) -> str:
-        one = at[corpus, rival]
-        return f"{1000 * one.mean:+.1f}" + ("*" if one.surely_ahead or one.surely_behind else "")
-
     return [
         f"### {LABELS[name]}",
         "",
         f"| corpus | area of `{POLICY}` | minus {' | minus '.join(rivals)} |",
         f"| --- | ---: |{' ---: |' * len(rivals)}",
         *(
-            f"| {corpus} | {_mean(table, POLICY, [corpus]):.4f} | "
-            f"{' | '.join(cell(corpus, rival) for rival in rivals)} |"
+            f"| {corpus} | {table.mean(POLICY, [corpus]):.4f} | "
+            f"{' | '.join(found[name, corpus, rival].short for rival in rivals)} |"
             for members in groups(table).values()
             for corpus in members
         ),
     ]
 
 
-def draw(tables: Mapping[str, ScoreTable], found: Sequence[Difference]) -> Figure:
+def draw(tables: Mapping[str, ScoreTable], found: Gaps) -> Figure:
     """One panel for each rival shown, one row for each corpus, one mark for each batch size."""
     table = tables.get("batch-5", next(iter(tables.values())))
     order = [corpus for members in reversed(groups(table).values()) for corpus in members]
@@ -205,16 +136,17 @@ def draw(tables: Mapping[str, ScoreTable], found: Sequence[Difference]) -> Figur
     return figure
 
 
-def _draw_rival(
-    panel: Axes, rival: str, tables: Sequence[str], order: Sequence[str], found: Sequence[Difference]
-) -> None:
-    at = {(one.table, one.where): one for one in found if one.rival == rival}
+def _draw_rival(panel: Axes, rival: str, tables: Sequence[str], order: Sequence[str], found: Gaps) -> None:
     for k, name in enumerate(tables):
-        ours = [(y, at[name, corpus]) for y, corpus in enumerate(order) if (name, corpus) in at]
+        ours = [
+            (y, found[name, corpus, rival])
+            for y, corpus in enumerate(order)
+            if (name, corpus, rival) in found
+        ]
         panel.errorbar(
             [one.mean for _, one in ours],
             [y + 0.24 * (k - (len(tables) - 1) / 2) for y, _ in ours],
-            xerr=[[one.mean - one.low for _, one in ours], [one.high - one.mean for _, one in ours]],
+            xerr=[one.half for _, one in ours],
             fmt="o", markersize=3.2, linewidth=0.9, color=COLOURS[name], label=LABELS[name],
         )  # fmt: skip
     panel.axvline(0, color="0.3", linewidth=0.9, zorder=1)
@@ -227,7 +159,7 @@ def _draw_rival(
     panel.grid(axis="y", visible=False)
 
 
-def write(results: Path, out: Path) -> list[Difference]:
+def write(results: Path, out: Path) -> Gaps:
     """Read what was played, and write areas, differences, tables and figure.
 
     Args:
@@ -242,22 +174,23 @@ def write(results: Path, out: Path) -> list[Difference]:
     if not names:
         raise ReActError(f"{results} holds none of the comparisons; run `react-rl compare transfer` first.")
     tables = {name: read_scores(out, name, MEASURES) for name in names}
-    found = differences(tables)
-    frame = pd.DataFrame([asdict(one) for one in found]).round(6)
-    write_atomically(out / "transfer.csv", csv_text(frame))
+    found = gaps_of(tables)
+    numbers = ["mean", "low", "high", "won", "corpora", "ahead", "surely_ahead", "surely_behind"]
+    lines = [(*names, *(getattr(one, number) for number in numbers)) for names, one in found.items()]
+    frame = pd.DataFrame(lines, columns=["table", "where", "rival", *numbers])
+    write_atomically(out / "transfer.csv", csv_text(frame.round(6)))
     write_atomically(out / "tables.md", markdown(tables, found))
-    save_figure(out, "transfer", draw(tables, found))
+    save_figures(out, {"transfer": draw(tables, found)})
     return found
 
 
 def study(asked: argparse.Namespace) -> str:
     """Write the tables of what was played, and say how groups of corpora stand."""
     return "\n".join(
-        f"{LABELS[one.table]}, {one.where}: minus {one.rival} {one.mean:+.4f} "
-        f"[{one.low:+.4f}, {one.high:+.4f}], {one.won:.3f} of pairs, "
+        f"{LABELS[name]}, {where}: minus {rival} {one.plain}, {one.won:.3f} of pairs, "
         f"ahead on {one.ahead} of {one.corpora}"
-        for one in write(asked.results, asked.out)
-        if one.where in (UNSEEN, CHOSEN_ON)
+        for (name, where, rival), one in write(asked.results, asked.out).items()
+        if where in (UNSEEN, CHOSEN_ON)
     )
 
 

@@ -26,7 +26,7 @@ from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.studies.command import run_study, say, study_parser
-from react_rl.experiments.studies.judging import half_interval
+from react_rl.experiments.studies.gaps import Gap
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.files import write_atomically
 from react_rl.simulation.corpora import prepare
@@ -164,11 +164,8 @@ def search(
 
 
 def _judged(court: Court, weights: Mapping[str, float], stage: int, seeds: int) -> Tried:
-    gains = court.gains(weights, seeds)
-    each = gains.mean(1)
-    half = half_interval(each)
-    ahead = int((gains.mean(0) > 0).sum())
-    return Tried(weights, stage, seeds, float(each.mean()), float(half), ahead)
+    found = Gap.of(court.gains(weights, seeds))
+    return Tried(weights, stage, seeds, found.mean, found.half, found.ahead)
 
 
 def table(tried: Sequence[Tried]) -> str:

@@ -16,6 +16,7 @@ from react_rl.agents.imitation.expert import LookAhead
 from react_rl.envs.batched import episode_streams
 from react_rl.experiments.config.models import CompareConfig, load_config
 from react_rl.experiments.studies import features, rivals, tuned_mixture
+from react_rl.experiments.studies.gaps import gap
 from react_rl.experiments.studies.scores import FOLDER, ScoreTable
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
@@ -33,15 +34,15 @@ def areas() -> ScoreTable:
 
 def test_a_gap_is_that_of_the_paired_t_test_and_the_best_comes_first() -> None:
     table = areas()
-    one = rivals.gap(table, "margin", "random")
+    one = gap(table, "margin", "random")
     gaps = table.values["margin"] - table.values["random"]
     half = 2.776445 * gaps.mean(1).std(ddof=1) / np.sqrt(5)  # 97.5 % point of t with 4 degrees of freedom
     assert (one.mean, one.half) == pytest.approx((gaps.mean(), half), rel=1e-5)
     assert one.won == 1.0
-    assert one.sure
+    assert one.star == "*"
     found = rivals.gaps_of(table)
-    assert found[0].strategy == "margin"
-    assert {g.corpus for g in found} == {"", "one", "two"}
+    assert next(iter(found))[0] == "margin"
+    assert {corpus for _, _, corpus in found} == {"", "one", "two"}
     text = rivals.markdown(table, found)
     assert "| badge | +100.0* | -100.0* |" in text
 

@@ -10,8 +10,9 @@ import pytest
 
 from react_rl.experiments.config.models import CompareConfig, load_config
 from react_rl.experiments.studies import transfer
+from react_rl.experiments.studies.gaps import gap
 from react_rl.experiments.studies.scores import FOLDER, ScoreTable
-from react_rl.experiments.studies.transfer import CHOICES, MEASURES, POLICY, difference, groups, main
+from react_rl.experiments.studies.transfer import CHOICES, MEASURES, POLICY, groups, main
 
 RIVALS = ("random", "mixture")
 
@@ -29,7 +30,7 @@ def table(seeds: int = 6) -> ScoreTable:
 
 def test_a_difference_is_that_of_the_paired_t_test() -> None:
     made = table()
-    found = difference("batch-5", made, "random", "unseen", groups(made)["unseen"])
+    found = gap(made, POLICY, "random", groups(made)["unseen"])
     gaps = made.values[POLICY][:, :2] - made.values["random"][:, :2]
     by_seed = gaps.mean(1)
     half = 2.570582 * by_seed.std(ddof=1) / np.sqrt(6)  # 97.5 % point of t with 5 degrees of freedom
@@ -41,8 +42,8 @@ def test_a_difference_is_that_of_the_paired_t_test() -> None:
 
 def test_ties_count_half_and_a_corpus_behind_is_said_to_be() -> None:
     made = table()
-    assert difference("batch-5", made, "mixture", "one", ["one"]).won == 0.5
-    behind = difference("batch-5", made, "random", CHOICES[0], [CHOICES[0]])
+    assert gap(made, POLICY, "mixture", ["one"]).won == 0.5
+    behind = gap(made, POLICY, "random", [CHOICES[0]])
     assert (behind.ahead, behind.surely_behind) == (0, 1)
 
 

@@ -1,0 +1,113 @@
+"""Paired differences over seeds and corpora: mean, 95 % t-interval, pairs won, corpora ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from react_rl.errors import ReActError
+from react_rl.experiments.studies.scores import Floats, ScoreTable
+from react_rl.metrics.distributions import student_t_critical
+
+ALPHA: Final = 0.05
+"""Level of the studies' tests and intervals."""
+
+
+def half_interval(values: npt.ArrayLike) -> Floats:
+    """Half of the 95 % t-interval of means ``(...)`` over seeds, of what each seed gave ``(S, ...)``.
+
+    Raises:
+        ReActError: There is only one seed.
+    """
+    found = np.asarray(values, np.float64)
+    seeds = len(found)
+    if seeds < 2:
+        raise ReActError(f"An interval needs at least 2 seeds; here there are {seeds}.")
+    critical = student_t_critical(ALPHA, seeds - 1)
+    return np.asarray(critical * found.std(0, ddof=1) / np.sqrt(seeds))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What one thing has over another on the same seeds.
+
+    Args:
+        mean: Mean difference over seeds and corpora.
+        half: Half of its 95 % t-interval over seeds.
+        won: Share of pairs (one seed on one corpus) that the first wins; ties count half.
+        corpora: Corpora in the mean.
+        ahead: Of these, where the mean difference is above 0.
+        surely_ahead: Where the interval of the corpus is above 0.
+        surely_behind: Where it is below 0.
+    """
+
+    mean: float
+    half: float
+    won: float
+    corpora: int
+    ahead: int
+    surely_ahead: int
+    surely_behind: int
+
+    @classmethod
+    def of(cls, gaps: npt.ArrayLike) -> Gap:
+        """Read off differences ``(S, T)``, seeds by corpora.
+
+        Raises:
+            ReActError: There is only one seed.
+        """
+        each = np.asarray(gaps, np.float64)
+        mean, half = each.mean(0), half_interval(each)
+        return cls(
+            mean=float(each.mean()),
+            half=float(half_interval(each.mean(1))),
+            won=float(((each > 0) + 0.5 * (each == 0)).mean()),
+            corpora=each.shape[1],
+            ahead=int((mean > 0).sum()),
+            surely_ahead=int((mean - half > 0).sum()),
+            surely_behind=int((mean + half < 0).sum()),
+        )
+
+    @property
+    def low(self) -> float:
+        """Lower end of the interval."""
+        return self.mean - self.half
+
+    @property
+    def high(self) -> float:
+        """Upper end of the interval."""
+        return self.mean + self.half
+
+    @property
+    def star(self) -> str:
+        """A star where the interval excludes 0."""
+        return "*" if abs(self.mean) > self.half else ""
+
+    @property
+    def plain(self) -> str:
+        """The difference with its interval."""
+        return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+    @property
+    def short(self) -> str:
+        """The difference x 1,000, * where the interval excludes 0."""
+        return f"{1000 * self.mean:+.1f}{self.star}"
+
+    @property
+    def long(self) -> str:
+        """The difference x 1,000 with its interval, * where that excludes 0."""
+        return f"{1000 * self.mean:+.1f} [{1000 * self.low:+.1f}, {1000 * self.high:+.1f}]{self.star}"
+
+
+def gap(table: ScoreTable, strategy: str, rival: str, corpora: Sequence[str] | None = None) -> Gap:
+    """Compare two strategies of a table on some corpora; None takes all.
+
+    Raises:
+        ReActError: One of them was not compared, or there is only one seed.
+    """
+    some = table.corpora if corpora is None else corpora
+    return Gap.of(np.stack([table.of(strategy, one) - table.of(rival, one) for one in some], axis=1))
