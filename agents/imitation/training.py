@@ -24,7 +24,7 @@ from react_rl.agents.imitation.dealing import dealt_again
 from react_rl.agents.imitation.fitting import fit_ensemble
 from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.imitation.states import States
-from react_rl.agents.scorer import ROW_CONTEXT, SHORT, SHORT_PER_PICK, ScorerStrategy
+from react_rl.agents.scorer import ROW_CONTEXT, SHORT, ScorerStrategy
 from react_rl.agents.scorer_folder import save_scorer
 from react_rl.files import canonical_json, digest, write_atomically
 from react_rl.learners.registry import LearnerSettings, check_needs
@@ -208,7 +208,6 @@ class _Training:
                 "name": "score-rows",
                 "features": list(settings.features),
                 "short": SHORT,
-                "short_per_pick": SHORT_PER_PICK,
             },
             reward={"kind": "gain in soft accuracy, tried on copies"},
             episode=self._episode.model_dump(mode="json"),

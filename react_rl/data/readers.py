@@ -257,6 +257,13 @@ def corpus_from_tables(
     """
     tables = StackedTables(parts)
     ids = tables.ids(id, {"text": text, "label": label})
+    first = parts[0][1]
+    if {"question", "context"} <= set(first.names) and not {text, "answers"} & set(first.names):
+        raise ReActError(
+            f"{first.where} has questions and contexts and no column 'answers'; for question answering "
+            "give task=question-answering and the column of the answers, answers=...; for classification the "
+            "column of the texts, text=..."
+        )
     texts = tables.column(text, "text")
     refuse_missing(
         tables, "text", text, [not isinstance(value, str) and is_missing(value) for value in texts]

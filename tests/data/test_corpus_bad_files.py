@@ -20,6 +20,7 @@ GOOD = "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(10))
     ("content", "options", "message"),
     [
         ("text,lable\n" + GOOD, {}, r"c\.csv has no label column 'label'\. Did you mean 'lable'\?"),
+        ("question,context\n" + GOOD, {}, r"and no column 'answers'; .* task=question-answering"),
         ("txt,label\n" + GOOD, {}, r"no text column 'text'\. Did you mean 'txt'\? Columns: txt, label"),
         ("text,label\n" + GOOD, {"cost": "mins"}, "no cost column 'mins'"),
         ("text,label\n" + GOOD, {"confidence": "sure"}, "no confidence column 'sure'"),

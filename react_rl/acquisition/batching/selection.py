@@ -19,7 +19,7 @@ _DRAWN = 1 << 13
 """Random numbers of a wide pool that are drawn at once."""
 
 _SHORT = 1024
-"""Rows of a large pool that stay in the race once the batch is begun."""
+"""Rows of a large pool that stay in the race once a batch of up to half as many is begun."""
 
 _FLAT = 1e-6
 """A feature whose standard deviation over the pool is below this says nothing about the rows."""
@@ -152,7 +152,8 @@ def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: i
 
     Novelty is the distance to the nearest labelled *or just picked* row, so a batch spreads by itself, and so
     it is with herding and variances. All are standardised with the moments of the round's start. From pools
-    of more than 2,048 rows, features other than novelty are kept up to date for the best 1,024 rows only.
+    of more than 2,048 rows, features other than novelty are kept up to date for the best 1,024 rows only, or
+    for twice as many as are wanted where that is more.
 
     Args:
         view: The pools.
@@ -179,7 +180,7 @@ def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: i
     free, rows = view.available, None
     if view.width > ALL and not novel:
         first = torch.where(free, _wanted(score, terms), -torch.inf)
-        rows = first.topk(max(_SHORT, n), dim=1).indices.sort(1).values
+        rows = first.topk(min(max(_SHORT, 2 * n), view.width), dim=1).indices.sort(1).values
         growth.narrow(rows)
         score, free = score.gather(1, rows), free.gather(1, rows)
     picks = []

@@ -187,7 +187,7 @@ class FineTuneSettings(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the transformer; weights being trained are kept in fp32 besides."""
     predict_tokens: int | None = Field(default=None, ge=1, le=10**9)
-    """Most padded tokens of one batch of predictions; None: 4,096 on a CPU, 65,536 on a GPU."""
+    """Most padded tokens of one batch of predictions; None: 1,024 on a CPU, 65,536 on a GPU."""
     episodes_at_once: int | None = Field(default=None, ge=1, le=10**5)
     """Most episodes in one forward pass; None: all that run side by side."""
     compile: bool = False

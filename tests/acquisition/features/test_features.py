@@ -295,6 +295,17 @@ def test_a_large_pool_keeps_its_best_rows_up_to_date(
     assert torch.equal(take_weighted(mixed.view, features, weights, 4), exact)
 
 
+@pytest.mark.parametrize("n", [25, 1000])
+def test_a_batch_larger_than_the_short_list_is_still_chosen_and_a_pool_can_be_bought_whole(
+    n: int, mixed: LabelingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, weights = ("variance_reduction", "density"), torch.tensor([[1.0, 0.5]]).expand(6, -1)
+    exact = take_weighted(mixed.view, features, weights, n)
+    monkeypatch.setattr("react_rl.acquisition.batching.selection.ALL", 40)
+    monkeypatch.setattr("react_rl.acquisition.batching.selection._SHORT", 5)
+    assert torch.equal(take_weighted(mixed.view, features, weights, n), exact)
+
+
 def test_the_slow_implementation_knows_every_feature(mixed: LabelingEngine) -> None:
     assert set(Slow(mixed, 0, []).values()) == set(FEATURES)
 
