@@ -100,7 +100,8 @@ def _exact_mean(columns: Floats) -> Floats:
     # Sums rounded once: they do not depend on the order of the seeds.
     if not np.isfinite(np.abs(columns).sum(axis=0)).all():
         return np.asarray(columns.mean(axis=0))
-    return np.array([math.fsum(column) for column in columns.T.tolist()]) / columns.shape[0]
+    means: Floats = np.array([math.fsum(column) for column in columns.T.tolist()]) / columns.shape[0]
+    return means
 
 
 def bootstrap_mean(
