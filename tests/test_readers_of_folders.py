@@ -30,7 +30,6 @@ from react_rl.experiments.config.models import TrainConfig, load_config
 from react_rl.experiments.explain.folder import Explanation, Facts, read_explanation, write_explanation
 from react_rl.experiments.run.results import ResultFolder, RunId
 from react_rl.experiments.run.sameness import as_read_now, read_mapping, training_differences
-from react_rl.experiments.studies.finished_parts import FinishedParts
 from react_rl.experiments.studies.scores import read_scores
 from react_rl.learners.finetune.training.store import _mapped, _write
 from tests.test_readers import VALUES, Case, check, check_sentence, damaged, lines, small_policy, yaml_text
@@ -283,21 +282,11 @@ def pretrained_in(folder: Path) -> Store:
     return Store(folder / "made.json", lambda: _whole(folder))
 
 
-def part_in(folder: Path) -> Store:
-    def again() -> list[int]:
-        return [1, 2]
-
-    FinishedParts(folder).part("a", again)
-    (file,) = (folder / "progress").iterdir()
-    return Store(file, lambda: FinishedParts(folder).part("a", again) != [1, 2])
-
-
 STORES = {
     "states": states_in,
     "pieces": pieces_in,
     "digest": digest_in,
     "note": pretrained_in,
-    "part": part_in,
 }
 
 

@@ -15,8 +15,9 @@ from typing import Final
 from react_rl.acquisition.registry import make_strategy
 from react_rl.encoders.config import EncoderConfig
 from react_rl.errors import ReActError
-from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
+from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import gap
+from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.played import TransferCorpora, score_table
 from react_rl.experiments.studies.transfer import POLICY
 from react_rl.files import write_atomically
@@ -64,7 +65,7 @@ def study(asked: argparse.Namespace) -> str:
     """Play what is missing, and write areas and page."""
     if asked.large_seeds < 2:
         raise ReActError(f"--large-seeds {asked.large_seeds} gives no interval; give at least 2.")
-    areas = GrowingTable(asked.out / "beyond.csv", ["setting", "corpus", "strategy", "seed"])
+    areas = GrowingTable(asked.out / "beyond.csv", ["setting", "corpus", "strategy"])
     seeds: dict[str, int] = {}
     for folder in asked.encoders:
         encoder = EncoderConfig(model=str(folder), max_length=128, prefix=PREFIXES.get(folder.name, ""))

@@ -1,7 +1,7 @@
-"""The command of a study: its arguments, one thread, a sentence for bad input, and tables that go on.
+"""The command of a study: its arguments, one thread, and a sentence for bad input.
 
-A study says what it measures; how it is called, what it prints, and where it goes on after it was stopped is
-here.
+A study says what it measures; how it is called and what it prints is here, and how it goes on after it was
+stopped in ``growing``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from react_rl.errors import ReActError
-from react_rl.experiments.analysis.csv_files import csv_text, read_csv
 from react_rl.experiments.cli.status import program
 from react_rl.experiments.run.episodes import one_thread
-from react_rl.files import write_atomically
 
 
 def study_parser(
@@ -74,34 +70,3 @@ def run_study(
 def say(line: str) -> None:
     """Tell at once, beside the results, how far a study is."""
     print(line, file=sys.stderr, flush=True)
-
-
-class GrowingTable:
-    """A table on disk that grows part by part; a study that was stopped measures only what is missing.
-
-    Args:
-        path: The CSV file; what it holds already is read.
-        key: Columns that name a line, ``seed`` among them or not.
-        digits: Digits after the point that are written.
-    """
-
-    def __init__(self, path: Path, key: Sequence[str], digits: int = 6) -> None:
-        self._path, self._key, self._digits = path, list(key), digits
-        self.frame = pd.DataFrame(columns=self._key)
-        if path.is_file():
-            numbers = [column for column in key if column == "seed"]
-            names = [column for column in key if column != "seed"]
-            self.frame = read_csv(path, names, numbers, "remove it, and what it holds is measured again")
-
-    def holds(self, seeds: int | None = None, **of: object) -> bool:
-        """Whether there are lines with these values, and one for each of so many seeds."""
-        found = self.frame
-        for column, value in of.items():
-            found = found[found[column] == value]
-        return bool(len(found)) if seeds is None else set(range(seeds)) <= set(found["seed"])
-
-    def add(self, part: pd.DataFrame) -> None:
-        """Add lines, in place of those with the same key, and write the file. Mutates."""
-        frame = pd.concat([self.frame, part], ignore_index=True) if len(self.frame) else part
-        self.frame = frame.drop_duplicates(self._key, keep="last").reset_index(drop=True)
-        write_atomically(self._path, csv_text(self.frame.round(self._digits)))

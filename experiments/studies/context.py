@@ -23,8 +23,9 @@ from react_rl.agents.learned import LearnedStrategy
 from react_rl.agents.scorer import ScorerStrategy, row_context
 from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.figures.looks import STYLE
-from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
+from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import gap
+from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.played import TransferCorpora, score_table
 from react_rl.experiments.studies.scores import ScoreTable
 from react_rl.experiments.studies.transfer import CHOICES, POLICY
@@ -190,7 +191,7 @@ def draw(table: ScoreTable) -> Figure:
 
 def study(asked: argparse.Namespace) -> str:
     """Record, shuffle, play; write areas, tables and figure."""
-    areas = GrowingTable(asked.out / "context.csv", ["corpus", "strategy", "seed"])
+    areas = GrowingTable(asked.out / "context.csv", ["corpus", "strategy"])
     ground = TransferCorpora(asked.data, asked.corpora)
     policy = LearnedStrategy.from_pretrained()
     missing = any(

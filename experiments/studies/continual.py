@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -23,12 +23,11 @@ import pandas as pd
 from react_rl.acquisition.registry import make_strategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
-from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.analysis.phases import PhaseRun, phase_frame, phase_run
-from react_rl.experiments.config.learners import LearnerConfig, learner_config
+from react_rl.experiments.config.learners import learner_config
 from react_rl.experiments.run.episodes import play
-from react_rl.experiments.studies.command import run_study, study_parser
-from react_rl.experiments.studies.finished_parts import FinishedParts, content_of
+from react_rl.experiments.studies.command import run_study, say, study_parser
+from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.files import write_atomically
 from react_rl.learners.recipes import ContinualSettings, Recipe
 from react_rl.learners.recipes.registry import kinds_of
@@ -70,69 +69,56 @@ LEARNERS: Final[dict[str, dict[str, object]]] = {
 EPISODE: Final = EpisodeOptions(pool_size=1000, dev_size=250, initial_size=10, budget=200, batch_size=10)
 """200 pool rows of each set, 40 labels of each, 10 initial ones of the first."""
 _ROWS: Final = 2500
-
-
-Played = dict[tuple[str, str, str], tuple[list[PhaseRun], float]]
-"""Matrices of the seeds, and processor seconds of an episode, by order, strategy and recipe."""
+_MATRIX: Final = ("order", "strategy and recipe", "after", "phase")
 
 
 def measure(
     corpus: EncodedCorpus,
-    recipes: Mapping[str, Recipe],
-    strategies: Sequence[str],
+    recipe: Recipe,
+    strategy: str,
     seeds: int,
     learner: str = "softmax",
     options: EpisodeOptions = EPISODE,
     test_rows: int = 1500,
-    parts: FinishedParts | None = None,
-) -> Played:
-    """Play every recipe with every strategy on a corpus that comes in phases.
+) -> tuple[list[PhaseRun], float]:
+    """Play a recipe with a strategy on a corpus that comes in phases.
 
     Args:
         corpus: The corpus.
-        recipes: The recipes by name.
-        strategies: Query strategies.
+        recipe: The recipe.
+        strategy: Name of the query strategy.
         seeds: Paired episodes.
         learner: Which of ``LEARNERS``.
         options: Sizes of an episode.
         test_rows: Most test rows, as many of each set.
-        parts: Keeps what is finished; None keeps nothing.
+
+    Returns:
+        Matrices of the seeds, and processor seconds of an episode.
     """
-    content = content_of(corpus)
-    found: Played = {}
-    base = learner_config(LEARNERS[learner])
-    for strategy in strategies:
-        for name, recipe in recipes.items():
-            config = base.model_copy(update={"recipe": recipe})
-
-            def compute(config: LearnerConfig = config, strategy: str = strategy) -> dict[str, Any]:
-                started = time.process_time()
-                asked = (options, ["accuracy"], test_rows, config.settings())
-                played = play(corpus, make_strategy(strategy), range(seeds), *asked)
-                seconds = (time.process_time() - started) / seeds
-                return {"runs": [result["phases"] for result in played.results], "seconds": seconds}
-
-            said = (config.model_dump(mode="json"), options.model_dump(mode="json"))
-            identity = [content, strategy, seeds, test_rows, *said]
-            part = compute() if parts is None else parts.part(identity, compute)
-            runs = [phase_run({"phases": one}, "accuracy") for one in part["runs"]]
-            assert all(run is not None for run in runs), "every episode goes through all its phases"
-            found[corpus.name, strategy, name] = [run for run in runs if run is not None], part["seconds"]
-            print(f"{corpus.name}, {strategy}, {name}: {part['seconds']:.2f} s an episode", file=sys.stderr)
-    return found
-
-
-def numbers(found: Played) -> pd.DataFrame:
-    """Every run in a line: order, strategy, recipe, seed, the numbers of its matrix, seconds."""
-    return pd.DataFrame(
-        [
-            {"order": order, "strategy": strategy, "recipe": recipe, "seed": seed}
-            | asdict(run.numbers)
-            | {"seconds": seconds}
-            for (order, strategy, recipe), (runs, seconds) in found.items()
-            for seed, run in enumerate(runs)
-        ]
+    config = learner_config(LEARNERS[learner]).model_copy(update={"recipe": recipe})
+    started = time.process_time()
+    played = play(
+        corpus, make_strategy(strategy), range(seeds), options, ["accuracy"], test_rows, config.settings()
     )
+    seconds = (time.process_time() - started) / seeds
+    runs = [phase_run(result, "accuracy") for result in played.results]
+    assert all(run is not None for run in runs), "every episode goes through all its phases"
+    return [run for run in runs if run is not None], seconds
+
+
+def numbers(order: str, strategy: str, recipe: str, runs: Sequence[PhaseRun], seconds: float) -> pd.DataFrame:
+    """Every run in a line: order, strategy, recipe, seed, the numbers of its matrix, seconds."""
+    named = {"order": order, "strategy": strategy, "recipe": recipe}
+    return pd.DataFrame(
+        [named | {"seed": seed} | asdict(run.numbers) | {"seconds": seconds} for seed, run in enumerate(runs)]
+    )
+
+
+def mean_matrices(order: str, name: str, runs: Sequence[PhaseRun]) -> pd.DataFrame:
+    """Mean over seeds of what each phase was tested to when each had ended."""
+    frame = phase_frame({(order, name, seed): run for seed, run in enumerate(runs)})
+    mean = frame.groupby(["corpus", "strategy", "after", "phase"], sort=False)["test"].mean().reset_index()
+    return mean.set_axis([*_MATRIX, "test"], axis=1)
 
 
 def table(runs: pd.DataFrame) -> str:
@@ -174,26 +160,26 @@ def study(asked: argparse.Namespace) -> str:
     options = validated(EpisodeOptions, EPISODE.model_dump() | changes, "Episodes")
     configs = [_config(asked.data, asked.sets, order) for order in asked.orders]
     corpora = prepare(configs, EncoderConfig(max_length=128), "auto", episode=options)
-    found: Played = {}
-    parts = FinishedParts(asked.out)
+    settings = {
+        "sets": list(asked.sets), "seeds": asked.seeds, "budget": asked.budget,
+        "batch_size": asked.batch_size, "test_rows": asked.test_rows,
+    }  # fmt: skip
+    file = asked.out / f"{asked.learner}.csv"
+    runs = GrowingTable(file, ("order", "strategy", "recipe"), digits=5, settings=settings)
+    matrices = GrowingTable(file.with_name(f"{asked.learner}_matrices.csv"), _MATRIX, (), digits=4)
     for corpus in corpora:
-        sizes = (asked.seeds, asked.learner, options, asked.test_rows)
-        found |= measure(corpus, recipes, asked.strategies, *sizes, parts)
-    runs = numbers(found)
-    matrices = phase_frame(
-        {
-            (order, f"{strategy}, {recipe}", seed): run
-            for (order, strategy, recipe), (own, _) in found.items()
-            for seed, run in enumerate(own)
-        }
-    )
-    mean = matrices.groupby(["corpus", "strategy", "after", "phase"], sort=False)["test"].mean().reset_index()
-    mean.columns = pd.Index(["order", "strategy and recipe", "after", "phase", "test"])
-    write_atomically(asked.out / f"{asked.learner}.csv", csv_text(runs.round(5)))
-    write_atomically(asked.out / f"{asked.learner}_matrices.csv", csv_text(mean.round(4)))
-    write_atomically(asked.out / f"{asked.learner}.md", table(runs))
-    parts.clear()
-    return table(runs)
+        for strategy in asked.strategies:
+            for name, recipe in recipes.items():
+                if runs.holds(asked.seeds, order=corpus.name, strategy=strategy, recipe=name):
+                    continue
+                sizes = (asked.seeds, asked.learner, options, asked.test_rows)
+                own, seconds = measure(corpus, recipe, strategy, *sizes)
+                matrices.add(mean_matrices(corpus.name, f"{strategy}, {name}", own))
+                runs.add(numbers(corpus.name, strategy, name, own, seconds))
+                say(f"{corpus.name}, {strategy}, {name}: {seconds:.2f} s an episode")
+    page = table(runs.frame)
+    write_atomically(asked.out / f"{asked.learner}.md", page)
+    return page
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

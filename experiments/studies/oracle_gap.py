@@ -13,9 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from react_rl.experiments.studies.command import GrowingTable, run_study, study_parser
+from react_rl.experiments.studies.command import run_study, study_parser
+from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.played import TransferCorpora, score_table
-from react_rl.experiments.studies.recorded import KEY, ORACLE, PRICE_BLIND, areas, record_all
+from react_rl.experiments.studies.recorded import NAMES, ORACLE, PRICE_BLIND, areas, record_all
 from react_rl.experiments.studies.scores import Floats, ScoreTable
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.files import write_atomically
@@ -75,7 +76,7 @@ def markdown(table: ScoreTable) -> str:
 
 def study(asked: argparse.Namespace) -> str:
     """Play what is missing, and write the shares."""
-    curves = GrowingTable(asked.out / "curves.csv", KEY, digits=3)
+    curves = GrowingTable(asked.out / "curves.csv", NAMES, digits=3)
     ground, priced = (TransferCorpora(asked.data, asked.corpora, cost) for cost in (None, "tokens"))
     record_all(ground, priced, curves, asked.seeds, asked.seeds)
     found = areas(curves.frame[curves.frame["strategy"].isin((*PRICE_BLIND, ORACLE))])

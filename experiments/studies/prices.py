@@ -22,12 +22,13 @@ from matplotlib.ticker import NullLocator
 
 from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.figures.looks import STYLE, looks_of
-from react_rl.experiments.studies.command import GrowingTable, run_study, study_parser
+from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.experiments.studies.gaps import Gap
+from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.played import TransferCorpora
 from react_rl.experiments.studies.recorded import (
     CHEAP_ROUNDS,
-    KEY,
+    NAMES,
     PRICE_AWARE,
     PRICE_BLIND,
     ROUNDS,
@@ -165,7 +166,7 @@ def draw(found: dict[tuple[str, float], Return]) -> Figure:
 
 def study(asked: argparse.Namespace) -> str:
     """Play what is missing, choose rules, and write table and figure."""
-    curves = GrowingTable(asked.out / "curves.csv", KEY, digits=3)
+    curves = GrowingTable(asked.out / "curves.csv", NAMES, digits=3)
     ground, priced = (TransferCorpora(asked.data, None, cost) for cost in (None, "tokens"))
     record_all(ground, priced, curves, asked.seeds, 0)
     used = curves.frame[curves.frame["seed"] < asked.seeds]

@@ -14,18 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 
 from react_rl.acquisition.registry import make_strategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
-from react_rl.errors import ReActError
-from react_rl.experiments.analysis.csv_files import read_csv
+from react_rl.errors import unknown
 from react_rl.experiments.run.episodes import TestSplit
-from react_rl.experiments.studies.command import run_study, study_parser
-from react_rl.experiments.studies.finished_parts import FinishedParts, content_of
+from react_rl.experiments.studies.command import run_study, say, study_parser
+from react_rl.experiments.studies.gaps import half_interval
+from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.files import write_atomically
 from react_rl.learners.finetune.settings import ClozeSettings, ContrastiveSettings, FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
@@ -41,7 +40,8 @@ FRESH: Final = "head alone"
 _ROWS: Final = 3000
 """Most rows of a corpus."""
 _POOL: Final = 500
-_KEY: Final = ("corpus", "learner", "labels", "seed")
+_NAMES: Final = ("corpus", "learner")
+_NUMBERS: Final = ("labels", "seed")
 
 
 @dataclass(frozen=True)
@@ -103,22 +103,16 @@ def learners(corpus: str, model: str) -> dict[str, LearnerSettings]:
 
 
 def at_labels(
-    corpus: EncodedCorpus,
-    compared: Mapping[str, LearnerSettings],
-    seeds: int,
-    tuned: int,
-    test_rows: int,
-    progress: FinishedParts | None = None,
+    corpus: EncodedCorpus, learner: str, settings: LearnerSettings, seeds: int, test_rows: int
 ) -> pd.DataFrame:
-    """Test accuracy on the same random rows.
+    """Test accuracy of a learner on random rows, which are the same for all learners.
 
     Args:
         corpus: The corpus.
-        compared: The learners by name.
+        learner: Name of the learner.
+        settings: Its settings.
         seeds: Paired episodes.
-        tuned: Those of learners that train a transformer.
         test_rows: Most test rows.
-        progress: Keeps what is finished; None keeps nothing.
 
     Returns:
         Columns corpus, learner, labels, seed, accuracy, seconds: those of a round of all seeds.
@@ -126,34 +120,17 @@ def at_labels(
     options = EpisodeOptions(
         pool_size=_POOL, dev_size=2, initial_size=0, budget=LABELS[-1], batch_size=LABELS[1]
     )
-    test, random, lines, content = (
-        TestSplit(corpus, test_rows),
-        make_strategy("random"),
-        [],
-        content_of(corpus),
-    )
-    for name, settings in compared.items():
-        count = seeds if entry_of(settings).cheap else tuned
-        if count == 0:
-            continue
-
-        def compute(settings: LearnerSettings = settings, count: int = count) -> list[list[float]]:
-            engine = LabelingEngine([corpus], options, count, learner=settings)
-            engine.reset([episode_streams(seed, corpus.name) for seed in range(count)], None, [0] * count)
-            measured: list[list[float]] = []
-            for n in LABELS:
-                started = time.process_time()
-                if n > 0:
-                    engine.step(random.select(engine.view, n - int(engine.labels[0])))
-                found = test.measure(engine, ["accuracy"])["accuracy"]
-                seconds = time.process_time() - started
-                measured += [[n, seed, float(found[seed]), seconds] for seed in range(count)]
-            return measured
-
-        identity = [content, name, str(settings), count, test_rows, list(LABELS)]
-        part = compute() if progress is None else progress.part(identity, compute)
-        lines += [(corpus.name, name, *line) for line in part]
-    return pd.DataFrame(lines, columns=[*_KEY, "accuracy", "seconds"])
+    engine = LabelingEngine([corpus], options, seeds, learner=settings)
+    engine.reset([episode_streams(seed, corpus.name) for seed in range(seeds)], None, [0] * seeds)
+    test, random, lines = TestSplit(corpus, test_rows), make_strategy("random"), []
+    for n in LABELS:
+        started = time.process_time()
+        if n > 0:
+            engine.step(random.select(engine.view, n - int(engine.labels[0])))
+        found = test.measure(engine, ["accuracy"])["accuracy"]
+        seconds = time.process_time() - started
+        lines += [(corpus.name, learner, n, seed, float(found[seed]), seconds) for seed in range(seeds)]
+    return pd.DataFrame(lines, columns=[*_NAMES, *_NUMBERS, "accuracy", "seconds"])
 
 
 def table(found: pd.DataFrame) -> pd.DataFrame:
@@ -175,10 +152,7 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _half(values: pd.Series[float]) -> float:
-    from scipy.stats import t
-
-    n = len(values)
-    return float(t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    return float(half_interval(values)) if len(values) > 1 else float("nan")
 
 
 def page(found: pd.DataFrame) -> str:
@@ -208,27 +182,23 @@ def page(found: pd.DataFrame) -> str:
 
 
 def study(asked: argparse.Namespace) -> str:
-    """Measure what is missing, and write the table when each corpus is done."""
-    scores = asked.out / "scores.csv"
-    advice = "remove it, and what it holds is measured again"
-    parts = (
-        [read_csv(scores, _KEY[:2], (*_KEY[2:], "accuracy", "seconds"), advice)] if scores.exists() else []
-    )
-    progress = FinishedParts(asked.out)
-    for name in asked.corpora:
-        config = CorpusConfig(corpus=name, name=Path(name).name, max_rows=_ROWS)
+    """Measure what is missing, and write the table."""
+    settings = {"model": asked.model, "test_rows": asked.test_rows}
+    scores = GrowingTable(asked.out / "scores.csv", _NAMES, _NUMBERS, digits=5, settings=settings)
+    for path in asked.corpora:
+        config = CorpusConfig(corpus=path, name=Path(path).name, max_rows=_ROWS)
         (corpus,) = prepare([config], EncoderConfig(max_length=128), "auto")
         compared = learners(corpus.name, asked.model)
-        chosen = {n: s for n, s in compared.items() if asked.learners is None or n in asked.learners}
-        if not chosen:
-            raise ReActError(f"No learner is called so. Known: {', '.join(compared)}.")
-        parts.append(at_labels(corpus, chosen, asked.seeds, asked.tuned_seeds, asked.test_rows, progress))
-        found = pd.concat(parts, ignore_index=True)
-        found = found.drop_duplicates(list(_KEY), keep="last")
-        write_atomically(scores, found.round(5).to_csv(index=False, lineterminator="\n"))
-        write_atomically(asked.out / "table.md", page(found))
-    progress.clear()
-    return page(found)
+        for name in asked.learners or compared:
+            if name not in compared:
+                raise unknown("learner", name, list(compared))
+            seeds = asked.seeds if entry_of(compared[name]).cheap else asked.tuned_seeds
+            if seeds and not scores.holds(seeds, corpus=corpus.name, learner=name, labels=LABELS[-1]):
+                scores.add(at_labels(corpus, name, compared[name], seeds, asked.test_rows))
+                say(f"{corpus.name}, {name}: measured")
+    text = page(scores.frame)
+    write_atomically(asked.out / "table.md", text)
+    return text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,7 +21,8 @@ from react_rl.acquisition.registry import make_strategy
 from react_rl.acquisition.stopping import StoppingSettings, make_stopping
 from react_rl.envs.batched import episode_streams
 from react_rl.experiments.run.episodes import TestSplit
-from react_rl.experiments.studies.command import GrowingTable, say
+from react_rl.experiments.studies.command import say
+from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.played import METRIC, TransferCorpora
 from react_rl.metrics.curves import area_under_curve
 from react_rl.simulation.encoded import EncodedCorpus
@@ -49,7 +50,8 @@ RULES: Final = {
 }
 """Rules that look at the episode; the one that counts rounds needs no playing."""
 
-KEY: Final = ("corpus", "strategy", "seed")
+NAMES: Final = ("corpus", "strategy")
+"""Columns that say whose curve a line is, beside the seed."""
 _DEV: Final = 300
 """Dev rows where there are so many: the reference and one rule look at them."""
 
@@ -138,7 +140,7 @@ def record_all(
             say(f"{corpus.name}: {name}")
 
 
-def areas(curves: pd.DataFrame, columns: Sequence[str] = KEY) -> pd.DataFrame:
+def areas(curves: pd.DataFrame, columns: Sequence[str] = (*NAMES, "seed")) -> pd.DataFrame:
     """Area under the curve over labels of each line, as column ``area`` beside some others."""
     tests = curves[[f"test {number}" for number in range(ROUNDS + 1)]].to_numpy(float)
     labels = np.arange(ROUNDS + 1, dtype=np.float64)

@@ -34,8 +34,9 @@ from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.config.models import TrainConfig, load_config
 from react_rl.experiments.run.episodes import TestSplit
 from react_rl.experiments.run.train import check_training, worlds_of
-from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
+from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import Gap
+from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.played import TransferCorpora
 from react_rl.experiments.studies.scores import Floats
 from react_rl.experiments.studies.transfer import CHOICES
@@ -71,7 +72,7 @@ DEV_SIZE: Final = 200
 
 _JUDGED_ON: Final = 1000
 """Most test rows."""
-_RUN: Final = ("batch", "strategy", "corpus", "seed")
+_RUN: Final = ("batch", "strategy", "corpus")
 _CHOICE_SEED: Final = 2_000_000
 """First seed of the episodes by which a rule is chosen: the policy was validated on others of these tasks."""
 
@@ -160,7 +161,7 @@ def judged(policies: Path, data: Path, out: Path, seeds: int) -> pd.DataFrame:
             for corpus in ground.corpora:
                 if not table.holds(seeds, batch=str(batch), strategy=name, corpus=corpus.name):
                     areas = ground.areas(corpus, strategy, name, seeds)
-                    table.add(areas.assign(batch=str(batch))[[*_RUN, "area"]])
+                    table.add(areas.assign(batch=str(batch))[[*_RUN, "seed", "area"]])
             own = (table.frame["batch"] == str(batch)) & (table.frame["strategy"] == name)
             say(f"rounds of {batch}, {name}: {table.frame.loc[own, 'area'].mean():.4f}")
     return table.frame

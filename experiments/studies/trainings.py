@@ -32,8 +32,9 @@ from react_rl.agents.scorer import ROW_CONTEXT, ScorerStrategy
 from react_rl.envs.context import PROGRESS
 from react_rl.errors import unknown
 from react_rl.experiments.config.models import ImitateConfig, load_config
-from react_rl.experiments.studies.command import GrowingTable, run_study, say, study_parser
+from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import gap
+from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.played import TransferCorpora, score_table
 from react_rl.experiments.studies.scores import ScoreTable
 from react_rl.experiments.studies.transfer import CHOICES
@@ -62,7 +63,7 @@ POSTERIOR: Final = ("unsure_herding", "variance", "even_reduction", "variance_re
 _REAL_DEV: Final = 420
 """Dev rows on which the expert judges there: the smallest of these corpora has few more."""
 
-_KEY: Final = ("corpus", "strategy", "seed")
+_NAMES: Final = ("corpus", "strategy")
 
 _FURTHER: Final = 50_000
 _OWN: Final = 100_000
@@ -281,7 +282,7 @@ def study(asked: argparse.Namespace) -> str:
     config = load_config(ImitateConfig, str(asked.config))
     collection = Collection(config, asked.data, asked.out / "states")
     ground = TransferCorpora(asked.data, CHOICES)
-    areas = GrowingTable(asked.out / "trainings.csv", _KEY)
+    areas = GrowingTable(asked.out / "trainings.csv", _NAMES)
     counts: dict[str, int] = {}
     for training in TRAININGS:
         if training.name in asked.trainings:
@@ -290,7 +291,7 @@ def study(asked: argparse.Namespace) -> str:
             if not _judged(ground, areas, training.name, asked.seeds):
                 policy = fitted(training, states, config.imitation)
                 _judge(ground, areas, policy, training.name, asked.seeds)
-    played = GrowingTable(asked.out / "context.csv", _KEY)
+    played = GrowingTable(asked.out / "context.csv", _NAMES)
     for name in REFERENCES:
         if _judged(ground, played, name, asked.seeds):
             areas.add(played.frame[(played.frame["strategy"] == name) & played.frame["corpus"].isin(CHOICES)])

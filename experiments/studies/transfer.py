@@ -146,7 +146,7 @@ def _draw_rival(panel: Axes, rival: str, tables: Sequence[str], order: Sequence[
         panel.errorbar(
             [one.mean for _, one in ours],
             [y + 0.24 * (k - (len(tables) - 1) / 2) for y, _ in ours],
-            xerr=[one.half for _, one in ours],
+            xerr=[[one.mean - one.low for _, one in ours], [one.high - one.mean for _, one in ours]],
             fmt="o", markersize=3.2, linewidth=0.9, color=COLOURS[name], label=LABELS[name],
         )  # fmt: skip
     panel.axvline(0, color="0.3", linewidth=0.9, zorder=1)

@@ -48,7 +48,6 @@ def test_the_command_writes_runs_matrices_and_a_table(
     assert study.main([*arguments, "--recipes", "joint", "replay .5"]) == 130
     assert study.main([*arguments, "--recipes", "joint", "replay .5"]) == 0
     assert len(played) == 4, "what was finished is not played again"
-    assert not (tmp_path / "progress").exists()
     runs = pd.read_csv(tmp_path / "softmax.csv")
     assert runs.groupby("recipe").size().to_dict() == {"joint": 2, "replay .5": 2, "sequential": 2}
     assert (runs["learned"] - runs["average"]).to_numpy() == pytest.approx(-runs["backward"] / 2, abs=1e-4)
@@ -56,6 +55,10 @@ def test_the_command_writes_runs_matrices_and_a_table(
     written = (tmp_path / "softmax.md").read_text()
     assert written in capsys.readouterr().out
     assert written.count("\n") == 2 + 3
+    assert study.main([*arguments, "--recipes", "joint", "replay .5"]) == 0
+    assert (tmp_path / "softmax.md").read_text() == written, "a page from the table alone is the same"
+    assert study.main([*arguments, "--test-rows", "20"]) == 2
+    assert "was measured with test_rows 1500, not 20" in capsys.readouterr().err
     assert study.main(["--seeds", "1"]) == 2
     assert "give at least 2" in capsys.readouterr().err
 

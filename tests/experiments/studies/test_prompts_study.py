@@ -40,4 +40,4 @@ def test_the_command_measures_at_labels_and_adds_to_what_was_measured(
     assert measured.to_dict() == {study.FRESH: [0, 4, 12], "mlp": [0, 4, 12]}
     assert (tmp_path / "table.md").read_text() in capsys.readouterr().out
     assert study.main([*arguments, "--learners", "mpl"]) == 2
-    assert "No learner is called so" in capsys.readouterr().err
+    assert "Unknown learner 'mpl'. Did you mean 'mlp'?" in capsys.readouterr().err

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from react_rl.errors import ReActError
-from react_rl.experiments.studies.command import GrowingTable, run_study, study_parser
+from react_rl.experiments.studies.command import run_study, study_parser
+from react_rl.experiments.studies.growing import GrowingTable
 
 
 def test_a_study_runs_on_one_thread_and_prints_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,12 +43,34 @@ def test_bad_input_is_one_sentence(
 
 def test_a_table_goes_on_where_it_stopped(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    first = GrowingTable(path, ["corpus", "seed"], digits=3)
+    first = GrowingTable(path, ["corpus"], digits=3)
     assert not first.holds(corpus="a")
     first.add(pd.DataFrame({"corpus": "a", "seed": range(2), "area": [0.12345, 0.2]}))
-    again = GrowingTable(path, ["corpus", "seed"], digits=3)
+    again = GrowingTable(path, ["corpus"], digits=3)
     assert again.holds(2, corpus="a")
     assert not again.holds(3, corpus="a")
     assert not again.holds(corpus="b")
     again.add(pd.DataFrame({"corpus": ["a", "b"], "seed": [1, 0], "area": [0.3, 0.4]}))
     assert pd.read_csv(path)["area"].tolist() == [0.123, 0.3, 0.4]
+
+
+def test_a_page_is_the_same_from_the_values_measured_and_from_those_read(tmp_path: Path) -> None:
+    measured = GrowingTable(tmp_path / "a.csv", ["corpus"], digits=2)
+    measured.add(pd.DataFrame({"corpus": "1", "seed": range(3), "area": [1 / 3, 0.125, 0.5]}))
+    pd.testing.assert_frame_equal(
+        GrowingTable(tmp_path / "a.csv", ["corpus"], digits=2).frame, measured.frame
+    )
+
+
+@pytest.mark.parametrize("beside", ["{}", '{"rows": 5}', "[]", "{", None])
+def test_a_table_of_other_settings_is_not_gone_on_with(tmp_path: Path, beside: str | None) -> None:
+    path, settings = tmp_path / "a.csv", {"rows": 4}
+    GrowingTable(path, ["corpus"], settings=settings).add(pd.DataFrame({"corpus": ["a"], "seed": [0]}))
+    assert GrowingTable(path, ["corpus"], settings=settings).holds(1, corpus="a")
+    file = tmp_path / "a.settings.json"
+    if beside is None:
+        file.unlink()
+    else:
+        file.write_text(beside)
+    with pytest.raises(ReActError, match="name another --out"):
+        GrowingTable(path, ["corpus"], settings=settings)
