@@ -55,6 +55,8 @@ class Ledger:
         self.live = torch.zeros(n_episodes, slots, device=self.device)
         self.columns = torch.zeros(n_episodes, slots, dtype=torch.int64, device=self.device)
         self._classes = torch.arange(n_classes, device=self.device)
+        self._nearest: Tensor | None = None  # (E, P) over the first slots, when somebody last asked
+        self._counted = 0
 
     @property
     def capacity(self) -> int:
@@ -70,7 +72,14 @@ class Ledger:
         """Largest similarity of each of the first ``n_columns`` columns to a labelled row, ``(E, P)``."""
         if self.slots == 0:
             return torch.full((self.shape[0], n_columns), FAR, device=self.device)
-        return self.rows[:, : self.slots, :n_columns].amax(1)
+        if self._nearest is None or self._nearest.shape[1] != n_columns:
+            self._nearest = self.rows[:, : self.slots, :n_columns].amax(1)
+        elif self._counted < self.slots:
+            # Only what was bought since can be nearer.
+            later = self.rows[:, self._counted : self.slots, :n_columns].amax(1)
+            self._nearest = torch.maximum(self._nearest, later)
+        self._counted = self.slots
+        return self._nearest
 
     def class_counts(self) -> Tensor:
         """Labels of each class bought so far, ``(E, C)`` float32."""
@@ -104,6 +113,7 @@ class Ledger:
             self.used[episode] = 0
         if episodes.numel() == self.shape[0]:
             self.unanswered = False
+        self._nearest = None
 
     def append(
         self,
@@ -132,6 +142,8 @@ class Ledger:
         told = labels if targets is None else targets
         bought = Purchase(episodes, columns, labels, told, similarity, used, everyone)
         batch = labels.shape[1]
+        if min(used) < self._counted:
+            self._nearest = None
         self._reserve(max(used) + batch)
         self.unanswered |= not bought.answered
         place: tuple[slice | Tensor, slice | Tensor] = (slice(None), slice(used[0], used[0] + batch))
@@ -159,6 +171,7 @@ class Ledger:
         scratch = copy.copy(self)
         scratch.shape = (self.shape[0] * times, *self.shape[1:])
         scratch.used = [used for used in self.used for _ in range(times)]
+        scratch._nearest = None
         capacity = min(self.slots + room, self.capacity)
         for name, axis in self._AXES.items():
             array: Tensor = getattr(self, name)
@@ -175,6 +188,7 @@ class Ledger:
         for name in self._AXES:
             setattr(self, name, state[name].to(self.device, copy=True))
         self.used, self.unanswered = state["used"].tolist(), bool(state["unanswered"])
+        self._nearest = None
 
     def _reserve(self, slots: int) -> None:
         """Make room for ``slots`` slots. Mutates."""

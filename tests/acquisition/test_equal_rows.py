@@ -70,11 +70,11 @@ def test_copies_have_one_value_of_a_feature(name: str, views: list[PoolView]) ->
 def test_copies_have_one_value_after_a_pick_among_few_rows(name: str, views: list[PoolView]) -> None:
     for view in views:
         growth = Growth(view)
-        FEATURES[name].of(growth)
+        FEATURES[name].levelled(growth)
         rows = torch.arange(7, view.width).expand(view.n_episodes, -1)
         growth.narrow(rows)
         growth.add(torch.full((view.n_episodes,), 9))
-        values = FEATURES[name].of(growth)
+        values = FEATURES[name].levelled(growth)
         groups = view.copy_groups
         assert groups is not None
         for episode in range(view.n_episodes):

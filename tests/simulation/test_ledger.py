@@ -56,3 +56,23 @@ def test_a_state_brings_everything_back() -> None:
     assert (ledger.nearest_labelled(5) == FAR).all()
     assert other.used == [1, 3]
     assert other.class_counts().tolist() == [[0, 1, 0], [1, 0, 1]]
+
+
+def test_the_nearest_labelled_row_is_up_to_date_whenever_somebody_asks() -> None:
+    ledger, drawn = Ledger(2, 3, 5, 1), torch.Generator().manual_seed(0)
+
+    def buy(episodes: list[int]) -> None:
+        ids = torch.zeros(len(episodes), 1, dtype=torch.int64)
+        similar = torch.rand(len(episodes), 1, 5, generator=drawn)
+        ledger.append(torch.tensor(episodes), ids, ids, similar)
+
+    for episodes in ([0, 1], [0, 1], [1], [0], [0, 1], [0]):
+        buy(episodes)
+        assert torch.equal(ledger.nearest_labelled(4), ledger.rows[:, : ledger.slots, :4].amax(1))
+    state = {name: array.clone() for name, array in ledger.state().items()}
+    buy([0, 1])
+    ledger.nearest_labelled(4)
+    ledger.load_state(state)
+    assert torch.equal(ledger.nearest_labelled(4), ledger.rows[:, : ledger.slots, :4].amax(1))
+    ledger.forget(torch.tensor([0]))
+    assert (ledger.nearest_labelled(4)[0] == FAR).all()

@@ -89,7 +89,7 @@ def _rough_scores(
     known = [feature_named(name) for name in features]
     cheap = [f for f, feature in enumerate(known) if not feature.heavy]
     growth = Growth(view)
-    raw = torch.stack([known[f].of(growth)[episode] for f in cheap])  # (k, P)
+    raw = torch.stack([known[f].levelled(growth)[episode] for f in cheap])  # (k, P)
     mean, deviation = (moment[0, cheap] for moment in sample.scale)
     own = sample.values[0][:, cheap][free]
     pairs = torch.triu_indices(len(cheap), len(cheap), device=raw.device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.batching.selection import moments
-from react_rl.acquisition.features import Growth, feature_named
+from react_rl.acquisition.features import Feature, Growth, feature_named
 from react_rl.acquisition.features.landmarks import Landmarks
 from react_rl.simulation.view import PoolView
 
@@ -47,12 +47,13 @@ class RowFeatures:
         self.view = view
         self.growth = Growth(view, landmarks)
         known = [feature_named(name) for name in features]
-        raw = torch.stack([feature.of(self.growth) for feature in known], 1)  # (E, F, P)
+        raw = self._raw(known)
         self.counted = view.available if counted is None else counted
         """Rows that the moments are of ``(E, P)`` bool."""
         self.scale = moments(view, raw, counted)
         """Mean and deviation of each feature ``(E, F, 1)``."""
-        self._moving = [(f, feature.of) for f, feature in enumerate(known) if feature.moves]
+        self._places = [f for f, feature in enumerate(known) if feature.moves]
+        self._moving = [known[f] for f in self._places]
         self._columns = self._standard(raw, slice(None))
 
     @property
@@ -73,9 +74,16 @@ class RowFeatures:
         """Count one picked column of each episode ``(E,)`` as labelled. Mutates."""
         self.growth.add(columns)
         if self._moving:
-            raw = torch.stack([of(self.growth) for _, of in self._moving], 1)
-            places = [f for f, _ in self._moving]
-            self._columns[:, places] = self._standard(raw, places)
+            self._columns[:, self._places] = self._standard(self._raw(self._moving), self._places)
+
+    def _raw(self, features: Sequence[Feature]) -> Tensor:
+        """The numbers of features ``(E, F, R)``, the same for copies; levelled together, which is quicker."""
+        raw = torch.stack([feature.of(self.growth) for feature in features], 1)
+        shared = [f for f, feature in enumerate(features) if feature.shared]
+        if len(shared) == len(features):
+            return self.growth.level(raw)
+        raw[:, shared] = self.growth.level(raw[:, shared])
+        return raw
 
 
 def standard(raw: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:

@@ -171,7 +171,7 @@ def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: i
     if not moving:
         return take_top(view, score, n)
     growth = Growth(view)
-    terms = [_Moving(growth, known[f].of, weights[:, f, None]) for f in moving]
+    terms = [_Moving(growth, known[f].levelled, weights[:, f, None]) for f in moving]
     novel = len(moving) == 1 and features[moving[0]] == NOVELTY
     if view.width >= WIDE and novel and bool((terms[0].weight >= 0).all()):
         scale = (terms[0].mean, terms[0].deviation)
@@ -242,10 +242,10 @@ def best_column(view: PoolView, scores: Tensor, free: Tensor) -> Tensor:
     """Column of the largest score among the free rows of each episode ``(E,)``, -1 where none is free."""
     scores = torch.where(free, scores, -torch.inf)
     best, column = scores.max(1)
-    ties = (scores == best[:, None]).sum(1)
-    column = torch.where(best > -torch.inf, column, -1)
-    if bool(((ties > 1) & (column >= 0)).any()):
-        for episode in torch.nonzero((ties > 1) & (column >= 0))[:, 0].tolist():
-            equal = torch.nonzero(scores[episode] == best[episode])[:, 0]
-            column[episode] = equal[int(view.generator(episode).integers(equal.numel()))]
+    found, equal = best > -torch.inf, scores == best[:, None]
+    column = torch.where(found, column, -1)
+    if int(equal.count_nonzero()) > len(scores):
+        for episode in torch.nonzero((equal.sum(1) > 1) & found)[:, 0].tolist():
+            tied = torch.nonzero(scores[episode] == best[episode])[:, 0]
+            column[episode] = tied[int(view.generator(episode).integers(tied.numel()))]
     return column

@@ -63,7 +63,9 @@ class OpenPairs:
             return self
         adds = self._values > covered.index_select(0, self._landmarks)
         lengths = torch.segment_reduce(adds.float(), "sum", lengths=self._lengths.flatten(), unsafe=True)
-        return OpenPairs(self._values[adds], self._landmarks[adds], lengths.long().view(self._lengths.shape))
+        places = torch.nonzero(adds)[:, 0]
+        values, landmarks = self._values.index_select(0, places), self._landmarks.index_select(0, places)
+        return OpenPairs(values, landmarks, lengths.long().view(self._lengths.shape))
 
     def of_rows(self, rows: Tensor) -> OpenPairs:
         """The pairs of few rows ``(E, R)``."""
@@ -115,14 +117,14 @@ class KeptPairs:
     def _found(self, nearest: Tensor) -> OpenPairs | None:
         n_episodes, width = nearest.shape
         values, landmarks, lengths, room = [], [], [], DENSE * self._similarity.numel()
+        ends = torch.arange(width, width * width + 1, width, device=nearest.device)  # of rows
         for episode in range(n_episodes):
             similarity = self._similarity[episode]
-            more = similarity > nearest[episode]
-            lengths.append(more.sum(1))
-            places = torch.nonzero(more.view(-1))[:, 0]
+            places = torch.nonzero((similarity > nearest[episode]).view(-1))[:, 0]
             room -= places.numel()
             if room < 0:
                 return None
+            lengths.append(torch.searchsorted(places, ends).diff(prepend=ends.new_zeros(1)))
             chosen = similarity.reshape(-1).index_select(0, places)
             values.append(kernel(chosen[None], self._tau[episode : episode + 1])[0])
             landmarks.append(places.remainder_(width).add_(episode * width).int())

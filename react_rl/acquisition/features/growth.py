@@ -51,7 +51,7 @@ class Growth:
     @cached_property
     def votes(self) -> Tensor:
         """Class shares among the labelled neighbours of each row ``(E, C, P)``."""
-        return self.view.level(votes(self.landmarks))
+        return votes(self.landmarks)
 
     @cached_property
     def coverage(self) -> KernelCoverage:
@@ -68,10 +68,13 @@ class Growth:
         return values if self._rows is None else values.gather(1, self._rows)
 
     def level(self, values: Tensor) -> Tensor:
-        """Give copies among the rows that this speaks of one of their values ``(E, R)``."""
+        """Give copies among the rows that this speaks of one of their values ``(E, R)`` or ``(E, F, R)``."""
         if self._rows is None:
             return self.view.level(values)
-        return values if self._first is None else values.gather(1, self._first)
+        if self._first is None:
+            return values
+        first = self._first if values.dim() == 2 else self._first[:, None].expand(values.shape)
+        return values.gather(-1, first)
 
     def add(self, columns: Tensor) -> None:
         """Count one picked column of each episode ``(E,)`` as labelled. Mutates.

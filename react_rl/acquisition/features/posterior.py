@@ -140,19 +140,26 @@ class Posterior:
 
     def _first_sums(self) -> Tensor:
         landmarks, view = self._landmarks, self._landmarks.view
+        if self._near is not None:
+            return self._sums_of_followed(self._near)
         sums = torch.empty(view.n_episodes, 2, view.width, device=view.device)
         store: Tensor | None = None
         for some, rows, similarity in landmarks.blocks():
             own = self._basis[some, :, rows].transpose(1, 2)
-            prior = similarity if self._near is None else self._near[some, rows]
-            if store is None or store.shape != prior.shape:
-                store = torch.empty_like(prior)
-            covariance = torch.baddbmm(prior, own, self._theirs[some], alpha=-1.0, out=store)
-            if self._near is None:
-                covariance += self._shift
-            squares = covariance.square_().transpose(1, 2)
+            if store is None or store.shape != similarity.shape:
+                store = torch.empty_like(similarity)
+            covariance = torch.baddbmm(similarity, own, self._theirs[some], alpha=-1.0, out=store)
+            squares = covariance.add_(self._shift).square_().transpose(1, 2)
             torch.bmm(landmarks.weights[some], squares, out=sums[some, :, rows])
         return sums
+
+    def _sums_of_followed(self, near: Tensor) -> Tensor:
+        # Episode by episode, so that what is made of a matrix stays in a core's own cache.
+        store, sums = torch.empty_like(near[0]), []
+        for prior, basis, weights in zip(near, self._basis, self._landmarks.weights, strict=True):
+            covariance = torch.addmm(prior, basis.T, basis, alpha=-1.0, out=store)
+            sums.append(weights @ covariance.square_().T)
+        return torch.stack(sums)
 
     @property
     def variance(self) -> Tensor:

@@ -33,7 +33,8 @@ class Feature:
     """One number for each row.
 
     Args:
-        of: From the labelled rows and the picks of the batch so far to the numbers ``(E, R)``.
+        of: From the labelled rows and the picks of the batch so far to the numbers ``(E, R)``; those of
+            copies may differ by rounding, which ``levelled`` puts right.
         summary: One line for people.
         needs: What it looks at, words from ``NEEDS``.
         cost: Work for one episode; P pool rows, C classes, D dimensions, L labelled rows.
@@ -53,7 +54,17 @@ class Feature:
 
     def __call__(self, view: PoolView) -> Tensor:
         """The numbers ``(E, P)`` at the round's start."""
-        return self.of(Growth(view))
+        return self.levelled(Growth(view))
+
+    @property
+    def shared(self) -> bool:
+        """Whether copies have one number; they may differ in price and text."""
+        return not {"costs", "texts"} & self.needs
+
+    def levelled(self, growth: Growth) -> Tensor:
+        """The numbers ``(E, R)``, the same for copies."""
+        values = self.of(growth)
+        return growth.level(values) if self.shared else values
 
 
 def _of_view(
@@ -63,12 +74,8 @@ def _of_view(
     cost: str = "O(P)",
     source: str = "-",
 ) -> Feature:
-    # Copies may differ in price and text.
-    shared = not {"costs", "texts"} & set(needs.split())
-
     def of(growth: Growth) -> Tensor:
-        values = function(growth.view)
-        return growth.own(growth.view.level(values) if shared else values)
+        return growth.own(function(growth.view))
 
     return Feature(of, summary, frozenset(needs.split()), cost, source)
 
@@ -81,10 +88,7 @@ def _moving(
     source: str = "-",
     heavy: bool = True,
 ) -> Feature:
-    def of(growth: Growth) -> Tensor:
-        return growth.level(function(growth))
-
-    return Feature(of, summary, frozenset(needs.split()), cost, source, moves=True, heavy=heavy)
+    return Feature(function, summary, frozenset(needs.split()), cost, source, moves=True, heavy=heavy)
 
 
 def _novelty(growth: Growth) -> Tensor:
@@ -120,15 +124,15 @@ def _variance_reduction(growth: Growth) -> Tensor:
 
 
 def _crowding(growth: Growth) -> Tensor:
-    return growth.own(growth.view.level(kernel.crowding(growth.landmarks)))
+    return growth.own(kernel.crowding(growth.landmarks))
 
 
 def _vote_entropy(growth: Growth) -> Tensor:
-    return growth.own(growth.view.level(rows.vote_entropy(growth.view, growth.votes)))
+    return growth.own(rows.vote_entropy(growth.view, growth.votes))
 
 
 def _disagreement(growth: Growth) -> Tensor:
-    return growth.own(growth.view.level(rows.disagreement(growth.view, growth.votes)))
+    return growth.own(rows.disagreement(growth.view, growth.votes))
 
 
 _HERDING: Final = "Bae et al. 2024"

@@ -45,8 +45,8 @@ def third_probability(view: PoolView) -> Tensor:
     if n_classes > 16:
         return probabilities.topk(3, dim=1).values[:, 2]
     # Three running maxima over the class axis read memory in order, which topk does not.
-    first, second, third = probabilities[:, :3].sort(1, descending=True).values.unbind(1)
-    for other in probabilities[:, 3:].unbind(1):
+    first = second = third = torch.zeros_like(probabilities[:, 0])
+    for other in probabilities.unbind(1):
         third = torch.maximum(third, torch.minimum(second, other))
         second = torch.maximum(second, torch.minimum(first, other))
         first = torch.maximum(first, other)
