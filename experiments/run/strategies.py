@@ -9,7 +9,7 @@ from pathlib import Path
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.features import code_of_feature, feature_named, is_packaged_feature
 from react_rl.acquisition.origin import added_by, is_packaged, parts_behind
-from react_rl.acquisition.references import NEEDS, REFERENCES
+from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import (
     STRATEGIES,
     entry_of,
@@ -134,7 +134,7 @@ def check_learner(names: Iterable[str], learner: LearnerSettings, task: str | No
     """
     for name in names:
         if name in REFERENCES:
-            check_needs(name, NEEDS, learner, task)
+            check_needs(name, REFERENCES[name]().needs, learner, task)
         elif is_strategy(name):
             check_needs(name, entry_of(name).needs, learner, task)
         elif is_policy(Path(name)):

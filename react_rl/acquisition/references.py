@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.contract import QueryStrategy
-from react_rl.acquisition.registry import make_strategy
+from react_rl.acquisition.registry import entry_of, make_strategy
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import Capability
 from react_rl.metrics.registry import METRICS
@@ -71,6 +71,12 @@ class _BestBatch:
             )
         for strategy in self.strategies:
             make_strategy(strategy)
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What it asks of a learner: to try batches out, and what the strategies that propose them ask."""
+        trials: frozenset[Capability] = frozenset({"trials"})
+        return trials.union(*(entry_of(name).needs for name in self.strategies))
 
     def bind(self, engine: LabelingEngine) -> Self:
         """Return the reference that tries batches on ``engine``."""
@@ -179,9 +185,6 @@ def _drawn(view: PoolView, count: Tensor) -> Tensor:
     rank = torch.where(view.available, view.random(), 2.0).argsort(1).argsort(1)
     return rank < count[:, None]
 
-
-NEEDS: Final[frozenset[Capability]] = frozenset({"trials"})
-"""What references ask of a learner: all of them try batches out."""
 
 REFERENCES: Final[dict[str, Callable[[], GreedyOracle | BossOracle]]] = {
     "greedy-oracle": GreedyOracle,

@@ -104,6 +104,18 @@ def models_are_judged(example: Example) -> None:
         require(right, f"The metric {name} gave {values}; it must be a finite number for each episode.")
 
 
+def soft_scores_are_shares(example: Example) -> None:
+    """A model's soft score is from 0 to 1, and that of a model copied twice is the model's, twice."""
+    engine = begun([0, 1], [example.corpus], 1, _large(example), example.learner)
+    scores = engine.learner.logits_of(slice(engine.options.pool_size, None))
+    alone = example.task.soft_score(scores, engine.pools.truth)
+    inside = alone.shape == (2,) and bool(((alone >= 0) & (alone <= 1)).all())
+    require(inside, f"soft_score() gave {alone}; it must be from 0 to 1 for each model.")
+    # Two models for one episode, where both episodes have the same dev rows.
+    same = example.task.soft_score(scores, engine.pools.truth[:1])
+    require(bool(torch.isclose(same[0], alone[0])), "soft_score() depends on the other models.")
+
+
 def rows_have_signals(example: Example) -> None:
     """Confidence is a probability, entropy is not negative, and both are there for every row."""
     view = begun([0, 1], [example.corpus], 1, _large(example), example.learner).view
@@ -140,6 +152,7 @@ TASK_CHECKS: Final[dict[str, Callable[[Example], None]]] = {
         kinds_are_counted,
         annotators_err_at_their_rate,
         models_are_judged,
+        soft_scores_are_shares,
         rows_have_signals,
         targets_can_be_read,
     )

@@ -7,14 +7,14 @@ need, and ``missing`` compares the two before anything is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from react_rl.errors import ReActError
-from react_rl.learners.protocol import LabelledRows, Learner
+from react_rl.learners.protocol import LabelledRows, Learner, Purchase
 from react_rl.learners.recipes.settings import Recipe
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ CAPABILITIES: Final[dict[Capability, str]] = {
     "linear": "a linear map of the embeddings; set learner.kind to softmax",
     "dropout": "hidden units to drop; set learner.mlp.dropout or learner.finetune.dropout above 0",
     "committee": "several heads; an MLP has one of its own only with learner.mlp.members of 2 or more",
-    "trials": "batches to be tried out on copies of the learner; set learner.kind to softmax",
+    "trials": "batches to be tried out on copies of the learner; set learner.kind to softmax, tagger or span",
     "recipes": "recipes that episodes can choose; set learner.kind to softmax or finetune",
     "classes": "a corpus of classification, where the model gives every row class probabilities",
     "tokens": "a corpus of tagging, where tokens have tag probabilities; use the learner tagger or finetune",
@@ -111,12 +111,34 @@ class OffersCandidates(Protocol):
         ...
 
 
+class Copies(Protocol):
+    """Scratch copies of learners, on which batches are tried out."""
+
+    def update(self, bought: Purchase) -> None:
+        """Learn from rows that were just noted in their ledger, in place."""
+        ...
+
+    def logits_of(self, columns: slice, wanted: Tensor | None = None) -> Any:
+        """Current scores of a range of columns; see ``Learner.logits_of``."""
+        ...
+
+
 @runtime_checkable
-class TriesBatches(Learner, ScoresClasses, Protocol):
+class TriesBatches(Protocol):
     """Can be copied so cheaply that batches are tried out on the copies."""
 
-    def replicate(self, labelled: LabelledRows, times: int) -> TriesBatches:
-        """Scratch learners of E * times episodes, side by side, on a ledger copied likewise."""
+    @property
+    def copies_read_ledger(self) -> bool:
+        """Whether the copies look at the ledger; otherwise it need not be copied with them."""
+        ...
+
+    def replicate(self, labelled: LabelledRows, times: int) -> Copies:
+        """Scratch learners of E * times episodes, side by side.
+
+        Args:
+            labelled: The ledger with its episodes copied likewise; where the copies do not read it, any.
+            times: Copies of each episode.
+        """
         ...
 
 

@@ -135,7 +135,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "linear tagger on frozen token states",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset(),
+        offers=lambda settings: frozenset({"trials"}),
         tasks=("tagging",),
     ),
     "span": LearnerEntry(
@@ -144,7 +144,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "linear scorer of answers' borders on frozen states",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset(),
+        offers=lambda settings: frozenset({"trials"}),
         tasks=("question-answering",),
     ),
     "prompt": LearnerEntry(

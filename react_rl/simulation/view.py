@@ -236,16 +236,13 @@ class PoolView(PoolRows):
 
         Args:
             columns: K batches of columns ``(E, K, b)``.
-            answers: What their labels are supposed to be ``(E, K, b)``, -1 for none.
-            judge: From scores ``(E k, C, P)`` of k models of each episode, and the columns ``(E, k, b)`` that
-                they learned besides, to values ``(E k,)``.
+            answers: What their targets are supposed to be ``(E, K, b, ...)``, -1 for none.
+            judge: From scores of the pool by k models of each episode, in classification ``(E k, C, P)``, and
+                the columns ``(E, k, b)`` that they learned besides, to values ``(E k,)``.
 
         Raises:
             ReActError: The learner cannot be copied.
         """
-
-        def of_pool(logits: Tensor, tried: Tensor) -> Tensor:
-            return judge(logits[:, :, : self.width], tried)
-
-        values = Trials(self._learner, self._ledger, self._geometry).values(columns, answers, of_pool)
+        trials = Trials(self.task, self._learner, self._ledger, self._geometry)
+        values = trials.values(columns, answers, judge, slice(0, self.width))
         return torch.from_numpy(values).to(self.device, torch.float32)

@@ -10,16 +10,16 @@ from torch import Tensor
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.oracle import ABSTAINED
 from react_rl.simulation.trials import Judge, Trials
+from react_rl.tasks.protocol import Scores
 
 
 def by_metric(engine: LabelingEngine, metric: str) -> Judge:
     """A judge that takes a metric of the dev rows."""
-    pools = engine.pools
 
-    def judge(logits: Tensor, tried: Tensor) -> Tensor:
-        own = (pools.truth, pools.class_mask)
+    def judge(scores: Scores, tried: Tensor) -> Tensor:
+        own = (engine.pools.truth, engine.pools.class_mask)
         truth, mask = (array.repeat_interleave(tried.shape[1], 0) for array in own)
-        return engine.task.judge([metric], logits[:, :, pools.width :], truth, mask)[metric]
+        return engine.task.judge([metric], scores, truth, mask)[metric]
 
     return judge
 
@@ -33,14 +33,16 @@ def values_with_answers(
     Args:
         engine: The episodes.
         ids: Row ids, -1 for none.
-        judge: What a model is worth; None takes the first dev metric.
+        judge: What a model is worth, by its scores of the dev rows; None takes the first dev metric.
 
     Raises:
         ReActError: The learner cannot be copied.
     """
     columns = engine.pools.columns_of(ids.flatten(1))
     answers = engine.oracle.answer(torch.arange(engine.n_episodes, device=engine.device), columns)
-    answers = torch.where(ids.flatten(1) >= 0, answers, ABSTAINED)
-    trials = Trials(engine.learner, engine.ledger, engine.geometry)
+    shape = answers.shape[2:]
+    asked = (ids >= 0).view(*ids.shape, *[1] * len(shape))
+    answers = torch.where(asked, answers.view(*ids.shape, *shape), ABSTAINED)
+    trials = Trials(engine.task, engine.learner, engine.ledger, engine.geometry)
     judge = judge or by_metric(engine, engine.metrics[0])
-    return trials.values(columns.view(ids.shape), answers.view(ids.shape), judge)
+    return trials.values(columns.view(ids.shape), answers, judge, slice(engine.pools.width, None))

@@ -16,6 +16,9 @@ from react_rl.tasks.heads import ClassHead
 from react_rl.tasks.noise import check_noise, noise_of
 from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level, ScoredVectors
 
+SHARPNESS: Final = 10.0
+"""Factor on the logits of soft accuracies: a regularised head is less sure than it is right."""
+
 _FEW: Final = 1 << 14
 """Numbers below which one operation is quicker than several that read memory in order."""
 
@@ -131,6 +134,14 @@ class Classification:
         """Metrics of logits ``(E, C, n)``."""
         labels = truth.expand(len(scores), -1)
         return {name: CLASS_METRICS[name].function(scores, labels, class_mask) for name in names}
+
+    def soft_score(self, scores: Tensor, truth: Tensor) -> Tensor:
+        """Soft accuracy: the mean probability of the right class at temperature 1/10."""
+        labels = truth.repeat_interleave(len(scores) // len(truth), 0)
+        chances = torch.softmax(scores * SHARPNESS, 1)
+        right = chances.gather(1, labels.clamp_min(0)[:, None])[:, 0]
+        judged = labels >= 0
+        return (right * judged).sum(1) / judged.sum(1)
 
     def scores_of(self, logits: Tensor, vectors: ScoredVectors) -> Tensor:
         """The logits: every column has one vector."""

@@ -240,6 +240,18 @@ class Task(Protocol):
         """
         ...
 
+    def soft_score(self, scores: Scores, truth: Tensor) -> Tensor:
+        """How right models are, as a smooth number ``(E k,)`` from 0 to 1, larger is better.
+
+        A metric has a step where this has a slope, and one bought row moves it by less than its noise. What
+        look-ahead experts maximise; each task says which one it is and why.
+
+        Args:
+            scores: Scores of n columns by k models of each of E episodes, side by side.
+            truth: ``(E, n, *shape)`` targets of the columns, -1 in those that are no row.
+        """
+        ...
+
     def level_scores(self, scores: Scores, level: Level) -> Scores:
         """The scores with those of equal rows made equal, where they are held by row."""
         ...

@@ -305,6 +305,19 @@ class QuestionAnswering(WithoutClasses):
         values = {"exact_match": exact, "answer_f1": overlap}
         return {name: ANSWER_METRICS[name].function(values[name], valid) for name in names}
 
+    def soft_score(self, scores: SpanScores, truth: Tensor) -> Tensor:
+        """Mean probability of the right answer: that of its first word times that of its last one.
+
+        Start and end are taken as independent, as everywhere here; "no answer" is an answer. Of several given
+        answers it is the one that annotators give.
+        """
+        spans = truth.repeat_interleave(len(scores.start) // len(truth), 0)  # (E k, n, 2)
+        judged = spans[..., 0] >= 0
+        sides = zip((scores.start, scores.end), spans.clamp_min(0).unbind(2), strict=True)
+        logs = [torch.log_softmax(side, 2).gather(2, place[..., None])[..., 0] for side, place in sides]
+        right = (logs[0] + logs[1]).exp()
+        return (right * judged).sum(1) / judged.sum(1).clamp_min(1)
+
     def scores_of(self, logits: Tensor, vectors: ScoredVectors) -> SpanScores:
         """Scores of the borders, from log-odds of words against "no answer"; see ``heads.SpanHead``."""
         episodes, n = vectors.rows.shape

@@ -25,6 +25,9 @@ from react_rl.tasks.noise import error_rates
 from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level, ScoredVectors
 from react_rl.tasks.without_classes import WithoutClasses
 
+SHARPNESS: Final = 3.0
+"""Factor on the logits of soft scores: a regularised tagger is less sure than it is right."""
+
 
 @dataclass(frozen=True, eq=False)
 class TokenScores:
@@ -294,6 +297,23 @@ class Tagging(WithoutClasses):
         own = whole[0][flat] if len(whole) == 1 else whole.gather(1, flat)
         predicted = scores.logits.max(1).indices
         return function(predicted, own, scores.place == 0, (class_mask.shape[1] - 1) // 2)
+
+    def soft_score(self, scores: TokenScores, truth: Tensor) -> Tensor:
+        """Mean probability of the right tag at temperature 1/3: half for entity tokens, half for the others.
+
+        Most tokens are outside of entities, so that a plain mean praises models for saying so. What one more
+        sentence adds to this score on 200 dev sentences correlates with what it adds to the F1 of entities on
+        800 others by .59 on CoNLL-2003 and .46 on BC5CDR; the plain mean by .45 and .12, the F1 of the 200
+        themselves by .48 and .39.
+        """
+        times = len(scores.logits) // len(truth)
+        whole = torch.nn.functional.pad(truth, (0, 0, 0, 1), value=PADDING).flatten(1)  # one for no column
+        flat = scores.column[::times] * truth.shape[2] + scores.place[::times]
+        own = whole.gather(1, flat).repeat_interleave(times, 0)  # (E k, T)
+        chances = torch.softmax(scores.logits * SHARPNESS, 1)
+        right = chances.gather(1, own.clamp_min(0)[:, None])[:, 0]
+        halves = [(right * of).sum(1) / of.sum(1).clamp_min(1) for of in (own > 0, own == 0)]
+        return (halves[0] + halves[1]) / 2.0
 
     def scores_of(self, logits: Tensor, vectors: ScoredVectors) -> TokenScores:
         """Scores of words, sentence after sentence."""

@@ -12,8 +12,10 @@ import torch
 from react_rl.acquisition import STRATEGIES, make_strategy
 from react_rl.acquisition.references import REFERENCES, BossOracle, GreedyOracle, LooksAtLabels
 from react_rl.errors import ReActError
+from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.seeding import Streams
-from react_rl.simulation import EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
+from react_rl.simulation import EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded, synthetic_tagged
+from react_rl.simulation.play import play
 from react_rl.simulation.with_answers import values_with_answers
 
 Oracle = GreedyOracle | BossOracle
@@ -212,3 +214,20 @@ def test_references_stay_out_of_the_strategies_and_need_an_engine() -> None:
         GreedyOracle(candidates=0)
     with pytest.raises(ReActError, match="Did you mean 'margin'"):
         GreedyOracle(strategies=("margn",))
+
+
+def test_the_greedy_oracle_looks_at_tags_too() -> None:
+    options = OPTIONS.model_copy(update={"budget": 120.0})
+    found = {}
+    for name in ("random", "greedy-oracle"):
+        engine = LabelingEngine([synthetic_tagged(300, 3)], options, 4, ["entity_f1"], TaggerSettings())
+        engine.reset([Streams(k) for k in range(4)])
+        chosen = make_strategy(name) if name == "random" else GreedyOracle().bind(engine)
+        areas = [turn.round.metrics["entity_f1"].mean() for turn in play(engine, chosen)]
+        found[name] = np.mean(areas[:4])
+    assert found["greedy-oracle"] > found["random"]
+
+
+def test_a_reference_needs_what_its_proposers_need() -> None:
+    assert GreedyOracle().needs == {"trials"}
+    assert "classes" in BossOracle().needs

@@ -40,6 +40,7 @@ class SoftmaxRegression(ColumnScores):
     """
 
     _arrays: ClassVar[tuple[str, ...]] = (*ColumnScores._arrays, "_class_bias", "_inverse", "_dual")
+    copies_read_ledger: ClassVar[bool] = True
 
     def __init__(self, labelled: LabelledRows, settings: SoftmaxSettings | None = None) -> None:
         super().__init__(labelled)

@@ -9,9 +9,10 @@ no label.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +92,8 @@ class SpanScorer:
         ReActError: A corpus is not of question answering or has no states of words.
     """
 
+    copies_read_ledger: ClassVar[bool] = False
+
     def __init__(
         self, corpora: Sequence[Rows], labelled: LabelledRows, settings: SpanSettings | None = None
     ) -> None:
@@ -106,6 +109,17 @@ class SpanScorer:
         self._bought: list[list[tuple[int, int, int]]] = [[] for _ in range(n_episodes)]  # row, first, last
         self._inputs = torch.zeros(n_episodes, 0, width, device=self.device)
         self._used = [0] * n_episodes
+
+    def replicate(self, labelled: LabelledRows, times: int) -> SpanScorer:
+        """Copy every episode ``times`` times, side by side; see ``capabilities.TriesBatches``."""
+        scratch = copy.copy(self)
+        scratch._corpus = [own for own in self._corpus for _ in range(times)]
+        scratch._rows = [own for own in self._rows for _ in range(times)]
+        scratch._used = [own for own in self._used for _ in range(times)]
+        scratch._bought = [[*own] for own in self._bought for _ in range(times)]
+        scratch._weights = self._weights.repeat_interleave(times, 0)
+        scratch._inputs = self._inputs[:, : max(self._used)].repeat_interleave(times, 0)
+        return scratch
 
     def place(self, episode: int, corpus: int, rows: Tensor, dev_targets: Tensor) -> None:
         """Note the rows of an episode's columns ``(W,)``. Mutates."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from react_rl.learners.linear.token_fit import LabelledTokens, refit
+from react_rl.learners.linear.tagger_copies import TaggerCopies
+from react_rl.learners.linear.token_fit import BranchedTokens, LabelledTokens, refit
 from react_rl.learners.linear.token_store import TaggedRows, TokenStore
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase
 from react_rl.tasks.tagging import TokenScores
@@ -26,6 +27,8 @@ NEAR: Final = 1 << 21
 
 HELD: Final = 1 << 30
 """Bytes of gathered token states that are kept between rounds."""
+
+Ids = npt.NDArray[np.int64]
 
 
 class TaggerSettings(BaseModel):
@@ -72,6 +75,8 @@ class LinearTagger:
         ReActError: A corpus is not of tagging or has no token states.
     """
 
+    copies_read_ledger: ClassVar[bool] = False
+
     def __init__(
         self, corpora: Sequence[TaggedRows], labelled: LabelledRows, settings: TaggerSettings | None = None
     ) -> None:
@@ -111,6 +116,15 @@ class LinearTagger:
         self._tags[episodes] = -1
         self._states[episodes] = 0
         self._scale[episodes] = 0.0
+
+    @property
+    def weights(self) -> Tensor:
+        """Weights ``(E, C, D + 1)`` as they stand, the last of the constant."""
+        return self._weights
+
+    def replicate(self, labelled: LabelledRows, times: int) -> TaggerCopies:
+        """Copies of every episode, side by side, that share the states of what they learned from."""
+        return TaggerCopies(self, times)
 
     def update(self, bought: Purchase) -> None:
         """Refit the given episodes from where they stood, in place."""
@@ -161,8 +175,12 @@ class LinearTagger:
         first, behind = episodes[0], episodes[-1] + 1
         # Neighbours are looked at where they are, others are copied.
         own: slice | list[int] = slice(first, behind) if behind - first == len(episodes) else episodes
+        self._weights[own] = self._fit(self._weights[own], self._learned(own, episodes, n))
+
+    def _learned(self, own: slice | list[int], episodes: Sequence[int], n: int) -> LabelledTokens:
+        """What some episodes learn from, n tokens each."""
         corpora = [self._corpus[episode] for episode in episodes]
-        data = LabelledTokens(
+        return LabelledTokens(
             self._states[own, :n],
             self._scale[own, :n],
             self.settings.bias,
@@ -170,31 +188,74 @@ class LinearTagger:
             self._mask[own],
             self._store.spread[corpora][:, None],
         )
+
+    def _fit(self, weights: Tensor, data: LabelledTokens | BranchedTokens) -> Tensor:
+        """Weights refitted from where they stand. Mutates the count of steps."""
         settings = self.settings
-        found = refit(self._weights[own], data, settings.l2, settings.tolerance, settings.max_steps)
-        self._weights[own] = found[0]
+        found = refit(weights, data, settings.l2, settings.tolerance, settings.max_steps)
         self.steps += found[1]
+        return found[0]
+
+    def branched(self, episode: int, columns: Ids, targets: Tensor, weights: Tensor) -> Tensor:
+        """Weights of K models of an episode that have each bought some rows more; the episode stays.
+
+        A model that has bought nothing is refitted too, so that what others gain beyond it is what their rows
+        bring, and not the descent that was due anyway.
+
+        Args:
+            episode: The episode.
+            columns: ``(K, b)``, -1 for none.
+            targets: ``(K, b, L)`` int64 tags.
+            weights: ``(K, C, D + 1)`` where they stand.
+        """
+        size = columns.shape[1]
+        rows = np.where(columns >= 0, self._rows[episode][columns], -1).ravel()
+        token, line, place = self._store.tokens_of(self._corpus[episode], rows)
+        model = line // size
+        counts = np.bincount(model, minlength=len(columns))
+        slot = np.arange(len(model)) - np.repeat(counts.cumsum() - counts, counts)
+        tokens = np.full((len(columns), max(counts.max(initial=0), 1)), -1)
+        tokens[model, slot] = token
+        index = [torch.from_numpy(own).to(self.device) for own in (model, slot, line, place)]
+        tags = torch.full(tokens.shape, -1, device=self.device)
+        tags[index[0], index[1]] = targets.flatten(0, 1)[index[2], index[3]]
+        states, scale = self._store.gather(torch.from_numpy(tokens).flatten().to(self.device))
+        shared = self._learned(slice(episode, episode + 1), [episode], self._used[episode])
+        own = LabelledTokens(
+            states.float().view(*tokens.shape, -1),
+            scale.view(tokens.shape),
+            self.settings.bias,
+            tags,
+            shared.mask.expand(len(tokens), -1, -1),
+            shared.spread,
+        )
+        return self._fit(weights, BranchedTokens(shared, own))
 
     def logits_of(self, columns: slice, wanted: Tensor | None = None) -> TokenScores:
         """Scores of the tokens of a range of columns."""
-        return self._score(self._grid(columns))
+        return self.scored(columns, self._weights)
+
+    def scored(self, columns: slice, weights: Tensor) -> TokenScores:
+        """Scores of the tokens of a range of columns by k models of each episode ``(E k, C, D + 1)``."""
+        return self._score(self._grid(columns), weights)
 
     def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> TokenScores:
         """Scores of the tokens of other rows, as many for each episode."""
         shared = all(one is rows[0] for one in rows) and len(set(self._corpus)) == 1
-        return self._score(self._grid_of(rows[:1] if shared else rows, held=False))
+        return self._score(self._grid_of(rows[:1] if shared else rows, held=False), self._weights)
 
-    def _score(self, grid: _Grid) -> TokenScores:
-        """Scores of the tokens of a grid that has a line for each episode, or one for all."""
-        n_episodes, lines = len(self._weights), len(grid.tokens)
-        logits = torch.empty(*self._weights.shape[:2], grid.tokens.shape[1], device=self.device)
-        together = n_episodes // lines
+    def _score(self, grid: _Grid, weights: Tensor) -> TokenScores:
+        """Scores of the tokens of a grid that has a line for as many models each."""
+        n_models, lines = len(weights), len(grid.tokens)
+        logits = torch.empty(*weights.shape[:2], grid.tokens.shape[1], device=self.device)
+        mask = _for_each(self._mask, n_models)
+        together = n_models // lines
         for line, tokens in enumerate(grid.tokens):
             own = slice(line * together, (line + 1) * together)
             gathered = self._store.gather(tokens) if grid.gathered is None else grid.gathered[line]
-            weights, shift, out = (of[own].flatten(0, 1) for of in (self._weights, self._mask, logits))
-            self._store.score(weights, *gathered, shift, out)
-        return TokenScores(logits, grid.column.expand(n_episodes, -1), grid.place.expand(n_episodes, -1))
+            factors, shift, out = (of[own].flatten(0, 1) for of in (weights, mask, logits))
+            self._store.score(factors, *gathered, shift, out)
+        return TokenScores(logits, _for_each(grid.column, n_models), _for_each(grid.place, n_models))
 
     def state(self) -> dict[str, Tensor]:
         """All that ``update`` has changed, by name; states of tokens are looked up again."""
@@ -250,3 +311,11 @@ class LinearTagger:
         if held and tokens.numel() * self._store.bytes_each <= HELD:
             kept = [self._store.gather(own) for own in tokens]
         return _Grid(tokens, column, place, kept)
+
+
+def _for_each(values: Tensor, models: int) -> Tensor:
+    """Values with a line for each of so many models, as many side by side for each line ``(L, ...)``."""
+    if len(values) == 1:
+        return values.expand(models, *values.shape[1:])
+    times = models // len(values)
+    return values if times == 1 else values.repeat_interleave(times, 0)

@@ -9,6 +9,7 @@ Source: Nocedal & Wright 2006, Numerical Optimization, section 5.2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import torch
@@ -53,8 +54,47 @@ class LabelledTokens:
         return torch.cat([found, values.sum(2, keepdim=True) * self.bias], 2)
 
 
+@dataclass(frozen=True, eq=False)
+class BranchedTokens:
+    """What K models are fitted to that share most of their tokens: those of one model, and some of their own.
+
+    Args:
+        shared: Of one model, n tokens.
+        own: Of K models, m tokens.
+    """
+
+    shared: LabelledTokens
+    own: LabelledTokens
+
+    @property
+    def mask(self) -> Tensor:
+        """See ``LabelledTokens``."""
+        return self.own.mask
+
+    @property
+    def spread(self) -> Tensor:
+        """See ``LabelledTokens``."""
+        return self.own.spread
+
+    @cached_property
+    def tags(self) -> Tensor:
+        """``(K, n + m)`` int64, -1 for none."""
+        return torch.cat([self.shared.tags.expand(len(self.own.tags), -1), self.own.tags], 1)
+
+    def scores(self, weights: Tensor) -> Tensor:
+        """Inputs times weights ``(K, C, D + 1)``: ``(K, C, n + m)``."""
+        common = self.shared.scores(weights.flatten(0, 1)[None])
+        return torch.cat([common.view(*weights.shape[:2], -1), self.own.scores(weights)], 2)
+
+    def pull(self, values: Tensor) -> Tensor:
+        """Sum over tokens of inputs times values ``(K, C, n + m)``: ``(K, C, D + 1)``."""
+        n = self.shared.tags.shape[1]
+        common = self.shared.pull(values[:, :, :n].flatten(0, 1)[None])
+        return common.view(*values.shape[:2], -1) + self.own.pull(values[:, :, n:])
+
+
 def refit(
-    weights: Tensor, data: LabelledTokens, l2: float, tolerance: float, most: int
+    weights: Tensor, data: LabelledTokens | BranchedTokens, l2: float, tolerance: float, most: int
 ) -> tuple[Tensor, int]:
     """Go on from where the models stand.
 
