@@ -54,7 +54,7 @@ RECIPES: Final[dict[str, Recipe]] = {
     "ewc 100": Recipe(continual=ContinualSettings(kind="ewc", strength=100.0)),
     "lwf": Recipe(continual=ContinualSettings(kind="lwf")),
     "lwf 4": Recipe(continual=ContinualSettings(kind="lwf", distillation=4.0)),
-    "adapters": Recipe(continual=ContinualSettings(kind="adapters")),
+    "adapters": Recipe(continual=ContinualSettings(kind="adapters", rows="inferred")),
     "adapters, known": Recipe(continual=ContinualSettings(kind="adapters", rows="known")),
 }
 """What is measured: ``joint`` is the upper line, ``sequential`` the lower one; ``known`` is told the sets."""

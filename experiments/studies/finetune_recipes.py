@@ -1,7 +1,7 @@
 """What each recipe of fine-tuning is worth: gain over plain training on the same random rows, and its cost.
 
 Small on purpose: the top layers of a small encoder, few epochs, short texts. Every recipe is written when it
-is measured, so that a run that was cut short leaves what it has.
+is measured, and a run that was cut short goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -9,170 +9,236 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from scipy.stats import t
 
-from react_rl.acquisition.registry import make_strategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
+from react_rl.encoders.masked_pretraining import PretrainingSettings
 from react_rl.envs.batched import episode_streams
-from react_rl.errors import ReActError
+from react_rl.errors import unknown
+from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.run.episodes import TestSplit
-from react_rl.experiments.studies.command import run_study, study_parser
-from react_rl.experiments.studies.recipes import gains
+from react_rl.experiments.studies.command import run_study, say, study_parser
+from react_rl.experiments.studies.gaps import half_interval
+from react_rl.experiments.studies.growing import GrowingTable
+from react_rl.experiments.studies.played import METRIC
 from react_rl.files import write_atomically
 from react_rl.learners.finetune.settings import FineTuneSettings
-from react_rl.learners.recipes import PLAIN, RECIPES, Recipe
+from react_rl.learners.recipes import RECIPES
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
 
 LABELS: Final = (50, 200)
+LONGER: Final = "twice the epochs"
+PRETRAINED: Final = "pretrained"
+MASKED: Final = "masked-words"
 MEASURED: Final = (
-    "mixup", "eda", "consistency", "l2-sp", "fgm", "r-drop", "ema", "swa", "freelb", "mixout", "mixup-layer",
-    "pgd", "label-smoothing",
+    LONGER, "mixup", "eda", "consistency", "l2-sp", "fgm", "r-drop", "ema", "swa", "freelb", "mixout",
+    "mixup-layer", "pgd", "label-smoothing", "ensemble of 3",
 )  # fmt: skip
-"""Recipes that need no model besides, in the order in which they are measured."""
+"""What needs no model besides, in the order in which it is measured."""
+BESIDES: Final[dict[str, Callable[[FineTuneSettings], FineTuneSettings]]] = {
+    LONGER: lambda plain: plain.model_copy(update={"epochs": 2 * plain.epochs}),
+    "ensemble of 3": lambda plain: plain.model_copy(update={"members": 3}),
+    PRETRAINED: lambda plain: plain.model_copy(update={"pretraining": PretrainingSettings(steps=200)}),
+}
+"""Ways to train that are settings of the learner and no recipes, by name."""
+NAMES: Final = ("corpus", "recipe", "at")
+"""What names a run, beside its seed, in the table of runs; it holds accuracy and seconds besides."""
 _ROWS: Final = 1200
 """Most rows of a corpus."""
 _POOL: Final = 500
 _DEV: Final = 50
 
 
+def trained_as(name: str, plain: FineTuneSettings, masked_lm: Path | None = None) -> FineTuneSettings:
+    """The settings of plain training, changed as a recipe or one of ``BESIDES`` says.
+
+    Args:
+        name: Which.
+        plain: Plain training.
+        masked_lm: Folder of the model that fills in words; None takes the learner's own.
+
+    Raises:
+        ReActError: There is nothing of that name for fine-tuning.
+    """
+    if name in BESIDES:
+        return BESIDES[name](plain)
+    able = [known for known, entry in RECIPES.items() if "finetune" in entry.kinds]
+    if name not in able:
+        raise unknown("recipe of fine-tuning", name, [*able, *BESIDES])
+    recipe = RECIPES[name].settings
+    if name == MASKED and masked_lm is not None:
+        filled = recipe.augmentation.model_copy(update={"models": (str(masked_lm),)})
+        recipe = recipe.model_copy(update={"augmentation": filled})
+    return plain.following(recipe)
+
+
 def at_labels(
-    corpus: EncodedCorpus,
-    recipes: Mapping[str, Recipe],
-    settings: FineTuneSettings,
-    seeds: int,
-    test_rows: int,
-    labels: Sequence[int] = LABELS,
+    corpus: EncodedCorpus, settings: FineTuneSettings, seeds: int, test_rows: int, labels: int
 ) -> pd.DataFrame:
-    """Test accuracy after each number of labels, every round trained from the pretrained weights.
+    """Test accuracy with so many labels, trained from the pretrained weights.
 
     Args:
         corpus: The corpus.
-        recipes: The recipes by name.
-        settings: What they change.
-        seeds: Paired episodes: the same pools and random rows for all recipes.
+        settings: How it is trained.
+        seeds: Paired episodes: the same pools and random rows however they are trained.
         test_rows: Rows of the test split that are scored.
-        labels: Numbers of labels, ascending.
+        labels: Number of labels.
 
     Returns:
-        Columns corpus, recipe, at, seed, accuracy, seconds: processor time of training all seeds.
+        Columns seed, accuracy, seconds: processor time of training all seeds.
     """
     options = EpisodeOptions(
         pool_size=min(_POOL, corpus.corpus.ids("train").size),
         dev_size=min(_DEV, corpus.corpus.ids("dev").size),
-        initial_size=labels[0],
-        budget=labels[-1] - labels[0], batch_size=labels[-1] - labels[0],
+        initial="random", initial_size=labels, budget=1, batch_size=1,
     )  # fmt: skip
-    test, random, lines = TestSplit(corpus, test_rows), make_strategy("random"), []
-    for name, recipe in recipes.items():
-        engine = LabelingEngine([corpus], options, seeds, ("accuracy",), settings.following(recipe))
-        for n in labels:
-            started = time.process_time()
-            if n == labels[0]:
-                engine.reset([episode_streams(seed, corpus.name) for seed in range(seeds)], None, [0] * seeds)
-            else:
-                engine.step(random.select(engine.view, n - int(engine.labels[0])))
-            seconds = time.process_time() - started
-            found = test.measure(engine, ["accuracy"])["accuracy"]
-            lines += [(corpus.name, name, str(n), seed, found[seed], seconds) for seed in range(seeds)]
-    return pd.DataFrame(lines, columns=["corpus", "recipe", "at", "seed", "accuracy", "seconds"])
+    engine = LabelingEngine([corpus], options, seeds, (METRIC,), settings)
+    started = time.process_time()
+    engine.reset([episode_streams(seed, corpus.name) for seed in range(seeds)], None, [0] * seeds)
+    seconds = time.process_time() - started
+    found = TestSplit(corpus, test_rows).measure(engine, [METRIC])[METRIC]
+    return pd.DataFrame({"seed": range(seeds), "accuracy": found, "seconds": seconds})
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
-    """Paired gains with 95 % intervals (Student's t: seeds are few) and cost ratios.
+def table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Paired gains with 95 % intervals (Student's t over seeds) and cost ratios.
+
+    Args:
+        runs: Columns corpus, recipe, at, seed, accuracy, seconds.
 
     Returns:
-        Columns corpus, at, recipe, plain, gain, low, high, cost: processor time of training over plain's.
+        Columns recipe, corpus, at, plain (accuracy), gain, half (of the interval), cost: processor time of
+        training over plain's. A line with ``corpus`` ``mean`` for each recipe that was measured everywhere
+        is the mean over corpora and numbers of labels; its column ``longer`` is the gain less that of
+        ``LONGER``, ``longer_half`` half its interval.
     """
-    part = gains(found)
-    by = found.groupby(["corpus", "at", "recipe"], sort=False)["seconds"].first().to_dict()
-    ratio = [
-        by[row["corpus"], row["at"], row["recipe"]] / by[row["corpus"], row["at"], "plain"]
-        for row in part.to_dict("records")
-    ]
-    half = float(t.ppf(0.975, found["seed"].nunique() - 1)) * part["error"]
-    return part.assign(low=part["gain"] - half, high=part["gain"] + half, cost=ratio)[
-        ["corpus", "at", "recipe", "plain", "gain", "low", "high", "cost"]
-    ]
+    accuracy, seconds = {}, {}
+    for (recipe, corpus, at), one in runs.groupby(["recipe", "corpus", "at"], sort=False):
+        key = (str(recipe), (str(corpus), str(at)))
+        accuracy[key] = one.sort_values("seed")["accuracy"].to_numpy(np.float64)
+        seconds[key] = float(one["seconds"].iloc[0])
+    places = [place for recipe, place in accuracy if recipe == "plain"]
+    whole = {
+        recipe: np.mean([accuracy[recipe, place] for place in places], axis=0)
+        for recipe, _ in accuracy
+        if all((recipe, place) in accuracy for place in places)
+    }
+    lines: list[dict[str, object]] = []
+    for recipe in dict.fromkeys(recipe for recipe, _ in accuracy):
+        own = [place for place in places if (recipe, place) in accuracy]
+        costs = [seconds[recipe, place] / seconds["plain", place] for place in own]
+        for place, cost in zip(own, costs, strict=True):
+            plain = accuracy["plain", place]
+            line = {"recipe": recipe, "corpus": place[0], "at": place[1], "plain": plain.mean(), "cost": cost}
+            lines.append(line | _gain(accuracy[recipe, place] - plain, "gain", "half"))
+        if recipe in whole:
+            mean = {
+                "recipe": recipe,
+                "corpus": "mean",
+                "plain": whole["plain"].mean(),
+                "cost": np.mean(costs),
+            }
+            mean |= _gain(whole[recipe] - whole["plain"], "gain", "half")
+            if LONGER in whole:
+                mean |= _gain(whole[recipe] - whole[LONGER], "longer", "longer_half")
+            lines.append(mean)
+    columns = ["recipe", "corpus", "at", "plain", "gain", "half", "cost", "longer", "longer_half"]
+    return pd.DataFrame(lines).reindex(columns=columns).fillna({"at": ""})
+
+
+def _gain(by_seed: npt.NDArray[np.float64], name: str, half: str) -> dict[str, object]:
+    return {name: float(by_seed.mean()), half: float(half_interval(by_seed))}
 
 
 def page(found: pd.DataFrame, seeds: int, said: str) -> str:
     """Markdown of ``table``: one line for each recipe, one column for each corpus and number of labels."""
-    places = list(found[["corpus", "at"]].drop_duplicates().itertuples(index=False, name=None))
+    each = found[found["corpus"] != "mean"]
+    places = list(dict.fromkeys(zip(each["corpus"], each["at"], strict=True)))
     lines = [
         f"Gain over `plain` in test accuracy, {seeds} paired seeds, 95 % interval over them; {said}.",
-        "Cost: processor time of training over that of `plain`, mean of the columns.",
+        f"Mean: of the columns. Beyond longer: mean gain less that of {LONGER}. Cost: processor time of",
+        "training over that of `plain`, mean of the columns.",
         "",
-        "| recipe | " + " | ".join(f"{corpus}, {at}" for corpus, at in places) + " | cost |",
-        "| --- |" + " ---: |" * (len(places) + 1),
+        f"| recipe | {' | '.join(map(', '.join, places))} | mean | beyond longer | cost |",
+        "| --- |" + " ---: |" * (len(places) + 3),
     ]
-    for recipe in found["recipe"].unique():
-        own = found[found["recipe"] == recipe].set_index(["corpus", "at"])
-        cells = []
-        for place in places:
-            if place not in own.index:
-                cells.append("-")
-            elif recipe == "plain":
-                cells.append(f"{own.loc[place, 'plain']:.3f}")
-            else:
-                half = (own.loc[place, "high"] - own.loc[place, "low"]) / 2
-                cells.append(f"{own.loc[place, 'gain']:+.3f} ± {half:.3f}")
-        lines.append(f"| {recipe} | {' | '.join(cells)} | {own['cost'].mean():.1f} |")
+    for recipe, part in found.groupby("recipe", sort=False):
+        of = {(str(line["corpus"]), str(line["at"])): line for line in part.to_dict("records")}
+        mean, is_plain = of.get(("mean", "")), recipe == "plain"
+        what = "plain" if is_plain else "gain"
+        cells = [_cell(of.get(place), what, "half") for place in [*places, ("mean", "")]]
+        known = mean is not None and not is_plain and recipe != LONGER and np.isfinite(mean["longer"])
+        cells.append(_cell(mean if known else None, "longer", "longer_half"))
+        lines.append(f"| {recipe!s} | {' | '.join(cells)} | {part['cost'].mean():.1f} |")
     return "\n".join(lines) + "\n"
 
 
+def _cell(line: Mapping[Hashable, Any] | None, name: str, half: str) -> str:
+    if line is None:
+        return "-"
+    return f"{line[name]:.3f}" if name == "plain" else f"{line[name]:+.3f} ± {line[half]:.3f}"
+
+
 def study(asked: argparse.Namespace) -> str:
-    """Train by every recipe, and write the table when each is measured."""
-    able = [name for name, entry in RECIPES.items() if "finetune" in entry.kinds]
-    unknown = [name for name in asked.recipes if name not in able]
-    if unknown:
-        raise ReActError(f"Recipe {unknown[0]!r} is not one of fine-tuning. Known: {', '.join(able)}.")
+    """Train as every recipe says where that was not done yet, and write the tables when each is measured."""
     settings = FineTuneSettings(
         model=asked.model, method="full", layers=asked.layers, epochs=asked.epochs,
         learning_rate=asked.learning_rate, max_length=asked.max_length,
     )  # fmt: skip
+    ways = {name: trained_as(name, settings, asked.masked_lm) for name in asked.recipes if name != "plain"}
     said = (
-        f"{asked.model}, top {asked.layers} trained, {asked.epochs} epochs at {asked.learning_rate:g}, "
-        f"{asked.max_length} tokens"
+        f"{Path(asked.model).name}, top {asked.layers} trained, {asked.epochs} epochs at "
+        f"{asked.learning_rate:g}, {asked.max_length} tokens, {asked.test_rows} test rows"
     )
     encoder = EncoderConfig(max_length=asked.max_length)
     corpora: list[EncodedCorpus] = []
     for name in asked.corpora:
         config = CorpusConfig(corpus=name, max_rows=_ROWS)
         corpora += prepare([config], encoder, "auto")
-    parts: list[pd.DataFrame] = []
-    for recipe in ("plain", *asked.recipes):
-        setting = PLAIN if recipe == "plain" else RECIPES[recipe].settings
-        for corpus in corpora:
-            parts.append(
-                at_labels(corpus, {recipe: setting}, settings, asked.seeds, asked.test_rows, asked.labels)
-            )
-        found = table(pd.concat(parts, ignore_index=True))
-        written = found.round(5).to_csv(index=False, lineterminator="\n")
-        write_atomically(asked.out / "finetune.csv", written)
-        write_atomically(asked.out / "finetune.md", page(found, asked.seeds, said))
-    return page(found, asked.seeds, said)
+    measured = {
+        name: getattr(asked, name)
+        for name in ("layers", "epochs", "learning_rate", "max_length", "test_rows")
+    }
+    measured |= {"model": Path(asked.model).name}
+    runs, text = GrowingTable(asked.out / "finetune_runs.csv", NAMES, digits=5, settings=measured), ""
+    for recipe, way in ({"plain": settings} | ways).items():
+        for corpus, n in product(corpora, asked.labels):
+            place = {"corpus": corpus.name, "recipe": recipe, "at": str(n)}
+            if not runs.holds(asked.seeds, **place):
+                part = at_labels(corpus, way, asked.seeds, asked.test_rows, n)
+                runs.add(part.assign(**place))
+                say(f"{corpus.name}, {n}, {recipe}: {part['seconds'][0]:.0f} s of training")
+        found = table(runs.frame[runs.frame["seed"] < asked.seeds])
+        write_atomically(asked.out / "finetune.csv", csv_text(found.round(5)))
+        text = page(found, asked.seeds, said)
+        write_atomically(asked.out / "finetune.md", text)
+    return text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "finetune_recipes", "results/recipes", seeds=4)
+    parser = study_parser(__doc__, "finetune_recipes", "results/recipes/finetuning", seeds=5)
     parser.add_argument("--corpora", nargs="+", default=["bbc_news", "crowd_tweets"], help="names or paths")
     parser.add_argument("--recipes", nargs="*", default=list(MEASURED), help="names; none: plain alone")
     parser.add_argument("--model", default="minilm", help="encoder that is fine-tuned")
+    parser.add_argument("--masked-lm", type=Path, help=f"folder of the model that fills in {MASKED}")
     parser.add_argument("--layers", type=int, default=1, help="top layers that are trained")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
-    parser.add_argument("--max-length", type=int, default=48, help="tokens kept of a text")
-    parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS), help="ascending")
-    parser.add_argument("--test-rows", type=int, default=500)
+    parser.add_argument("--max-length", type=int, default=32, help="tokens kept of a text")
+    parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS), help="numbers of labels")
+    parser.add_argument("--test-rows", type=int, default=300)
     return run_study(parser, arguments, study)
 
 

@@ -16,6 +16,7 @@ from react_rl.errors import unknown
 from react_rl.experiments.config.models import CompareConfig, load_config
 from react_rl.experiments.run.episodes import play
 from react_rl.experiments.studies.scores import ScoreTable
+from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.curves import area_to_budget
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
@@ -71,11 +72,17 @@ class TransferCorpora:
             configs, encoder or config.encoder, "cpu", episode=self.config.episode
         )
 
-    def areas(self, corpus: EncodedCorpus, strategy: QueryStrategy, name: str, seeds: int) -> pd.DataFrame:
+    def areas(
+        self,
+        corpus: EncodedCorpus,
+        strategy: QueryStrategy,
+        name: str,
+        seeds: int,
+        learner: LearnerSettings | None = None,
+    ) -> pd.DataFrame:
         """Area under the test accuracy of each seed: columns corpus, strategy, seed, area."""
-        played = play(
-            corpus, strategy, range(seeds), self.config.episode, [METRIC], self.config.test_size
-        ).results
+        episode, size = self.config.episode, self.config.test_size
+        played = play(corpus, strategy, range(seeds), episode, [METRIC], size, learner).results
         budget = self.config.episode.budget
         areas = [
             area_to_budget(np.array(one["cost"]), np.array(one["test"][METRIC]), budget) for one in played

@@ -9,7 +9,7 @@ judged on the same labels.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -38,6 +38,7 @@ from react_rl.experiments.studies.recipe_evidence import (
 )
 from react_rl.files import write_atomically
 from react_rl.learners.capabilities import choose_recipes
+from react_rl.learners.recipes import Recipe
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
@@ -85,6 +86,7 @@ def collect(
     seeds: Sequence[int],
     followed: str | None = None,
     options: EpisodeOptions = EPISODE,
+    menu: Mapping[str, Recipe] = MENU,
 ) -> WatchedRounds:
     """What every recipe of the menu is worth in every round, on the same labels.
 
@@ -94,23 +96,24 @@ def collect(
         seeds: Paired episodes of each.
         followed: Recipe by whose predictions rows are chosen; None draws one in every round.
         options: Sizes and budget.
+        menu: The recipes, the plain one first.
     """
     rng, parts = np.random.default_rng(0), []
-    test, menu = TestSplit(corpus, _TEST_ROWS), list(MENU.values())
+    test, recipes = TestSplit(corpus, _TEST_ROWS), list(menu.values())
     for strategy in strategies:
         engine, chooser = begun(corpus, seeds, options), make_strategy(strategy)
-        watch = Watch(engine, menu)
+        watch = Watch(engine, recipes)
         while True:
             seen, found = watch.look(), []
-            for recipe in menu:
+            for recipe in recipes:
                 choose_recipes(engine.learner, [recipe] * len(seeds))
                 found.append(test.measure(engine, ["accuracy"])["accuracy"])
             parts.append((seen.design(), np.stack(found, 1), seen.dev))
             if engine.finished.all():
                 break
-            drawn = rng.integers(len(menu), size=len(seeds))
-            names = [followed or list(MENU)[k] for k in drawn]
-            engine.learn(recipes=[MENU[name] for name in names])  # nothing is bought: recipes change
+            drawn = rng.integers(len(recipes), size=len(seeds))
+            names = [followed or list(menu)[k] for k in drawn]
+            engine.learn(recipes=[menu[name] for name in names])  # nothing is bought: recipes change
             engine.buy(chooser.select(engine.view, options.batch_size))
             engine.learn()
     design, accuracy, dev = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -275,7 +278,8 @@ def _short(name: str) -> str:
     return name.removeprefix("data/").split("/")[0]
 
 
-def _kept(file: Path, parts: int, corpus: str) -> list[WatchedRounds]:
+def kept_rounds(file: Path, parts: int, corpus: str) -> list[WatchedRounds]:
+    """Rounds that ``keep_rounds`` wrote, under the name of their corpus."""
     with np.load(file) as arrays:
         whats = ("design", "accuracy", "dev")
         return [
@@ -284,7 +288,8 @@ def _kept(file: Path, parts: int, corpus: str) -> list[WatchedRounds]:
         ]
 
 
-def _keep(file: Path, found: Sequence[WatchedRounds]) -> None:
+def keep_rounds(file: Path, found: Sequence[WatchedRounds]) -> None:
+    """Write rounds to a file of arrays."""
     arrays = {
         f"{what} {place}": getattr(one, what).astype(np.float32)
         for place, one in enumerate(found)
@@ -308,8 +313,8 @@ def training_rounds(data: Path, kept: Path) -> tuple[list[WatchedRounds], list[W
                 collect(generated_task(corpus, k), STRATEGIES[k % 2 : k % 2 + 1], seeds)
                 for k in range(_TASKS)
             ]
-            _keep(file, found)
-        first, *others = _kept(file, 1 + _TASKS, _short(name))
+            keep_rounds(file, found)
+        first, *others = kept_rounds(file, 1 + _TASKS, _short(name))
         real.append(first)
         generated += others
     return real, generated
@@ -325,8 +330,8 @@ def study(data: Path, kept: Path, out: Path, seeds: int) -> str:
     for name in UNSEEN:
         file = kept / f"unseen-{_short(name)}-{seeds}.npz"
         if not file.is_file():
-            _keep(file, [collect(load(name, data), STRATEGIES[:1], range(seeds), fixed)])
-        unseen += _kept(file, 1, _short(name))
+            keep_rounds(file, [collect(load(name, data), STRATEGIES[:1], range(seeds), fixed)])
+        unseen += kept_rounds(file, 1, _short(name))
     found = pd.concat([judged(one, choice, fixed, seeds) for one in unseen], ignore_index=True)
     ridge = float(ridges["ridge"][ridges["worth"].argmax()])
     written = page(found, fixed) + "\n" + why(real, generated, unseen, ridge, fixed)

@@ -166,7 +166,7 @@ RECIPES: Final[dict[str, RecipeEntry]] = {
         "regularisation",
         "weights are drawn back to the pretrained ones in every step",
         "the weights once more, in memory",
-        "Li et al. 2018; the value: Lee et al. 2020",
+        "Li et al. 2018",
     ),
     "mixout": RecipeEntry(
         Recipe(mixout=0.5),
@@ -220,7 +220,7 @@ RECIPES: Final[dict[str, RecipeEntry]] = {
     "adapters": RecipeEntry(
         Recipe(continual=ContinualSettings(kind="adapters")),
         "continual",
-        "fresh weights and a head for each phase; the surest of them reads a row",
+        "fresh weights and a head for each phase; those of a row's phase read it, which is told",
         "weights of each phase, in memory; prediction: once for each phase",
         "Houlsby et al. 2019; Rusu et al. 2016",
     ),

@@ -126,8 +126,9 @@ class ContinualSettings(_Frozen):
     """lwf: weight of the loss against the earlier outputs, beside that of the labels."""
     temperature: float = Field(default=2.0, gt=0, le=100)
     """lwf: scores are divided by it where outputs are compared."""
-    rows: Literal["inferred", "known"] = "inferred"
-    """adapters: who reads a row, the adapter that is surest of it or that of its phase."""
+    rows: Literal["inferred", "known"] = "known"
+    """adapters: who reads a row; known: that of its phase, told for pool, dev and test rows alike; inferred:
+    the one that is surest of it, which asks for phases of about equally many classes."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -7,20 +7,47 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from react_rl.errors import ReActError
 from react_rl.experiments.studies import finetune_recipes as study
+from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.simulation import synthetic_encoded
 
 
-def test_the_table_holds_gains_with_intervals_and_cost_ratios() -> None:
+def runs_of(ways: dict[str, tuple[float, float]], seeds: int = 4) -> pd.DataFrame:
+    """Runs on two corpora; what a way to train adds to the accuracy, and its seconds."""
     lines = [
-        ("a", recipe, "50", seed, 0.5 + seed * 0.1 + gain, seconds)
-        for recipe, gain, seconds in (("plain", 0.0, 2.0), ("eda", 0.02, 3.0))
-        for seed in range(4)
+        (corpus, recipe, "50", seed, 0.5 + seed * 0.1 + gain, seconds)
+        for recipe, (gain, seconds) in ways.items()
+        for corpus in "ab"
+        for seed in range(seeds)
     ]
-    columns = ["corpus", "recipe", "at", "seed", "accuracy", "seconds"]
-    found = study.table(pd.DataFrame(lines, columns=columns)).set_index("recipe").loc["eda"]
-    assert (found["gain"], found["cost"]) == (pytest.approx(0.02), 1.5)
-    assert found["high"] - found["low"] == pytest.approx(0.0, abs=1e-9), "the spread of plain does not count"
+    return pd.DataFrame(lines, columns=["corpus", "recipe", "at", "seed", "accuracy", "seconds"])
+
+
+def test_the_table_holds_gains_with_intervals_and_cost_ratios() -> None:
+    found = study.table(runs_of({"plain": (0.0, 2.0), study.LONGER: (0.03, 4.0), "eda": (0.02, 3.0)}))
+    eda = found[found["recipe"] == "eda"].set_index("corpus")
+    assert eda.loc["a", "gain"] == pytest.approx(0.02)
+    assert eda.loc["a", "cost"] == 1.5
+    assert eda.loc["a", "half"] == pytest.approx(0.0, abs=1e-9), "the spread of plain does not count"
+    assert eda.loc["mean", "longer"] == pytest.approx(-0.01), "more epochs bring more"
+
+
+def test_a_recipe_that_was_not_measured_everywhere_has_no_mean() -> None:
+    runs = runs_of({"plain": (0.0, 1.0), "eda": (0.02, 3.0)})
+    found = study.table(runs[(runs["recipe"] == "plain") | (runs["corpus"] == "a")])
+    assert set(found[found["recipe"] == "eda"]["corpus"]) == {"a"}
+    assert "| eda | +0.020 ± 0.000 | - | - | - | 3.0 |" in study.page(found, 4, "said")
+
+
+def test_what_is_no_recipe_changes_settings() -> None:
+    plain = FineTuneSettings(epochs=3, method="full", layers=1)
+    assert study.trained_as(study.LONGER, plain).epochs == 6
+    assert study.trained_as("ensemble of 3", plain).members == 3
+    filled = study.trained_as(study.MASKED, plain, Path("a folder"))
+    assert filled.augmentation.models == ("a folder",)
+    with pytest.raises(ReActError, match="'smooth'"):
+        study.trained_as("smooth", plain)
 
 
 @pytest.mark.slow
@@ -33,7 +60,7 @@ def test_the_command_writes_a_table_for_recipes_that_fine_tuning_has(
     assert study.main([*asked, *short]) == 0
     found = pd.read_csv(tmp_path / "finetune.csv")
     assert set(found["recipe"]) == {"plain", "ema"}
-    assert set(found["at"]) == {6, 10}
+    assert set(found["at"].dropna()) == {6, 10}
     assert (tmp_path / "finetune.md").read_text() in capsys.readouterr().out
-    assert study.main([*asked, *short, "--recipes", "smooth"]) == 2
-    assert "not one of fine-tuning" in capsys.readouterr().err
+    monkeypatch.setattr(study, "at_labels", None)
+    assert study.main([*asked, *short]) == 0, "what was measured is kept"

@@ -90,7 +90,7 @@ def test_the_command_learns_and_judges(
     for name, value in (("TRAINING", ("one", "three")), ("UNSEEN", ("other",)), ("_TASKS", 1)):
         monkeypatch.setattr(study, name, value)
     monkeypatch.setattr(study, "_TRAINING_SEEDS", 2)
-    monkeypatch.setattr(study.collect, "__defaults__", (None, SMALL))
+    monkeypatch.setattr(study.collect, "__defaults__", (None, SMALL, MENU))
     arguments = ["--seeds", "2", "--out", str(tmp_path / "out"), "--kept", str(tmp_path / "kept")]
     assert study.main(arguments) == 0
     found = pd.read_csv(tmp_path / "out" / "choice.csv")

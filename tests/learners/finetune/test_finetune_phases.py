@@ -191,7 +191,7 @@ def test_the_adapter_of_a_phase_says_ever_after_what_it_said_when_the_phase_ende
 ) -> None:
     assert stream.corpus.phases is not None
     first = np.flatnonzero(stream.corpus.phases.of == 0)
-    engine = begun(stream, finetuning(**LORA), kind="adapters", rows="known")
+    engine = begun(stream, finetuning(**LORA), kind="adapters")
     played(engine, 2)
     assert (learner_of(engine)._first == engine.labels).all(), "the first phase has just ended"
     ended = engine.scores(first)
@@ -205,7 +205,8 @@ def test_the_adapter_of_a_phase_says_ever_after_what_it_said_when_the_phase_ende
 def test_rows_of_unknown_phase_are_read_by_the_surest_adapter(
     finetuning: Settings, stream: EncodedCorpus
 ) -> None:
-    engine, rows = begun(stream, finetuning(**LORA), 1, kind="adapters"), np.arange(300)
+    engine = begun(stream, finetuning(**LORA), 1, kind="adapters", rows="inferred")
+    rows = np.arange(300)
     played(engine, 3)
     adapters = learner_of(engine)._adapters
     each = torch.stack([scores_of(engine, adapters, phase, rows) for phase in (0, None)])  # (2, C, n)
@@ -219,7 +220,7 @@ def test_until_a_phase_has_a_label_the_adapters_before_it_read_its_rows(
     finetuning: Settings, stream: EncodedCorpus
 ) -> None:
     assert stream.corpus.phases is not None
-    engine = begun(stream, finetuning(**LORA), 1, kind="adapters", rows="known")
+    engine = begun(stream, finetuning(**LORA), 1, kind="adapters")
     played(engine, 2)
     learner, second = learner_of(engine), np.flatnonzero(stream.corpus.phases.of == 1)
     assert learner._first[0] == engine.labels[0], "the second phase has just begun"
@@ -236,7 +237,7 @@ def test_each_adapter_learns_from_the_labels_of_its_phase(
 
 def test_an_adapter_of_peft_is_kept_for_each_phase(finetuning: Settings, stream: EncodedCorpus) -> None:
     assert stream.corpus.phases is not None
-    engine = begun(stream, finetuning(method="peft", steps=2), 1, kind="adapters", rows="known")
+    engine = begun(stream, finetuning(method="peft", steps=2), 1, kind="adapters")
     played(engine, 2)
     first = np.flatnonzero(stream.corpus.phases.of == 0)[:40]
     ended = engine.scores(first)
