@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ from react_rl.acquisition.batching.heats import CANDIDATES, WHOLE, close_rows
 from react_rl.acquisition.batching.row_features import ROW_FEATURES, RowFeatures
 from react_rl.acquisition.batching.selection import best_column, to_ids
 from react_rl.acquisition.features import feature_named
-from react_rl.agents.networks.scorer import ScorerEnsemble
 from react_rl.envs.context import POOL, PROGRESS, pool_numbers, progress_numbers
 from react_rl.errors import ReActError
 from react_rl.files import digest
@@ -22,11 +22,27 @@ from react_rl.simulation.view import PoolView
 Network = Callable[[Tensor, Tensor], Tensor]
 """From features ``(E, R, F)`` and context ``(E, G)`` to scores ``(E, R)``."""
 
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A network that can make itself ready for many calls while its weights stay."""
+
+    def prepared(self) -> Network:
+        """The function that the network computes."""
+        ...
+
+
 PICKED: Final = "share of the batch picked"
 """Number of the context that grows while a batch is picked; that of pick-candidate, too."""
 
 ROW_CONTEXT: Final = (*PROGRESS, *POOL, PICKED)
 """Context that a scorer sees: no number of the dev set is among it."""
+
+BATCH: Final = "rows of a batch, log scale"
+"""Number of the context that a policy sees only if its card says so."""
+
+KNOWN_CONTEXT: Final = (*ROW_CONTEXT, BATCH)
+"""All that a scorer may see of a pool."""
 
 CONTEXT_CLIP: Final = 5.0
 """Numbers of the context end here."""
@@ -48,14 +64,15 @@ def row_context(view: PoolView, names: Sequence[str] = ROW_CONTEXT, picked: floa
 
     Args:
         view: The pools.
-        names: Which numbers, from ``ROW_CONTEXT``.
+        names: Which numbers, from ``KNOWN_CONTEXT``.
         picked: Share of the batch that is picked.
     """
     progress = torch.from_numpy(progress_numbers(view)).float().to(view.device)
     share = torch.full((view.n_episodes, 1), picked, device=view.device)
-    numbers = torch.cat([progress, pool_numbers(view), share], 1)
+    batch = torch.full_like(share, math.log(view.progress.batch_size) / 4.0)
+    numbers = torch.cat([progress, pool_numbers(view), share, batch], 1)
     numbers = numbers.nan_to_num().clamp(-CONTEXT_CLIP, CONTEXT_CLIP)
-    return numbers[:, [ROW_CONTEXT.index(name) for name in names]]
+    return numbers[:, [KNOWN_CONTEXT.index(name) for name in names]]
 
 
 class ScorerStrategy:
@@ -88,8 +105,8 @@ class ScorerStrategy:
         for feature in features:
             feature_named(feature)
         for number in context:
-            if number not in ROW_CONTEXT:
-                raise ReActError(f"A scorer knows no number {number!r} of the context; see ROW_CONTEXT.")
+            if number not in KNOWN_CONTEXT:
+                raise ReActError(f"A scorer knows no number {number!r} of the context; see KNOWN_CONTEXT.")
         self.name = name
         self.network = network
         self.features = tuple(features)
@@ -124,7 +141,7 @@ class ScorerStrategy:
 
     def _prepared(self) -> Network:
         """The network for many calls while its weights stay."""
-        return self.network.prepared() if isinstance(self.network, ScorerEnsemble) else self.network
+        return self.network.prepared() if isinstance(self.network, Prepares) else self.network
 
     def _race(self, network: Network, features: RowFeatures, context: Tensor, n: int) -> Tensor:
         """Row ids ``(E, n)`` chosen among the rows that features are of. Mutates both."""

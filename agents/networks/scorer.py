@@ -72,6 +72,22 @@ class ScorerEnsemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
 
+    @property
+    def n_context(self) -> int:
+        """G, numbers of the context."""
+        return self._first.gate_layers[0].in_features
+
+    @property
+    def hidden(self) -> int:
+        """Units of each hidden layer of a member."""
+        return self._first.gate_layers[0].out_features
+
+    @property
+    def _first(self) -> RowScorer:
+        member = self.members[0]
+        assert isinstance(member, RowScorer)
+        return member
+
     def forward(self, rows: Tensor, context: Tensor) -> Tensor:
         """Scores ``(B, R)`` of rows ``(B, R, F)`` in contexts ``(B, G)``."""
         return self.prepared()(rows, context)
@@ -92,6 +108,8 @@ class ScorerEnsemble(nn.Module):
         seconds = [layer.weight.T.contiguous() for layer in inner]
         parts = list(zip(firsts, seconds, [layer.bias for layer in inner], strict=True))
         thirds = [layer.weight[0] / many for layer in last]
+        # An adjustment (``agents.adjustment``) is a member whose MLP says nothing.
+        speaking = [place for place, third in enumerate(thirds) if third.any()]
         constant = torch.stack([layer.bias for layer in last]).mean()
 
         def score(rows: Tensor, context: Tensor) -> Tensor:
@@ -103,10 +121,12 @@ class ScorerEnsemble(nn.Module):
             step = max(1, _TOGETHER // max(rows.shape[1], 1))
             for begin in range(0, len(rows), step):
                 some, own = slice(begin, begin + step), rows[begin : begin + step]
-                for shifted, (first, second, bias), third in zip(shifts, parts, thirds, strict=True):
-                    units = torch.baddbmm(shifted[some], own, first.expand(len(own), -1, -1)).relu_()
+                for place in speaking:
+                    first, second, bias = parts[place]
+                    shifted = shifts[place][some]
+                    units = torch.baddbmm(shifted, own, first.expand(len(own), -1, -1)).relu_()
                     units = torch.addmm(bias, units.flatten(0, 1), second).relu_()
-                    scores[some] += torch.mv(units, third).view(own.shape[:2])
+                    scores[some] += torch.mv(units, thirds[place]).view(own.shape[:2])
             return scores
 
         return score

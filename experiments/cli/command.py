@@ -18,7 +18,7 @@ RESULTS: Final = Path("results")
 _NAME: Final = "react-rl"
 _STOPPED: Final = "Finished runs are kept; the same command goes on where it stopped."
 
-_CONFIGURED: Final = ("train", "imitate", "tune", "compare", "explain", "prompts")
+_CONFIGURED: Final = ("train", "imitate", "adjust", "tune", "compare", "explain", "prompts")
 """Commands whose further arguments override keys of a config."""
 
 _EPILOG: Final = """\
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, about in (
         ("train", "train a policy"),
         ("imitate", "train a policy that scores rows, by imitating an expert that looks ahead"),
+        ("adjust", "adjust a policy that scores rows by the area of whole episodes; run it again to go on"),
         ("tune", "search settings of a training by the validation area; run it again to go on"),
         ("compare", "compare query strategies and policies; run it again to go on where it stopped"),
     ):
@@ -150,7 +151,9 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser(
         "config", help="print a config with every key, its default and what it means"
     )
-    config.add_argument("what", choices=("train", "imitate", "compare"), help="command that reads it")
+    config.add_argument(
+        "what", choices=("train", "imitate", "adjust", "compare"), help="command that reads it"
+    )
 
     complete = commands.add_parser("completion", help="print a script that completes this command in a shell")
     complete.add_argument("shell", choices=SHELLS, help="which shell")
@@ -184,6 +187,10 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
         return _train(known, overrides)
     if known.command == "imitate":
         return _imitate(known, overrides)
+    if known.command == "adjust":
+        from react_rl.experiments.cli.adjusting import run_adjust
+
+        return run_adjust(known, overrides)
     if known.command == "tune":
         from react_rl.experiments.cli.tuning import run_tune
 

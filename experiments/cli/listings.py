@@ -42,7 +42,13 @@ from react_rl.own_code import (
     announced,
 )
 
-_KEY_OF: Final = {"tune": "search", "imitate": "imitation", "train": "agent", "compare": "strategies"}
+_KEY_OF: Final = {
+    "tune": "search",
+    "imitate": "imitation",
+    "adjust": "adjustment",
+    "train": "agent",
+    "compare": "strategies",
+}
 """A key that only the configs of a command have."""
 
 _COSTS: Final = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from react_rl.agents.adjustment.search import SearchProgress
 from react_rl.agents.imitation.training import ImitationProgress
 from react_rl.agents.training import TrainingProgress
 from react_rl.data.inspection import CorpusFacts
@@ -145,6 +147,19 @@ def imitation_progress() -> Iterator[Callable[[ImitationProgress], None]]:
 
         def report(state: ImitationProgress) -> None:
             bar.update(task, completed=state.states, total=state.total, description=f"states ({state.stage})")
+
+        yield report
+
+
+@contextmanager
+def adjustment_progress() -> Iterator[Callable[[SearchProgress], None]]:
+    """A bar over the steps of a search, with what it has gained on the validation episodes."""
+    with _bar() as bar:
+        task = bar.add_task("steps", total=None)
+
+        def report(state: SearchProgress) -> None:
+            gain = "" if math.isnan(state.gain) else f" (validation area {state.gain:+.4f})"
+            bar.update(task, completed=state.step, total=state.total, description=f"steps{gain}")
 
         yield report
 

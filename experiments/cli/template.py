@@ -14,13 +14,14 @@ from pydantic.fields import FieldInfo
 
 from react_rl.data.config import CorpusConfig
 from react_rl.experiments.config.learners import LEARNER_CONFIGS, LearnerConfig
-from react_rl.experiments.config.models import CompareConfig, ImitateConfig, TrainConfig
+from react_rl.experiments.config.models import AdjustConfig, CompareConfig, ImitateConfig, TrainConfig
 
-Templated = type[TrainConfig] | type[ImitateConfig] | type[CompareConfig]
+Templated = type[TrainConfig] | type[ImitateConfig] | type[AdjustConfig] | type[CompareConfig]
 
 TEMPLATES: Final[dict[str, Templated]] = {
     "train": TrainConfig,
     "imitate": ImitateConfig,
+    "adjust": AdjustConfig,
     "compare": CompareConfig,
 }
 """The configs by the command that reads them."""

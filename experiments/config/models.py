@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from react_rl.acquisition.stopping import StoppingSettings
+from react_rl.agents.adjustment.settings import AdjustmentSettings
 from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.settings import EXTRA_NAMES, AgentSettings
 from react_rl.data.config import CorpusConfig
@@ -144,6 +145,40 @@ class ImitateConfig(Frozen):
     """Threads of the simulation; its products are small, so one is usually fastest."""
 
 
+class EncodedCorpora(Frozen):
+    """Corpora under one encoder."""
+
+    corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
+    """The corpora."""
+    encoder: EncoderConfig = EncoderConfig()
+    """Frozen encoder."""
+
+
+class AdjustConfig(Frozen):
+    """Adjust a row scorer by the area of whole episodes."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Results go to results/NAME."""
+    corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
+    """Corpora that the tasks are made of."""
+    encoder: EncoderConfig = EncoderConfig()
+    """Frozen encoder."""
+    further: Annotated[tuple[EncodedCorpora, ...], tyro.conf.Suppress] = ()
+    """The same corpora or others under further encoders, whose embeddings have as many dimensions."""
+    strategy: Name | None = None
+    """Name of the policy in tables and figures; the default is the name of the adjustment."""
+    learner: AnyLearner = SoftmaxLearner()
+    """Model trained on bought labels."""
+    episode: EpisodeOptions = EpisodeOptions()
+    """Size of the dev set and annotator of an episode; adjustment says how the other sizes are drawn."""
+    adjustment: AdjustmentSettings = AdjustmentSettings()
+    """What is changed, tasks and steps."""
+    device: str = "cpu"
+    """auto, cpu or cuda."""
+    threads: int = Field(default=1, ge=1, le=1024)
+    """Threads of the simulation; its products are small, so one is usually fastest."""
+
+
 class CompareConfig(Frozen):
     """Compare query strategies: strategies x corpora x seeds with common random numbers."""
 
@@ -215,7 +250,7 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
     """Read a config from a YAML file, or a packaged one by name, and apply command-line overrides.
 
     Args:
-        kind: TrainConfig, ImitateConfig, TuneConfig or CompareConfig.
+        kind: TrainConfig, ImitateConfig, AdjustConfig, TuneConfig or CompareConfig.
         source: Path of a YAML file, or a name from ``packaged_configs``.
         overrides: Arguments like ``--agent.episodes 100``.
 

@@ -33,10 +33,13 @@ LARGE: Final = ("trec6", "sst2")
 PREFIXES: Final = {"me5-small-enzh": "query: "}
 """What an encoder wants before each text, by the name of its folder."""
 
-_ROWS: Final = 4000
+LARGE_SETTING: Final = "1,000 labels"
+
+LARGE_ROWS: Final = 4000
 """Most rows of a corpus whose pools have 2,000."""
 
-_LARGE: Final = {"pool_size": 2000, "budget": 1000.0, "batch_size": 25}
+LARGE_EPISODE: Final = {"pool_size": 2000, "budget": 1000.0, "batch_size": 25}
+"""What differs of its episodes."""
 
 
 def markdown(areas: GrowingTable, seeds: dict[str, int]) -> str:
@@ -71,9 +74,9 @@ def study(asked: argparse.Namespace) -> str:
         encoder = EncoderConfig(model=str(folder), max_length=128, prefix=PREFIXES.get(folder.name, ""))
         _play(areas, folder.name, TransferCorpora(asked.data, CORPORA, encoder=encoder), asked.seeds)
         seeds[folder.name] = asked.seeds
-    large = TransferCorpora(asked.data, LARGE, max_rows=_ROWS, episode=_LARGE)
-    _play(areas, "1,000 labels", large, asked.large_seeds)
-    seeds["1,000 labels"] = asked.large_seeds
+    large = TransferCorpora(asked.data, LARGE, max_rows=LARGE_ROWS, episode=LARGE_EPISODE)
+    _play(areas, LARGE_SETTING, large, asked.large_seeds)
+    seeds[LARGE_SETTING] = asked.large_seeds
     text = markdown(areas, seeds)
     write_atomically(asked.out / "beyond.md", text)
     return text

@@ -69,6 +69,7 @@ def made_corpora(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("react_rl.experiments.run.compare.prepare", prepare)
     monkeypatch.setattr("react_rl.experiments.run.train.prepare", prepare)
     monkeypatch.setattr("react_rl.experiments.run.imitate.prepare", prepare)
+    monkeypatch.setattr("react_rl.experiments.run.adjust.prepare", prepare)
     monkeypatch.setattr("react_rl.experiments.cli.explanation.prepare", prepare)
     monkeypatch.setattr(TextEncoder, "fingerprint", lambda _: {"weights": "made in code"})
 

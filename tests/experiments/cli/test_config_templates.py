@@ -43,7 +43,7 @@ def test_every_key_of_a_config_says_what_it_means(kind: type[BaseModel]) -> None
     assert not silent
 
 
-@pytest.mark.parametrize("command", ["train", "imitate", "compare"])
+@pytest.mark.parametrize("command", ["train", "imitate", "adjust", "compare"])
 def test_the_printed_config_reads_back_to_the_defaults(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,7 @@ import yaml
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, TrainConfig, load_config
 from react_rl.experiments.cli import main
-from react_rl.experiments.config.models import CONFIGS, ImitateConfig, packaged_configs
+from react_rl.experiments.config.models import CONFIGS, AdjustConfig, ImitateConfig, packaged_configs
 
 Build = Callable[..., Path]
 PACKAGED = packaged_configs()
@@ -33,7 +33,11 @@ def kind_of(values: dict[str, Any]) -> Any:
     return next(
         (
             kind
-            for key, kind in (("strategies", CompareConfig), ("imitation", ImitateConfig))
+            for key, kind in (
+                ("strategies", CompareConfig),
+                ("imitation", ImitateConfig),
+                ("adjustment", AdjustConfig),
+            )
             if key in values
         ),
         TrainConfig,

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from react_rl.experiments import CompareConfig, TrainConfig
 from react_rl.experiments.cli import main
+from react_rl.experiments.config.models import AdjustConfig
 
 CHECKED_BY_HAND = ("episode.label_noise", "episode.confusion", "learner.recipe.l2", "tasks.learner.recipe.l2")
 """Their validators give the range in words of their own."""
@@ -42,7 +43,7 @@ def leaves(path: str, annotation: Any, limits: list[Any]) -> Iterator[tuple[str,
 
 
 NUMBERS = sorted(
-    {(kind.__name__, path, number): limits for kind in (CompareConfig, TrainConfig)
+    {(kind.__name__, path, number): limits for kind in (CompareConfig, TrainConfig, AdjustConfig)
      for path, number, limits in numbers(kind) if path not in CHECKED_BY_HAND}.items(), key=str
 )  # fmt: skip
 

@@ -1,0 +1,144 @@
+"""Adjusting a policy from beginning to end: search, choose by the validation episodes, write the folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from torch import Tensor
+
+from react_rl.acquisition.registry import make_strategy
+from react_rl.agents.adjustment.search import Search, SearchProgress
+from react_rl.agents.adjustment.settings import AdjustmentSettings
+from react_rl.agents.folder import IMITATION, PolicyCard
+from react_rl.agents.scorer import SHORT, SHORT_PER_PICK, ScorerStrategy
+from react_rl.agents.scorer_folder import load_scorer, pretrained_folder, save_scorer
+from react_rl.files import canonical_json, digest
+from react_rl.learners.registry import LearnerSettings
+from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.options import EpisodeOptions
+
+BASELINES: Final = ("mixture", "uncertainty-herding")
+"""Fixed strategies that are played on the validation episodes, too."""
+
+STATE: Final = "adjustment.safetensors"
+"""Where a search stands, beside the policy."""
+
+
+def adjust(
+    corpora: Sequence[EncodedCorpus],
+    episode: EpisodeOptions,
+    settings: AdjustmentSettings,
+    folder: Path,
+    name: str = "adjusted",
+    report: Callable[[SearchProgress], None] | None = None,
+    learner: LearnerSettings | None = None,
+) -> PolicyCard:
+    """Adjust a row scorer by the area of whole episodes and write it to ``folder/policy``.
+
+    Args:
+        corpora: Training corpora, of one or several encoders; test rows play no part.
+        episode: Size of the dev set, and the annotator; ``settings`` says what else is drawn.
+        settings: Space, tasks and steps.
+        folder: Where to write.
+        name: Name of the strategy.
+        report: Called after each step.
+        learner: Settings of the linear learner; None is the softmax regression as it comes.
+
+    Returns:
+        The card of the policy.
+
+    Raises:
+        ReActError: The policy to begin from is no row scorer, a direction or gate is unknown, or no task is
+            large enough.
+    """
+    start = starting_scorer(settings.start)
+    search = Search(corpora, start, episode, settings, learner)
+    state = search.run(folder / STATE, _key(corpora, start, episode, settings, learner), report)
+    best = max(range(len(state.areas)), key=lambda check: float(state.areas[check].mean()))
+    network = search.at(state.averages[best])
+    baselines = {one: round(float(search.judge(make_strategy(one)).mean()), 6) for one in BASELINES}
+    played = 2 * settings.pairs * len(settings.batch_sizes)
+    trained_on = _digests(corpora)
+    card = PolicyCard(
+        name=name,
+        algorithm=IMITATION,
+        network={
+            "kind": "row-scorer",
+            "features": len(search.space.features),
+            "context": len(search.space.context),
+            "hidden": network.hidden,
+            "members": len(network.members),
+        },
+        observation={"name": "rows", "context": list(search.space.context)},
+        action_space={
+            "name": "score-rows",
+            "features": list(search.space.features),
+            "short": SHORT,
+            "short_per_pick": SHORT_PER_PICK,
+        },
+        reward={"kind": "area under the dev curve", "began from": start.name},
+        episode=episode.model_dump(mode="json"),
+        trained_on=trained_on,
+        validated_on=trained_on,
+        settings=settings.model_dump(mode="json"),
+        validation=[
+            {"episodes": float(steps * played), **_measured(area)}
+            for steps, area in zip(state.checks, state.areas, strict=True)
+        ],
+        baselines=baselines,
+        chosen_at=state.checks[best] * played,
+        versions={one: importlib.metadata.version(one) for one in ("react-rl", "torch", "numpy")},
+    )
+    save_scorer(folder / "policy", network, card)
+    (folder / STATE).unlink(missing_ok=True)
+    return card
+
+
+def starting_scorer(start: str) -> ScorerStrategy:
+    """The row scorer that ``start`` names: a folder, or one that comes with the package.
+
+    Raises:
+        ReActError: There is none, or it is another kind of policy.
+    """
+    folder = Path(start)
+    return load_scorer(folder) if folder.is_dir() else load_scorer(pretrained_folder(start), start)
+
+
+def _measured(area: Tensor) -> dict[str, float]:
+    error = float(area.std()) / math.sqrt(len(area)) if len(area) > 1 else 0.0
+    return {"area": round(float(area.mean()), 6), "error": round(error, 6)}
+
+
+def _digests(corpora: Sequence[EncodedCorpus]) -> dict[str, str]:
+    """Content of each corpus by name; one that comes again, under another encoder, gets a number."""
+    found: dict[str, str] = {}
+    for corpus in corpora:
+        content, name = corpus.corpus.digest(), corpus.name
+        for number in range(2, len(corpora) + 1):
+            if found.get(name, content) == content:
+                break
+            name = f"{corpus.name} ({number})"
+        found[name] = content
+    return found
+
+
+def _key(
+    corpora: Sequence[EncodedCorpus],
+    start: ScorerStrategy,
+    episode: EpisodeOptions,
+    settings: AdjustmentSettings,
+    learner: LearnerSettings | None,
+) -> str:
+    """Everything that decides where the search goes."""
+    contents = [digest(one.corpus.digest(), one.embeddings.cpu().numpy().tobytes()) for one in corpora]
+    parts: list[Any] = [
+        repr(start),
+        episode.model_dump(mode="json"),
+        settings.model_dump(mode="json"),
+        contents,
+    ]
+    return digest(canonical_json(parts), str(learner), importlib.metadata.version("torch"))

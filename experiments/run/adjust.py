@@ -1,0 +1,104 @@
+"""Running an adjustment: prepare corpora under their encoders, search, write the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from react_rl.agents.adjustment.search import SearchProgress
+from react_rl.agents.adjustment.training import adjust, starting_scorer
+from react_rl.data.corpus import Corpus
+from react_rl.errors import ReActError
+from react_rl.experiments.config.models import AdjustConfig
+from react_rl.experiments.run.results import circumstances
+from react_rl.experiments.run.sameness import (
+    as_read_now,
+    read_mapping,
+    refuse_another,
+    training_differences,
+)
+from react_rl.experiments.run.train import TRAINING, Trained
+from react_rl.files import canonical_json, write_atomically
+from react_rl.pulse import pulse
+from react_rl.simulation.corpora import OnFacts, prepare
+
+
+def check_adjustable(corpora: Sequence[Corpus]) -> None:
+    """Check that tasks can be made of corpora, before anything is encoded.
+
+    Raises:
+        ReActError: A corpus has no classes.
+    """
+    for corpus in corpora:
+        if corpus.task != "classification":
+            raise ReActError(
+                f"Corpus {corpus.name!r} is of {corpus.task}; tasks for an adjustment are made of corpora "
+                "of classification."
+            )
+
+
+def run_adjustment(
+    config: AdjustConfig,
+    results: Path,
+    report: Callable[[SearchProgress], None] | None = None,
+    progress: bool = True,
+    overwrite: bool = False,
+    on_facts: OnFacts | None = None,
+) -> Trained:
+    """Adjust a row scorer as the config says; the policy goes to ``results/NAME/policy``.
+
+    Args:
+        config: What to adjust, on which tasks.
+        results: Folder that holds the folders of all experiments.
+        report: Called after each step.
+        progress: Show the encoder's progress.
+        overwrite: Replace another training that is in ``results/NAME``.
+        on_facts: Told what the corpora hold, before anything is encoded; None logs it.
+
+    Raises:
+        ReActError: Something in the config does not exist or does not fit; nothing was written then.
+    """
+    learner = config.learner.settings()
+    starting_scorer(config.adjustment.start)
+    folder = results / config.name
+    old = None if overwrite else read_mapping(folder / TRAINING)
+    if old is not None:
+        written = as_read_now(AdjustConfig, old)
+        refuse_another(folder, "training", training_differences(written, config.model_dump(mode="json")))
+    with pulse(__name__, f"Adjustment {config.name}: preparing the corpora") as say:
+
+        def tell(state: SearchProgress) -> None:
+            gain = "" if np.isnan(state.gain) else f", validation area {state.gain:+.4f}"
+            say(f"Adjustment {config.name}: step {state.step} of {state.total}{gain}")
+            if report is not None:
+                report(state)
+
+        corpora = []
+        parts = [(config.corpora, config.encoder), *((one.corpora, one.encoder) for one in config.further)]
+        for listed, encoder in parts:
+            corpora += prepare(
+                listed, encoder, config.device, progress, on_facts=on_facts, check=check_adjustable
+            )
+        write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
+        write_atomically(
+            folder / "train-circumstances.json",
+            canonical_json(circumstances(str(corpora[0].device)), indent=1) + "\n",
+        )
+        before = torch.get_num_threads()
+        torch.set_num_threads(config.threads)
+        try:
+            card = adjust(
+                corpora,
+                config.episode,
+                config.adjustment,
+                folder,
+                config.strategy or config.name,
+                tell,
+                learner,
+            )
+        finally:
+            torch.set_num_threads(before)
+    return Trained(folder / "policy", card)

@@ -1,0 +1,91 @@
+"""The study of the adjusted policy: folds share nothing, and it is played where it was not adjusted."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from react_rl.acquisition.contract import QueryStrategy
+from react_rl.errors import ReActError
+from react_rl.experiments.config.models import AdjustConfig, load_config
+from react_rl.experiments.studies import adjusted
+from react_rl.experiments.studies.scores import ScoreTable
+from react_rl.experiments.studies.transfer import CHOICES
+
+RESULTS = Path(__file__).parents[3] / "results"
+
+
+@pytest.mark.parametrize("fold", ["a", "b"])
+def test_the_config_of_a_fold_names_no_corpus_of_the_other(fold: str) -> None:
+    config = load_config(AdjustConfig, str(RESULTS / "transfer" / f"adjusted-{fold}.yaml"))
+    parts = (config.corpora, *(part.corpora for part in config.further))
+    named = {corpus.name for corpora in parts for corpus in corpora if corpus.name}
+    assert named == set(adjusted.FOLDS[fold])
+    assert not named & set(adjusted.FOLDS[adjusted.OTHER[fold]])
+
+
+def test_the_folds_are_the_corpora_of_the_comparison() -> None:
+    preset = yaml.safe_load((RESULTS.parent / "experiments" / "presets" / "transfer.yaml").read_text())
+    both = [*adjusted.FOLDS["a"], *adjusted.FOLDS["b"]]
+    assert sorted(both) == sorted(corpus["name"] for corpus in preset["corpora"])
+    assert set(CHOICES) <= set(both)
+
+
+class _Ground:
+    """Corpora that are not there."""
+
+    def __init__(self, data: Path, names: Sequence[str], **_: object) -> None:
+        self.corpora = list(names)
+
+    def areas(self, corpus: str, strategy: QueryStrategy, name: str, seeds: int) -> pd.DataFrame:
+        """What is played is the folder of the policy."""
+        area = 0.6 if str(strategy) == adjusted.OTHER[adjusted.fold_of(corpus)] else 0.0
+        return pd.DataFrame({"corpus": corpus, "strategy": name, "seed": range(seeds), "area": area})
+
+
+def test_a_policy_is_played_on_the_fold_that_it_was_not_adjusted_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adjusted, "TransferCorpora", _Ground)
+    monkeypatch.setattr(adjusted, "load_strategy", lambda folder, name: str(folder))
+    asked = Namespace(data=tmp_path, out=tmp_path, policies=["a=a", "b=b"])
+    here = adjusted.HeldOutPlay(asked)
+    rivals = pd.concat([
+        pd.DataFrame({"corpus": corpus, "strategy": rival, "seed": range(3), "area": 0.5})
+        for corpus in ("cr", "cola") for rival in (*adjusted.RIVALS, "random")
+    ])  # fmt: skip
+    for setting in adjusted.EPISODES:
+        here.play(setting, rivals, 3)
+    table = here.tables["batch-5"]
+    assert (table.of("adjusted") == 0.6).all()
+    assert "| mean of the three | all | 3 | 0.6000 | +100.0" in adjusted.markdown(here.tables)
+    assert len(pd.read_csv(tmp_path / "adjusted.csv")) == 18
+
+
+def test_areas_of_rivals_are_those_of_all_eighteen_corpora() -> None:
+    found = adjusted.areas_of_rivals(RESULTS, "batch-25", 5)
+    assert len(found) == 18 * 3 * 5
+    assert set(found["strategy"]) == set(adjusted.RIVALS)
+
+
+def test_the_mean_of_three_tables_is_judged_seed_by_seed() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(6, 1))
+    tables = {
+        name: ScoreTable(("cr",), tuple(range(6)), {"adjusted": 0.6 + sign * noise, **dict.fromkeys(
+            adjusted.RIVALS, np.full((6, 1), 0.5)
+        )})
+        for name, sign in zip(adjusted.EPISODES, (1, -1, 0), strict=True)
+    }  # fmt: skip
+    assert "| +100.0 [+100.0, +100.0]* |" in adjusted.markdown(tables)
+
+
+def test_a_fold_without_policy_is_refused() -> None:
+    with pytest.raises(ReActError, match="must name one for each fold"):
+        adjusted.policies_of(["a=here"])
