@@ -9,27 +9,28 @@ that has been played is kept in the table and not played again.
 from __future__ import annotations
 
 import argparse
-import io
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import matplotlib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
 from react_rl.acquisition import make_strategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
+from react_rl.errors import ReActError
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
-from react_rl.experiments.cli.status import program
-from react_rl.experiments.figures.looks import looks_of
+from react_rl.experiments.figures.drawing import save_figures
+from react_rl.experiments.figures.looks import STYLE, looks_of
 from react_rl.experiments.run.episodes import play
 from react_rl.experiments.run.full_data import ALL_LABELS
+from react_rl.experiments.studies.command import run_study, say, study_parser
+from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.files import write_atomically
 from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.metrics import area_to_budget, paired_difference
@@ -45,7 +46,6 @@ METRIC: Final = "entity_f1"
 SHARE: Final = 0.3
 """Share of the pool's tokens that a budget pays for."""
 POOL: Final = 500
-_SAID = logging.getLogger(__name__)
 
 
 _LIMITS: Final = (
@@ -80,7 +80,7 @@ def measure(corpus: EncodedCorpus, strategies: Sequence[str], seeds: int) -> pd.
         played = play(
             corpus, make_strategy(name), range(seeds), options, [METRIC], learner=TaggerSettings()
         ).results
-        _SAID.info("%s: %s", corpus.name, name)
+        say(f"{corpus.name}: {name}")
         for seed, record in enumerate(played):
             for cost, f1 in zip(record["cost"], record["test"][METRIC], strict=True):
                 rows.append((corpus.name, name, seed, cost, cost / total, f1))
@@ -210,71 +210,70 @@ def _claims(
 SHOWN: Final = ("random", "mnlp", "total-token-entropy", "tag-count", "mixture", "uncertainty-herding")
 
 
-def figure(table: pd.DataFrame) -> bytes:
-    """Mean curves of some strategies, a panel for each corpus, as PNG."""
+def figure(table: pd.DataFrame) -> Figure:
+    """Mean curves of some strategies, a panel for each corpus."""
     corpora = list(dict.fromkeys(table["corpus"]))
     looks = looks_of(SHOWN, ())
-    rows = -(-len(corpora) // 3)
-    drawn = Figure(figsize=(10.0, 2.9 * rows), layout="constrained")
-    axes = drawn.subplots(rows, min(len(corpora), 3), squeeze=False).flatten()
-    grid = np.linspace(0.0, SHARE, 61)
-    for ax, corpus in zip(axes, corpora, strict=False):
-        own = table[table["corpus"] == corpus]
-        for strategy in SHOWN:
-            curves = [
-                np.interp(grid, one["share"].to_numpy(float), one["f1"].to_numpy(float))
-                for _, one in own[own["strategy"] == strategy].groupby("seed")
-            ]
-            look = {key: value for key, value in looks[strategy].items() if key != "marker"}
-            ax.plot(100 * grid, np.mean(curves, axis=0), label=strategy, **look)
-        ax.axhline(
-            own[own["strategy"] == ALL_LABELS]["f1"].mean(), color="0.5", ls="--", lw=1, label="all labels"
-        )
-        ax.set_title(corpus, fontsize=10)
-        ax.set_xlabel("share of the pool's tokens paid (%)")
-        ax.set_ylabel("test F1 of entities")
-    for ax in axes[len(corpora) :]:
-        ax.set_axis_off()
-    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    content = io.BytesIO()
-    drawn.savefig(content, format="png", dpi=110, metadata={"Software": None})
-    return content.getvalue()
+    with matplotlib.rc_context(STYLE):
+        rows = -(-len(corpora) // 3)
+        drawn = Figure(figsize=(10.0, 2.9 * rows), dpi=110, layout="constrained")
+        axes = drawn.subplots(rows, min(len(corpora), 3), squeeze=False).flatten()
+        grid = np.linspace(0.0, SHARE, 61)
+        for ax, corpus in zip(axes, corpora, strict=False):
+            own = table[table["corpus"] == corpus]
+            for strategy in SHOWN:
+                curves = [
+                    np.interp(grid, one["share"].to_numpy(float), one["f1"].to_numpy(float))
+                    for _, one in own[own["strategy"] == strategy].groupby("seed")
+                ]
+                look = {key: value for key, value in looks[strategy].items() if key != "marker"}
+                ax.plot(100 * grid, np.mean(curves, axis=0), label=strategy, **look)
+            whole = own[own["strategy"] == ALL_LABELS]["f1"].mean()
+            ax.axhline(whole, color="0.5", ls="--", lw=1, label="all labels")
+            ax.set_title(corpus, fontsize=10)
+            ax.set_xlabel("share of the pool's tokens paid (%)")
+            ax.set_ylabel("test F1 of entities")
+        for ax in axes[len(corpora) :]:
+            ax.set_axis_off()
+        drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return drawn
 
 
-@program("tagging")
+def study(asked: argparse.Namespace) -> str:
+    """Play what is not in the table yet, and write table, figure and page."""
+    table = GrowingTable(asked.out / "curves.csv", ("corpus", "strategy"), ("seed", "tokens"))
+    wanted = [(one, EncoderConfig()) for one in asked.english]
+    wanted += [(one, EncoderConfig(model=asked.chinese_encoder)) for one in asked.chinese]
+    for source, encoder in wanted:
+        name = Path(source).name
+        if all(table.holds(asked.seeds, corpus=name, strategy=one) for one in STRATEGIES):
+            continue
+        corpus = prepare([CorpusConfig(corpus=source, name=name, max_rows=asked.rows)], encoder, "cpu")[0]
+        table.add(measure(corpus, STRATEGIES, asked.seeds))
+    if table.frame.empty:
+        raise ReActError("There is nothing to play; name corpora with --english or --chinese.")
+    english, chinese = (
+        " ".join(f"DATA/{Path(one).name}" for one in some) for some in (asked.english, asked.chinese)
+    )
+    command = (
+        f"python -m react_rl.experiments.studies.tagging --english {english} --chinese {chinese} "
+        f"--chinese-encoder MODELS/{Path(asked.chinese_encoder).name} "
+        f"--rows {asked.rows} --seeds {asked.seeds}"
+    )
+    text = page(table.frame, command)
+    save_figures(asked.out, {"curves": figure(table.frame)}, formats=("png",))
+    write_atomically(asked.out / "README.md", text)
+    return text
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play what is not in the table yet, and write table and page."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    """Run from the command line; returns the exit status."""
+    parser = study_parser(__doc__, "tagging", "results/tagging", seeds=32)
     parser.add_argument("--english", nargs="*", default=[], help="corpora for the default encoder")
     parser.add_argument("--chinese", nargs="*", default=[], help="corpora for --chinese-encoder")
-    parser.add_argument("--chinese-encoder", default="")
+    parser.add_argument("--chinese-encoder", default="", help="folder or hub name of an encoder")
     parser.add_argument("--rows", type=int, default=4000, help="sentences kept of each corpus")
-    parser.add_argument("--seeds", type=int, default=32)
-    parser.add_argument("--out", type=Path, default=Path("results/tagging"))
-    chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    torch.set_num_threads(1)
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    path = chosen.out / "curves.csv"
-    table = pd.read_csv(path) if path.is_file() else pd.DataFrame()
-    wanted = [(one, EncoderConfig()) for one in chosen.english]
-    wanted += [(one, EncoderConfig(model=chosen.chinese_encoder)) for one in chosen.chinese]
-    for source, encoder in wanted:
-        if not table.empty and Path(source).name in set(table["corpus"]):
-            continue
-        corpus = prepare([CorpusConfig(corpus=source, max_rows=chosen.rows)], encoder, "cpu")[0]
-        table = pd.concat([table, measure(corpus, STRATEGIES, chosen.seeds)], ignore_index=True)
-        write_atomically(path, table.round(6).to_csv(index=False, lineterminator="\n"))
-    names = " ".join(f"DATA/{Path(one).name}" for one in chosen.english)
-    chinese = " ".join(f"DATA/{Path(one).name}" for one in chosen.chinese)
-    encoder_name = Path(chosen.chinese_encoder).name
-    command = (
-        f"python -m react_rl.experiments.studies.tagging --english {names} --chinese {chinese} "
-        f"--chinese-encoder MODELS/{encoder_name} --rows {chosen.rows} --seeds {chosen.seeds}"
-    )
-    write_atomically(chosen.out / "curves.png", figure(table))
-    write_atomically(chosen.out / "README.md", page(table, command))
-    return 0
+    return run_study(parser, arguments, study)
 
 
 if __name__ == "__main__":

@@ -26,4 +26,4 @@ def test_the_page_says_what_the_curves_say(monkeypatch: pytest.MonkeyPatch) -> N
     for strategy in tagging.STRATEGIES:
         assert page.count(f"| `{strategy}` |") == 2 - (strategy == "random")
     assert "of 1 corpora" in page
-    assert tagging.figure(table).startswith(b"\x89PNG")
+    assert len(tagging.figure(table).axes) == 1
