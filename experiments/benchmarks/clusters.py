@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 from unittest import mock
@@ -25,6 +25,7 @@ from sklearn.cluster import MiniBatchKMeans
 from react_rl.acquisition.batching import clustering
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.benchmarks.harness import benchmark_parser, run_benchmark, timed
 from react_rl.experiments.benchmarks.selection_pool import PoolPlan, read_corpus, read_plan
 from react_rl.files import write_atomically
 from react_rl.simulation.engine import LabelingEngine
@@ -71,38 +72,37 @@ WAYS: Final[dict[str, Way]] = {
 
 def measure(view: PoolView, repetitions: int) -> pd.DataFrame:
     """Mean squared distance and processor seconds of every way, number of clusters and repetition."""
-    rows = []
+    rows: list[tuple[int, str, int, float, float]] = []
     for clusters in CLUSTERS:
         for way, cluster in WAYS.items():
             for repetition in range(repetitions):
-                start = time.process_time()
-                distance = cluster(view, clusters, repetition)
-                seconds = time.process_time() - start
-                print(f"{clusters} clusters, {way}: {distance:.4f} in {seconds:.2f} s", flush=True)
-                rows.append((clusters, way, repetition, round(distance, 5), round(seconds, 3)))
+                distance, seconds = timed(partial(cluster, view, clusters, repetition))
+                print(f"{clusters} clusters, {way}: {distance:.4f} in {seconds.processor:.2f} s", flush=True)
+                rows.append((clusters, way, repetition, round(distance, 5), round(seconds.processor, 3)))
     return pd.DataFrame(rows, columns=["clusters", "way", "repetition", "distance", "seconds"])
+
+
+def benchmark(asked: argparse.Namespace) -> str:
+    """Cluster the pool in every way."""
+    try:
+        plan: PoolPlan = read_plan(asked.pool)
+    except (OSError, ReActError) as error:
+        raise ReActError(f"{asked.pool} holds no pool ({error}); let selection.py draw one.") from None
+    with torch.inference_mode():
+        engine = LabelingEngine([read_corpus(plan, asked.pool)], plan.options)
+        engine.reset([plan.streams], corpora=[0])
+        table = measure(engine.view, asked.repetitions)
+    write_atomically(asked.out / "clusters.csv", csv_text(table))
+    means = table.groupby(["clusters", "way"])[["distance", "seconds"]].agg(["mean", "std"])
+    return str(means.round(4))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = benchmark_parser(__doc__, "clusters", "results/benchmarks/selection", threads=False)
     parser.add_argument("pool", type=Path, help="folder of a pool that selection.py drew")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/selection"))
-    parser.add_argument("--repetitions", type=int, default=5)
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    try:
-        plan: PoolPlan = read_plan(given.pool)
-    except (OSError, ReActError) as error:
-        print(f"{given.pool} holds no pool ({error}); let selection.py draw one.", file=sys.stderr)
-        return 2
-    with torch.inference_mode():
-        engine = LabelingEngine([read_corpus(plan, given.pool)], plan.options)
-        engine.reset([plan.streams], corpora=[0])
-        table = measure(engine.view, given.repetitions)
-    write_atomically(given.out / "clusters.csv", csv_text(table))
-    print(table.groupby(["clusters", "way"])[["distance", "seconds"]].agg(["mean", "std"]).round(4))
-    return 0
+    parser.add_argument("--repetitions", type=int, default=5, help="times of each way")
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

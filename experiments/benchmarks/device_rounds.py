@@ -10,38 +10,27 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 
 from react_rl.acquisition import make_strategy
-from react_rl.data.registry import load_corpus
-from react_rl.encoders.cache import ArrayCache
-from react_rl.encoders.transformer import EncoderSettings, TextEncoder, resolve_device
-from react_rl.experiments.benchmarks.machine import describe_machine
-from react_rl.files import canonical_json, write_atomically
+from react_rl.encoders.transformer import resolve_device
+from react_rl.experiments.benchmarks.harness import (
+    add_encoder,
+    benchmark_parser,
+    encoded_corpus,
+    machine_lines,
+    rounded,
+    run_benchmark,
+)
+from react_rl.experiments.benchmarks.machine import wait_for
 from react_rl.seeding import Streams
-from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, encode, synthetic_encoded
+from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
 
 STRATEGIES: Final = ("margin", "mixture")
 OPTIONS: Final = EpisodeOptions(pool_size=500, dev_size=500, initial_size=10, budget=80, batch_size=5)
 LEAST_SECONDS: Final = 1.0
-
-
-def describe_device(device: torch.device) -> dict[str, Any]:
-    """The machine, and the GPU where it is one."""
-    machine = describe_machine()
-    if device.type == "cuda":
-        found = torch.cuda.get_device_properties(device)
-        machine["gpu"] = f"{found.name}, {found.total_memory / 2**30:.0f} GiB"
-    return machine
-
-
-def wait_for(device: torch.device) -> None:
-    """Wait until the device has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def rounds_per_second(
@@ -79,39 +68,32 @@ def rounds_per_second(
     }
 
 
+def benchmark(asked: argparse.Namespace) -> str:
+    """Measure every strategy with every number of episodes."""
+    corpus = encoded_corpus(asked, 4000)
+    small = {"pool_size": 200, "dev_size": 100} if asked.corpus == "synthetic" else {}
+    options, device = OPTIONS.model_copy(update=small), resolve_device(asked.device)
+    lines = machine_lines(asked.out / f"rounds-{device.type}.json", device)
+    for episodes in asked.episodes:
+        for strategy in STRATEGIES:
+            named = {
+                "device": str(device), "corpus": corpus.name, "strategy": strategy, "episodes": episodes,
+                "threads": asked.threads,
+            }  # fmt: skip
+            found = rounds_per_second(corpus, strategy, episodes, options, asked.seconds)
+            lines.add(named | rounded(found, 6))
+    return ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", default="crowd_tweets", help="name, folder, or synthetic")
-    parser.add_argument("--model", default="minilm", help="encoder: minilm, a folder, or a hub name")
-    parser.add_argument("--episodes", type=int, nargs="+", default=[1, 16, 64, 256, 1024, 4096])
-    parser.add_argument("--threads", type=int, default=1)
+    parser = benchmark_parser(__doc__, "device_rounds", files="folder for rounds-DEVICE.json")
+    add_encoder(parser, "crowd_tweets")
+    parser.add_argument(
+        "--episodes", type=int, nargs="+", default=[1, 16, 64, 256, 1024, 4096], help="in lockstep"
+    )
     parser.add_argument("--seconds", type=float, default=LEAST_SECONDS, help="least time of a line")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, required=True, help="folder for rounds-DEVICE.json")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    device = resolve_device(given.device)
-    options = OPTIONS
-    if given.corpus == "synthetic":
-        corpus = synthetic_encoded(device=device)
-        options = options.model_copy(update={"pool_size": 200, "dev_size": 100})
-    else:
-        texts = TextEncoder(EncoderSettings(model=given.model, max_length=64, device=str(device)))
-        corpus = encode(load_corpus(given.corpus, max_rows=4000), texts, ArrayCache(), device)
-    found: dict[str, Any] = {"machine": describe_device(device), "lines": []}
-    for episodes in given.episodes:
-        for strategy in STRATEGIES:
-            line = rounds_per_second(corpus, strategy, episodes, options, given.seconds)
-            found["lines"].append(
-                {
-                    "device": str(device), "corpus": corpus.name, "strategy": strategy, "episodes": episodes,
-                    "threads": given.threads, **{name: round(value, 6) for name, value in line.items()},
-                }
-            )  # fmt: skip
-            print(found["lines"][-1], flush=True)
-            write_atomically(given.out / f"rounds-{device.type}.json", canonical_json(found, indent=1) + "\n")
-    return 0
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,12 @@ over all rows.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -25,7 +23,7 @@ from react_rl.agents import LearnedStrategy
 from react_rl.agents.scorer import ScorerStrategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
-from react_rl.errors import ReActError
+from react_rl.experiments.benchmarks.harness import benchmark_parser, run_benchmark
 from react_rl.files import write_atomically
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, PoolView
@@ -88,49 +86,31 @@ def agreement(view: PoolView, scores: Tensor, exact: Tensor, ids: Tensor) -> dic
     }
 
 
+def benchmark(asked: argparse.Namespace) -> str:
+    """Compare the ways on pools of every corpus."""
+    options = EpisodeOptions(
+        pool_size=asked.pool_size,
+        dev_size=100,
+        initial_size=50,
+        batch_size=25,
+        budget=25.0 * asked.rounds,
+    )
+    configs = [CorpusConfig(corpus=name) for name in asked.corpora]
+    corpora = prepare(configs, EncoderConfig(max_length=64), "cpu", episode=options)
+    lines = [line for corpus in corpora for line in compared(corpus, options, asked.episodes, asked.rounds)]
+    text = pd.DataFrame(lines).to_csv(index=False, float_format="%.3f", lineterminator="\n")
+    write_atomically(asked.out / "agreement.csv", text)
+    return str(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="large_pools", description=(__doc__ or "").split("\n\n")[0])
+    parser = benchmark_parser(__doc__, "large_pools", "results/benchmarks/large_pools", threads=False)
     parser.add_argument("--corpora", nargs="+", required=True, help="built-in names or paths")
     parser.add_argument("--pool-size", type=int, default=3200, help="rows of a pool")
     parser.add_argument("--episodes", type=int, default=8, help="pools of each corpus")
     parser.add_argument("--rounds", type=int, default=2, help="rounds of each pool")
-    parser.add_argument(
-        "--out", type=Path, default=Path("results/benchmarks/large_pools"), help="folder to write"
-    )
-    asked = parser.parse_args(arguments)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        if min(asked.episodes, asked.rounds) < 1:
-            raise ReActError("--episodes and --rounds have to be 1 at least.")
-        options = EpisodeOptions(
-            pool_size=asked.pool_size,
-            dev_size=100,
-            initial_size=50,
-            batch_size=25,
-            budget=25.0 * asked.rounds,
-        )
-        configs = [CorpusConfig(corpus=name) for name in asked.corpora]
-        corpora = prepare(configs, EncoderConfig(max_length=64), "cpu", episode=options)
-        lines = [
-            line for corpus in corpora for line in compared(corpus, options, asked.episodes, asked.rounds)
-        ]
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
-    finally:
-        torch.set_num_threads(before)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {k: f"{v:.3f}" if isinstance(v, float) else v for k, v in line.items()} for line in lines
-    )
-    asked.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(asked.out / "agreement.csv", text.getvalue())
-    print(text.getvalue())
-    return 0
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,21 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def describe_device(device: torch.device) -> dict[str, Any]:
+    """The machine, and the GPU where it is one."""
+    machine = describe_machine()
+    if device.type == "cuda":
+        found = torch.cuda.get_device_properties(device)
+        machine["gpu"] = f"{found.name}, {found.total_memory / 2**30:.0f} GiB"
+    return machine
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until the device has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def name_processor(machine: Mapping[str, Any]) -> str:
     """Model and class of the processor, as the head of a table names them; older files have no class."""
     return ", ".join(machine[key] for key in ("processor", "processor_class") if key in machine)

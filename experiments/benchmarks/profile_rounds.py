@@ -11,15 +11,14 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 
 from react_rl.acquisition.registry import make_strategy
-from react_rl.errors import ReActError
 from react_rl.experiments.benchmarks.contestants import RoundsScene, streams_of
+from react_rl.experiments.benchmarks.harness import benchmark_parser, run_benchmark
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor, read_bandwidth
 from react_rl.experiments.benchmarks.rounds import QUICK, SCENES, RoundsPlan, make_scene
 from react_rl.files import write_atomically
@@ -118,27 +117,21 @@ def report(scene: RoundsScene, episodes: Sequence[int], repeats: int) -> str:
     return "\n\n".join([about, "\n".join(lines), limit]) + "\n"
 
 
+def benchmark(asked: argparse.Namespace) -> str:
+    """Profile, and write the page."""
+    plan = QUICK if asked.quick else RoundsPlan()
+    scene = make_scene(*SCENES[asked.corpus][0], plan)
+    text = report(scene, plan.episodes, 1 if asked.quick else 4)
+    write_atomically(asked.out / "profile.md", text)
+    return text
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="profile_rounds", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/rounds"), help="folder to write")
+    parser = benchmark_parser(__doc__, "profile_rounds", "results/benchmarks/rounds", threads=False)
     parser.add_argument("--corpus", default="bbc_news", choices=sorted(SCENES), help="what is labelled")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
-    asked = parser.parse_args(arguments)
-    plan = QUICK if asked.quick else RoundsPlan()
-    threads = torch.get_num_threads()
-    try:
-        scene = make_scene(*SCENES[asked.corpus][0], plan)
-        torch.set_num_threads(1)
-        text = report(scene, plan.episodes, 1 if asked.quick else 4)
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
-    finally:
-        torch.set_num_threads(threads)
-    write_atomically(asked.out / "profile.md", text)
-    print(text)
-    return 0
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

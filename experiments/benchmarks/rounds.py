@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from react_rl.experiments.benchmarks.contestants import (
     RoundsScene,
     start_of,
 )
+from react_rl.experiments.benchmarks.harness import benchmark_parser, in_turns, run_benchmark
 from react_rl.experiments.benchmarks.machine import describe_machine, read_bandwidth
 from react_rl.experiments.benchmarks.rounds_report import RoundsLine, write_report
 from react_rl.metrics.curves import area_under_curve
@@ -120,29 +122,32 @@ def measure(
     progress: bool = True,
 ) -> list[Tally]:
     """Let the contestants take turns, so that what else the machine does meets them all alike."""
-    tallies = [Tally() for _ in contestants]
     chunks = np.array_split(np.arange(plan.seeds), plan.repeats)
-    everyone = list(range(plan.seeds))
-    for contestant in contestants:
-        contestant.play([0])  # nobody's first allocation or import counts
-    for turn in range(plan.repeats):
-        for step in range(len(contestants)):
-            position = (turn + step) % len(contestants)
-            contestant, some = contestants[position], [int(s) for s in chunks[turn]]
-            seeds = everyone if contestant.episodes > 1 else some or [turn % plan.seeds]
-            played = contestant.play(seeds)
-            while played.seconds < plan.least_seconds:
-                played.add(contestant.play(seeds))
-            tallies[position].add(played)
-            if progress:
-                rate = tallies[position].rates[-1]
-                print(
-                    f"\rpool {scene.options.pool_size}, {threads} thread(s), turn {turn + 1}/{plan.repeats}: "
-                    f"{contestant.name} x{contestant.episodes} {rate:,.0f} rounds/s   ",
-                    end="", file=sys.stderr, flush=True,
-                )  # fmt: skip
+
+    def turn_of(contestant: RoundsContestant, turn: int) -> PlayedSeeds:
+        if turn == 0:
+            return contestant.play([0])
+        some = [int(seed) for seed in chunks[turn - 1]] or [(turn - 1) % plan.seeds]
+        seeds = list(range(plan.seeds)) if contestant.episodes > 1 else some
+        played = contestant.play(seeds)
+        while played.seconds < plan.least_seconds:
+            played.add(contestant.play(seeds))
+        if progress:
+            print(
+                f"\rpool {scene.options.pool_size}, {threads} thread(s), turn {turn}/{plan.repeats}: "
+                f"{contestant.name} x{contestant.episodes} {played.rounds / played.seconds:,.0f} rounds/s   ",
+                end="", file=sys.stderr, flush=True,
+            )  # fmt: skip
+        return played
+
+    plays = {place: partial(turn_of, one) for place, one in enumerate(contestants)}
+    found = in_turns(plays, plan.repeats)
     if progress:
         print(file=sys.stderr)
+    tallies = [Tally() for _ in contestants]
+    for tally, turns in zip(tallies, found.values(), strict=True):
+        for played in turns:
+            tally.add(played)
     return tallies
 
 
@@ -262,10 +267,27 @@ def _run_scene(
     return lines
 
 
+def benchmark(asked: argparse.Namespace) -> str:
+    """Measure what was asked for, and write the files."""
+    plan = QUICK if asked.quick else RoundsPlan()
+    if asked.repeats is not None:
+        plan = replace(plan, repeats=asked.repeats)
+    if asked.threads is not None:
+        plan = replace(plan, threads=tuple(asked.threads))
+    if asked.peer_python is None:
+        print(
+            "The peers are left out, because --peer-python is not given; "
+            "experiments/benchmarks/README.md says how to make their environment.",
+            file=sys.stderr,
+        )
+    run(asked.corpus, asked.out, asked.peer_python, plan)
+    text: str = (asked.out / "table.md").read_text()
+    return text
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="rounds", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/rounds"), help="folder to write")
+    parser = benchmark_parser(__doc__, "rounds", "results/benchmarks/rounds", threads=False)
     parser.add_argument("--peer-python", type=Path, help="python of the environment that holds the peers")
     parser.add_argument("--corpus", default="bbc_news", help=f"one of: {', '.join(SCENES)}")
     parser.add_argument(
@@ -273,32 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--threads", type=int, nargs="+", help="thread counts (default 1 and 2)")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
-    asked = parser.parse_args(arguments)
-    plan = QUICK if asked.quick else RoundsPlan()
-    try:
-        if asked.repeats is not None:
-            if asked.repeats < 1:
-                raise ReActError(f"--repeats {asked.repeats} measures nothing; give at least 1.")
-            plan = replace(plan, repeats=asked.repeats)
-        if asked.threads is not None:
-            if min(asked.threads) < 1:
-                raise ReActError(f"--threads {min(asked.threads)} is no number of threads; give at least 1.")
-            plan = replace(plan, threads=tuple(asked.threads))
-        if asked.peer_python is None:
-            print(
-                "The peers are left out, because --peer-python is not given; "
-                "experiments/benchmarks/README.md says how to make their environment.",
-                file=sys.stderr,
-            )
-        run(asked.corpus, asked.out, asked.peer_python, plan)
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nInterrupted; nothing was written.", file=sys.stderr)
-        return 130
-    print((asked.out / "table.md").read_text())
-    return 0
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import torch
 from react_rl.acquisition import make_strategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
-from react_rl.errors import ReActError
+from react_rl.experiments.benchmarks.harness import benchmark_parser, run_benchmark
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 from react_rl.simulation.corpora import prepare
@@ -45,42 +45,35 @@ def rounds_per_second(
     return played / best
 
 
+def benchmark(asked: argparse.Namespace) -> str:
+    """Time every strategy at every batch size; a line each."""
+    options = EpisodeOptions(pool_size=asked.pool_size, dev_size=100)
+    if asked.corpus == "synthetic":
+        corpus = synthetic_encoded(5 * asked.pool_size + 500, 5)
+    else:
+        config = CorpusConfig(corpus=asked.corpus, max_rows=4000)
+        (corpus,) = prepare([config], EncoderConfig(max_length=128), "cpu", episode=options)
+    lines = []
+    for size in asked.batch_sizes:
+        sized = options.model_copy(update={"batch_size": size, "budget": max(options.budget, 4.0 * size)})
+        for name in asked.strategies:
+            speed = rounds_per_second(corpus, name, sized, asked.episodes, asked.repeats)
+            lines.append(
+                f"{name:24s}rounds of {size:3d}{speed:10,.0f} rounds/s{1e6 / speed:10,.0f} us a round"
+            )
+    return "\n".join(lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="selecting_side_by_side", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = benchmark_parser(__doc__, "selecting_side_by_side", threads=False)
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), help="names of strategies")
     parser.add_argument("--corpus", default="bbc_news", help="a built-in name, a path, or synthetic")
     parser.add_argument("--episodes", type=int, default=64, help="episodes side by side")
     parser.add_argument("--pool-size", type=int, default=500, help="rows of a pool")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[5], help="rows of a round")
     parser.add_argument("--repeats", type=int, default=3, help="times that each is played; the best counts")
-    asked = parser.parse_args(arguments)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for option in ("episodes", "repeats"):
-            if getattr(asked, option) < 1:
-                raise ReActError(f"--{option} {getattr(asked, option)} plays nothing; give at least 1.")
-        options = EpisodeOptions(pool_size=asked.pool_size, dev_size=100)
-        if asked.corpus == "synthetic":
-            corpus = synthetic_encoded(5 * asked.pool_size + 500, 5)
-        else:
-            config = CorpusConfig(corpus=asked.corpus, max_rows=4000)
-            (corpus,) = prepare([config], EncoderConfig(max_length=128), "cpu", episode=options)
-        for size in asked.batch_sizes:
-            sized = options.model_copy(update={"batch_size": size, "budget": max(options.budget, 4.0 * size)})
-            for name in asked.strategies:
-                speed = rounds_per_second(corpus, name, sized, asked.episodes, asked.repeats)
-                line = f"{name:24s}rounds of {size:3d}{speed:10,.0f} rounds/s{1e6 / speed:10,.0f} us a round"
-                print(line)
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
-    finally:
-        torch.set_num_threads(before)
-    return 0
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

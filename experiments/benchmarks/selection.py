@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from react_rl.acquisition import STRATEGIES, suited
 from react_rl.documents import read_json
 from react_rl.errors import ReActError, unknown
+from react_rl.experiments.benchmarks.harness import benchmark_parser, run_benchmark
 from react_rl.experiments.benchmarks.machine import describe_machine
 from react_rl.experiments.benchmarks.measured import ADVICE, rows_of
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
@@ -184,12 +185,18 @@ def _file(folder: Path, contestant: str, strategy: str) -> Path:
     return folder / "outcomes" / f"{contestant}-{strategy.replace(':', '_')}.json"
 
 
+def benchmark(asked: argparse.Namespace) -> str:
+    """Measure what is not measured yet, and write the files."""
+    plan = _changed(QUICK if asked.quick else SelectionPlan(), asked)
+    with tempfile.TemporaryDirectory() as folder:
+        run(plan, asked.out, asked.work or Path(folder), asked.peer_python, finished_only=asked.finished)
+    text: str = (asked.out / "table.md").read_text()
+    return text
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="selection", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument(
-        "--out", type=Path, default=Path("results/benchmarks/selection"), help="folder to write"
-    )
+    parser = benchmark_parser(__doc__, "selection", "results/benchmarks/selection", threads=False)
     parser.add_argument("--work", type=Path, help="folder that keeps pools and finished measurements")
     parser.add_argument("--peer-python", type=Path, help="python of the environment that holds the peers")
     parser.add_argument("--rows", type=int, nargs="+", help="pool sizes; the peers run on the first")
@@ -198,20 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help=f"time limit (default {Limits.seconds:g})")
     parser.add_argument("--finished", action="store_true", help="measure nothing, report what --work holds")
     parser.add_argument("--quick", action="store_true", help="500 rows, to see that everything runs")
-    asked = parser.parse_args(arguments)
-    plan = QUICK if asked.quick else SelectionPlan()
-    try:
-        plan = _changed(plan, asked)
-        with tempfile.TemporaryDirectory() as folder:
-            run(plan, asked.out, asked.work or Path(folder), asked.peer_python, finished_only=asked.finished)
-    except ReActError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nInterrupted; what is finished is kept in --work.", file=sys.stderr)
-        return 130
-    print((asked.out / "table.md").read_text())
-    return 0
+    return run_benchmark(parser, arguments, benchmark)
 
 
 def _changed(plan: SelectionPlan, asked: argparse.Namespace) -> SelectionPlan:

@@ -9,10 +9,10 @@ the same rule. Seconds are those of the processor, one thread.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -25,8 +25,10 @@ from react_rl.acquisition import make_strategy
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
+from react_rl.errors import ReActError
+from react_rl.experiments.benchmarks.harness import MeasuredLines, benchmark_parser, run_benchmark
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
-from react_rl.files import canonical_json, write_atomically
+from react_rl.files import write_atomically
 from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.learners.linear.token_store import rounded_states
 from react_rl.metrics.entities import entity_score
@@ -121,7 +123,7 @@ def _dev_f1(
     return float(entity_score(guessed, right, torch.from_numpy(first), (n_tags - 1) // 2))
 
 
-def table(lines: Sequence[dict[str, Any]], machine: dict[str, Any], corpus: str) -> str:
+def table(lines: Sequence[Mapping[str, Any]], machine: Mapping[str, Any], corpus: str) -> str:
     """The page of the measurement."""
     base = {line["name"]: line["rounds_per_second"] for line in lines if line["peer"]}
     head = [
@@ -144,31 +146,32 @@ def table(lines: Sequence[dict[str, Any]], machine: dict[str, Any], corpus: str)
     return "\n".join([*head, *rows, "", *_NOTES, ""])
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and write ``tagger.json`` and ``tagger.md``."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def benchmark(asked: argparse.Namespace) -> str:
+    """Play the peers, then ours; writes ``tagger.json`` and ``tagger.md``."""
+    corpus = prepare([CorpusConfig(corpus=asked.corpus, max_rows=asked.rows)], EncoderConfig(), "cpu")[0]
+    if corpus.corpus.task != "tagging":
+        raise ReActError(f"{asked.corpus} holds no tagged sentences; name a corpus that does as --corpus.")
+    machine = describe_machine()
+    found = MeasuredLines(asked.out / "tagger.json", {"machine": machine, "corpus": corpus.name})
+    for name, make in PEERS.items():
+        played = [peer(corpus, make, seed, OPTIONS) for seed in range(asked.seeds)]
+        mean = {key: float(np.mean([one[key] for one in played])) for key in played[0]}
+        found.add({"name": name, "peer": True} | mean)
+    for episodes in EPISODES:
+        found.add({"name": f"ours, {episodes} episodes", "peer": False} | ours(corpus, episodes, OPTIONS))
+    page = table(found.lines, machine, corpus.name)
+    write_atomically(asked.out / "tagger.md", page)
+    return page
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = benchmark_parser(__doc__, "tagger_rounds", "results/benchmarks/tagger", threads=False)
     parser.add_argument("--corpus", required=True, help="folder or file of tagged sentences")
     parser.add_argument("--rows", type=int, default=3000, help="sentences kept")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/tagger"))
     parser.add_argument("--seeds", type=int, default=4, help="episodes of a peer")
-    chosen = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    corpus = prepare([CorpusConfig(corpus=chosen.corpus, max_rows=chosen.rows)], EncoderConfig(), "cpu")[0]
-    lines: list[dict[str, Any]] = []
-    for name, make in PEERS.items():
-        found = [peer(corpus, make, seed, OPTIONS) for seed in range(chosen.seeds)]
-        mean = {key: float(np.mean([one[key] for one in found])) for key in found[0]}
-        lines.append({"name": name, "peer": True} | mean)
-    for episodes in EPISODES:
-        lines.append({"name": f"ours, {episodes} episodes", "peer": False} | ours(corpus, episodes, OPTIONS))
-    machine = describe_machine()
-    content = {"machine": machine, "corpus": corpus.name, "lines": lines}
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(chosen.out / "tagger.json", canonical_json(content, indent=1) + "\n")
-    page = table(lines, machine, corpus.name)
-    write_atomically(chosen.out / "tagger.md", page)
-    print(page)
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 
-from react_rl.data.registry import load_corpus
-from react_rl.encoders.cache import ArrayCache
-from react_rl.encoders.transformer import EncoderSettings, TextEncoder
 from react_rl.experiments.benchmarks.finetune.restarts import dev_curves
-from react_rl.files import canonical_json, write_atomically
+from react_rl.experiments.benchmarks.harness import MeasuredLines, benchmark_parser, embedded, run_benchmark
 from react_rl.learners.finetune import FineTuneSettings
 from react_rl.metrics.curves import area_under_curve
 from react_rl.simulation import EpisodeOptions
-from react_rl.simulation.encoded import EncodedCorpus, encode
+from react_rl.simulation.encoded import EncodedCorpus
 
 _UPPER: Final[dict[str, Any]] = {"method": "full", "learning_rate": 3e-4}
 CANDIDATES: Final[dict[str, dict[str, Any]]] = {
@@ -46,32 +41,32 @@ def area(corpus: EncodedCorpus, settings: FineTuneSettings, seed: int) -> tuple[
     return area_under_curve(np.arange(rounds + 1), values[:, 0]), seconds / rounds
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpora", nargs="+", required=True, help="names or folders")
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES))
-    parser.add_argument("--out", type=Path, required=True, help="folder for candidates.json")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    texts = TextEncoder(EncoderSettings(max_length=64))
-    corpora = [encode(load_corpus(name, max_rows=2000), texts, ArrayCache()) for name in given.corpora]
-    lines = []
-    for name in given.only:
+def benchmark(asked: argparse.Namespace) -> str:
+    """Let every candidate learn on every corpus."""
+    corpora = [embedded(name, 2000) for name in asked.corpora]
+    lines = MeasuredLines(asked.out / "candidates.json")
+    for name in asked.only:
         settings = FineTuneSettings.model_validate({"max_length": 64} | CANDIDATES[name])
-        found = [area(corpus, settings, seed) for corpus in corpora for seed in range(given.seeds)]
-        lines.append(
+        found = [area(corpus, settings, seed) for corpus in corpora for seed in range(asked.seeds)]
+        lines.add(
             {
-                "candidate": name, "corpora": len(corpora), "seeds": given.seeds,
+                "candidate": name, "corpora": len(corpora), "seeds": asked.seeds,
                 "area": round(float(np.mean([one for one, _ in found])), 4),
                 "processor_seconds": round(float(np.mean([seconds for _, seconds in found])), 2),
             }
         )  # fmt: skip
-        print(lines[-1], flush=True)
-        write_atomically(given.out / "candidates.json", canonical_json(lines, indent=1) + "\n")
-    return 0
+    return ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; returns the exit status."""
+    parser = benchmark_parser(__doc__, "candidates", files="folder for candidates.json")
+    parser.add_argument("--corpora", nargs="+", required=True, help="names or folders")
+    parser.add_argument("--seeds", type=int, default=2, help="episodes on each corpus")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(CANDIDATES), default=list(CANDIDATES), help="some candidates"
+    )
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 
+from react_rl.errors import ReActError
 from react_rl.experiments.benchmarks.finetune.ours import Chooser, Ours, at_random, frozen_margins, same
-from react_rl.experiments.benchmarks.finetune.protocol import Scene
+from react_rl.experiments.benchmarks.finetune.protocol import ProtocolError, Scene
+from react_rl.experiments.benchmarks.harness import benchmark_parser, run_benchmark
 from react_rl.files import canonical_json, write_atomically
 
 CHOOSERS: Final[dict[str, Chooser]] = {"frozen margins": frozen_margins, "random": at_random}
@@ -48,24 +49,28 @@ def chosen_then_trained(scene: Scene, choose: Chooser) -> dict[str, Any]:
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Play scenes; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenes", type=Path, nargs="+", help="files that protocol.py drew")
-    parser.add_argument("--out", type=Path, required=True, help="folder for one file each")
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    for path in given.scenes:
-        scene = Scene.load(path)
-        target = given.out / f"{scene.corpus}-frozen-first-{scene.seed}.json"
+def benchmark(asked: argparse.Namespace) -> str:
+    """Play the scenes that were not played yet."""
+    for path in asked.scenes:
+        try:
+            scene = Scene.load(path)
+        except ProtocolError as error:
+            raise ReActError(str(error)) from None
+        target = asked.out / f"{scene.corpus}-frozen-first-{scene.seed}.json"
         if target.exists():
             continue
         found = {name: chosen_then_trained(scene, choose) for name, choose in CHOOSERS.items()}
         content = {"corpus": scene.corpus, "seed": scene.seed, "scene": scene.digest, "found": found}
         write_atomically(target, canonical_json(content, indent=1) + "\n")
         print(scene.corpus, scene.seed, found, flush=True)
-    return 0
+    return ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play scenes; returns the exit status."""
+    parser = benchmark_parser(__doc__, "frozen_first", files="folder for one file each")
+    parser.add_argument("scenes", type=Path, nargs="+", help="files that protocol.py drew")
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

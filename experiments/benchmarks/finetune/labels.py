@@ -21,8 +21,8 @@ from react_rl.data.registry import load_corpus
 from react_rl.documents import read_json
 from react_rl.encoders.transformer import EncoderSettings, TextEncoder
 from react_rl.experiments.benchmarks.finetune.tables import Rates
+from react_rl.experiments.benchmarks.harness import benchmark_parser, run_benchmark
 from react_rl.experiments.benchmarks.measured import read_rows
-from react_rl.experiments.cli.status import program
 from react_rl.files import canonical_json, write_atomically
 from react_rl.learners.finetune import FineTune, FineTuneSettings
 from react_rl.learners.linear.softmax import SoftmaxRegression
@@ -106,25 +106,25 @@ def _rows(corpus: Corpus, labels: int, seed: int, split: str) -> np.ndarray[tupl
     return np.concatenate([train[:labels], others[:_TEST_ROWS]])
 
 
-@program("labels")
+def benchmark(asked: argparse.Namespace) -> str:
+    """Tune or measure."""
+    corpora = [load_corpus(name, max_rows=4000) for name in asked.corpora]
+    seeds = range(asked.seeds)
+    if asked.what == "tune":
+        _tune(corpora, seeds, asked.out)
+    else:
+        _measure(corpora, seeds, asked.labels, asked.out)
+    return ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Tune or measure; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("tune", "measure"))
+    parser = benchmark_parser(__doc__, "labels", files="folder for rates.json and cells.jsonl")
+    parser.add_argument("what", choices=("tune", "measure"), help="learning rates, or accuracy")
     parser.add_argument("--corpora", nargs="+", required=True, help="names or folders")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--labels", type=int, nargs="+", default=[50, 200, 500])
-    parser.add_argument("--out", type=Path, required=True, help="folder for rates.json and cells.jsonl")
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    corpora = [load_corpus(name, max_rows=4000) for name in given.corpora]
-    seeds = range(given.seeds)
-    if given.what == "tune":
-        _tune(corpora, seeds, given.out)
-    else:
-        _measure(corpora, seeds, given.labels, given.out)
-    return 0
+    parser.add_argument("--seeds", type=int, default=5, help="draws of labels")
+    parser.add_argument("--labels", type=int, nargs="+", default=[50, 200, 500], help="numbers of labels")
+    return run_benchmark(parser, arguments, benchmark)
 
 
 def _tune(corpora: Sequence[Corpus], seeds: Sequence[int], out: Path) -> None:

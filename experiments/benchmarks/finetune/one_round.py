@@ -10,19 +10,23 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
 
-from react_rl.data.registry import load_corpus
-from react_rl.encoders.cache import ArrayCache
-from react_rl.encoders.transformer import EncoderSettings, TextEncoder, resolve_device
-from react_rl.experiments.benchmarks.device_rounds import describe_device, wait_for
-from react_rl.files import canonical_json, write_atomically
+from react_rl.encoders.transformer import resolve_device
+from react_rl.experiments.benchmarks.harness import (
+    add_encoder,
+    benchmark_parser,
+    encoded_corpus,
+    machine_lines,
+    rounded,
+    run_benchmark,
+)
+from react_rl.experiments.benchmarks.machine import wait_for
 from react_rl.learners.finetune import FineTuneSettings
 from react_rl.seeding import Streams
-from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, encode
+from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
 
 SETTINGS: Final[dict[str, dict[str, Any]]] = {
     "full": {"method": "full", "learning_rate": 1e-4},
@@ -63,42 +67,32 @@ def seconds_of_round(
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", default="crowd_tweets", help="name or folder")
-    parser.add_argument("--model", default="minilm", help="minilm, a folder, or a hub name")
-    parser.add_argument("--labels", type=int, default=200)
-    parser.add_argument("--max-length", type=int, default=64)
-    parser.add_argument("--pool", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, required=True, help="folder for one-round-DEVICE.json")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    device = resolve_device(given.device)
-    texts = TextEncoder(EncoderSettings(model=given.model, max_length=given.max_length, device=str(device)))
-    corpus = encode(load_corpus(given.corpus, max_rows=4000), texts, ArrayCache(), device)
-    found: dict[str, Any] = {"machine": describe_device(device), "lines": []}
+def benchmark(asked: argparse.Namespace) -> str:
+    """Measure every kind of training in every precision."""
+    corpus, device = encoded_corpus(asked, 4000), resolve_device(asked.device)
+    lines = machine_lines(asked.out / f"one-round-{device.type}.json", device)
     for name, own in SETTINGS.items():
         for precision in PRECISIONS:
             settings = FineTuneSettings(
-                **own, model=given.model, epochs=5, max_length=given.max_length, precision=precision
+                **own, model=asked.model, epochs=5, max_length=asked.max_length, precision=precision
             )
-            line = seconds_of_round(corpus, settings, given.labels, given.pool, given.repeats)
-            found["lines"].append(
-                {
-                    "device": str(device), "corpus": corpus.name, "training": name, "precision": precision,
-                    "labels": given.labels, "pool": given.pool, "threads": given.threads,
-                    **{key: round(value, 4) for key, value in line.items()},
-                }
-            )  # fmt: skip
-            print(found["lines"][-1], flush=True)
-            write_atomically(
-                given.out / f"one-round-{device.type}.json", canonical_json(found, indent=1) + "\n"
-            )
-    return 0
+            named = {
+                "device": str(device), "corpus": corpus.name, "training": name, "precision": precision,
+                "labels": asked.labels, "pool": asked.pool, "threads": asked.threads,
+            }  # fmt: skip
+            found = seconds_of_round(corpus, settings, asked.labels, asked.pool, asked.repeats)
+            lines.add(named | rounded(found, 4))
+    return ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; returns the exit status."""
+    parser = benchmark_parser(__doc__, "one_round", files="folder for one-round-DEVICE.json")
+    add_encoder(parser, "crowd_tweets")
+    parser.add_argument("--labels", type=int, default=200, help="labels that are trained on")
+    parser.add_argument("--pool", type=int, default=2000, help="rows that are predicted")
+    parser.add_argument("--repeats", type=int, default=2, help="times; the least seconds count")
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +19,10 @@ from torch import Tensor
 
 from react_rl.data.corpus import TEST, TRAIN, Corpus
 from react_rl.encoders.transformer import EncoderSettings, TextEncoder
+from react_rl.errors import ReActError
 from react_rl.experiments.benchmarks.finetune.protocol import Ids, PeerTraining, ProtocolError, Scene
 from react_rl.experiments.benchmarks.finetune.runs import Run, is_finished, lowest_margins, play, run_path
+from react_rl.experiments.benchmarks.harness import benchmark_parser, run_benchmark
 from react_rl.learners.finetune import FineTune, FineTuneSettings
 from react_rl.learners.linear.softmax import SoftmaxRegression
 from react_rl.simulation.ledger import Ledger
@@ -156,41 +157,43 @@ class Ours:
         return np.asarray(self.scores(slice(self.n_pool, None)).argmax(0).numpy(), dtype=np.int64)
 
 
+def benchmark(asked: argparse.Namespace) -> str:
+    """Play the scenes that have no finished run yet."""
+    try:
+        for path in asked.scenes:
+            scene = Scene.load(path)
+            target = run_path(asked.out, scene, asked.contestant, asked.timing)
+            if asked.timing or not is_finished(target, scene):
+                played(scene, asked.contestant, asked.rounds, asked.threads, asked.timing).save(target)
+    except ProtocolError as error:
+        raise ReActError(str(error)) from None
+    return ""
+
+
+def played(scene: Scene, contestant: str, rounds: int | None, threads: int, timing: bool) -> Run:
+    """Play one scene and print a line for every round."""
+    make, choose = CONTESTANTS[contestant]
+    ours, found = Ours(contestant, scene, make(scene.recipe), choose), []
+    for one in play(scene, ours, rounds):
+        found.append(one)
+        print(
+            f"{scene.corpus} {scene.seed} {ours.name}: {one.labelled} labels, {one.accuracy:.3f}", flush=True
+        )
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "react-rl")}
+    return Run(
+        ours.name, scene.corpus, scene.seed, scene.digest, threads, timing, found, ours.parts, ours.settings,
+        versions,
+    )  # fmt: skip
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play scenes; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = benchmark_parser(__doc__, "ours", files="folder for the runs")
     parser.add_argument("scenes", type=Path, nargs="+", help="files that protocol.py drew")
-    parser.add_argument("--contestant", choices=sorted(CONTESTANTS), required=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--contestant", choices=sorted(CONTESTANTS), required=True, help="who plays")
     parser.add_argument("--rounds", type=int, default=None, help="fewer rounds than the scene's")
     parser.add_argument("--timing", action="store_true", help="the machine is quiet: the seconds count")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    make, choose = CONTESTANTS[given.contestant]
-    for path in given.scenes:
-        try:
-            scene = Scene.load(path)
-            target = run_path(given.out, scene, given.contestant, given.timing)
-            if not given.timing and is_finished(target, scene):
-                continue
-        except ProtocolError as error:
-            print(error, file=sys.stderr)
-            return 2
-        ours = Ours(given.contestant, scene, make(scene.recipe), choose)
-        rounds = []
-        for one in play(scene, ours, given.rounds):
-            rounds.append(one)
-            print(
-                f"{scene.corpus} {scene.seed} {ours.name}: {one.labelled} labels, {one.accuracy:.3f}",
-                flush=True,
-            )
-        versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "react-rl")}
-        Run(
-            ours.name, scene.corpus, scene.seed, scene.digest, given.threads, given.timing, rounds,
-            ours.parts, ours.settings, versions,
-        ).save(target)  # fmt: skip
-    return 0
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

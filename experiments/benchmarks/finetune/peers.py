@@ -1,6 +1,6 @@
 """The peers' side of the fine-tuning benchmark: small-text, and a plain loop around transformers.Trainer.
 
-Runs as a script in an environment of its own and imports nothing of ours but the two modules beside it:
+Runs as a script in an environment of its own and imports nothing of ours but the three modules beside it:
 ``python peers.py SCENE.json ... --contestant small-text --model DIR --out DIR``.
 """
 
@@ -29,9 +29,11 @@ if TYPE_CHECKING or __package__:
         play,
         run_path,
     )
+    from react_rl.experiments.benchmarks.finetune.trainer_loop import PREDICTION_BATCH, TrainerRecipe, trained
 else:  # run as a script, in an environment without react_rl
     from protocol import Ids, PeerTraining, ProtocolError, Scene
     from runs import Contestant, Run, is_finished, lowest_margins, play, run_path
+    from trainer_loop import PREDICTION_BATCH, TrainerRecipe, trained
 
 PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "small-text", "numpy")
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
@@ -160,7 +162,6 @@ class TrainerLoop:
     """
 
     name = "trainer"
-    prediction_batch = 16
 
     def __init__(self, scene: Scene, model: Path) -> None:
         from transformers import AutoTokenizer
@@ -169,7 +170,7 @@ class TrainerLoop:
         self.settings = {
             "padding": "each batch to its longest row, rows in their order",
             "predicted in a query": "the unlabelled rows",
-            "prediction batch": self.prediction_batch,
+            "prediction batch": PREDICTION_BATCH,
             "optimiser": "Trainer's default, adamw_torch_fused",
         }
         self._scene, self._model = scene, str(model)
@@ -179,12 +180,7 @@ class TrainerLoop:
 
     def update(self, ids: Ids, targets: Ids) -> None:
         """Train a fresh model with a fresh trainer."""
-        from transformers import (
-            AutoModelForSequenceClassification,
-            DataCollatorWithPadding,
-            PrinterCallback,
-            Trainer,
-        )
+        from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
         self._targets |= dict(zip(ids.tolist(), targets.tolist(), strict=True))
         rows = self._tokenise(
@@ -196,15 +192,13 @@ class TrainerLoop:
         model = AutoModelForSequenceClassification.from_pretrained(
             self._model, num_labels=len(self._scene.classes)
         )
+        recipe = self._scene.recipe
+        said = TrainerRecipe(
+            recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.warm_up_steps(len(rows)),
+            recipe.weight_decay, recipe.clip_norm, _seed_of(self._scene, len(rows)),
+        )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
-            self._trainer = Trainer(
-                model=model,
-                args=self._arguments(folder, len(rows)),
-                train_dataset=rows,
-                data_collator=DataCollatorWithPadding(self._tokenizer),
-            )
-            self._trainer.remove_callback(PrinterCallback)
-            self._trainer.train()
+            self._trainer = trained(model, rows, DataCollatorWithPadding(self._tokenizer), said, folder)
 
     def query(self, n: int) -> Ids:
         """Predict the unlabelled rows and take the smallest margins."""
@@ -226,29 +220,6 @@ class TrainerLoop:
                 {"input_ids": tokens, "attention_mask": mask}
                 for tokens, mask in zip(encoded["input_ids"], encoded["attention_mask"], strict=True)
             ]
-
-    def _arguments(self, folder: str, labelled: int) -> Any:
-        from transformers import TrainingArguments
-
-        recipe = self._scene.recipe
-        return TrainingArguments(
-            folder,
-            num_train_epochs=recipe.epochs,
-            per_device_train_batch_size=recipe.batch_size,
-            per_device_eval_batch_size=self.prediction_batch,
-            learning_rate=recipe.learning_rate,
-            lr_scheduler_type="linear",
-            warmup_steps=recipe.warm_up_steps(labelled),
-            weight_decay=recipe.weight_decay,
-            max_grad_norm=recipe.clip_norm,
-            seed=_seed_of(self._scene, labelled),
-            use_cpu=True,
-            dataloader_pin_memory=False,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        )
 
 
 CONTESTANTS: Final[dict[str, Callable[[Scene, Path], Any]]] = {

@@ -13,14 +13,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from react_rl.encoders.checkpoints import locate
 from react_rl.experiments.benchmarks.finetune.trainer_rounds import (
-    QUERY,
     Contest,
     Ids,
-    RoundScene,
+    TrainerRound,
     run,
-    trainer_arguments,
 )
 from react_rl.metrics.answers import answer_scores
 
@@ -44,60 +41,42 @@ class _Windows:
     offsets: list[list[tuple[int, int] | None]]
 
 
-class TrainerReader:
+class TrainerReader(TrainerRound):
     """The loop of transformers' example for SQuAD: cut windows, pad each batch, ``train``, ``predict``.
 
     Answers are found as in its ``postprocess_qa_predictions``: the 20 best starts and ends of each window,
     answers of 30 tokens at most.
     """
 
-    def __init__(self, scene: RoundScene, folder: str) -> None:
-        from transformers import AutoTokenizer
+    head = "AutoModelForQuestionAnswering"
 
-        self._scene, self._folder = scene, folder
-        self._model = str(locate(scene.settings.model))
-        self._tokenizer = AutoTokenizer.from_pretrained(self._model)
-        self._trainer: Any = None
+    def collator(self) -> Any:
+        """Pads tokens."""
+        from transformers import DataCollatorWithPadding
 
-    def round(self) -> Ids:
-        """Train a fresh model, answer the unlabelled questions, choose."""
-        from transformers import (
-            AutoModelForQuestionAnswering,
-            DataCollatorWithPadding,
-            PrinterCallback,
-            Trainer,
-        )
+        return DataCollatorWithPadding(self.tokenizer)
 
-        scene = self._scene
-        self._trainer = Trainer(
-            model=AutoModelForQuestionAnswering.from_pretrained(self._model),
-            args=trainer_arguments(scene, self._folder),
-            train_dataset=self._taught(scene.labelled),
-            data_collator=DataCollatorWithPadding(self._tokenizer),
-        )
-        self._trainer.remove_callback(PrinterCallback)
-        self._trainer.train()
-        margins = np.array([margin for _, margin in self._answers(scene.unlabelled)])
-        chosen: Ids = scene.unlabelled[np.argsort(margins, kind="stable")[:QUERY]]
-        return chosen
+    def sureness(self, rows: Ids) -> npt.NDArray[np.float64]:
+        """How much likelier the best answer is than the second best."""
+        return np.array([margin for _, margin in self._answers(rows)])
 
     def f1(self) -> float:
         """F1 of the answers to the test questions."""
-        passages = self._scene.corpus.passages
+        passages = self.scene.corpus.passages
         assert passages is not None
-        answers = [text for text, _ in self._answers(self._scene.test)]
-        given = [passages.answers[row] for row in self._scene.test.tolist()]
+        answers = [text for text, _ in self._answers(self.scene.test)]
+        given = [passages.answers[row] for row in self.scene.test.tolist()]
         return answer_scores(answers, given, passages.pieces).f1
 
     def _cut(self, rows: Ids) -> _Windows:
-        corpus = self._scene.corpus
+        corpus = self.scene.corpus
         assert corpus.passages is not None
         contexts = [corpus.passages.texts[corpus.passages.of[row]] for row in rows.tolist()]
-        encoded = self._tokenizer(
+        encoded = self.tokenizer(
             [corpus.texts[row] for row in rows.tolist()],
             contexts,
             truncation="only_second",
-            max_length=self._scene.settings.max_length,
+            max_length=self.scene.settings.max_length,
             stride=STRIDE,
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
@@ -111,9 +90,9 @@ class TrainerReader:
             offsets.append([tuple(span) if side == 1 else None for span, side in pairs])
         return _Windows(features, encoded["overflow_to_sample_mapping"], offsets)
 
-    def _taught(self, rows: Ids) -> list[dict[str, Any]]:
+    def taught(self, rows: Ids) -> list[dict[str, Any]]:
         """Windows with the tokens that begin and end the answer; those of the mark where it is not there."""
-        corpus, cut = self._scene.corpus, self._cut(rows)
+        corpus, cut = self.scene.corpus, self._cut(rows)
         assert corpus.passages is not None
         for feature, place, offsets in zip(cut.features, cut.row, cut.offsets, strict=True):
             row = int(rows[place])
@@ -136,9 +115,9 @@ class TrainerReader:
 
     def _answers(self, rows: Ids) -> list[tuple[str, float]]:
         """The best answer to each question, and how much more likely it is than the second best one."""
-        corpus, cut = self._scene.corpus, self._cut(rows)
+        corpus, cut = self.scene.corpus, self._cut(rows)
         assert corpus.passages is not None
-        start, end = self._trainer.predict(cut.features).predictions
+        start, end = self.trainer.predict(cut.features).predictions
         found: list[list[tuple[float, int, int]]] = [[] for _ in rows]
         for window, (place, offsets) in enumerate(zip(cut.row, cut.offsets, strict=True)):
             found[place] += _spans(start[window], end[window], offsets)
@@ -171,6 +150,7 @@ def _spans(
 
 
 CONTEST: Final = Contest(
+    "question-answering",
     "answer_f1",
     "span-margin",
     TrainerReader,
@@ -183,7 +163,7 @@ CONTEST: Final = Contest(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; returns the exit status."""
-    return run(CONTEST, "question-rounds", arguments, __doc__, batch_size=8, max_length=256)
+    return run(CONTEST, "question_rounds", arguments, __doc__, batch_size=8, max_length=256)
 
 
 if __name__ == "__main__":

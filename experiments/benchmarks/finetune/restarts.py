@@ -12,21 +12,16 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, get_args
 
 import numpy as np
-import torch
 
 from react_rl.acquisition import make_strategy
-from react_rl.data.registry import load_corpus
-from react_rl.encoders.cache import ArrayCache
-from react_rl.encoders.transformer import EncoderSettings, TextEncoder
 from react_rl.envs.batched import episode_streams
-from react_rl.files import canonical_json, write_atomically
+from react_rl.experiments.benchmarks.harness import MeasuredLines, benchmark_parser, embedded, run_benchmark
 from react_rl.learners.finetune.settings import FineTuneSettings, Restart
 from react_rl.simulation import EpisodeOptions, LabelingEngine
-from react_rl.simulation.encoded import EncodedCorpus, encode
+from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.play import play
 
 OPTIONS: Final = EpisodeOptions(pool_size=250, dev_size=400, initial_size=20, budget=60, batch_size=20)
@@ -57,24 +52,16 @@ def dev_curves(
     return np.stack(values), time.process_time() - started
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpora", nargs="+", required=True, help="names or folders")
-    parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, required=True, help="folder for restarts.json")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    texts = TextEncoder(EncoderSettings(max_length=64))
-    lines = []
-    for name in given.corpora:
-        corpus = encode(load_corpus(name, max_rows=2000), texts, ArrayCache())
+def benchmark(asked: argparse.Namespace) -> str:
+    """Let every kind of restart learn on every corpus."""
+    lines = MeasuredLines(asked.out / "restarts.json")
+    for name in asked.corpora:
+        corpus = embedded(name, 2000)
         for restart in get_args(Restart):
-            values, seconds = curves(corpus, restart, given.seeds)
+            values, seconds = curves(corpus, restart, asked.seeds)
             # Accuracies after equal shares of the budget: their mean is the area under the curve.
             area = ((values[1:] + values[:-1]) / 2).mean(0)
-            lines.append(
+            lines.add(
                 {
                     "corpus": corpus.name, "restart": restart,
                     "area": [round(float(v), 4) for v in area],
@@ -82,9 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     "processor_seconds": round(seconds, 1),
                 }
             )  # fmt: skip
-            print(corpus.name, restart, area.mean().round(4), values[-1].mean().round(4), flush=True)
-            write_atomically(given.out / "restarts.json", canonical_json(lines, indent=1) + "\n")
-    return 0
+    return ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; returns the exit status."""
+    parser = benchmark_parser(__doc__, "restarts", files="folder for restarts.json")
+    parser.add_argument("--corpora", nargs="+", required=True, help="names or folders")
+    parser.add_argument("--seeds", type=int, default=6, help="episodes side by side")
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ import numpy as np
 from pydantic import BaseModel
 
 from react_rl.documents import read_json
+from react_rl.errors import ReActError
 from react_rl.escaping import csv_row
 from react_rl.experiments.benchmarks.finetune.labels_figure import draw_labels
 from react_rl.experiments.benchmarks.finetune.runs import Run
+from react_rl.experiments.benchmarks.harness import benchmark_parser, run_benchmark
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
 from react_rl.experiments.benchmarks.measured import ADVICE, read_rows
-from react_rl.experiments.cli.status import program
 from react_rl.files import canonical_json, write_atomically
 from react_rl.metrics.curves import area_under_curve
 from react_rl.metrics.statistics import Interval, bootstrap_mean, paired_difference
@@ -220,14 +221,11 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-@program("tables")
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write tables and figures; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="folder with what the programs left")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/finetune"))
-    given = parser.parse_args(arguments)
-    work, out = given.work, given.out
+def benchmark(asked: argparse.Namespace) -> str:
+    """Write tables and figures of what the programs left."""
+    work, out = asked.work, asked.out
+    if not work.is_dir():
+        raise ReActError(f"{work} is no folder; name the one that the programs wrote into as --work.")
     runs = load_runs(work / "runs")
     contests = contest(runs)
     gaps, frozen = frozen_first(work / "frozen", runs)
@@ -276,8 +274,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_atomically(out / "machine.json", canonical_json(machine, indent=1) + "\n")
     if cells:
         draw_labels(cells, out / "labels")
-    print("\n".join(page))
-    return 0
+    return "\n".join(page)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write tables and figures; returns the exit status."""
+    parser = benchmark_parser(__doc__, "tables", "results/benchmarks/finetune", threads=False)
+    parser.add_argument("--work", type=Path, required=True, help="folder with what the programs left")
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Seconds of a fine-tuning round on tagging: our learner against a loop of ``transformers.Trainer``.
 
 ``python -m react_rl.experiments.benchmarks.finetune.tagging_rounds --corpus data/conll2003 --out DIR``
-chooses
-by MNLP; how it is measured is in ``trainer_rounds``.
+chooses by
+MNLP; how it is measured is in ``trainer_rounds``.
 """
 
 from __future__ import annotations
@@ -14,69 +14,51 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from react_rl.encoders.checkpoints import locate
 from react_rl.experiments.benchmarks.finetune.trainer_rounds import (
-    QUERY,
     Contest,
     Ids,
     RoundScene,
+    TrainerRound,
     run,
-    trainer_arguments,
 )
 from react_rl.tasks.tagging import Tagging, TokenScores
 
 
-class TrainerTagger:
+class TrainerTagger(TrainerRound):
     """The loop that a user of transformers writes: tokenise, pad each batch, ``train``, ``predict``."""
 
-    def __init__(self, scene: RoundScene, folder: str) -> None:
-        from transformers import AutoTokenizer
+    head = "AutoModelForTokenClassification"
 
-        self._scene, self._folder = scene, folder
-        self._model = str(locate(scene.settings.model))
-        self._tokenizer = AutoTokenizer.from_pretrained(self._model)
-        self._trainer: Any = None
+    def sizes(self) -> dict[str, int]:
+        """One output for each tag."""
+        return {"num_labels": self.scene.corpus.n_classes}
 
-    def round(self) -> Ids:
-        """Train a fresh model, predict the unlabelled rows, choose."""
-        from transformers import (
-            AutoModelForTokenClassification,
-            DataCollatorForTokenClassification,
-            PrinterCallback,
-            Trainer,
-        )
+    def collator(self) -> Any:
+        """Pads tokens and tags."""
+        from transformers import DataCollatorForTokenClassification
 
-        scene = self._scene
-        model = AutoModelForTokenClassification.from_pretrained(
-            self._model, num_labels=scene.corpus.n_classes
-        )
-        self._trainer = Trainer(
-            model=model,
-            args=trainer_arguments(scene, self._folder),
-            train_dataset=self._read(scene.labelled),
-            data_collator=DataCollatorForTokenClassification(self._tokenizer),
-        )
-        self._trainer.remove_callback(PrinterCallback)
-        self._trainer.train()
-        best = [float(own.max(1).mean()) for own in self._log_probabilities(scene.unlabelled)]
-        chosen: Ids = scene.unlabelled[np.argsort(best, kind="stable")[:QUERY]]
-        return chosen
+        return DataCollatorForTokenClassification(self.tokenizer)
+
+    def sureness(self, rows: Ids) -> npt.NDArray[np.float64]:
+        """Mean log-probability of the likeliest tags: MNLP."""
+        return np.array([float(own.max(1).mean()) for own in self._log_probabilities(rows)])
 
     def f1(self) -> float:
         """Entity F1 on the test rows."""
-        return entity_f1(self._scene, [own.argmax(1) for own in self._log_probabilities(self._scene.test)])
+        return entity_f1(self.scene, [own.argmax(1) for own in self._log_probabilities(self.scene.test)])
 
     def _log_probabilities(self, rows: Ids) -> list[npt.NDArray[np.float64]]:
-        found = self._trainer.predict(self._read(rows))
+        found = self.trainer.predict(self.taught(rows))
         logits = found.predictions.astype(np.float64)
         logits -= logits.max(2, keepdims=True)
         logits -= np.log(np.exp(logits).sum(2, keepdims=True))
         return [own[tags != -100] for own, tags in zip(logits, found.label_ids, strict=True)]
 
-    def _read(self, rows: Ids) -> list[dict[str, Any]]:
-        tokens, settings = self._scene.corpus.tokens, self._scene.settings
+    def taught(self, rows: Ids) -> list[dict[str, Any]]:
+        """Words in pieces; the first piece of each has its tag."""
+        tokens, settings = self.scene.corpus.tokens, self.scene.settings
         assert tokens is not None
-        encoded = self._tokenizer(
+        encoded = self.tokenizer(
             [list(tokens[row]) for row in rows.tolist()], is_split_into_words=True, truncation=True,
             max_length=settings.max_length,
         )  # fmt: skip
@@ -85,7 +67,7 @@ class TrainerTagger:
             words = encoded.word_ids(line)
             firsts = [word is not None and word != before for word, before in zip(words, [None, *words])]  # noqa: B905
             tags = [
-                int(self._scene.corpus.targets[row][w]) if f else -100
+                int(self.scene.corpus.targets[row][w]) if f else -100
                 for w, f in zip(words, firsts, strict=True)
             ]
             examples.append(
@@ -116,6 +98,7 @@ def entity_f1(scene: RoundScene, predicted: Sequence[Ids]) -> float:
 
 
 CONTEST: Final = Contest(
+    "tagging",
     "entity_f1",
     "mnlp",
     TrainerTagger,
@@ -128,7 +111,7 @@ CONTEST: Final = Contest(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; returns the exit status."""
-    return run(CONTEST, "tagging-rounds", arguments, __doc__)
+    return run(CONTEST, "tagging_rounds", arguments, __doc__)
 
 
 if __name__ == "__main__":

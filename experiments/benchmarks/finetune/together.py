@@ -12,21 +12,25 @@ import os
 import resource
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from react_rl.acquisition import make_strategy
-from react_rl.data.registry import load_corpus
-from react_rl.encoders.cache import ArrayCache
-from react_rl.encoders.transformer import EncoderSettings, TextEncoder, resolve_device
-from react_rl.files import canonical_json, write_atomically
+from react_rl.encoders.transformer import resolve_device
+from react_rl.experiments.benchmarks.harness import (
+    MeasuredLines,
+    add_encoder,
+    benchmark_parser,
+    encoded_corpus,
+    rounded,
+    run_benchmark,
+)
 from react_rl.learners.finetune import FineTune, FineTuneSettings
 from react_rl.learners.finetune.training.store import padding_share
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine
-from react_rl.simulation.encoded import EncodedCorpus, encode
+from react_rl.simulation.encoded import EncodedCorpus
 
 SETTINGS: Final[dict[str, dict[str, Any]]] = {
     "lora": {"method": "lora", "targets": "all"},
@@ -82,45 +86,32 @@ def _resident() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", required=True, help="name or folder")
-    parser.add_argument("--model", default="minilm", help="minilm, a folder, or a hub name")
-    parser.add_argument("--episodes", type=int, nargs="+", default=[1, 4, 16])
-    parser.add_argument("--max-length", type=int, default=64)
-    parser.add_argument("--pool", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, required=True, help="folder for together.json")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    device = resolve_device(given.device)
-    texts = TextEncoder(EncoderSettings(model=given.model, max_length=given.max_length, device=str(device)))
-    corpus = encode(load_corpus(given.corpus, max_rows=2000), texts, ArrayCache(), device)
+def benchmark(asked: argparse.Namespace) -> str:
+    """Measure every kind of training with every number of episodes."""
+    corpus, device = encoded_corpus(asked, 2000), resolve_device(asked.device)
     options = EpisodeOptions(
-        pool_size=given.pool, dev_size=100, initial_size=20, budget=20 * given.rounds, batch_size=20
+        pool_size=asked.pool, dev_size=100, initial_size=20, budget=20 * asked.rounds, batch_size=20
     )
-    lines = []
+    lines = MeasuredLines(asked.out / f"together-{device.type}.json")
     # From few episodes to many: a run that is cut off has the whole of the smaller sizes.
-    for episodes in given.episodes:
+    for episodes in asked.episodes:
         for name in SETTINGS:
             found = rounds_per_second(
-                corpus, name, episodes, options, given.rounds, given.model, given.max_length
+                corpus, name, episodes, options, asked.rounds, asked.model, asked.max_length
             )
-            lines.append(
-                {
-                    "training": name, "episodes": episodes, "device": str(device),
-                    "threads": given.threads, "load": round(os.getloadavg()[0], 1),
-                    **{key: round(value, 4) for key, value in found.items()},
-                }
-            )  # fmt: skip
-            print(lines[-1], flush=True)
-            write_atomically(
-                given.out / f"together-{device.type}.json", canonical_json(lines, indent=1) + "\n"
-            )
-    return 0
+            named = {"training": name, "episodes": episodes, "device": str(device), "threads": asked.threads}
+            lines.add(named | {"load": round(os.getloadavg()[0], 1)} | rounded(found, 4))
+    return ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; returns the exit status."""
+    parser = benchmark_parser(__doc__, "together", files="folder for together-DEVICE.json")
+    add_encoder(parser, None)
+    parser.add_argument("--episodes", type=int, nargs="+", default=[1, 4, 16], help="side by side")
+    parser.add_argument("--pool", type=int, default=300, help="rows of a pool")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of 20 labels")
+    return run_benchmark(parser, arguments, benchmark)
 
 
 if __name__ == "__main__":

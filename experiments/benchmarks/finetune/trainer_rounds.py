@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import math
 import tempfile
-import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -24,8 +24,18 @@ import transformers
 from react_rl.acquisition import make_strategy
 from react_rl.data.corpus import Corpus
 from react_rl.data.registry import load_corpus
-from react_rl.experiments.benchmarks.device_rounds import describe_device
-from react_rl.files import canonical_json, write_atomically
+from react_rl.encoders.checkpoints import locate
+from react_rl.errors import ReActError
+from react_rl.experiments.benchmarks.finetune.trainer_loop import TrainerRecipe, trained
+from react_rl.experiments.benchmarks.harness import (
+    MeasuredLines,
+    Seconds,
+    benchmark_parser,
+    in_turns,
+    run_benchmark,
+    timed,
+)
+from react_rl.experiments.benchmarks.machine import describe_device
 from react_rl.learners.finetune import FineTuneSettings
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
@@ -75,12 +85,14 @@ class Contest:
     """What is particular about a task.
 
     Args:
+        task: Of the corpora.
         metric: Of the task.
         strategy: OurRound, which chooses as the peer does.
         peer: Makes the loop of ``transformers.Trainer`` from a scene and a folder for its files.
         ours: What else is changed in the recipe, by contestant.
     """
 
+    task: str
     metric: str
     strategy: str
     peer: Callable[[RoundScene, str], RoundPlayer]
@@ -129,30 +141,58 @@ def options_of(scene: RoundScene) -> EpisodeOptions:
     )
 
 
-def trainer_arguments(scene: RoundScene, folder: str) -> Any:
-    """The recipe in the words of transformers."""
-    from transformers import TrainingArguments
+class TrainerRound(ABC):
+    """A round as a loop of ``transformers.Trainer`` plays it: a fresh model, ``train``, ``predict``, choose.
 
-    settings = scene.settings
-    steps = settings.epochs * math.ceil(len(scene.labelled) / settings.batch_size)
-    return TrainingArguments(
-        folder,
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=16,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=int(settings.warmup * steps),
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.clip,
-        save_strategy="no",
-        logging_strategy="no",
-        eval_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=True,
-        seed=0,
-    )
+    Args:
+        scene: The scene.
+        folder: For files of the Trainer.
+    """
+
+    head: str
+    """Class of transformers that makes the model."""
+
+    def __init__(self, scene: RoundScene, folder: str) -> None:
+        from transformers import AutoTokenizer
+
+        self.scene, self._folder = scene, folder
+        self._model = str(locate(scene.settings.model))
+        self.tokenizer = AutoTokenizer.from_pretrained(self._model)
+        self.trainer: Any = None
+
+    def round(self) -> Ids:
+        """Train a fresh model, predict the unlabelled rows, choose those with the smallest worth."""
+        scene, settings = self.scene, self.scene.settings
+        steps = settings.epochs * math.ceil(len(scene.labelled) / settings.batch_size)
+        recipe = TrainerRecipe(
+            settings.epochs, settings.batch_size, settings.learning_rate, int(settings.warmup * steps),
+            settings.weight_decay, settings.clip,
+        )  # fmt: skip
+        model = getattr(transformers, self.head).from_pretrained(self._model, **self.sizes())
+        self.trainer = trained(model, self.taught(scene.labelled), self.collator(), recipe, self._folder)
+        best = np.argsort(self.sureness(scene.unlabelled), kind="stable")[:QUERY]
+        chosen: Ids = scene.unlabelled[best]
+        return chosen
+
+    def sizes(self) -> dict[str, int]:
+        """Sizes of the head, as transformers calls them."""
+        return {}
+
+    @abstractmethod
+    def collator(self) -> Any:
+        """What pads a batch."""
+
+    @abstractmethod
+    def taught(self, rows: Ids) -> list[dict[str, Any]]:
+        """Rows with their targets, as the model reads them."""
+
+    @abstractmethod
+    def sureness(self, rows: Ids) -> npt.NDArray[np.float64]:
+        """How sure the model is of each row; the least sure are chosen."""
+
+    @abstractmethod
+    def f1(self) -> float:
+        """What the model of the last round reaches on the test rows."""
 
 
 def drawn_scene(corpus: Corpus, given: argparse.Namespace) -> RoundScene:
@@ -177,11 +217,9 @@ def encoded(corpus: Corpus) -> EncodedCorpus:
     return EncodedCorpus.build(corpus, vectors)
 
 
-def timed(play: Callable[[], object]) -> tuple[float, float]:
-    """Wall and processor seconds of a call."""
-    wall, own = time.perf_counter(), time.process_time()
-    play()
-    return time.perf_counter() - wall, time.process_time() - own
+def seconds_of(play: Callable[[], object], turn: int) -> Seconds:
+    """Seconds of a round."""
+    return timed(play)[1]
 
 
 def measure(scene: RoundScene, contest: Contest, repeats: int) -> list[dict[str, Any]]:
@@ -189,14 +227,12 @@ def measure(scene: RoundScene, contest: Contest, repeats: int) -> list[dict[str,
     with tempfile.TemporaryDirectory() as folder:
         contestants: dict[str, RoundPlayer] = {TRAINER: contest.peer(scene, folder)}
         contestants |= {name: OurRound(scene, contest, changes) for name, changes in contest.ours.items()}
-        seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
-        for _ in range(repeats + 1):  # the first one warms up
-            for name, contestant in contestants.items():
-                seconds[name].append(timed(contestant.round))
+        plays = {name: partial(seconds_of, one.round) for name, one in contestants.items()}
+        seconds = in_turns(plays, repeats)
         scores = {name: contestant.f1() for name, contestant in contestants.items()}
     lines: list[dict[str, Any]] = []
     for name, times in seconds.items():
-        wall, own = np.median(np.array(times[1:]), axis=0).tolist()
+        wall, own = np.median(np.array(times), axis=0).tolist()
         peer = lines[0]["processor"] if lines else own
         lines.append(
             {
@@ -211,39 +247,40 @@ def measure(scene: RoundScene, contest: Contest, repeats: int) -> list[dict[str,
 
 
 def run(
-    contest: Contest, prefix: str, arguments: Sequence[str] | None, description: str | None, **usual: Any
+    contest: Contest, name: str, arguments: Sequence[str] | None, description: str | None, **usual: Any
 ) -> int:
     """Measure a contest; returns the exit status.
 
     Args:
         contest: The task.
-        prefix: The result goes to ``PREFIX-CORPUS.json``.
+        name: Of the program; the result goes to ``NAME-CORPUS.json`` with hyphens.
         arguments: Of the command; None takes the process's.
         description: Of the program.
         usual: Defaults of the arguments.
     """
-    parser = argparse.ArgumentParser(description=description)
+    parser = benchmark_parser(description, name, files=f"folder for {name.replace('_', '-')}-CORPUS.json")
     parser.add_argument("--corpus", required=True, help="name, file or folder")
     sizes = {"max-rows": 3000, "labels": 100, "pool": 500, "test": 500, "epochs": 10, "batch-size": 16}
-    sizes |= {"max-length": 128, "repeats": 3, "threads": 1}
-    for name, value in sizes.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--rate", type=float, default=3e-4)
-    parser.add_argument("--out", type=Path, required=True, help=f"folder for {prefix}-CORPUS.json")
+    for option, value in (sizes | {"max-length": 128, "repeats": 3}).items():
+        parser.add_argument(f"--{option}", type=int, default=value, help=f"default {value}")
+    parser.add_argument("--rate", type=float, default=3e-4, help="learning rate")
     parser.set_defaults(**usual)
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
+    return run_benchmark(parser, arguments, lambda asked: benchmark(contest, name, asked))
+
+
+def benchmark(contest: Contest, name: str, asked: argparse.Namespace) -> str:
+    """Play the contest and write its file."""
     transformers.logging.set_verbosity_error()
-    corpus = load_corpus(given.corpus, max_rows=given.max_rows)
-    scene = drawn_scene(corpus, given)
-    lines = measure(scene, contest, given.repeats)
-    found = {
-        "corpus": corpus.name, "labelled": given.labels, "pool": given.pool, "test": given.test,
-        "epochs": given.epochs, "batch size": given.batch_size, "learning rate": given.rate,
-        "max length": given.max_length, "repeats": given.repeats,
-        "machine": describe_device(torch.device("cpu")), "lines": lines,
+    corpus = load_corpus(asked.corpus, max_rows=asked.max_rows)
+    if corpus.task != contest.task:
+        raise ReActError(f"{asked.corpus} is a corpus of {corpus.task}; name one of {contest.task}.")
+    about = {
+        "corpus": corpus.name, "labelled": asked.labels, "pool": asked.pool, "test": asked.test,
+        "epochs": asked.epochs, "batch size": asked.batch_size, "learning rate": asked.rate,
+        "max length": asked.max_length, "repeats": asked.repeats,
+        "machine": describe_device(torch.device("cpu")),
     }  # fmt: skip
-    write_atomically(given.out / f"{prefix}-{corpus.name}.json", canonical_json(found, indent=1) + "\n")
-    for line in lines:
-        print(line)
-    return 0
+    lines = MeasuredLines(asked.out / f"{name.replace('_', '-')}-{corpus.name}.json", about)
+    for line in measure(drawn_scene(corpus, asked), contest, asked.repeats):
+        lines.add(line)
+    return ""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from react_rl.experiments.benchmarks import harness
 from react_rl.experiments.benchmarks.finetune import candidates, restarts, tables, together
 from react_rl.learners.finetune import FineTuneSettings
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
@@ -24,9 +25,8 @@ def model(tmp_path_factory: pytest.TempPathFactory, save_bert: Callable[[Path, S
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     """Synthetic texts instead of a corpus, a tiny model, one cheap kind of training, short episodes."""
-    for program in (together, restarts, candidates):
-        monkeypatch.setattr(program, "load_corpus", lambda *_, **__: None)
-        monkeypatch.setattr(program, "encode", lambda *_, **__: synthetic_encoded())
+    monkeypatch.setattr(harness, "load_corpus", lambda *_, **__: None)
+    monkeypatch.setattr(harness, "encode", lambda *_, **__: synthetic_encoded())
     light: dict[str, Any] = {"method": "full", "layers": 1}
     monkeypatch.setattr(together, "SETTINGS", {"top layer": light})
     light = light | {"model": model}

@@ -35,4 +35,4 @@ def test_a_batch_agrees_with_itself_and_loses_score_where_it_is_another() -> Non
 
 def test_nothing_to_play_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--corpora", "bbc_news", "--rounds", "0", "--out", str(tmp_path)]) == 2
-    assert "have to be 1 at least" in capsys.readouterr().err
+    assert "--rounds is 0; give at least 1" in capsys.readouterr().err

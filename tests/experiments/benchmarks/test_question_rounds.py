@@ -17,7 +17,7 @@ def test_windows_are_taught_the_answer_where_it_is_and_their_mark_elsewhere(max_
     rows = np.arange(6)
     scene = RoundScene(corpus, rows, rows, rows, FineTuneSettings(max_length=max_length))
     reader = TrainerReader(scene, "nowhere")
-    taught, cut = reader._taught(rows), reader._cut(rows)
+    taught, cut = reader.taught(rows), reader._cut(rows)
     passages = corpus.passages
     assert passages is not None
     found = dict.fromkeys(rows.tolist(), 0)

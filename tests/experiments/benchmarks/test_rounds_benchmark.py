@@ -74,8 +74,8 @@ def test_without_the_peers_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixt
     ("arguments", "sentence"),
     [
         (["--corpus", "sintetic"], "Did you mean 'synthetic'?"),
-        (["--corpus", "synthetic", "--repeats", "0"], "--repeats 0 measures nothing"),
-        (["--corpus", "synthetic", "--threads", "1", "0"], "--threads 0 is no number of threads"),
+        (["--corpus", "synthetic", "--repeats", "0"], "--repeats is 0; give at least 1"),
+        (["--corpus", "synthetic", "--threads", "1", "0"], "--threads is 0; give at least 1"),
         (["--corpus", "synthetic", "--peer-python", "/nowhere/python"], "cannot be started"),
     ],
 )
