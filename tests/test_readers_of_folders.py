@@ -263,7 +263,7 @@ class Store:
 
 
 def states_in(folder: Path) -> Store:
-    states = States(torch.ones(2, 3, 4, dtype=torch.float16), torch.ones(2, 5), torch.ones(2, 3))
+    states = States(torch.ones(2, 3, 4, dtype=torch.float16), torch.ones(2, 5), *torch.ones(2, 2, 3))
     states.save(folder / "s.safetensors")
     return Store(folder / "s.safetensors", lambda: States.load(folder / "s.safetensors"), checked=False)
 

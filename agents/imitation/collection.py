@@ -13,7 +13,7 @@ from react_rl.acquisition.batching.row_features import RowFeatures
 from react_rl.acquisition.batching.selection import take_random
 from react_rl.acquisition.strategies.weighted import MIXTURE
 from react_rl.agents.imitation.expert import LookAhead
-from react_rl.agents.imitation.settings import ImitationSettings, sized
+from react_rl.agents.imitation.settings import ImitationSettings, mean_price, sized
 from react_rl.agents.imitation.states import States
 from react_rl.agents.scorer import ScorerStrategy, row_context
 from react_rl.data.generated import Kind
@@ -64,19 +64,21 @@ def collect(
     initial, batch = int(rng.choice(settings.initial_sizes)), int(rng.choice(settings.batch_sizes))
     rounds = settings.rounds_of(batch, int(rng.choice(settings.rounds)))
     beyond = int(rng.choice(settings.beyond)) if len(settings.beyond) > 1 else settings.beyond[0]
-    options = sized(episode, initial, batch, rounds)
+    options = sized(episode, initial, batch, rounds, mean_price(corpora))
     tasks = _tasks(corpora, settings, group, rng)
     engine = LabelingEngine(tasks, options, len(tasks), learner=learner)
     seeds = rng.integers(2**62, size=len(tasks)).tolist()
     engine.reset([Streams(seed) for seed in seeds], None, range(len(tasks)))
     visitor = policy or _Mixed(settings.features, len(tasks), rng)
     expert, parts = LookAhead(engine), []
+    by_cost = settings.by_cost(corpora)
     with torch.inference_mode(), engine.threads():
         while not engine.finished.all():
             ids = visitor.select(engine.view, batch + beyond)
             picked = int(rng.integers(batch)) if rng.random() < settings.inside else 0
             after = ids[:, picked : picked + beyond]
-            parts.append(_ask(engine, expert, ids[:, :picked], after, settings, rng, policy))
+            asked = ids[:, :picked]
+            parts.append(_ask(engine, expert, asked, after, settings, rng, policy, by_cost))
             engine.step(ids[:, :batch])
     return States.join(parts)
 
@@ -106,6 +108,7 @@ def _ask(
     settings: ImitationSettings,
     rng: np.random.Generator,
     policy: ScorerStrategy | None = None,
+    by_cost: bool = False,
 ) -> States:
     """Try candidates in every running episode.
 
@@ -117,6 +120,7 @@ def _ask(
         settings: How many candidates, and what is seen of them.
         rng: Draws candidates.
         policy: Proposes a part of them.
+        by_cost: Whether a candidate is worth its gain for each unit that it costs.
     """
     view = engine.view
     share = min(picked.shape[1] / view.progress.batch_size, 1.0)
@@ -134,9 +138,18 @@ def _ask(
     later = after[:, None].expand(-1, columns.shape[1], -1)
     later = later.masked_fill(later == candidates, -1)
     tried = torch.cat([before, candidates, later], 2)
-    values = torch.from_numpy(expert.values(tried)).float()
+    weights = torch.ones(columns.shape)
+    if by_cost:
+        # What the rows around the candidate bring is not its gain.
+        without = torch.cat([picked, torch.full_like(candidates[:, 0], -1), after], 1)
+        worth = torch.from_numpy(expert.values(torch.cat([tried, without[:, None]], 1)))
+        cost = view.cost.gather(1, columns)
+        values = ((worth[:, :-1] - worth[:, -1:]) / cost).float()
+        weights = (cost / cost.mean(1, keepdim=True)).float()
+    else:
+        values = torch.from_numpy(expert.values(tried)).float()
     asked = (free.sum(1) >= columns.shape[1]) & torch.from_numpy(~engine.finished)
-    return States(rows[asked].half(), context[asked].float(), values[asked])
+    return States(rows[asked].half(), context[asked].float(), values[asked], weights[asked])
 
 
 def _candidates(

@@ -11,13 +11,14 @@ from react_rl.data.corpus import DEV, TRAIN
 from react_rl.data.grouping import deal_groups, text_groups
 from react_rl.seeding import entropy_of
 from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.tasks.registry import task_of
 
 SHARES: Final = (0.6, 0.4)
 """Shares of train and dev among the rows of both."""
 
 
 def dealt_again(corpus: EncodedCorpus, seed: int) -> EncodedCorpus:
-    """Deal the train and dev rows out again, same texts together; test rows stay where they are.
+    """Deal the train and dev rows out again, same texts or contexts together; test rows stay where they are.
 
     Args:
         corpus: A training corpus.
@@ -28,9 +29,15 @@ def dealt_again(corpus: EncodedCorpus, seed: int) -> EncodedCorpus:
     """
     split = corpus.corpus.split.copy()
     rows = np.flatnonzero((split == TRAIN) | (split == DEV))
-    groups = text_groups([corpus.corpus.texts[row] for row in rows.tolist()])
+    passages = corpus.corpus.passages
+    if passages is None:
+        groups = text_groups([corpus.corpus.texts[row] for row in rows.tolist()])
+    else:
+        groups = passages.of[rows]
+    strata = task_of([corpus.corpus]).strata(corpus.corpus)
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy_of(seed, "dealt again"))))
-    hands = deal_groups(groups, corpus.corpus.targets[rows], SHARES, rng)
+    hands = deal_groups(groups, strata[rows], SHARES, rng)
     split[rows] = np.array([TRAIN, DEV], dtype=np.uint8)[hands]
     dealt = replace(corpus.corpus, split=split)
-    return EncodedCorpus.build(dealt, corpus.embeddings.cpu().numpy(), device=corpus.device)
+    vectors = corpus.embeddings.cpu().numpy()
+    return EncodedCorpus.build(dealt, vectors, device=corpus.device, tokens=corpus.tokens)

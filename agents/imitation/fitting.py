@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from react_rl.agents.imitation.settings import ImitationSettings
-from react_rl.agents.imitation.states import States
+from react_rl.agents.imitation.states import States, weighted_mean
 from react_rl.agents.networks import RowScorer, ScorerEnsemble
 
 Made = Callable[[int, int, int], RowScorer]
@@ -18,7 +18,8 @@ def fit_scorer(states: States, settings: ImitationSettings, seed: int, make: Mad
     """Fit one network.
 
     The loss is the mean squared difference between scores and targets, both less their mean over the
-    candidates of a state: what a whole pool is worth is not asked of the network.
+    candidates of a state: what a whole pool is worth is not asked of the network. Candidates count by the
+    states' weights.
 
     Args:
         states: What the expert said.
@@ -39,7 +40,9 @@ def fit_scorer(states: States, settings: ImitationSettings, seed: int, make: Mad
     for _ in range(settings.epochs):
         for chosen in torch.split(torch.randperm(len(states), generator=order), settings.minibatch):
             scores = network(states.rows[chosen].float(), states.context[chosen])
-            loss = (scores - scores.mean(1, keepdim=True) - targets[chosen]).square().mean()
+            weights = states.weights[chosen]
+            missed = scores - weighted_mean(scores, weights) - targets[chosen]
+            loss = (missed.square() * weights).mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

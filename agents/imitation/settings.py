@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from react_rl.acquisition.batching.row_features import ROW_FEATURES
+from react_rl.acquisition.batching.row_features import FEATURES_OF_TASKS, ROW_FEATURES
 from react_rl.acquisition.features import feature_named
 from react_rl.errors import ReActError
+from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.validation import validated
 
@@ -51,8 +54,11 @@ class ImitationSettings(BaseModel):
     beyond: tuple[Annotated[int, Field(ge=0, le=1000)], ...] = Field(default=(0,), min_length=1)
     """Rows that would be picked next, and that are bought together with each candidate where it is tried: a
     candidate whose work they do anyway gains little. Drawn for each group."""
+    gain: Literal["auto", "whole", "per-cost"] = "auto"
+    """What of a candidate is learned: its gain, or its gain for each unit that it costs; auto is the latter
+    where rows differ in price, as sentences do that are paid by the token."""
     features: tuple[str, ...] = ROW_FEATURES
-    """Features of a row that the network sees."""
+    """Features of a row that the network sees; where rows have no classes, others unless told otherwise."""
     networks: int = Field(default=3, ge=1, le=100)
     """Networks, fitted from different weights, whose scores are averaged."""
     hidden: int = Field(default=48, ge=1, le=4096)
@@ -79,13 +85,25 @@ class ImitationSettings(BaseModel):
             raise ValueError("features must be at least one, each named once")
         return self
 
-    def extremes(self, episode: EpisodeOptions) -> tuple[EpisodeOptions, EpisodeOptions]:
-        """The largest budget, and the largest initial set, that can be drawn."""
+    def of_task(self, task: str) -> ImitationSettings:
+        """The same with the features of a task, where none are named."""
+        if self.features != ROW_FEATURES:
+            return self
+        return self.model_copy(update={"features": FEATURES_OF_TASKS.get(task, ROW_FEATURES)})
+
+    def by_cost(self, corpora: Sequence[EncodedCorpus]) -> bool:
+        """Whether gains are learned for each unit that a row costs."""
+        if self.gain == "auto":
+            return any(np.unique(one.corpus.cost[one.corpus.ids("train")]).size > 1 for one in corpora)
+        return self.gain == "per-cost"
+
+    def extremes(self, episode: EpisodeOptions, price: float = 1.0) -> tuple[EpisodeOptions, EpisodeOptions]:
+        """The largest budget, and the largest initial set, that can be drawn; ``price`` is that of a row."""
         batch = max(self.batch_sizes, key=lambda size: size * self.rounds_of(size, max(self.rounds)))
         rounds = self.rounds_of(batch, max(self.rounds))
         return (
-            sized(episode, min(self.initial_sizes), batch, rounds),
-            sized(episode, max(self.initial_sizes), batch, rounds),
+            sized(episode, min(self.initial_sizes), batch, rounds, price),
+            sized(episode, max(self.initial_sizes), batch, rounds, price),
         )
 
     def rounds_of(self, batch: int, drawn: int) -> int:
@@ -93,11 +111,18 @@ class ImitationSettings(BaseModel):
         return min(drawn, max(self.most_labels // batch, 1))
 
 
-def sized(episode: EpisodeOptions, initial: int, batch: int, rounds: int) -> EpisodeOptions:
-    """An episode with another initial set, batch and number of rounds.
+def mean_price(corpora: Sequence[EncodedCorpus]) -> float:
+    """Cost of a train row, the mean over the corpora."""
+    return float(np.mean([one.corpus.cost[one.corpus.ids("train")].mean() for one in corpora]))
+
+
+def sized(
+    episode: EpisodeOptions, initial: int, batch: int, rounds: int, price: float = 1.0
+) -> EpisodeOptions:
+    """An episode with another initial set, batch, and a budget of so many rounds at this price of a row.
 
     Raises:
         ReActError: The pool is too small for them.
     """
-    changes = {"initial_size": initial, "batch_size": batch, "budget": float(batch * rounds)}
+    changes = {"initial_size": initial, "batch_size": batch, "budget": batch * rounds * price}
     return validated(EpisodeOptions, episode.model_dump() | changes, "Episodes of imitation")

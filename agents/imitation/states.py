@@ -14,7 +14,7 @@ from torch import Tensor
 
 from react_rl.files import write_atomically
 
-_TENSORS: Final = ("rows", "context", "values")
+_TENSORS: Final = ("rows", "context", "values", "weights")
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,15 @@ class States:
     Args:
         rows: ``(S, K, F)`` float16 standardised features of the candidates.
         context: ``(S, G)`` float32 numbers that all rows of a pool share.
-        values: ``(S, K)`` float32 soft accuracy after buying each candidate.
+        values: ``(S, K)`` float32 soft score after buying each candidate, or its gain for each unit of cost.
+        weights: ``(S, K)`` float32 what each counts, of mean 1. A gain for each unit is as uncertain as its
+            row is cheap, so there it counts by its cost.
     """
 
     rows: Tensor
     context: Tensor
     values: Tensor
+    weights: Tensor
 
     def __len__(self) -> int:
         return len(self.values)
@@ -37,8 +40,8 @@ class States:
     @property
     def targets(self) -> Tensor:
         """Values less their mean, in deviations of their state ``(S, K)``, ends cut at 4."""
-        centred = self.values - self.values.mean(1, keepdim=True)
-        deviation = centred.square().mean(1, keepdim=True).sqrt().clamp_min(1e-5)
+        centred = self.values - weighted_mean(self.values, self.weights)
+        deviation = weighted_mean(centred.square(), self.weights).sqrt().clamp_min(1e-5)
         return (centred / deviation).clamp(-4.0, 4.0)
 
     def save(self, path: Path) -> None:
@@ -55,7 +58,12 @@ class States:
         except (OSError, ValueError, safetensors.SafetensorError):
             return None
         rows, values = states.rows.shape, states.values.shape
-        fits = len(rows) == 3 and rows[:2] == values and states.context.shape[:1] == values[:1]
+        fits = (
+            states.weights.shape == values
+            and len(rows) == 3
+            and rows[:2] == values
+            and states.context.shape[:1] == values[:1]
+        )
         return states if fits else None
 
     @classmethod
@@ -78,4 +86,10 @@ class States:
             torch.cat([part.rows for part in parts]),
             torch.cat([part.context for part in parts]),
             torch.cat([part.values for part in parts]),
+            torch.cat([part.weights for part in parts]),
         )
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean over the candidates of each state ``(S, 1)``, weights ``(S, K)`` being of mean 1."""
+    return (values * weights).mean(1, keepdim=True)

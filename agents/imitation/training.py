@@ -16,25 +16,34 @@ from typing import Any, Final
 
 import numpy as np
 
-from react_rl.acquisition.registry import make_strategy
+from react_rl.acquisition.features import feature_named
+from react_rl.acquisition.registry import entry_of, make_strategy
 from react_rl.agents.evaluation import Validation
 from react_rl.agents.folder import IMITATION, PolicyCard
 from react_rl.agents.imitation.collection import collect
 from react_rl.agents.imitation.dealing import dealt_again
 from react_rl.agents.imitation.fitting import fit_ensemble
-from react_rl.agents.imitation.settings import ImitationSettings
+from react_rl.agents.imitation.settings import ImitationSettings, mean_price
 from react_rl.agents.imitation.states import States
 from react_rl.agents.scorer import ROW_CONTEXT, SHORT, ScorerStrategy
 from react_rl.agents.scorer_folder import save_scorer
+from react_rl.data.corpus import Corpus
+from react_rl.errors import ReActError
 from react_rl.files import canonical_json, digest, write_atomically
-from react_rl.learners.registry import LearnerSettings, check_needs
+from react_rl.learners.capabilities import missing
+from react_rl.learners.registry import LearnerSettings, check_needs, offers_of
 from react_rl.seeding import entropy_of
 from react_rl.simulation.draw import check_fit
 from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.generated import check_inventable
 from react_rl.simulation.options import EpisodeOptions
+from react_rl.tasks.registry import task_of
 
 BASELINES: Final = ("random", "margin", "mixture", "uncertainty-herding", "variance-reduction")
-"""Fixed strategies whose validation areas are written beside the policy's."""
+"""Fixed strategies whose validation areas are written beside the policy's, where the task has them."""
+
+BASELINES_OF_TASKS: Final = {"tagging": ("mnlp",), "question-answering": ("span-margin",)}
+"""And those of a task."""
 
 _ROUND: Final = 100_000
 """Numbers of the groups of a round begin at multiples of this."""
@@ -78,25 +87,63 @@ def imitate(
         folder: Where to write.
         name: Name of the strategy.
         report: Called after each group of episodes and each fit.
-        learner: Settings of the linear learner; None is the softmax regression as it comes.
+        learner: Settings of a learner that can be copied; None is the softmax regression as it comes.
 
     Returns:
         The card of the policy.
 
     Raises:
-        ReActError: The learner is not linear, or the episodes do not fit a corpus.
+        ReActError: The learner cannot be copied, a feature or an invention is not for the task, or the
+            episodes do not fit a corpus.
     """
-    check_needs("imitation", {"trials"}, learner)
+    settings = check_task(settings, [corpus.corpus for corpus in corpora], learner)
     trained_on = {corpus.name: corpus.corpus.digest() for corpus in corpora}
     corpora = [dealt_again(corpus, settings.seed) for corpus in corpora]
     for corpus in corpora:
-        for options in settings.extremes(episode):
+        for options in settings.extremes(episode, mean_price(corpora)):
             check_fit(corpus.corpus, options)
     store = _Store(folder / "states", _key(corpora, episode, settings, learner))
     training = _Training(corpora, trained_on, validation, episode, settings, store, report, learner, name)
     card = training.run(folder / "policy")
     shutil.rmtree(store.folder, ignore_errors=True)
     return card
+
+
+def check_task(
+    settings: ImitationSettings, corpora: Sequence[Corpus], learner: LearnerSettings | None
+) -> ImitationSettings:
+    """Check that a policy can be trained on the task of corpora, before any is encoded.
+
+    Args:
+        settings: Features and inventions.
+        corpora: Training corpora.
+        learner: Settings of a learner.
+
+    Returns:
+        The settings with the features of the task.
+
+    Raises:
+        ReActError: Corpora are of several tasks, the learner cannot be copied, a feature needs classes where
+            there are none, or labels are to be invented that cannot be.
+    """
+    task = task_of(corpora).name
+    check_needs("imitation", {"trials"}, learner, task)
+    settings = settings.of_task(task)
+    for feature in settings.features:
+        if "classes" in feature_named(feature).needs:
+            check_needs(f"imitation.features: {feature}", {"classes"}, learner, task)
+    for corpus in corpora:
+        if settings.generated > 0:
+            try:
+                check_inventable(corpus)
+            except ReActError as error:
+                raise ReActError(f"{str(error).rstrip('.')}: set imitation.generated to 0.") from None
+        if settings.gathered > 0 and task != "classification":
+            raise ReActError(
+                f"Corpus {corpus.name!r} is of {task}, whose rows cannot be pulled together; set "
+                "imitation.gathered to 0."
+            )
+    return settings
 
 
 class _Store:
@@ -138,12 +185,17 @@ class _Training:
         self._area = math.nan
         self._episodes = 0
         self._curve: list[dict[str, float]] = []
+        self._unit = " for each unit of cost" if settings.by_cost(corpora) else ""
 
     def run(self, folder: Path) -> PolicyCard:
         """Collect and fit, round after round; the card of the last policy."""
         settings = self._settings
         self._tell("baselines")
-        baselines = {one: _mean(self._validation.areas(make_strategy(one))) for one in BASELINES}
+        task = task_of([corpus.corpus for corpus in self._corpora]).name
+        offered = offers_of(self._learner, task)
+        named = (*BASELINES, *BASELINES_OF_TASKS.get(task, ()))
+        rivals = [one for one in named if not missing(entry_of(one).needs, offered)]
+        baselines = {one: _mean(self._validation.areas(make_strategy(one))) for one in rivals}
         policy: ScorerStrategy | None = None
         for number in range(settings.dagger_rounds + 1):
             self._collect(number, policy)
@@ -209,7 +261,7 @@ class _Training:
                 "features": list(settings.features),
                 "short": SHORT,
             },
-            reward={"kind": "gain in soft accuracy, tried on copies"},
+            reward={"kind": f"gain in the soft score{self._unit}, tried on copies"},
             episode=self._episode.model_dump(mode="json"),
             trained_on=self._trained_on,
             validated_on={corpus.name: corpus.corpus.digest() for corpus in self._validation.corpora},

@@ -132,7 +132,8 @@ class ImitateConfig(Frozen):
     encoder: EncoderConfig = EncoderConfig()
     """Frozen encoder."""
     learner: AnyLearner = SoftmaxLearner()
-    """Model trained on bought labels; the expert tries rows with kind softmax."""
+    """Model trained on bought labels, which the expert must be able to copy; a cheap one where it does not
+    learn the task."""
     episode: EpisodeOptions = EpisodeOptions()
     """Sizes and annotator of an episode; imitation says how initial sets, batches and rounds are drawn."""
     imitation: ImitationSettings = ImitationSettings()

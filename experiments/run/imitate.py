@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from react_rl.agents.evaluation import Validation
-from react_rl.agents.imitation.training import ImitationProgress, imitate
+from react_rl.agents.imitation.training import ImitationProgress, check_task, imitate
 from react_rl.data.corpus import Corpus
-from react_rl.errors import ReActError
 from react_rl.experiments.config.models import ImitateConfig
 from react_rl.experiments.run.results import circumstances
 from react_rl.experiments.run.sameness import (
@@ -22,25 +21,11 @@ from react_rl.experiments.run.sameness import (
 )
 from react_rl.experiments.run.train import TRAINING, Trained
 from react_rl.files import canonical_json, write_atomically
-from react_rl.learners.registry import check_needs
+from react_rl.learners.registry import check_needs, learner_for
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.world import World
-
-
-def check_imitable(corpora: Sequence[Corpus]) -> None:
-    """Check that rows of corpora can be tried out, before anything is encoded.
-
-    Raises:
-        ReActError: A corpus has no classes, and so no learner that can be copied.
-    """
-    for corpus in corpora:
-        if corpus.task != "classification":
-            raise ReActError(
-                f"Corpus {corpus.name!r} is of {corpus.task}, whose learners cannot be copied to try rows "
-                "out; imitate on corpora of classification, with imitation.features that need no classes "
-                f"(see react-rl list features), and the policy can be compared on {corpus.name!r}."
-            )
+from react_rl.tasks.registry import TASK_METRIC, task_of
 
 
 def run_imitation(
@@ -79,15 +64,20 @@ def run_imitation(
             if report is not None:
                 report(state)
 
+        def check(found: Sequence[Corpus]) -> None:
+            task = task_of(found).name
+            check_task(config.imitation, found, learner_for(task, config.learner.settings()))
+
         asked = (config.encoder, config.device, progress)
-        corpora = prepare(config.corpora, *asked, on_facts=on_facts, check=check_imitable)
-        validation = corpora
-        if config.validation:
-            validation = prepare(config.validation, *asked, check=check_imitable)
-        learner = config.learner.settings()
+        corpora = prepare(config.corpora, *asked, on_facts=on_facts, check=check)
+        validation = prepare(config.validation, *asked, check=check) if config.validation else corpora
+        task = task_of([one.corpus for one in (*corpora, *validation)])
+        learner = learner_for(task.name, config.learner.settings())
         measured = min(config.episode.dev_size, *(len(one.corpus.ids("dev")) for one in validation))
         options = config.episode.model_copy(update={"dev_size": measured})
-        episodes = Validation([World(validation, options, learner)], config.evaluation_episodes)
+        episodes = Validation(
+            [World(validation, options, learner)], config.evaluation_episodes, metric=TASK_METRIC
+        )
         write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
         write_atomically(
             folder / "train-circumstances.json",

@@ -83,7 +83,7 @@ class Worth:
 
 def contestants() -> list[str]:
     """Names of strategies: one of each feature that reads no price or text, then ``STRATEGIES``."""
-    of_content = [name for name, one in FEATURES.items() if not {"costs", "texts"} & one.needs]
+    of_content = [name for name, one in FEATURES.items() if not {"costs", "texts", "tokens"} & one.needs]
     return [*(f"{FEATURE}{name}" for name in of_content), *STRATEGIES]
 
 

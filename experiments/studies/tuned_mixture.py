@@ -42,7 +42,7 @@ GENERATED: Final = ("generated:bbc_news?seed=0-2", "generated:crowd_tweets?seed=
 EPISODE: Final = EpisodeOptions(pool_size=500, dev_size=300, initial_size=10, budget=80, batch_size=5)
 
 OF_CONTENT: Final = tuple(
-    name for name, feature in FEATURES.items() if not {"costs", "texts"} & feature.needs
+    name for name, feature in FEATURES.items() if not {"costs", "texts", "tokens"} & feature.needs
 )
 """Features that may get a weight: all that do not look at prices or at the length of texts."""
 

@@ -7,10 +7,10 @@ word's state comes from the window in which it is farthest from an end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ _OVERLAP: Final = 4
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, eq=False)
 class TokenStates:
@@ -45,6 +47,18 @@ class TokenStates:
     states: npt.NDArray[np.float16]
     starts: npt.NDArray[np.int64]
     windowed: int
+    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def kept(self, name: str, compute: Callable[[], T]) -> T:
+        """What depends on the states and on what ``name`` says, computed once. Mutates."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        found: T = self._kept[name]
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be computed again."""
+        return self.__dict__ | {"_kept": {}}
 
     def of(self, row: int) -> npt.NDArray[np.float16]:
         """States of one sentence ``(n, D)``."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from react_rl.data.corpus import Corpus
 from react_rl.data.generated import LabelInventor
+from react_rl.data.generated_tags import TagInventor
 from react_rl.data.synthetic import (
     synthetic_corpus,
     synthetic_embeddings,
@@ -119,6 +120,12 @@ class EncodedCorpus:
     def inventor(self) -> LabelInventor:
         """Invents labels over these embeddings."""
         return LabelInventor(self.embeddings.cpu().numpy(), self.corpus.targets)
+
+    @cached_property
+    def tag_inventor(self) -> TagInventor:
+        """Invents types for the entities of these sentences."""
+        assert self.tokens is not None, "tagged sentences have token states"
+        return TagInventor(self.corpus.targets, self.tokens.states)
 
     def with_corpus(self, corpus: Corpus) -> EncodedCorpus:
         """The same rows and embeddings under other splits (a half, some of the classes) or labels."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from react_rl.data.corpus import Corpus
 from react_rl.data.generated import GeneratedName, Kind, gathered
+from react_rl.errors import ReActError
 from react_rl.simulation.encoded import EncodedCorpus
 
 
 def generated_task(
     base: EncodedCorpus, seed: int, kind: Kind = "any", name: str | None = None
 ) -> EncodedCorpus:
-    """Label the rows of an encoded corpus with an invention (see ``react_rl.data.generated``).
+    """Label the rows of an encoded corpus with an invention: see ``data.generated``, ``generated_tags``.
 
     Embeddings, densities and inner products are those of ``base``, in the same memory; so are texts, costs
     and splits. A confidence that goes with the old labels is dropped.
@@ -21,14 +25,13 @@ def generated_task(
     Args:
         base: The corpus.
         seed: Decides the labels.
-        kind: How they are invented.
+        kind: How classes are invented.
         name: Name of the task; None takes the one that ``load_corpus`` would understand.
 
     Raises:
-        ReActError: The corpus is too small.
+        ReActError: The corpus is too small, or its answers cannot be invented.
     """
-    labels = base.inventor.labels(seed, kind)
-    words = tuple(f"invented {number}" for number in range(int(labels.max()) + 1))
+    labels, words = _invented(base, seed, kind)
     called = name or GeneratedName(base.name, (seed,), kind).name_of(seed, base.name)
     corpus = replace(
         base.corpus,
@@ -41,6 +44,34 @@ def generated_task(
     # Asked for here, the inner products are computed once for all tasks of the corpus.
     _ = base.gram
     return base.with_corpus(corpus)
+
+
+def check_inventable(corpus: Corpus, kind: Kind = "any") -> None:
+    """Check that labels of a kind can be invented for a corpus.
+
+    Raises:
+        ReActError: It is of question answering, or is tagged and has no such kinds.
+    """
+    if corpus.task == "question-answering":
+        raise ReActError(
+            f"Corpus {corpus.name!r} is of question answering, and answers cannot be invented; use its own."
+        )
+    if corpus.task == "tagging" and kind != "any":
+        raise ReActError(
+            f"Corpus {corpus.name!r} is of tagging, where types are invented in one way; leave "
+            f"kind={kind} out."
+        )
+
+
+def _invented(base: EncodedCorpus, seed: int, kind: Kind) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    """Targets of all rows, and the names of the classes or tags."""
+    check_inventable(base.corpus, kind)
+    if base.corpus.task == "tagging":
+        tags, n_types = base.tag_inventor.tags(seed)
+        types = [f"{prefix}-invented{number}" for number in range(n_types) for prefix in "BI"]
+        return tags, ("O", *types)
+    labels = base.inventor.labels(seed, kind)
+    return labels, tuple(f"invented {number}" for number in range(int(labels.max()) + 1))
 
 
 def generated_tasks(base: EncodedCorpus, name: GeneratedName) -> list[EncodedCorpus]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import (
+    SAID_OF_ROWS,
     HasFeatures,
     HasMembers,
     LinearMap,
@@ -97,6 +98,11 @@ class PoolView(PoolRows):
     def has_classes(self) -> bool:
         """Whether rows have classes, and so class probabilities and counts."""
         return self.task.has_classes
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether rows have tokens with tags, and so ``tokens``."""
+        return SAID_OF_ROWS.get(self.task.name) == "tokens"
 
     @property
     def tokens(self) -> TokenSignals:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from react_rl.acquisition import make_strategy
 from react_rl.data.generated import parse_generated
+from react_rl.errors import ReActError
+from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings
 from react_rl.seeding import Streams
-from react_rl.simulation import EpisodeOptions, LabelingEngine, generated_task, synthetic_encoded
+from react_rl.simulation import (
+    EpisodeOptions,
+    LabelingEngine,
+    generated_task,
+    synthetic_asked,
+    synthetic_encoded,
+    synthetic_tagged,
+)
 from react_rl.simulation.generated import gathered_corpus, generated_tasks
 
 
@@ -47,3 +57,27 @@ def test_episodes_of_several_tasks_run_side_by_side() -> None:
         bought = engine.view.ids[e][engine.view.labelled[e]]
         counts = torch.bincount(data.targets[bought], minlength=data.corpus.n_classes)
         assert engine.view.class_counts[e, : data.corpus.n_classes].tolist() == counts.tolist()
+
+
+def test_a_tagging_task_has_invented_types_over_the_same_token_states() -> None:
+    base = synthetic_tagged(300, 3)
+    tasks = generated_tasks(base, parse_generated("generated:synthetic_sentences?seed=0-2"))
+    assert all(task.tokens is base.tokens for task in tasks)
+    assert tasks[0].name == "generated:synthetic_sentences?seed=0"
+    assert all(task.corpus.label_names[0] == "O" for task in tasks)
+    options = EpisodeOptions(pool_size=60, dev_size=30, initial_size=6, budget=90, batch_size=3)
+    engine = LabelingEngine([base, *tasks], options, 4, learner=TaggerSettings())
+    learner = engine.learner
+    assert isinstance(learner, LinearTagger)
+    assert base.tokens is not None
+    assert len(learner._store.states) == len(base.tokens.states)  # held once for all tasks
+    engine.reset([Streams(seed) for seed in range(4)], corpora=range(4))
+    while not engine.finished.all():
+        engine.step(make_strategy("mnlp").select(engine.view, 3))
+
+
+def test_answers_and_kinds_of_tags_are_not_invented() -> None:
+    with pytest.raises(ReActError, match="answers cannot be invented"):
+        generated_task(synthetic_asked(100), 0)
+    with pytest.raises(ReActError, match="leave kind=linear out"):
+        generated_task(synthetic_tagged(100, 2), 0, "linear")

@@ -21,6 +21,21 @@ ROW_FEATURES: Final = (
 )
 """Features of a row that policies over rows see unless told otherwise."""
 
+CLASS_FREE_FEATURES: Final = (
+    *("margin", "relative_entropy", "least_confidence"),
+    *("density", "crowding", "novelty", "wide_novelty", "herding", "unsure_herding"),
+    *("variance", "even_reduction", "unsure_reduction"),
+    *("cheapness", "brevity"),
+)
+"""The same where rows have no classes."""
+
+FEATURES_OF_TASKS: Final[dict[str, tuple[str, ...]]] = {
+    "classification": ROW_FEATURES,
+    "tagging": (*CLASS_FREE_FEATURES, "mentions", "peak_entropy"),
+    "question-answering": CLASS_FREE_FEATURES,
+}
+"""Features of a row that policies over rows see unless told otherwise, by task."""
+
 CLIP: Final = 4.0
 """Standardised features end here."""
 

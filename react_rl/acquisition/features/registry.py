@@ -23,9 +23,10 @@ from react_rl.simulation.view import PoolView
 
 NOVELTY: Final = "novelty"
 
-NEEDS: Final = ("predictions", "classes", "similarities", "labels", "costs", "texts")
-"""What features may look at: how sure the learner is, its class probabilities, the embeddings' similarities,
-bought labels, prices, the texts themselves."""
+NEEDS: Final = ("predictions", "classes", "tokens", "similarities", "labels", "costs", "texts")
+"""What features may look at: how sure the learner is, its class probabilities, tag probabilities of tokens
+(such features are 0 where there are none), the embeddings' similarities, bought labels, prices, the texts
+themselves."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,12 @@ FEATURES: Final[dict[str, Feature]] = {
         "predictions classes",
         "O(P C)",
         "Settles & Craven 2008",
+    ),
+    "mentions": _of_view(
+        rows.mentions, "entities that the model finds in the sentence", "tokens", source="Kohl et al. 2024"
+    ),
+    "peak_entropy": _of_view(
+        rows.peak_entropy, "largest entropy of a token", "tokens", source="Marcheggiani & Artières 2014"
     ),
     "density": _of_view(
         rows.density,

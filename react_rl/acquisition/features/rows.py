@@ -69,6 +69,16 @@ def expected_gradient(view: PoolView) -> Tensor:
     return length
 
 
+def mentions(view: PoolView) -> Tensor:
+    """Entities that the model finds in the sentence; 0 in tasks without tags."""
+    return view.tokens.entities if view.has_tokens else torch.zeros_like(view.density)
+
+
+def peak_entropy(view: PoolView) -> Tensor:
+    """Largest entropy of a token's tags in nats; 0 in tasks without tags."""
+    return view.tokens.largest_entropy if view.has_tokens else torch.zeros_like(view.density)
+
+
 def density(view: PoolView) -> Tensor:
     """Mean cosine similarity to the nearest neighbours in the corpus."""
     return view.density

@@ -22,6 +22,7 @@ from torch import Tensor
 from react_rl.data.corpus import Corpus
 from react_rl.encoders.token_states import TokenStates
 from react_rl.errors import ReActError
+from react_rl.files import digest
 from react_rl.learners.linear.byte_products import MOST, multiplies_bytes, times_states
 
 _AT_ONCE: Final = 1 << 15
@@ -123,16 +124,19 @@ class TokenStore:
 
     def __init__(self, corpora: Sequence[TaggedRows], device: torch.device, bias: float) -> None:
         found = [_rounded(corpus) for corpus in corpora]
-        ends = np.cumsum([0, *(len(own.states) for own in found)])
-        self.states = torch.cat([torch.from_numpy(own.states) for own in found]).to(device)
-        self.scale = torch.cat([torch.from_numpy(own.scale) for own in found]).to(device)
+        # Tasks over the same sentences have the same states, which are held once.
+        once = {id(own): own for own in found}
+        ends = np.cumsum([0, *(len(own.states) for own in once.values())])
+        first = dict(zip(once, ends.tolist(), strict=False))
+        self.states = torch.cat([torch.from_numpy(own.states) for own in once.values()]).to(device)
+        self.scale = torch.cat([torch.from_numpy(own.scale) for own in once.values()]).to(device)
         self.spread = torch.from_numpy(np.stack([np.append(own.spread, bias**2) for own in found])).to(
             device, torch.float32
         )
         """``(K, D + 1)`` mean squares of the inputs of each corpus."""
         self.bias = bias
         self._starts = [
-            _starts_of(corpus) + first for corpus, first in zip(corpora, ends[:-1].tolist(), strict=True)
+            _starts_of(corpus) + first[id(own)] for corpus, own in zip(corpora, found, strict=True)
         ]
         self._quick = multiplies_bytes(device)
 
@@ -197,4 +201,5 @@ def _rounded(corpus: TaggedRows) -> RoundedStates:
             f"Corpus {corpus.corpus.name!r} has no token states, which the tagger learns from; "
             "encode it with a transformer."
         )
-    return rounded_states(corpus.corpus, corpus.tokens)
+    tokens, train = corpus.tokens, corpus.corpus.ids("train")
+    return tokens.kept(f"rounded {digest(train.tobytes())}", lambda: rounded_states(corpus.corpus, tokens))

@@ -106,6 +106,8 @@ class Slow:
             "rarity": (p * (1 - self.shares)).sum(1),
             "vote_entropy": -said.sum(1) / np.log(self.n_classes),
             "disagreement": 0.5 * np.abs(self.votes() - p).sum(1),
+            "mentions": np.zeros_like(self.cost),  # there are no tokens here
+            "peak_entropy": np.zeros_like(self.cost),
             "cheapness": -self.cost,
             "brevity": -np.log(words),
         }

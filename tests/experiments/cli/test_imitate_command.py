@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from react_rl.experiments.cli import main
 from react_rl.experiments.run.strategies import identity, label, resolve
 
+README = Path(__file__).parents[3] / "agents" / "README.md"
 IMITATION = {
     **{
         "states": 12,
@@ -78,12 +80,31 @@ def test_a_wrong_key_is_refused_with_the_nearest(
     assert "'margin'" in capsys.readouterr().err
 
 
-def test_sentences_and_questions_are_not_imitated_on(
+@pytest.mark.slow
+def test_the_policy_for_sentences_of_the_readme_is_trained_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    section = README.read_text(encoding="utf-8").split("### On sentences and questions\n")[1]
+    blocks = re.findall(r"^```yaml\n# (\S+)\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
+    assert [name for name, _ in blocks] == ["tagging-policy.yaml", "on-sentences.yaml"]
+    for name, text in blocks:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert main(["imitate", "tagging-policy.yaml"]) == 0
+    assert "mnlp" in capsys.readouterr().out  # among the fixed strategies of its card
+    assert main(["compare", "on-sentences.yaml"]) == 0
+    assert "tagging-policy" in capsys.readouterr().out
+
+
+def test_what_cannot_be_imitated_on_is_refused_before_anything_is_encoded(
     config_file: Callable[..., Path], no_encoder: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nothing: dict[str, Any] = {"strategies": None, "seeds": None, "jobs": None, "imitation": IMITATION}
-    for corpus, task in (("synthetic_sentences", "tagging"), ("synthetic_questions", "question-answering")):
-        assert main(["imitate", str(config_file(**nothing, corpora=[{"corpus": corpus}]))]) == 2
-        said = capsys.readouterr().err
-        assert f"Corpus '{corpus}' is of {task}, whose learners cannot be copied to try rows out" in said
-        assert "imitation.features that need no classes" in said
+    for corpus, changes, message in (
+        ("synthetic_sentences", {"imitation": {"features": ["gini"]}}, "'imitation.features: gini' needs"),
+        ("synthetic_sentences", {"learner": {"kind": "finetune"}}, "set learner.kind to softmax, tagger"),
+        ("synthetic_questions", {}, "set imitation.generated to 0"),
+    ):
+        given = nothing | changes | {"corpora": [{"corpus": corpus}]}
+        assert main(["imitate", str(config_file(**given))]) == 2
+        assert message in capsys.readouterr().err.replace("\n", " ")

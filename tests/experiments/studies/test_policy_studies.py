@@ -69,6 +69,7 @@ def states(count: int = 40) -> States:
         rows,
         torch.randn(count, len(ROW_CONTEXT), generator=draw),
         rows[:, :, 0].float() + 0.1 * torch.randn(count, 6, generator=draw),
+        torch.ones(count, 6),
     )
 
 

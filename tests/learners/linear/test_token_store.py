@@ -57,12 +57,12 @@ def test_dev_and_test_sentences_do_not_move_the_others() -> None:
 def test_scores_are_products_of_the_inputs_and_the_weights(quick: bool) -> None:
     if quick and not multiplies_bytes(CPU):
         pytest.skip("this processor does not multiply bytes quickly")
-    data = synthetic_tagged(120, 3)
-    store = TokenStore([data, data], CPU, bias=1.5)
+    first, data = synthetic_tagged(120, 3), synthetic_tagged(120, 3)
+    store = TokenStore([first, data], CPU, bias=1.5)
     store._quick = quick
     tokens = torch.from_numpy(store.tokens_of(1, np.array([3, -1, 60, 4]))[0])
     assert data.tokens is not None
-    assert int(tokens[0]) == len(data.tokens.states) + data.tokens.starts[3]
+    assert int(tokens[0]) == len(data.tokens.states) + data.tokens.starts[3]  # behind those of the first
     rng = torch.Generator().manual_seed(0)
     weights = 8.0 * torch.randn(14, store.width, generator=rng)
     shift = torch.randn(14, 1, generator=rng)
