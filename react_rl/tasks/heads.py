@@ -12,6 +12,9 @@ from torch.nn import functional
 NEVER: Final = -1e30
 """Score of what is no word of the context."""
 
+FAINT: Final = -80.0
+"""Log-probability as good as none; exponentials of smaller ones underflow and take 50 times as long."""
+
 
 def cross_entropy(scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
     """Cross-entropy ``(R, U)`` of each vector; smoothing spreads over an episode's own classes.

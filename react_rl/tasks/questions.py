@@ -21,7 +21,7 @@ from react_rl.data.passages import NO_ANSWER, Passages
 from react_rl.errors import ReActError
 from react_rl.metrics.classification import Metric
 from react_rl.metrics.question_answering import ANSWER_METRICS
-from react_rl.tasks.heads import NEVER, SpanHead
+from react_rl.tasks.heads import FAINT, NEVER, SpanHead
 from react_rl.tasks.noise import error_rates
 from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level, ScoredVectors
 from react_rl.tasks.without_classes import WithoutClasses
@@ -71,19 +71,32 @@ def _best_spans(start: Tensor, end: Tensor) -> _Spans:
     """Best spans of at most ``LONGEST_ANSWER`` words from log-probabilities ``(E, n, L + 1)``."""
     begin, finish = start[:, :, 1:], end[:, :, 1:]
     window = min(LONGEST_ANSWER, begin.shape[2])
-    padded = torch.nn.functional.pad(begin, (window - 1, 0), value=2 * NEVER)
-    reached, place = torch.nn.functional.max_pool1d(padded, window, 1, return_indices=True)
-    total = reached + finish
+    total = _largest_before(begin, window) + finish
     best, last = total.topk(min(2, total.shape[2]), dim=2)
     other = best[..., 1] if best.shape[2] > 1 else torch.full_like(best[..., 0], 2 * NEVER)
     last = last[..., :1]
     # The best other span ends elsewhere, or ends there and begins at the second best place.
+    padded = torch.nn.functional.pad(begin, (window - 1, 0), value=2 * NEVER)
     along = padded.gather(2, last + torch.arange(window, device=start.device))
     if window > 1:
         same_end = along.topk(2, dim=2).values[..., 1] + finish.gather(2, last)[..., 0]
         other = torch.maximum(other, same_end)
-    first = place.gather(2, last)[..., 0] - (window - 1)
+    first = last[..., 0] + along.max(2).indices - (window - 1)
     return _Spans(first + 1, last[..., 0] + 1, best[..., 0], other, start[..., 0] + end[..., 0])
+
+
+def _largest_before(values: Tensor, window: int) -> Tensor:
+    """Largest of each value ``(E, n, L)`` and the ``window - 1`` before it.
+
+    Windows are put together from two of half the width, so six passes do for one of forty.
+    """
+    width = 1
+    while width < window:
+        shift = min(width, window - width)
+        wider = values.clone()
+        torch.maximum(values[:, :, shift:], values[:, :, :-shift], out=wider[:, :, shift:])
+        values, width = wider, width + shift
+    return values
 
 
 class SpanSignals:
@@ -144,7 +157,8 @@ class SpanSignals:
     @cached_property
     def entropy(self) -> Tensor:
         """Mean entropy of start and end in nats."""
-        start, end = (torch.special.entr(side.exp()).sum(2) for side in self._log_probabilities)
+        sides = [side.clamp_min(FAINT) for side in self._log_probabilities]
+        start, end = (-(side.exp() * side).sum(2) for side in sides)
         return self._level((start + end) / 2.0)
 
     @cached_property
@@ -153,9 +167,9 @@ class SpanSignals:
 
         Their probabilities, products of those of their borders, are scaled to sum to one.
         """
-        start, end = (side.double() for side in self._log_probabilities)
+        start, end = (side.clamp_min(FAINT).double() for side in self._log_probabilities)
         p, q = start.exp(), end.exp()
-        p_log, q_log = (-torch.special.entr(side) for side in (p, q))
+        p_log, q_log = p * start, q * end
 
         def before(values: Tensor) -> Tensor:
             """Sum of the values of the words at which a span that ends at each word may begin."""

@@ -40,7 +40,7 @@ def scores(seed: int = 0, nullable: bool = True) -> SpanScores:
     return SpanScores(sides[0], sides[1], np.array([[0, 1, 2]] * 2), [about, about])
 
 
-@pytest.mark.parametrize("longest", [2, 40])
+@pytest.mark.parametrize("longest", [2, 3, 40])
 @pytest.mark.parametrize("nullable", [True, False])
 def test_what_is_said_of_questions_is_what_all_spans_say(
     longest: int, nullable: bool, monkeypatch: pytest.MonkeyPatch

@@ -76,12 +76,13 @@ def minimise(
             if bool((enough | ~moving).all()):
                 break
             length = torch.where(enough, length, length / 2.0)
-        length = torch.where(enough & moving, length, 0.0)
+        tried, length = length, torch.where(enough & moving, length, 0.0)
         step = length[:, None, None]
         move = step * direction
         weights, scores = weights + move, scores + step * along
         before, gradient = gradient, slope(weights, scores)
-        now = value(weights, scores)
+        # As a rule the last length that was tried is the one.
+        now = new if torch.equal(tried, length) else value(weights, scores)
         pairs = [*pairs[1 - _MEMORY :], _pair(move, gradient - before)]
         moving = moving & (length > 0) & ((step * along).abs().amax((1, 2)) > tolerance)
         if not moving.any():

@@ -25,7 +25,7 @@ from react_rl.errors import ReActError
 from react_rl.learners.linear.minimise import minimise
 from react_rl.learners.linear.overlap import OVERLAPS, overlaps
 from react_rl.learners.protocol import LabelledRows, Purchase, Rows
-from react_rl.tasks.heads import NEVER
+from react_rl.tasks.heads import FAINT, NEVER
 from react_rl.tasks.questions import SpanScores
 
 _SAMPLE: Final = 50_000
@@ -211,9 +211,9 @@ class SpanScorer:
         union = union[np.argsort(store.passages.lengths[union], kind="stable")]
         lengths = store.passages.lengths[union] + 1
         size = store.states.shape[1]
-        weights = self._weights[episodes].permute(2, 1, 0).flatten(1)  # (F, 2R), starts first
-        plain, crossed, overlap = weights[:size], weights[size : 2 * size], weights[2 * size :]
-        table = torch.full((union.size, int(lengths[-1]), weights.shape[1]), NEVER, device=self.device)
+        weights = self._weights[episodes].transpose(0, 1).flatten(0, 1)  # (2R, F), starts first
+        plain, crossed, overlap = weights[:, :size], weights[:, size : 2 * size], weights[:, 2 * size :]
+        table = torch.full((union.size, len(weights), int(lengths[-1])), NEVER, device=self.device)
         begin = 0
         while begin < union.size:
             block = max(_BLOCK // (int(lengths[begin]) * size), 1)
@@ -226,19 +226,20 @@ class SpanScorer:
             inside = torch.from_numpy(offset < lengths[begin : begin + len(rows), None]).to(self.device)
             at = torch.from_numpy(store.starts[rows, None] + offset).clamp_(max=len(store.states) - 1)
             at = at.to(self.device)
-            turned = plain + store.questions[torch.from_numpy(rows).to(self.device), :, None] * crossed
-            scores = torch.bmm(store.states[at].float(), turned) + store.overlap[at].float() @ overlap
-            table[begin : begin + len(rows), :width] = scores.masked_fill_(~inside[:, :, None], NEVER)
+            turned = plain + store.questions[torch.from_numpy(rows).to(self.device), None] * crossed
+            scores = torch.bmm(turned, store.states[at].float().transpose(1, 2))  # (rows, 2R, words)
+            scores += overlap @ store.overlap[at].float().transpose(1, 2)
+            table[begin : begin + len(rows), :, :width] = scores.masked_fill_(~inside[:, None], NEVER)
             begin += len(rows)
         if not store.passages.has_unanswerable:
-            table[:, 0] = NEVER
+            table[:, :, 0] = NEVER
         place = np.zeros(len(store.starts), np.int64)
         place[union] = np.arange(union.size)
         for line, episode in enumerate(episodes):
             real = torch.from_numpy(np.flatnonzero(own[line] >= 0)).to(self.device)
             taken = torch.from_numpy(place[own[line][own[line] >= 0]]).to(self.device)
             for side in range(2):
-                part = table[taken, :, side * len(episodes) + line]
+                part = table[taken, side * len(episodes) + line]
                 found[side, episode, real, : part.shape[1]] = part
 
     def state(self) -> dict[str, Tensor]:
@@ -312,8 +313,9 @@ class _Layout:
         """Summed loss of each episode ``(R,)`` for scores of the inputs ``(R, T, 2)``."""
         table = self._by_question(scores)
         own = table.gather(2, self.truth.clamp_min(0)[:, :, None, :])[:, :, 0]
-        live = self.truth >= 0
-        return torch.where(live, torch.logsumexp(table, 2) - own, 0.0).sum((1, 2))
+        largest = table.amax(2, keepdim=True)
+        total = table.sub_(largest).clamp_min_(FAINT).exp_().sum(2).log_() + largest[:, :, 0]
+        return torch.where(self.truth >= 0, total - own, 0.0).sum((1, 2))
 
     def residual(self, scores: Tensor) -> Tensor:
         """Gradient of the loss by the scores ``(R, T, 2)``."""
