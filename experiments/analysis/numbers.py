@@ -275,8 +275,8 @@ def ranks(scores: Scores) -> tuple[NemenyiResult, float]:
     found = len(scores.corpora)
     if found < MIN_CORPORA_FOR_RANKS:
         raise ReActError(
-            f"it ranks corpora, not seeds, and {found} of at least {MIN_CORPORA_FOR_RANKS} corpora "
-            f"{'is' if found == 1 else 'are'} complete"
+            f"it ranks corpora, not seeds, and needs at least {MIN_CORPORA_FOR_RANKS} complete ones; there "
+            f"{'is' if found == 1 else 'are'} {found}"
         )
     if len(scores.strategies) < 3:
         raise ReActError(

@@ -244,14 +244,20 @@ def _cell(row: Mapping[Any, Any], column: Column, first: bool, may_be_best: bool
     interval = ""
     if column.low is not None and column.high is not None and not pd.isna(row[column.low]):
         low, high = row[column.low], row[column.high]
-        interval = f"[{low:{column.form}}, {high:{column.form}}]"
+        interval = f"[{_written(low, column.form)}, {_written(high, column.form)}]"
     return PageCell(
-        f"{value:{column.form}}",
+        _written(value, column.form),
         numeric=True,
         value=f"{float(value):.{_DIGITS + 4}g}",
         best=may_be_best and bool(row.get(f"best:{column.key}")),
         interval=interval,
     )
+
+
+def _written(value: float | str, form: str) -> str:
+    """A number in a format; what rounds to zero has no minus."""
+    sign = "+" if form.startswith("+") else ""
+    return f"{float(value):{sign}z{form.removeprefix('+')}}"
 
 
 def facts(anchor: str, rows: Sequence[tuple[str, str]]) -> Markup:

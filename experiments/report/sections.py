@@ -36,6 +36,7 @@ from react_rl.experiments.report.page import (
     note,
     sortable_table,
 )
+from react_rl.experiments.report.text import counted
 
 
 def _best_at_end(frame: pd.DataFrame, sign: float) -> str:
@@ -87,7 +88,8 @@ def aggregate_section(material: Material) -> Section:
     except ReActError as error:
         return Section("aggregate", heading, note(str(error)))
     reference, looks = material.results.reference, material.looks
-    size = f"{len(material.scores.seeds)} seeds on {len(material.scores.corpora)} corpora"
+    corpora = counted(len(material.scores.corpora), "corpus", "corpora")
+    size = f"{len(material.scores.seeds)} seeds on {corpora}"
     rows = found.table.sort_values("iqm", ascending=False)
     said = "; ".join(
         f"{r['strategy']}: interquartile mean {r['iqm']:.3f}"
@@ -256,8 +258,8 @@ def cost_section(material: Material) -> Section:
     ]
     if "selection_seconds" in table:
         columns += [
-            Column("selection_seconds", "Seconds choosing", form=".3g"),
-            Column("training_seconds", "Seconds training", form=".3g"),
+            Column("selection_seconds", "Seconds choosing", form=".2g"),
+            Column("training_seconds", "Seconds training", form=".2g"),
         ]
     caption = (
         "Means over corpora and seeds. The line joins the strategies that none beats in both cost and "
@@ -283,6 +285,11 @@ def _reached_table(material: Material) -> Markup:
     rows = table[table["corpus"] == group]
     if rows[FULL].isna().all():
         return note("Cost to shares of the full-data metric: left out, not every corpus knows that metric.")
+    if rows[list(names.values())].isna().all(axis=None):
+        return note(
+            f"No mean curve reaches {SHARES[0]:.0%} of what all labels of the pool bring "
+            f"(test {material.metric} {rows[FULL].iloc[0]:.3f}) within the budget."
+        )
     columns = [Column("strategy", "Strategy", False)]
     columns += [Column(name, f"Cost to {share:.0%}", form=".1f") for share, name in names.items()]
     caption = (

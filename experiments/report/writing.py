@@ -52,6 +52,7 @@ from react_rl.files import write_atomically
 from react_rl.validation import validated
 
 REPORT: Final = "report.html"
+_ALPHA: Final = 0.05
 
 
 def write_report(folder: Path, output: Path | None = None) -> Path:
@@ -163,7 +164,7 @@ def _headline(material: Material) -> str:
         return f"{text}. It is the reference; no strategy is ahead of it."
     if "difference" not in row or pd.isna(row["difference"]):
         return f"{text}."
-    verdict = "significant" if row["p_holm"] <= 0.05 else "not significant"
+    verdict = "significant" if row["p_holm"] <= _ALPHA else "not significant"
     return (
         f"{text}, {row['difference']:+.4f} [{row['difference_low']:+.4f}, {row['difference_high']:+.4f}] "
         "against "
@@ -276,6 +277,12 @@ def _short_section(material: Material) -> Section:
         "Holm over "
         "the strategies. Wins, ties and losses count seeds. The buttons in the headings sort."
     )
+    seeds = int(rows["seeds"].min())
+    if 2.0 ** (1 - seeds) > _ALPHA:
+        note += (
+            f" {counted(seeds, 'seed')} cannot give a p below {2.0 ** (1 - seeds):.3g}, so nothing here "
+            "can be significant."
+        )
     best = ("best:area", "best:final")
     table = sortable_table("short-table", caption, rows, _columns(material, False), best)
     return Section("result", "Result", table + paragraph(note, "quiet"))

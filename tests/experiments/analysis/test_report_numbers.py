@@ -154,7 +154,7 @@ def test_a_strategy_that_is_always_ahead_beats_at_every_checkpoint_but_the_start
 def test_ranks_ask_for_corpora_and_strategies_in_one_sentence() -> None:
     area = np.arange(24, dtype=float).reshape(3, 2, 4)
     scores = Scores(("a", "b", "c"), tuple("wxyz"), (0, 1), area, area, 0, 1.0)
-    with pytest.raises(ReActError, match="4 of at least 5 corpora are complete"):
+    with pytest.raises(ReActError, match="at least 5 complete ones; there are 4"):
         ranks(scores)
     five = np.concatenate([area, area[:, :, :1]], axis=2)
     result, p_value = ranks(Scores(("a", "b", "c"), tuple("vwxyz"), (0, 1), five, five, 0, 1.0))

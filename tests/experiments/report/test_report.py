@@ -24,7 +24,7 @@ from react_rl.experiments.analysis.summary import ALL_CORPORA, areas, write_tabl
 from react_rl.experiments.cli import main
 from react_rl.experiments.config.learners import learner_config
 from react_rl.experiments.figures.pairs import round_colours
-from react_rl.experiments.report.page import Section, choice
+from react_rl.experiments.report.page import Column, Section, choice, sortable_table
 from react_rl.experiments.report.policy import policy_section
 from react_rl.experiments.report.sections import curves_section, ranks_section
 from react_rl.experiments.report.selection import selection_section
@@ -312,13 +312,29 @@ def test_a_full_data_metric_in_the_run_files_becomes_a_line(copy: Path, root: El
 
 
 def test_what_all_labels_bring_gets_a_table_of_the_cost_of_its_shares(copy: Path, root: Element) -> None:
-    table = summarise(read_results(copy))
-    (reached,) = [one for one in root.all("table") if one.attributes.get("id") == "reached-table"]
+    def table_of(page: Element) -> list[Element]:
+        return [one for one in page.all("table") if one.attributes.get("id") == "reached-table"]
+
+    assert not table_of(root), "an empty table is left out"
+    assert "No mean curve reaches 90% of what all labels" in section(root, "cost").text
+    for file in (copy / "runs").glob("*.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"full": {"accuracy": 0.4}}))
+    (reached,) = table_of(Page(build_report(copy)).root)
     assert "Cost to 90%" in reached.text
+    table = summarise(read_results(copy))
     rows = table[table["corpus"] == ALL_CORPORA].set_index("strategy")["cost_to_90"]
+    assert rows.notna().any()
     for row in reached.all("tr")[1:]:
         name, said = row.all("th")[0].text if row.all("th") else row.all("td")[0].text, row.text
         assert pd.isna(rows[name]) or f"{rows[name]:.1f}" in said
+
+
+def test_numbers_that_round_to_zero_have_no_minus() -> None:
+    frame = pd.DataFrame({"a": [-0.00001], "low": [-0.00002], "high": [0.5]})
+    page = str(sortable_table("t", "T", frame, [Column("a", "A", True, "low", "high", "+.3f")]))
+    assert "+0.000" in page
+    assert "[+0.000, +0.500]" in page
+    assert "-0.000" not in page
 
 
 def test_without_run_files_the_report_stands_and_says_what_it_cannot_show(copy: Path) -> None:
@@ -423,7 +439,7 @@ def test_names_are_text_and_never_markup(made_corpora: None, comparison: Build, 
 def test_ranks_are_compared_on_enough_corpora_only(
     root: Element, made_corpora: None, comparison: Build, tmp_path: Path
 ) -> None:
-    assert "2 of at least 5 corpora are complete" in section(root, "ranks").text
+    assert "needs at least 5 complete ones; there are 2" in section(root, "ranks").text
     assert not section(root, "ranks").all("figure")
     five = [{"corpus": "synthetic", "name": f"corpus {i}"} for i in range(5)]
     run_comparison(comparison(corpora=five, strategies=["random", "margin", "entropy"]), tmp_path)
