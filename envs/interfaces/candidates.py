@@ -10,6 +10,7 @@ from torch import Tensor
 
 from react_rl.acquisition.features import FEATURES, NOVELTY
 from react_rl.acquisition.strategies.weighted import MIXTURE
+from react_rl.envs.interfaces.contract import each_once
 from react_rl.errors import ReActError, unknown
 from react_rl.simulation.view import PoolView
 
@@ -58,8 +59,7 @@ class Proposals:
     def __init__(self, proposers: Sequence[str], candidates: int) -> None:
         for proposer in proposers:
             weights_of(proposer)
-        if len(set(proposers)) != len(proposers) or not proposers:
-            raise ReActError(f"Proposers {list(proposers)} must be at least one, each named once.")
+        each_once("Proposers", proposers)
         if ALL in proposers and len(proposers) > 1:
             raise ReActError(f"Proposer 'all' proposes every row; leave the others of {list(proposers)} out.")
         if candidates < max(len(proposers), 2):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.registry import entry_of, make_strategy
-from react_rl.envs.interfaces.contract import Decision, Frame, Interface
+from react_rl.envs.interfaces.contract import Decision, Frame, Interface, each_once
 from react_rl.envs.observations import Observation
 from react_rl.errors import ReActError
 
@@ -37,9 +37,7 @@ class ChooseStrategy(Interface):
         observation: Observation | None = None,
     ) -> None:
         super().__init__(observation=observation)
-        if len(set(strategies)) != len(strategies) or not strategies:
-            raise ReActError(f"Strategies {list(strategies)} must be at least one, each named once.")
-        self.names = tuple(strategies)
+        self.names = each_once("Strategies", strategies)
         self.needs = {name: entry_of(name).needs for name in strategies}
         self.stop = stop
         self._strategies = [make_strategy(name) for name in strategies]

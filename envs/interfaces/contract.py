@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from react_rl.acquisition.registry import entry_of
 from react_rl.acquisition.strategies.weighted import FEATURE
 from react_rl.envs.observations import Observation, make_observation
+from react_rl.errors import ReActError
 from react_rl.learners.capabilities import Capability
 from react_rl.learners.recipes import Recipe
 from react_rl.learners.registry import LearnerSettings, check_needs
@@ -27,6 +28,8 @@ from react_rl.simulation.view import PoolView
 
 Observed = Any
 """Observations, for E episodes with the episode axis first: an array, or a dict with one for each key."""
+
+T = TypeVar("T")
 
 
 def observation_of(observed: Observed, episode: int) -> Observed:
@@ -153,6 +156,23 @@ def check_learner_of(interface: Interface, learner: LearnerSettings | None, task
     """
     for name, needs in interface.needs.items():
         check_needs(name, needs, learner, task)
+
+
+def each_once(what: str, options: Sequence[T], least: int = 1) -> tuple[T, ...]:
+    """What an interface offers, at least so many and none of them twice.
+
+    Args:
+        what: What they are, for the message.
+        options: The options.
+        least: How many there have to be.
+
+    Raises:
+        ReActError: There are fewer, or one is there twice.
+    """
+    if len(options) < least or len(set(options)) != len(options):
+        number = "one" if least == 1 else str(least)
+        raise ReActError(f"{what} {list(options)} must be at least {number}, each named once.")
+    return tuple(options)
 
 
 def needs_of_features(features: Iterable[str]) -> dict[str, frozenset[Capability]]:

@@ -15,7 +15,7 @@ from react_rl.acquisition.batching.selection import take_weighted, weighted_scor
 from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.registry import entry_of, make_strategy
 from react_rl.envs.interfaces.choose_strategy import CHOSEN_STRATEGIES
-from react_rl.envs.interfaces.contract import Decision, Frame, Interface, needs_of_features
+from react_rl.envs.interfaces.contract import Decision, Frame, Interface, each_once, needs_of_features
 from react_rl.envs.observations import Observation
 from react_rl.errors import ReActError
 from react_rl.learners.recipes import make_recipe
@@ -73,8 +73,8 @@ class DecisionUnits(Interface):
             ("batch_sizes", self.batch_sizes, 2),
             ("recipes", self.recipes, 2),
         ):
-            if options is not None and (len(options) < least or len(set(options)) != len(options)):
-                raise ReActError(f"{what} {list(options)} must be at least {least}, each named once.")
+            if options is not None:
+                each_once(what, options, least)
         if self.batch_sizes is not None and min(self.batch_sizes) < 1:
             raise ReActError(f"batch_sizes {list(self.batch_sizes)} must be whole numbers of at least 1.")
         for feature in self.features or ():

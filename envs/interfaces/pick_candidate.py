@@ -15,7 +15,7 @@ from torch import Tensor
 from react_rl.acquisition.batching.row_features import CLIP, ROW_FEATURES, RowFeatures
 from react_rl.acquisition.features import feature_named
 from react_rl.envs.interfaces.candidates import Proposals
-from react_rl.envs.interfaces.contract import Decision, Frame, Interface, needs_of_features
+from react_rl.envs.interfaces.contract import Decision, Frame, Interface, each_once, needs_of_features
 from react_rl.envs.observations import Observation
 from react_rl.errors import ReActError
 from react_rl.simulation.view import PoolView
@@ -75,10 +75,8 @@ class PickCandidate(Interface):
         super().__init__(observation=observation)
         for feature in features:
             feature_named(feature)
-        if len(set(features)) != len(features) or not features:
-            raise ReActError(f"Features {list(features)} must be at least one, each named once.")
+        self.features = each_once("Features", features)
         self.proposals = Proposals(proposers, candidates)
-        self.features = tuple(features)
         self.stop = stop
         self._columns = tuple(dict.fromkeys((*self.features, *self.proposals.features)))
         self.needs = needs_of_features(self._columns)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from react_rl.acquisition.batching.selection import take_weighted, weighted_score
 from react_rl.acquisition.features import feature_named
-from react_rl.envs.interfaces.contract import Decision, Frame, Interface, needs_of_features
+from react_rl.envs.interfaces.contract import Decision, Frame, Interface, each_once, needs_of_features
 from react_rl.envs.observations import Observation
 from react_rl.errors import ReActError, unknown
 
@@ -49,14 +49,12 @@ class WeighScores(Interface):
         super().__init__(observation=observation)
         for feature in features:
             feature_named(feature)
-        if len(set(features)) != len(features) or not features:
-            raise ReActError(f"Features {list(features)} must be at least one, each named once.")
+        self.features = each_once("Features", features)
         for feature in center or {}:
             if feature not in features:
                 raise unknown("center feature", feature, features)
         if not reach > 0:
             raise ReActError(f"reach {reach} must be above 0.")
-        self.features = tuple(features)
         self.needs = needs_of_features(features)
         self.stop = stop
         self.center = dict(center or {})

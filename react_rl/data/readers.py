@@ -307,12 +307,9 @@ def corpus_from_tables(
                 f"The confidence of {tables.place(row)} is {agreed[row]}; it must be between 0 and 1."
             )
     notes = [*notes, *merged_labels(labels)]
-    rows = np.arange(len(texts))
-    if max_rows is not None:
-        rows = drawn_rows(len(texts), max_rows, seed)
-        if len(rows) < len(texts):
-            notes.append(f"{len(rows)} of {len(texts)} rows drawn with seed {seed}")
-            texts = [texts[row] for row in rows.tolist()]
+    rows, draw_notes = drawn_rows(len(texts), max_rows, seed)
+    notes += draw_notes
+    texts = [texts[row] for row in rows.tolist()]
     targets = targets[rows]
     split, split_notes = draw_splits(
         texts,
@@ -337,17 +334,22 @@ def corpus_from_tables(
     )
 
 
-def drawn_rows(n_rows: int, max_rows: int, seed: int) -> npt.NDArray[np.int64]:
+def drawn_rows(n_rows: int, max_rows: int | None, seed: int) -> tuple[npt.NDArray[np.int64], list[str]]:
     """Draw the rows ``(max_rows,)`` that are kept, ascending; all where there are no more.
+
+    Returns:
+        The rows, and a note where some are left out.
 
     Raises:
         ReActError: ``max_rows`` is below 1.
     """
+    if max_rows is None:
+        return np.arange(n_rows), []
     if max_rows < 1:
         raise ReActError(f"max_rows is {max_rows}; it must be 1 or above, or left out.")
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy_of(seed, "max_rows"))))
-    rows = rng.permutation(n_rows)[:max_rows]
-    return np.sort(rows).astype(np.int64)
+    rows = np.sort(rng.permutation(n_rows)[:max_rows]).astype(np.int64)
+    return rows, [f"{len(rows)} of {n_rows} rows drawn with seed {seed}"] if len(rows) < n_rows else []
 
 
 def split_words(parts: Mapping[str, Any]) -> dict[int, str]:

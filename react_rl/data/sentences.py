@@ -282,11 +282,8 @@ def tagged_corpus(
             f"{len(converted.repaired)} tags break the scheme {converted.scheme.upper()} and were read as "
             f"the beginning or end of an entity; the first is {converted.repaired[0]}"
         )
-    rows = np.arange(len(tokens))
-    if max_rows is not None:
-        rows = drawn_rows(len(tokens), max_rows, seed)
-        if len(rows) < len(tokens):
-            notes.append(f"{len(rows)} of {len(tokens)} rows drawn with seed {seed}")
+    rows, draw_notes = drawn_rows(len(tokens), max_rows, seed)
+    notes += draw_notes
     kept = [tokens[row] for row in rows.tolist()]
     texts = [" ".join(words) for words in kept]
     split, split_notes = draw_splits(

@@ -17,6 +17,7 @@ from react_rl.acquisition.strategies.hybrid import ContrastiveLearning, Informat
 from react_rl.errors import ReActError
 from react_rl.learners.linear.calibration import inverse_temperature, leave_one_out_logits
 from react_rl.simulation import LabelingEngine, PoolView
+from tests.acquisition.strategies.peer_example import LABELLED, PEER_P, PEER_X, UNLABELLED
 
 Floats = npt.NDArray[np.float64]
 
@@ -54,36 +55,6 @@ def test_cal_is_the_mean_divergence_of_the_nearest_labelled_rows(mixed: Labeling
 
 # skactiveml 1.0.1, ContrastiveAL(nearest_neighbors_dict={"n_neighbors": k, "metric": "cosine"}).query on a
 # classifier that returns PEER_P. (small-text 1.4.1 looks for neighbours in the whole dataset.)
-PEER_X = [
-    [-0.350414036, -0.549222, 0.177807122, 0.737529542],
-    [-0.610503083, -0.088400446, -0.26530134, -0.741003742],
-    [0.695788398, -0.019099682, 0.066698888, -0.714888079],
-    [0.340591816, -0.408690179, -0.105997453, -0.840079813],
-    [-0.640506203, 0.703506813, -0.267702593, 0.152201474],
-    [-0.032500795, -0.476811665, -0.552713522, 0.682716703],
-    [-0.244492363, -0.12229618, 0.016299491, 0.96176996],
-    [0.404589922, 0.226094368, -0.3331917, -0.821079547],
-    [0.64720775, 0.660807913, -0.095401142, 0.367904406],
-    [0.508212141, 0.54081292, 0.599514323, -0.29970716],
-    [0.687632123, -0.569226592, 0.391618295, 0.223110423],
-    [0.311386939, 0.672971773, 0.529777779, -0.411682732],
-]
-PEER_P = [
-    [0.779, 0.046, 0.175],
-    [0.43, 0.307, 0.263],
-    [0.834, 0.127, 0.039],
-    [0.279, 0.655, 0.066],
-    [0.292, 0.545, 0.163],
-    [0.105, 0.354, 0.541],
-    [0.231, 0.166, 0.603],
-    [0.766, 0.21, 0.024],
-    [0.133, 0.134, 0.733],
-    [0.101, 0.652, 0.247],
-    [0.4167, 0.5733, 0.01],
-    [0.474, 0.071, 0.455],
-]
-LABELLED = [0, 3, 7, 8, 11]
-UNLABELLED = [1, 2, 4, 5, 6, 9, 10]
 PEER_CAL = {
     2: [0.2947500, 0.4162583, 0.6807034, 0.6968352, 0.3561984, 0.7376460, 0.4860512],
     3: [0.2603758, 0.5470740, 0.6748396, 0.6435073, 0.2882218, 0.9111288, 1.2577829],
