@@ -73,7 +73,10 @@ def collect(
     expert, parts = LookAhead(engine), []
     by_cost = settings.by_cost(corpora)
     with torch.inference_mode(), engine.threads():
-        while not engine.finished.all():
+        # Where rows are cheap an episode could go on; others have ended by then, and would be asked in vain.
+        for _ in range(rounds):
+            if engine.finished.all():
+                break
             ids = visitor.select(engine.view, batch + beyond)
             picked = int(rng.integers(batch)) if rng.random() < settings.inside else 0
             after = ids[:, picked : picked + beyond]

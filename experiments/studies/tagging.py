@@ -55,8 +55,8 @@ _LIMITS: Final = (
     "([two seeds on CoNLL-2003](finetuned.md)).",
     "",
     "Not played: `token-bald`, as the frozen tagger has no dropout; `learned`, whose features are class",
-    "probabilities. A policy for tagging needs features of sentences from token scores, and to be",
-    "trained by imitation it needs a tagger that can try batches out on copies of itself.",
+    "probabilities. Policies for tagging are trained by `react-rl imitate`",
+    "([on sentences](../../agents/README.md#on-sentences-and-questions)).",
 )
 
 
