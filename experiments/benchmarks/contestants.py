@@ -6,20 +6,17 @@ reached. The parent decides who plays when.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from react_rl.acquisition.registry import make_strategy
-from react_rl.errors import ReActError
+from react_rl.experiments.benchmarks.contestant_process import ContestantProcess
 from react_rl.seeding import Streams, entropy_of
 from react_rl.simulation.draw import draw_episode
 from react_rl.simulation.encoded import EncodedCorpus
@@ -32,9 +29,6 @@ PENALTIES: Final = (1.0, 10.0)
 """Values of ``C``: scikit-learn's default, and the one that equals our ``l2 = 0.1``."""
 
 WORKER: Final = Path(__file__).with_name("peer_rounds.py")
-_THREAD_VARIABLES: Final = (
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
-)  # fmt: skip
 
 
 def streams_of(seed: int) -> Streams:
@@ -163,8 +157,8 @@ class OurEngine:
         )
 
 
-class PeerProcess:
-    """The peers' worker with a number of threads; use as a context manager.
+class PeerProcess(ContestantProcess):
+    """The peers' worker; use as a context manager.
 
     Args:
         python: Interpreter of the peers' environment.
@@ -176,54 +170,16 @@ class PeerProcess:
     """
 
     def __init__(self, python: Path, data: Path, threads: int) -> None:
-        environment = {**os.environ, **{name: str(threads) for name in _THREAD_VARIABLES}}
-        environment.pop("PYTHONPATH", None)
-        try:
-            self._process = subprocess.Popen(
-                [str(python), str(WORKER), str(data), str(threads)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-            )  # fmt: skip
-        except OSError as error:
-            raise ReActError(
-                f"The peers' interpreter {str(python)!r} cannot be started ({error.strerror}); "
-                "give the python of an environment with the peers as --peer-python."
-            ) from error
-        self.versions: dict[str, str] = self._read()
+        super().__init__([str(python), str(WORKER), str(data), str(threads)], threads)
+        self.versions: dict[str, str] = self.hear()
 
     def __enter__(self) -> PeerProcess:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stream(self._process.stdin).close()
-        try:
-            self._process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._stream(self._process.stdout).close()
-
-    def ask(self, peer: str, c: float, seeds: Sequence[int]) -> dict[str, Any]:
+    def played(self, peer: str, c: float, seeds: Sequence[int]) -> dict[str, Any]:
         """Have a peer play the episodes of some seeds."""
-        stream = self._stream(self._process.stdin)
-        stream.write(json.dumps({"peer": peer, "c": c, "seeds": list(seeds)}) + "\n")
-        stream.flush()
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        line = self._stream(self._process.stdout).readline()
-        if not line:
-            status = self._process.wait()
-            raise ReActError(
-                f"The peers' worker ended with status {status}; its message is above. Is the environment "
-                "of --peer-python made as experiments/benchmarks/README.md says?"
-            )
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    @staticmethod
-    def _stream(stream: IO[str] | None) -> IO[str]:
-        assert stream is not None, "the worker is started with pipes"
-        return stream
+        self.ask({"peer": peer, "c": c, "seeds": list(seeds)})
+        return self.hear()
 
 
 class Peer:
@@ -243,7 +199,7 @@ class Peer:
 
     def play(self, seeds: Sequence[int]) -> PlayedSeeds:
         """Play one episode after another."""
-        reply = self._process.ask(self._peer, self._c, seeds)
+        reply = self._process.played(self._peer, self._c, seeds)
         return PlayedSeeds(
             rounds=len(seeds) * self._scene.rounds,
             seconds=reply["seconds"],

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,13 +17,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from react_rl.errors import ReActError
-
-THREADS: Final = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-}
-"""All contestants run on one thread."""
+from react_rl.experiments.benchmarks.contestant_process import ContestantProcess
 
 _TICK: Final = 0.1
 """Seconds between two looks at a process."""
@@ -74,8 +67,8 @@ class ProcessOutcome:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-class Watched:
-    """A running contestant; use as a context manager.
+class Watched(ContestantProcess):
+    """A contestant on one thread, with limits; use as a context manager.
 
     Args:
         command: Program and arguments.
@@ -86,35 +79,12 @@ class Watched:
     """
 
     def __init__(self, command: Sequence[str], limits: Limits) -> None:
-        environment = {**os.environ, **THREADS, "TQDM_DISABLE": "1"}
-        environment.pop("PYTHONPATH", None)
-        try:
-            self._process = subprocess.Popen(
-                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-            )
-        except OSError as error:
-            raise ReActError(
-                f"{command[0]!r} cannot be started ({error.strerror}); "
-                "give the python of an environment with the peers as --peer-python."
-            ) from error
+        super().__init__(command)
         self._limits = limits
         self._text = b""
 
     def __enter__(self) -> Watched:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None, "the process is started with pipes"
-            stream.close()
-
-    def ask(self) -> None:
-        """Ask for one selection."""
-        assert self._process.stdin is not None, "the process is started with pipes"
-        self._process.stdin.write(b"\n")
-        self._process.stdin.flush()
 
     def hear(self) -> dict[str, Any]:
         """Wait for the next message, or the limit that was reached as ``{"stage": "time"}`` or "memory".
@@ -122,13 +92,12 @@ class Watched:
         Raises:
             ReActError: The process ended without a word.
         """
-        assert self._process.stdout is not None, "the process is started with pipes"
         started = self.processor_seconds()
         while b"\n" not in self._text:
-            if select.select([self._process.stdout], [], [], _TICK)[0]:
-                found = os.read(self._process.stdout.fileno(), 1 << 16)
+            if select.select([self.output], [], [], _TICK)[0]:
+                found = os.read(self.output.fileno(), 1 << 16)
                 if not found:
-                    return self._ended()
+                    return self._last_word()
                 self._text += found
             if self.memory("VmRSS") > self._limits.megabytes:
                 return {"stage": "memory"}
@@ -138,19 +107,15 @@ class Watched:
         message: dict[str, Any] = json.loads(line)
         return message
 
-    def _ended(self) -> dict[str, Any]:
-        status = self._process.wait()
-        if status == -9:  # the system ends a process that asks for more than there is
+    def _last_word(self) -> dict[str, Any]:
+        if self.process.wait() == -9:  # the system ends a process that asks for more than there is
             return {"stage": "memory"}
-        raise ReActError(
-            f"A contestant ended with status {status}; its message is above. Is the environment of "
-            "--peer-python made as experiments/benchmarks/README.md says?"
-        )
+        raise self.ended()
 
     def memory(self, key: str) -> float:
         """A line of the process' status in MB, e.g. VmRSS; 0 where the system does not tell."""
         try:
-            lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+            lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         except OSError:
             return 0.0
         found = [line.split()[1] for line in lines if line.startswith(key + ":")]
@@ -159,14 +124,14 @@ class Watched:
     def forget_peak(self) -> None:
         """Count the peak of memory from here on."""
         try:
-            Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+            Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
         except OSError:
             return
 
     def processor_seconds(self) -> float:
         """Processor time of the process so far; time by the clock where the system does not tell."""
         try:
-            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return time.monotonic()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from react_rl.errors import ReActError
+from react_rl.experiments.benchmarks.contestant_process import ContestantProcess
 from react_rl.experiments.benchmarks.harness import (
     MeasuredLines,
     benchmark_parser,
@@ -75,3 +77,20 @@ def test_lines_are_on_disk_as_soon_as_they_are_measured(tmp_path: Path) -> None:
             lines.add({"n": n})
         assert json.loads((tmp_path / "a.json").read_text()) == [{"n": k} for k in range(1, n + 1)]
     assert json.loads((tmp_path / "b.json").read_text()) == {"machine": "m", "lines": [{"n": 1}, {"n": 2}]}
+
+
+def test_a_contestant_answers_in_lines_and_its_end_is_a_sentence() -> None:
+    program = (
+        "import json, os, sys\n"
+        "for line in sys.stdin:\n"
+        "    told = {'threads': os.environ['OMP_NUM_THREADS'], 'asked': line.strip()}\n"
+        "    print(json.dumps(told), flush=True)\n"
+        "    if line.strip(): sys.exit(3)\n"
+    )
+    with ContestantProcess([sys.executable, "-c", program], threads=2) as contestant:
+        contestant.ask()
+        assert contestant.hear() == {"threads": "2", "asked": ""}
+        contestant.ask({"seeds": [0]})
+        assert contestant.hear()["asked"] == '{"seeds": [0]}'
+        with pytest.raises(ReActError, match="ended with status 3"):
+            contestant.hear()

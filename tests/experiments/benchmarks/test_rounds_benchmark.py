@@ -124,7 +124,7 @@ def test_the_ratio_is_to_the_faster_peer_and_the_area_to_the_better(scene: Round
         def __init__(self, seconds: float, accuracy: float) -> None:
             self.seconds, self.accuracy = seconds, accuracy
 
-        def ask(self, peer: str, c: float, seeds: list[int]) -> dict[str, object]:
+        def played(self, peer: str, c: float, seeds: list[int]) -> dict[str, object]:
             curve = [self.accuracy + 0.01 * seed for seed in seeds]
             return {
                 "seconds": self.seconds * len(seeds), "start_seconds": 0.0, "ids": [[1]] * len(seeds),
