@@ -127,7 +127,14 @@ def _of_scorer(settings: AgentSettings, folder: Path, interface: Interface) -> S
     _check_equal(folder, "observation", {"name": "context"}, {"name": seen})
     network = network_of(settings, interface.observation_space)
     _check_equal(folder, "agent", {"network": "scorer"}, {"network": network})
-    places = torch.tensor([(*CONTEXT, PICKED).index(name) for name in scorer.context])
+    shown = (*CONTEXT, PICKED)
+    for number in scorer.context:
+        if number not in shown:
+            raise ReActError(
+                f"Policy {folder} sees {number!r}, which pick-candidate does not show; begin from imitated, "
+                "or from a row scorer made by imitation."
+            )
+    places = torch.tensor([shown.index(name) for name in scorer.context])
     weights = {
         name: values * settings.sharpness if name.endswith(_OF_SCORES) else values
         for name, values in scorer.network.state_dict().items()

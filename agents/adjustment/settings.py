@@ -17,7 +17,7 @@ class AdjustmentSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    start: str = "learned"
+    start: str = "imitated"
     """Policy that is adjusted: a name that comes with the package, or the folder of a row scorer."""
     directions: tuple[str, ...] = Field(
         default=("mixture", "margin", "density", "novelty", "unsure_herding", "variance_reduction"),

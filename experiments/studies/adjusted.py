@@ -41,7 +41,11 @@ FOLDS: Final = {
 """Corpora of each fold."""
 
 ADJUSTED: Final = "adjusted"
-RIVALS: Final = (POLICY, "mixture", "uncertainty-herding")
+BEGUN: Final = "imitated"
+"""What the adjusted policies began from; earlier tables call it ``learned``, as which it shipped then."""
+
+RIVALS: Final = (BEGUN, "mixture", "uncertainty-herding", "variance-reduction", "margin", "random")
+"""Other strategies; variance reduction was not played under other encoders and with 1,000 labels."""
 
 EPISODES: Final[Mapping[str, Mapping[str, float]]] = {
     "batch-1": {"budget": 40.0, "batch_size": 1},
@@ -76,7 +80,7 @@ def areas_of_rivals(results: Path, name: str, seeds: int) -> pd.DataFrame:
         table = read_scores(results / folder, name, MEASURES)
         for rival in RIVALS:
             for corpus in table.corpora:
-                area = table.of(rival, corpus)[:seeds]
+                area = table.of(POLICY if rival == BEGUN else rival, corpus)[:seeds]
                 parts.append(pd.DataFrame({"corpus": corpus, "strategy": rival, "area": area}).assign(
                     seed=list(table.seeds)[:seeds]
                 ))  # fmt: skip
@@ -84,29 +88,47 @@ def areas_of_rivals(results: Path, name: str, seeds: int) -> pd.DataFrame:
 
 
 def markdown(tables: Mapping[str, ScoreTable]) -> str:
-    """Differences to the rivals by table, over all corpora and on each, and over the three together."""
+    """Differences to the rivals over all corpora, by table and over the three together; then by corpus."""
     lines = [
         "# The adjusted policy on corpora of the other fold, in numbers",
         "",
-        "Area of the adjusted policy minus that of others x 1,000, with 95 % t-intervals over paired seeds, "
-        "* where they exclude 0.",
+        "Area of the adjusted policy minus that of others, with 95 % t-intervals over paired seeds.",
         "",
-        f"| setting | corpus | seeds | area | {' | '.join(f'minus {rival}' for rival in RIVALS)} |",
-        f"| --- | --- | ---: | ---: |{' --- |' * len(RIVALS)}",
+        "| setting | corpora, seeds | area | rival | minus rival | pairs won | ahead | surely ahead, behind "
+        "|",
+        "| --- | --- | ---: | --- | --- | ---: | ---: | --- |",
     ]
     rounds = [tables[name] for name in EPISODES if name in tables]
     if len(rounds) == len(EPISODES):
-        cells = [_together(rounds, rival).long for rival in RIVALS]
-        area, many = np.mean([table.of(ADJUSTED).mean() for table in rounds]), len(rounds[0].seeds)
-        lines.append(f"| mean of the three | all | {many} | {area:.4f} | {' | '.join(cells)} |")
+        area = float(np.mean([table.mean(ADJUSTED) for table in rounds]))
+        lines += _whole("mean of the three", rounds[0], area, {one: _together(rounds, one) for one in RIVALS})
     for name, table in tables.items():
-        for where, some in ({"all": table.corpora} | {one: (one,) for one in table.corpora}).items():
-            cells = [gap(table, ADJUSTED, rival, some).long for rival in RIVALS]
-            lines.append(
-                f"| {LABELS.get(name, name)} | {where} | {len(table.seeds)} "
-                f"| {table.mean(ADJUSTED, some):.4f} | {' | '.join(cells)} |"
-            )
+        found = {one: gap(table, ADJUSTED, one) for one in RIVALS if one in table.values}
+        lines += _whole(LABELS.get(name, name), table, table.mean(ADJUSTED), found)
+    lines += ["", "## By corpus", "", "Differences x 1,000; * where the 95 % interval excludes 0."]
+    for name, table in tables.items():
+        shown = [rival for rival in RIVALS if rival in table.values]
+        lines += [
+            "",
+            f"### {LABELS.get(name, name)}",
+            "",
+            f"| corpus | adjusted on fold | area | {' | '.join(f'minus {rival}' for rival in shown)} |",
+            f"| --- | --- | ---: |{' ---: |' * len(shown)}",
+        ]
+        for corpus in table.corpora:
+            cells = [gap(table, ADJUSTED, rival, [corpus]).short for rival in shown]
+            area = table.mean(ADJUSTED, [corpus])
+            lines.append(f"| {corpus} | {OTHER[fold_of(corpus)]} | {area:.4f} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
+
+
+def _whole(setting: str, table: ScoreTable, area: float, found: Mapping[str, Gap]) -> list[str]:
+    """Lines of the table over all corpora."""
+    return [
+        f"| {setting} | {len(table.corpora)}, {len(table.seeds)} | {area:.4f} | {rival} | {one.plain} "
+        f"| {one.won:.3f} | {one.ahead} of {one.corpora} | {one.surely_ahead}, {one.surely_behind} |"
+        for rival, one in found.items()
+    ]
 
 
 def _together(tables: Sequence[ScoreTable], rival: str) -> Gap:
@@ -139,6 +161,7 @@ class HeldOutPlay:
             played = TransferCorpora(self._asked.data, (corpus,), **ground)
             self._areas.add(played.areas(played.corpora[0], policy, ADJUSTED, seeds).assign(setting=setting))
             say(f"{setting}, {corpus}")
+        rivals = rivals.replace({"strategy": {POLICY: BEGUN}})
         own = self._areas.frame
         own = own[own["setting"] == setting].drop(columns="setting")
         shown = rivals[rivals["strategy"].isin(RIVALS)][["corpus", "strategy", "seed", "area"]]

@@ -24,6 +24,7 @@ from react_rl.acquisition.stopping import StoppingSettings, make_stopping
 from react_rl.agents import LearnedStrategy
 from react_rl.agents.folder import is_policy
 from react_rl.agents.networks.registry import assembled
+from react_rl.agents.scorer_folder import load_scorer, pretrained_folder
 from react_rl.agents.settings import policy_arguments
 from react_rl.agents.start import network_of_start, starting_weights
 from react_rl.agents.training import preserved_random_state
@@ -108,11 +109,14 @@ def metrics_of(strategy: QueryStrategy) -> tuple[str, ...]:
 def contestants(policies: Path, configs: Path, batch: int) -> dict[str, QueryStrategy]:
     """The strategies of a batch size by name: the mixture, `learned`, the start, and what PPO made of it.
 
-    The start is `learned` over 32 candidates, which needs no training. A policy whose training is not there
-    is left out.
+    The start is `imitated` over 32 candidates, which needs no training; `learned` here is `imitated` over all
+    rows, which shipped under that name. A policy whose training is not there is left out.
     """
     config = load_config(TrainConfig, str(configs / f"start-{batch}.yaml"))
-    found: dict[str, QueryStrategy] = {name: make_strategy(name) for name in ("mixture", "learned")}
+    found: dict[str, QueryStrategy] = {
+        "mixture": make_strategy("mixture"),
+        "learned": load_scorer(pretrained_folder("imitated"), "learned"),
+    }
     found["start"] = LearnedStrategy("start", model_of_start(config).policy, check_training(config))
     for kind, name in (("start", "start + PPO"), ("scratch", "PPO from scratch")):
         folder = policies / f"{kind}-{batch}" / "policy"

@@ -10,11 +10,13 @@ import pytest
 from react_rl.acquisition import make_strategy
 from react_rl.acquisition.registry import entry_of
 from react_rl.agents import LearnedStrategy, Validation, load_strategy, read_card
+from react_rl.agents.adjustment.settings import AdjustmentSettings
+from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.scorer import ScorerStrategy
 from react_rl.agents.scorer_folder import pretrained_folder
 from react_rl.envs.interfaces import ChooseStrategy
 from react_rl.errors import ReActError
-from react_rl.experiments.config.models import ImitateConfig, load_config
+from react_rl.experiments.config.models import AdjustConfig, ImitateConfig, load_config
 from react_rl.experiments.run.strategies import identity, label, resolve
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
@@ -42,11 +44,22 @@ def test_it_is_a_strategy_by_name_wherever_one_is_named() -> None:
 
 
 def test_its_card_is_that_of_the_committed_config() -> None:
-    card, config = read_card(pretrained_folder("learned")), load_config(ImitateConfig, "learned")
-    assert card.settings == config.imitation.model_dump(mode="json")
+    card, config = read_card(pretrained_folder("learned")), load_config(AdjustConfig, "learned")
+    assert AdjustmentSettings.model_validate(card.settings) == config.adjustment
+    assert card.episode == config.episode.model_dump(mode="json")
+    named = {corpus.name or corpus.corpus for corpus in config.corpora}
+    assert {name.split(" (")[0] for name in card.trained_on} == named
+
+
+def test_what_it_began_from_is_that_of_its_committed_config() -> None:
+    card, config = read_card(pretrained_folder("imitated")), load_config(ImitateConfig, "imitated")
+    assert ImitationSettings.model_validate(card.settings) == config.imitation
     assert card.episode == config.episode.model_dump(mode="json")
     assert set(card.trained_on) == {"bbc_news", "crowd_tweets"}
     assert card.settings["generated"] == 1.0
+    started = read_card(pretrained_folder("learned")).settings["start"]
+    assert started == "imitated"
+    assert LearnedStrategy.from_pretrained(started).features == LearnedStrategy.from_pretrained().features
 
 
 def test_it_is_small_enough_to_ship() -> None:

@@ -66,11 +66,16 @@ def test_it_begins_with_the_picks_of_the_scorer(scorer: Path, tmp_path: Path, al
     LearnedStrategy.load(tmp_path / "on" / "policy")
 
 
-def test_the_policy_that_ships_is_a_beginning_by_its_name(tmp_path: Path) -> None:
-    card = trained(tmp_path, Path("learned"), "MaskablePPO")
-    areas = Validation([World([DATA], OPTIONS)], 3).areas(LearnedStrategy.from_pretrained())
+def test_a_policy_that_comes_with_the_package_is_a_beginning_by_its_name(tmp_path: Path) -> None:
+    card = trained(tmp_path, Path("imitated"), "MaskablePPO")
+    areas = Validation([World([DATA], OPTIONS)], 3).areas(LearnedStrategy.from_pretrained("imitated"))
     assert card.validation[0]["area"] == pytest.approx(areas.mean(), abs=1e-6)
-    assert card.settings["start"] == "learned"
+    assert card.settings["start"] == "imitated"
+
+
+def test_a_policy_that_sees_more_than_pick_candidate_shows_is_no_beginning(tmp_path: Path) -> None:
+    with pytest.raises(ReActError, match=r"sees 'rows of a batch, log scale'.* begin from imitated"):
+        trained(tmp_path, Path("learned"), "MaskablePPO")
 
 
 def test_a_sharper_beginning_wants_the_same_rows_by_larger_differences(scorer: Path, tmp_path: Path) -> None:

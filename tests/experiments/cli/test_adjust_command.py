@@ -34,7 +34,7 @@ def test_a_policy_is_adjusted_and_is_a_strategy(
     assert main(["adjust", str(adjust_file(name="mine"))]) == 0
     shown = capsys.readouterr().out
     assert "Policy: results/mine/policy" in shown
-    assert "learned" in shown
+    assert "imitated" in shown
     assert resolve("results/mine/policy").name == label("results/mine/policy") == "mine"
     assert main(["adjust", str(adjust_file(name="mine")), "--adjustment.seed", "1"]) == 2
     assert "adjustment.seed was 0, is 1" in capsys.readouterr().err
@@ -44,7 +44,7 @@ def test_a_dry_run_says_what_it_would_do(
     adjust_file: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["adjust", str(adjust_file()), "--dry-run"]) == 0
-    assert "adjust 6 weights of learned by 8 pairs" in capsys.readouterr().out
+    assert "adjust 6 weights of imitated by 8 pairs" in capsys.readouterr().out
     assert not (tmp_path / "results").exists()
 
 
