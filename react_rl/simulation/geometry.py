@@ -103,10 +103,12 @@ class Geometry:
 
     def copy_members(self, n_columns: int) -> Tensor | None:
         """Which of the first columns have a copy, as ``copies.copy_members``; None without copies."""
-        groups = self.copy_groups(n_columns)
-        if groups is None:
-            return None
-        return self.kept(f"members of {n_columns}", lambda: copy_members(groups))
+
+        def compute() -> Tensor | None:
+            groups = self.copy_groups(n_columns)
+            return None if groups is None else copy_members(groups)
+
+        return self.kept(f"members of {n_columns}", compute)
 
     def copy_pairs(self, members: Tensor, free: Tensor, n_columns: int) -> CopyPairs:
         """Which copy each member takes its value from; kept, as rounds seldom buy such a row. Mutates.

@@ -69,16 +69,13 @@ class RowFeatures:
         """Mean and deviation of each feature ``(E, F, 1)``."""
         self._places = [f for f, feature in enumerate(known) if feature.moves]
         self._moving = [known[f] for f in self._places]
-        self._columns = self._standard(raw, slice(None))
+        self._moving_scale = [moment[:, self._places] for moment in self.scale]
+        self._columns = standard(raw, *self.scale)
 
     @property
     def values(self) -> Tensor:
         """Standardised features ``(E, R, F)``."""
         return self._columns.transpose(1, 2)
-
-    def _standard(self, raw: Tensor, which: slice | list[int]) -> Tensor:
-        mean, deviation = self.scale
-        return standard(raw, mean[:, which], deviation[:, which])
 
     def narrow(self, rows: Tensor) -> None:
         """Speak of the columns ``(E, R)`` only from now on, ascending; picks are among them. Mutates."""
@@ -89,7 +86,9 @@ class RowFeatures:
         """Count one picked column of each episode ``(E,)`` as labelled. Mutates."""
         self.growth.add(columns)
         if self._moving:
-            self._columns[:, self._places] = self._standard(self._raw(self._moving), self._places)
+            values = standard(self._raw(self._moving), *self._moving_scale)
+            for place, column in zip(self._places, values.unbind(1), strict=True):
+                self._columns[:, place] = column
 
     def _raw(self, features: Sequence[Feature]) -> Tensor:
         """The numbers of features ``(E, F, R)``, the same for copies; levelled together, which is quicker."""

@@ -12,6 +12,7 @@ from react_rl.acquisition.features.coverage import KernelCoverage
 from react_rl.acquisition.features.kernel import kernel, near_labelled, votes
 from react_rl.acquisition.features.landmarks import Landmarks, rows_of
 from react_rl.acquisition.features.posterior import Posterior
+from react_rl.acquisition.features.rows import gini
 from react_rl.encoders.copies import first_copies
 from react_rl.simulation.view import PoolView
 
@@ -47,6 +48,11 @@ class Growth:
     def mass(self) -> Tensor:
         """Sum of the kernel over labelled and picked rows ``(E, R)``."""
         return self.own(near_labelled(self.landmarks).sum(1))
+
+    @cached_property
+    def gini(self) -> Tensor:
+        """Chance that two labels from each row's prediction differ ``(E, R)``."""
+        return self.own(gini(self.view))
 
     @cached_property
     def votes(self) -> Tensor:
@@ -110,7 +116,7 @@ class Growth:
 
     def narrow(self, rows: Tensor) -> None:
         """Speak of the columns ``(E, R)`` only from now on, ascending; picks are among them. Mutates."""
-        for name in ("nearest", "mass"):
+        for name in ("nearest", "mass", "gini"):
             if name in self.__dict__:
                 self.__dict__[name] = self.__dict__[name].gather(1, rows)
         for part in ("coverage", "posterior"):

@@ -121,7 +121,7 @@ def _unsure_reduction(growth: Growth) -> Tensor:
 
 
 def _variance_reduction(growth: Growth) -> Tensor:
-    return growth.posterior.reductions[:, UNSURE] * growth.own(rows.gini(growth.view))
+    return growth.posterior.reductions[:, UNSURE] * growth.gini
 
 
 def _crowding(growth: Growth) -> Tensor:
