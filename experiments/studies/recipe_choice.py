@@ -20,6 +20,7 @@ import pandas as pd
 
 from react_rl.acquisition.registry import make_strategy
 from react_rl.data.config import CorpusConfig
+from react_rl.data.readers import missing_path
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.experiments.analysis.csv_files import csv_text
@@ -268,10 +269,14 @@ def why(
 
 def load(name: str, data: Path) -> EncodedCorpus:
     """A corpus by its name here."""
-    path = str(data / name.removeprefix("data/")) if name.startswith("data/") else name
+    path = _path(name, data)
     rows = 1800 if name in _LONG_TEXTS else _ROWS
     config = CorpusConfig(corpus=path, name=_short(name), max_rows=rows)
     return prepare([config], EncoderConfig(max_length=128), "auto", episode=EPISODE)[0]
+
+
+def _path(name: str, data: Path) -> str:
+    return str(data / name.removeprefix("data/")) if name.startswith("data/") else name
 
 
 def _short(name: str) -> str:
@@ -322,13 +327,18 @@ def training_rounds(data: Path, kept: Path) -> tuple[list[WatchedRounds], list[W
 
 def study(data: Path, kept: Path, out: Path, seeds: int) -> str:
     """Fit on the training corpora, judge on the others; writes ``choice.csv`` and ``choice_table.md``."""
+    files = {name: kept / f"{_short(name)}.npz" for name in TRAINING}
+    files |= {name: kept / f"unseen-{_short(name)}-{seeds}.npz" for name in UNSEEN}
+    for name, file in files.items():
+        if name.startswith("data/") and not file.is_file() and not Path(_path(name, data)).exists():
+            raise missing_path(Path(_path(name, data)))
     real, generated = training_rounds(data, kept)
     choice, ridges = learned(real, generated)
     fixed = best_fixed(real)
     say(f"{ridges.to_string()}\nbest fixed: {fixed}")
     unseen = []
     for name in UNSEEN:
-        file = kept / f"unseen-{_short(name)}-{seeds}.npz"
+        file = files[name]
         if not file.is_file():
             keep_rounds(file, [collect(load(name, data), STRATEGIES[:1], range(seeds), fixed)])
         unseen += kept_rounds(file, 1, _short(name))

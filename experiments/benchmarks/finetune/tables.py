@@ -224,8 +224,8 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 def benchmark(asked: argparse.Namespace) -> str:
     """Write tables and figures of what the programs left."""
     work, out = asked.work, asked.out
-    if not work.is_dir():
-        raise ReActError(f"{work} is no folder; name the one that the programs wrote into as --work.")
+    if not work.is_dir() or not any(work.iterdir()):
+        raise ReActError(f"{work} holds no measurements; name the folder that the programs wrote into.")
     runs = load_runs(work / "runs")
     contests = contest(runs)
     gaps, frozen = frozen_first(work / "frozen", runs)
