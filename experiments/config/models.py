@@ -44,6 +44,11 @@ from react_rl.validation import Name, check_key, explain, validated
 CONFIGS = "react_rl.experiments.presets"
 
 
+_WRONG_VALUE: Final = re.compile(
+    r"^Error parsing ([\w.-]+): 1 validation error for (\w+) (?!Value error)(\w[\w.]*) "
+    r"(?:Value error, )?(.+?) \[type=\w+, input_value=(.+?), input_type="
+)
+"""What pydantic says of a value, in tyro's words around it."""
 _EXTRA: Final = "--agent.extra."
 _KIND: Final = "--learner.kind"
 
@@ -351,11 +356,19 @@ def _complaint(box: str) -> str:
     """The first paragraph of an error that tyro drew as a box, in one line."""
     words: list[str] = []
     for line in box.splitlines()[1:]:
-        text = line.strip("│ ")
-        if not text or set(text) <= set("─╰╯"):
-            break
+        text = line.strip("│| ")
+        if not text or set(text) <= set("─╰╯-"):
+            if words:
+                break
+            continue  # where the box is drawn in ASCII, a rule is below its title
         words += text.split()
-    sentence = re.sub(r"1 validation error for \w+ ", "", " ".join(words)).split(" [type=")[0]
+    sentence = " ".join(words)
+    wrong = _WRONG_VALUE.search(sentence)
+    if wrong is not None:
+        place, kind, key, said, value = wrong.groups()
+        where = key if place == kind else f"{place}.{key}"
+        return f"{where} is {value}: {said[0].lower()}{said[1:].rstrip('.')}."
+    sentence = re.sub(r"1 validation error for \w+ ", "", sentence).split(" [type=")[0]
     sentence = re.sub(r"^Error parsing [\w.-]+: Value error, ", "", sentence)
     return f"{sentence.rstrip('.') or 'it cannot be read'}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from importlib import resources
@@ -259,7 +260,8 @@ def test_overrides_of_a_training_reach_the_agent_and_the_action_space(train_file
     [
         (["--seedz", "3"], "Did you mean 'seeds'"),
         (["--seeds", "many"], "many"),
-        (["--seeds", "0"], "greater than or equal to 1"),
+        (["--seeds", "0"], "seeds is 0: input should be greater than or equal to 1."),
+        (["--robustness.share", "2"], "robustness.share is 2.0: input should be less than or equal to 1."),
         (["--episode.budgett", "3"], "Did you mean 'budget'"),
         (["--corpora.0.lable", "kind"], "Did you mean 'label'"),
         (["--episode.batch-size", "900"], "900"),
@@ -275,6 +277,20 @@ def test_a_wrong_override_ends_with_status_2_and_one_sentence(
     assert shown.count("\n") == 1
     assert "Traceback" not in shown
     assert not Path("results").exists()
+
+
+@pytest.mark.usefixtures("no_encoder")
+def test_a_wrong_override_is_said_alike_where_boxes_are_drawn_in_ascii(
+    config_file: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ascii(io.StringIO):
+        encoding = "ascii"
+
+    source = str(config_file())
+    for stream in (io.StringIO(), Ascii()):
+        monkeypatch.setattr("sys.stdout", stream)
+        with pytest.raises(ReActError, match=r"seeds is 0: input should be greater than or equal to 1\.$"):
+            load_config(CompareConfig, source, ["--seeds", "0"])
 
 
 @pytest.mark.usefixtures("no_encoder")
