@@ -6,22 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from react_rl.agents.adjustment.search import SearchProgress
 from react_rl.agents.adjustment.training import adjust, starting_scorer
 from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.experiments.config.models import AdjustConfig
-from react_rl.experiments.run.results import circumstances
-from react_rl.experiments.run.sameness import (
-    as_read_now,
-    read_mapping,
-    refuse_another,
-    training_differences,
-)
-from react_rl.experiments.run.train import TRAINING, Trained
-from react_rl.files import canonical_json, write_atomically
+from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import OnFacts, prepare
 
@@ -64,10 +55,8 @@ def run_adjustment(
     learner = config.learner.settings()
     starting_scorer(config.adjustment.start)
     folder = results / config.name
-    old = None if overwrite else read_mapping(folder / TRAINING)
-    if old is not None:
-        written = as_read_now(AdjustConfig, old)
-        refuse_another(folder, "training", training_differences(written, config.model_dump(mode="json")))
+    if not overwrite:
+        refuse_other_training(config, folder)
     with pulse(__name__, f"Adjustment {config.name}: preparing the corpora") as say:
 
         def tell(state: SearchProgress) -> None:
@@ -82,14 +71,7 @@ def run_adjustment(
             corpora += prepare(
                 listed, encoder, config.device, progress, on_facts=on_facts, check=check_adjustable
             )
-        write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
-        write_atomically(
-            folder / "train-circumstances.json",
-            canonical_json(circumstances(str(corpora[0].device)), indent=1) + "\n",
-        )
-        before = torch.get_num_threads()
-        torch.set_num_threads(config.threads)
-        try:
+        with begun_training(config, folder, corpora[0].device):
             card = adjust(
                 corpora,
                 config.episode,
@@ -99,6 +81,4 @@ def run_adjustment(
                 tell,
                 learner,
             )
-        finally:
-            torch.set_num_threads(before)
     return Trained(folder / "policy", card)

@@ -6,21 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from react_rl.agents.evaluation import Validation
 from react_rl.agents.imitation.training import ImitationProgress, check_task, imitate
 from react_rl.data.corpus import Corpus
 from react_rl.experiments.config.models import ImitateConfig
-from react_rl.experiments.run.results import circumstances
-from react_rl.experiments.run.sameness import (
-    as_read_now,
-    read_mapping,
-    refuse_another,
-    training_differences,
-)
-from react_rl.experiments.run.train import TRAINING, Trained
-from react_rl.files import canonical_json, write_atomically
+from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
 from react_rl.learners.registry import check_needs, learner_for
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import OnFacts, prepare
@@ -51,10 +42,8 @@ def run_imitation(
     """
     check_needs("imitation", {"trials"}, config.learner.settings())
     folder = results / config.name
-    old = None if overwrite else read_mapping(folder / TRAINING)
-    if old is not None:
-        written = as_read_now(ImitateConfig, old)
-        refuse_another(folder, "training", training_differences(written, config.model_dump(mode="json")))
+    if not overwrite:
+        refuse_other_training(config, folder)
     with pulse(__name__, f"Imitation {config.name}: preparing the corpora") as say:
 
         def tell(state: ImitationProgress) -> None:
@@ -78,14 +67,7 @@ def run_imitation(
         episodes = Validation(
             [World(validation, options, learner)], config.evaluation_episodes, metric=TASK_METRIC
         )
-        write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
-        write_atomically(
-            folder / "train-circumstances.json",
-            canonical_json(circumstances(str(corpora[0].device)), indent=1) + "\n",
-        )
-        before = torch.get_num_threads()
-        torch.set_num_threads(config.threads)
-        try:
+        with begun_training(config, folder, corpora[0].device):
             card = imitate(
                 corpora,
                 episodes,
@@ -96,6 +78,4 @@ def run_imitation(
                 tell,
                 learner,
             )
-        finally:
-            torch.set_num_threads(before)
     return Trained(folder / "policy", card)

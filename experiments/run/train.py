@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import torch
 
 from react_rl.acquisition.registry import needs_surprisal
 from react_rl.agents.evaluation import Validation
-from react_rl.agents.folder import PolicyCard
 from react_rl.agents.settings import check_fit as check_algorithm
 from react_rl.agents.start import starting_weights
 from react_rl.agents.training import TrainingProgress, train
@@ -22,14 +17,8 @@ from react_rl.envs.paired import GROUP, check_pairing
 from react_rl.envs.rewards import reward_form
 from react_rl.errors import ReActError, unknown
 from react_rl.experiments.config.models import TrainConfig
-from react_rl.experiments.run.results import circumstances
-from react_rl.experiments.run.sameness import (
-    as_read_now,
-    read_mapping,
-    refuse_another,
-    training_differences,
-)
-from react_rl.files import canonical_json, remove_abandoned, write_atomically
+from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
+from react_rl.files import remove_abandoned
 from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import import_modules
@@ -38,22 +27,6 @@ from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.world import World, worlds_by_task
 from react_rl.tasks.registry import TASK_METRIC
-
-TRAINING: Final = "train.json"
-"""The config of a training, beside its policy."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished training.
-
-    Args:
-        folder: The policy's folder.
-        card: Its card.
-    """
-
-    folder: Path
-    card: PolicyCard
 
 
 def observation_of(config: TrainConfig) -> Observation:
@@ -151,10 +124,8 @@ def _run(
     interface = check_training(config)
     folder = results / config.name
     remove_abandoned(folder)
-    old = None if overwrite else read_mapping(folder / TRAINING)
-    if old is not None:
-        written = as_read_now(TrainConfig, old)
-        refuse_another(folder, "training", training_differences(written, config.model_dump(mode="json")))
+    if not overwrite:
+        refuse_other_training(config, folder)
     against = config.reward.against
     paired = () if against in (None, GROUP) else (against,)
     surprisal = needs_surprisal((*(config.action_space.strategies or ()), *paired))
@@ -175,17 +146,8 @@ def _run(
         observed=interface.metrics,
         priced=config.reward if config.reward.cost_weight > 0 else None,
     )
-    write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
-    write_atomically(
-        folder / "train-circumstances.json",
-        canonical_json(circumstances(str(corpora[0].device)), indent=1) + "\n",
-    )
-    before = torch.get_num_threads()
-    torch.set_num_threads(config.threads)
-    try:
+    with begun_training(config, folder, corpora[0].device):
         card = train(
             core, episodes, config.agent, config.reward, folder, config.strategy or config.name, report
         )
-    finally:
-        torch.set_num_threads(before)
     return Trained(folder / "policy", card)

@@ -1,0 +1,66 @@
+"""The folder of a training: what is written before it begins, and whether another one is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from react_rl.agents.folder import PolicyCard
+from react_rl.experiments.config.models import AdjustConfig, ImitateConfig, TrainConfig
+from react_rl.experiments.run.results import circumstances
+from react_rl.experiments.run.sameness import (
+    as_read_now,
+    read_mapping,
+    refuse_another,
+    training_differences,
+)
+from react_rl.files import canonical_json, write_atomically
+
+TRAINING: Final = "train.json"
+"""The config of a training, beside its policy."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Args:
+        folder: The policy's folder.
+        card: Its card.
+    """
+
+    folder: Path
+    card: PolicyCard
+
+
+def refuse_other_training(config: TrainConfig | ImitateConfig | AdjustConfig, folder: Path) -> None:
+    """Check that the folder holds no training of another config.
+
+    Raises:
+        ReActError: It does; what differs is named.
+    """
+    old = read_mapping(folder / TRAINING)
+    if old is not None:
+        now = config.model_dump(mode="json")
+        refuse_another(folder, "training", training_differences(as_read_now(type(config), old), now))
+
+
+@contextmanager
+def begun_training(
+    config: TrainConfig | ImitateConfig | AdjustConfig, folder: Path, device: torch.device
+) -> Iterator[None]:
+    """Write config and circumstances; in the context, torch has the threads of the config."""
+    write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
+    about = canonical_json(circumstances(str(device)), indent=1) + "\n"
+    write_atomically(folder / "train-circumstances.json", about)
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
