@@ -138,22 +138,31 @@ def against_peers(runs: Mapping[tuple[str, str], Mapping[int, Run]]) -> list[str
     return lines
 
 
-def frozen_first(
-    folder: Path, runs: Mapping[tuple[str, str], Mapping[int, Run]]
-) -> tuple[list[str], list[dict[str, Any]]]:
-    """Does choosing on frozen embeddings and fine-tuning once equal fine-tuning in every round?"""
-    found: dict[tuple[str, str, int], dict[int, float]] = defaultdict(dict)
+_Accuracies = dict[tuple[str, str, int], dict[int, float]]
+"""Accuracy of each seed, by corpus, who chose the rows, and number of labels."""
+
+
+def _frozen_accuracies(folder: Path, runs: Mapping[tuple[str, str], Mapping[int, Run]]) -> _Accuracies:
+    found: _Accuracies = defaultdict(dict)
     for path in sorted(folder.glob("*-frozen-first-*.json")):
         content = validated(_FrozenFirst, read_json(path, ADVICE), str(path))
         for name, curve in content.found.items():
             for labels, value in zip(curve.labels, curve.accuracy, strict=False):
                 found[content.corpus, name, labels][content.seed] = value
+    asked = {(corpus, labels) for corpus, _, labels in found}
     for (corpus, contestant), by_seed in runs.items():
-        if contestant == "ours-same":
-            for seed, run in by_seed.items():
-                for one in run.rounds:
-                    if any((corpus, name, one.labelled) in found for name in ("frozen margins", "random")):
-                        found[corpus, "fine-tuned margins", one.labelled][seed] = one.accuracy
+        own = by_seed.items() if contestant == "ours-same" else ()
+        for seed, one in ((seed, one) for seed, run in own for one in run.rounds):
+            if (corpus, one.labelled) in asked:
+                found[corpus, "fine-tuned margins", one.labelled][seed] = one.accuracy
+    return found
+
+
+def frozen_first(
+    folder: Path, runs: Mapping[tuple[str, str], Mapping[int, Run]]
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Does choosing on frozen embeddings and fine-tuning once equal fine-tuning in every round?"""
+    found = _frozen_accuracies(folder, runs)
     rows, lines = [], []
     for (corpus, name, labels), values in sorted(found.items()):
         rows.append(

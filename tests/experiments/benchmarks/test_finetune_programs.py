@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -71,3 +72,26 @@ def test_tables_are_written_from_what_little_there_is(small: None, tmp_path: Pat
     assert "| top layer |" in page
     assert "as fast as fp32" in page  # the class of the processor
     assert "(not measured)" in page
+
+
+def test_choosing_on_frozen_embeddings_is_paired_with_fine_tuning_by_seed_and_labels(tmp_path: Path) -> None:
+    for seed in range(3):
+        curve = {"labels": [50], "accuracy": [0.5 + 0.1 * seed]}
+        content = {"corpus": "c", "seed": seed, "scene": "x", "found": {"random": curve}}
+        (tmp_path / f"c-frozen-first-{seed}.json").write_text(json.dumps(content))
+
+    def rounds(accuracy: float) -> Any:
+        return SimpleNamespace(rounds=[SimpleNamespace(labelled=n, accuracy=accuracy) for n in (25, 50)])
+
+    runs = {
+        ("c", "ours-same"): {seed: rounds(0.6 + 0.1 * seed) for seed in (0, 1)},
+        ("c", "trainer"): {0: rounds(0.0)},
+    }
+    lines, rows = tables.frozen_first(tmp_path, runs)
+    assert [(row["chosen by"], row["labels"], row["seeds"]) for row in rows] == [
+        ("fine-tuned margins", 50, 2),
+        ("random", 50, 3),
+    ]
+    (line,) = lines
+    assert "random minus fine-tuned margins -0.100" in line
+    assert "2 paired seeds" in line
