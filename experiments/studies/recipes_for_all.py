@@ -1,8 +1,9 @@
 """The policy that ships against every rival where all of them may be trained by a recipe.
 
-Each strategy gets the fixed recipe that is best for it on training corpora. `learned` is also played under
-the recipe that is best on dev in every round, and under a learned choice (``recipe_evidence``) that is fitted
-on the training corpora. Corpora are dealt out into folds; each is judged by what the other folds have taught.
+Each strategy gets the fixed recipe that is best for it on training corpora. The policy and the nearest rivals
+are also played under the recipe that is best on dev in every round, the policy under a learned choice
+(``recipe_evidence``) that is fitted on the training corpora. Corpora are dealt out into folds; each is judged
+by what the other folds have taught.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -39,10 +42,10 @@ from react_rl.metrics.curves import area_to_budget
 from react_rl.simulation.encoded import EncodedCorpus
 
 POLICY: Final = "learned"
-RIVALS: Final = ("mixture", "uncertainty-herding")
-"""The rivals that were closest to the policy under plain training."""
-FAR_RIVALS: Final = ("variance-reduction", "typiclust", "margin", "badge", "random")
-"""Those that were .008 to .039 of area behind it; they get fewer seeds, and are played last."""
+RIVALS: Final = ("mixture", "uncertainty-herding", "variance-reduction", "margin")
+"""The rivals that come closest to the policy."""
+FAR_RIVALS: Final = ("typiclust", "badge", "random")
+"""Those that were .016 to .039 of area behind it under plain training; they get fewer seeds."""
 RECIPES: Final[dict[str, Recipe]] = {
     name: MENU[name] for name in ("plain", "smooth", "strong", "hast + smooth .3")
 }
@@ -131,17 +134,30 @@ def learned_choices(ground: TransferCorpora, kept: Path) -> dict[int, LinearChoi
     }
 
 
-def play_choices(ground: TransferCorpora, areas: GrowingTable, seeds: int, kept: Path) -> None:
-    """Play what is missing of the policy under recipes that are chosen round by round. Mutates."""
-    fold, choices = folds([corpus.name for corpus in ground.corpora]), learned_choices(ground, kept)
+def play_choices(
+    ground: TransferCorpora, strategies: Sequence[str], areas: GrowingTable, seeds: int, kept: Path | None
+) -> None:
+    """Play what is missing of some strategies under recipes that are chosen round by round. Mutates.
+
+    Args:
+        ground: Corpora and episodes.
+        strategies: Each is played under what is best on dev.
+        areas: Where areas are kept.
+        seeds: Paired episodes.
+        kept: Folder of what the learned choice was fitted to, under which they are played too; None: not.
+    """
+    fold = folds([corpus.name for corpus in ground.corpora])
+    choices = {} if kept is None else learned_choices(ground, kept)
     for corpus in ground.corpora:
-        ways: dict[str, Choose] = {ON_DEV: on_dev, CHOSEN: choices[fold[corpus.name]]}
-        for name, choose in ways.items():
-            if not areas.holds(seeds, corpus=corpus.name, strategy=POLICY, recipe=name):
-                found = chosen_areas(ground, corpus, choose, seeds, RECIPES)
-                part = {"corpus": corpus.name, "strategy": POLICY, "recipe": name, "seed": range(seeds)}
+        ways: dict[str, Choose] = {ON_DEV: on_dev}
+        if choices:
+            ways[CHOSEN] = choices[fold[corpus.name]]
+        for strategy, (name, choose) in product(strategies, ways.items()):
+            if not areas.holds(seeds, corpus=corpus.name, strategy=strategy, recipe=name):
+                found = chosen_areas(ground, corpus, choose, seeds, RECIPES, strategy)
+                part = {"corpus": corpus.name, "strategy": strategy, "recipe": name, "seed": range(seeds)}
                 areas.add(pd.DataFrame(part | {"area": found}))
-        say(f"chosen: {corpus.name}")
+        say(f"chosen: {corpus.name}, {', '.join(strategies)}")
 
 
 def with_best_fixed(areas: pd.DataFrame, corpora: Sequence[str]) -> pd.DataFrame:
@@ -152,13 +168,16 @@ def with_best_fixed(areas: pd.DataFrame, corpora: Sequence[str]) -> pd.DataFrame
         corpora: Their names, in the order in which they are dealt out.
 
     Returns:
-        The lines chosen, their recipe as ``taken`` and ``recipe`` ``FIXED``.
+        The lines chosen, their recipe as ``taken`` and ``recipe`` ``FIXED``; strategies that were played on
+        all corpora.
     """
     fold = folds(corpora)
     means = areas[areas["recipe"].isin(list(RECIPES))]
     means = means.groupby(["strategy", "recipe", "corpus"], sort=False)["area"].mean().reset_index()
     parts = []
     for strategy, own in means.groupby("strategy", sort=False):
+        if len(own) < len(corpora) * own["recipe"].nunique():
+            continue  # not played everywhere yet
         for corpus in corpora:
             others = own[own["corpus"].map(fold) != fold[corpus]]
             best = str(others.groupby("recipe", sort=False)["area"].mean().idxmax())
@@ -177,13 +196,17 @@ def gap(one: pd.DataFrame, other: pd.DataFrame) -> Gap:
 
 
 def ways_of(areas: pd.DataFrame, corpora: Sequence[str]) -> dict[tuple[str, str], pd.DataFrame]:
-    """Every strategy as it is compared: under plain training, its best fixed recipe, a choice."""
+    """Every strategy as it is compared: under plain training, its best fixed recipe, a choice.
+
+    What was not played on all corpora yet is left out.
+    """
     plain = areas[areas["recipe"] == "plain"]
     chosen = areas[areas["recipe"].isin([ON_DEV, CHOSEN])]
     whole = pd.concat([chosen, with_best_fixed(areas, corpora), plain], ignore_index=True)
     return {
         (str(strategy), str(recipe)): own
         for (strategy, recipe), own in whole.groupby(["strategy", "recipe"], sort=False)
+        if own["corpus"].nunique() == len(corpora)
     }
 
 
@@ -192,22 +215,26 @@ def page(areas: pd.DataFrame, corpora: Sequence[str], seeds: int) -> str:
     ways = ways_of(areas, corpora)
     ours = [name for name in (CHOSEN, ON_DEV, FIXED, "plain") if (POLICY, name) in ways]
     rivals = [s for s in (*RIVALS, *FAR_RIVALS) if (s, FIXED) in ways]
-    rivals.sort(key=lambda s: -_compared(ways[s, FIXED], seeds_of(s, seeds)))
+    rivals.sort(key=lambda rival: gap(ways[POLICY, "plain"], ways[rival, FIXED]).mean)
+    few = [rival for rival in rivals if rival in FAR_RIVALS]
+    far = f" ({seeds_of(few[0], seeds)} of {', '.join(few)})" if few else ""
     lines = [
-        f"Area under the test accuracy of `{POLICY}` minus that of each rival under the fixed recipe that is "
-        "best for it on",
-        f"the corpora of the other folds; {len(corpora)} corpora, {seeds} paired seeds "
-        f"({seeds_of(FAR_RIVALS[0], seeds)} of {', '.join(FAR_RIVALS)}), 95 % t-intervals over seeds; "
-        "in brackets corpora",
-        "surely ahead / behind, and share of pairs won.",
+        f"Area under the test accuracy of `{POLICY}` minus that of each rival under the fixed recipe that is",
+        f"best for it on the corpora of the other folds, the closest rival first; {len(corpora)} corpora,",
+        f"{seeds} paired seeds{far}, 95 % t-intervals over seeds; in brackets",
+        "corpora surely ahead / behind, and share of pairs won. Where it was played, rivals under what is",
+        "best on dev in every round, too.",
         "",
         f"| rival | its recipe | {' | '.join(f'{POLICY}, {name}' for name in ours)} |",
         "| --- | --- |" + " --- |" * len(ours),
     ]
     for rival in rivals:
         taken = ways[rival, FIXED]["taken"].value_counts()
-        cells = [_gap_cell(ways[POLICY, name], ways[rival, FIXED]) for name in ours]
-        lines.append(f"| {rival} | {', '.join(map(str, taken.index))} | {' | '.join(cells)} |")
+        said = {FIXED: ", ".join(map(str, taken.index)), ON_DEV: ON_DEV}
+        for name in (FIXED, ON_DEV):
+            if (rival, name) in ways:
+                cells = [_gap_cell(ways[POLICY, own], ways[rival, name]) for own in ours]
+                lines.append(f"| {rival} | {said[name]} | {' | '.join(cells)} |")
     lines += [
         "",
         "| strategy | best fixed minus plain | mean area under its best fixed recipe |",
@@ -217,13 +244,24 @@ def page(areas: pd.DataFrame, corpora: Sequence[str], seeds: int) -> str:
         fixed = ways[strategy, FIXED]
         mean = fixed["area"].groupby(fixed["corpus"]).mean().mean()
         lines.append(f"| {strategy} | {_gap_cell(fixed, ways[strategy, 'plain'])} | {mean:.4f} |")
-    return "\n".join([*lines, "", *_by_corpus(ways, ours, rivals, corpora)]) + "\n"
+    parts = [lines, _same_recipe(areas, rivals), _by_corpus(ways, ours, rivals, corpora)]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def _compared(own: pd.DataFrame, seeds: int) -> float:
-    """Mean area over corpora, of the first seeds."""
-    first = own[own["seed"] < seeds]
-    return float(first.groupby("corpus")["area"].mean().mean())
+def _same_recipe(areas: pd.DataFrame, rivals: Sequence[str]) -> list[str]:
+    lines = [
+        f"`{POLICY}` minus each rival, both under the same recipe, on all corpora:",
+        "",
+        f"| recipe | area of `{POLICY}` | {' | '.join(f'minus {rival}' for rival in rivals)} |",
+        "| --- | ---: |" + " --- |" * len(rivals),
+    ]
+    for recipe in RECIPES:
+        under = areas[areas["recipe"] == recipe]
+        of = {name: under[under["strategy"] == name] for name in (POLICY, *rivals)}
+        cells = [_gap_cell(of[POLICY], of[rival]) for rival in rivals]
+        mean = of[POLICY]["area"].groupby(of[POLICY]["corpus"]).mean().mean()
+        lines.append(f"| {recipe} | {mean:.4f} | {' | '.join(cells)} |")
+    return lines
 
 
 def _gap_cell(one: pd.DataFrame, other: pd.DataFrame) -> str:
@@ -258,14 +296,19 @@ def _by_corpus(
 
 
 def study(asked: argparse.Namespace) -> str:
-    """Play what is missing, and write the areas and the table."""
+    """Play what is missing, the most telling first, and write areas and table after each part."""
     ground = TransferCorpora(asked.data, asked.corpora)
     areas = GrowingTable(asked.out / "recipes_for_all.csv", NAMES)
-    play_fixed(ground, (POLICY, *RIVALS), areas, asked.seeds)
-    play_choices(ground, areas, asked.seeds, asked.kept)
-    play_fixed(ground, FAR_RIVALS, areas, asked.seeds)
-    text = page(areas.frame, [corpus.name for corpus in ground.corpora], asked.seeds)
-    write_atomically(asked.out / "recipes_for_all.md", text)
+    text = ""
+    for play in (
+        partial(play_fixed, ground, (POLICY, *RIVALS), areas, asked.seeds),
+        partial(play_choices, ground, (POLICY,), areas, asked.seeds, asked.kept),
+        partial(play_fixed, ground, FAR_RIVALS, areas, asked.seeds),
+        partial(play_choices, ground, RIVALS, areas, asked.seeds, None),
+    ):
+        play()
+        text = page(areas.frame, [corpus.name for corpus in ground.corpora], asked.seeds)
+        write_atomically(asked.out / "recipes_for_all.md", text)
     return text
 
 

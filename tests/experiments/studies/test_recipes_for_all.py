@@ -84,6 +84,7 @@ def test_the_command_plays_judges_and_goes_on(
     assert study.main(arguments) == 0
     found = pd.read_csv(tmp_path / "out" / "recipes_for_all.csv")
     assert set(found[found["strategy"] == "learned"]["recipe"]) == {*some, study.ON_DEV, study.CHOSEN}
+    assert set(found[found["strategy"] == "mixture"]["recipe"]) == {*some, study.ON_DEV}
     assert found.groupby("strategy")["seed"].max().to_dict() == {"learned": 2, "mixture": 2, "random": 1}
     first = (tmp_path / "out" / "recipes_for_all.md").read_text()
     monkeypatch.setattr(ground, "areas", None)
