@@ -56,7 +56,7 @@ _LIMITS: Final = (
     "",
     "Not played: `token-bald`, as the frozen tagger has no dropout; `learned`, whose features are class",
     "probabilities. Policies for tagging are trained by `react-rl imitate`",
-    "([on sentences](../../agents/README.md#on-sentences-and-questions)).",
+    "([on sentences](../../agents/README.md#on-sentences-and-questions)); [a first one](policy.md).",
 )
 
 

@@ -50,7 +50,7 @@ FOLDS: Final[dict[str, tuple[str, str]]] = {
 
 CHINESE: Final = ("resume_ner_zh", "weibo_ner_zh")
 
-GAINS: Final = {"per token": "per-cost", "whole": "whole"}
+GAINS: Final = {"per-token": "per-cost", "whole": "whole"}
 """What of a candidate is learned, by the name of the policy."""
 
 RIVALS: Final = ("random", "mnlp", "mixture", "uncertainty-herding")
@@ -121,7 +121,7 @@ def page(table: pd.DataFrame, seeds: int, command: str) -> str:
         f"Linear tagger on frozen token states, {seeds} paired seeds, episodes as on [the page of tagging]"
         "(README.md): pool 500, budget 30% of its tokens, area under test F1 against tokens. A row scorer is "
         "trained by imitation on two corpora (half of its tasks with invented types) and played on the "
-        "others. `per token`: it learns what a sentence brings for each token that it costs; `whole`: what "
+        "others. `per-token`: it learns what a sentence brings for each token that it costs; `whole`: what "
         "it brings. Differences with 95 % intervals over seeds.",
         "",
         f"    {command}",
@@ -143,6 +143,22 @@ def page(table: pd.DataFrame, seeds: int, command: str) -> str:
             whole = [np.mean(side, axis=0) for side in zip(*pairs, strict=True)]
             gaps.append(paired_difference(whole[0], whole[1], rng).signed(3))
             lines.append(f"| minus `{rival}` | " + " | ".join(gaps) + " |")
+    states = SETTINGS.states + SETTINGS.dagger_rounds * SETTINGS.dagger_states
+    lines += [
+        "",
+        f"A policy has learned from {states} states, {SETTINGS.candidates} candidates each, a minute of one "
+        "processor; `learned` from sixty times as many.",
+    ]
+    gone = [
+        f"{fold}, {title}, on {corpus}"
+        for title in GAINS
+        for fold, own in FOLDS.items()
+        for corpus in (*(one for pair in FOLDS.values() if pair != own for one in pair), *CHINESE)
+        if (corpus, f"{fold}, {title}") not in found
+    ]
+    if gone:
+        lines += ["", "Of what the study would play, the following is missing, so this is a first look: "]
+        lines[-1] += "; ".join(gone) + "."
     return "\n".join([*lines, ""])
 
 
@@ -163,20 +179,22 @@ def study(asked: argparse.Namespace) -> str:
     settings = {"rows": asked.rows, **SETTINGS.model_dump(mode="json")}
     names = ("corpus", "strategy")
     table = GrowingTable(out / "policy.csv", names, ("seed", "round"), digits=4, settings=settings)
-    encoders = {CHINESE: EncoderConfig(model=asked.chinese_encoder)}
     ready: dict[str, EncodedCorpus] = {}
 
     def corpus_of(name: str) -> EncodedCorpus:
         if name not in ready:
-            encoder = encoders[CHINESE] if name in CHINESE else EncoderConfig()
+            chinese = name in asked.chinese
+            encoder = EncoderConfig(model=asked.chinese_encoder) if chinese else EncoderConfig()
             config = CorpusConfig(corpus=str(asked.data / name), max_rows=asked.rows)
             ready[name] = prepare([config], encoder, "cpu")[0]
         return ready[name]
 
-    for title, gain in GAINS.items():
-        for fold, own in FOLDS.items():
+    for title in asked.gains:
+        gain = GAINS[title]
+        for fold in asked.folds:
+            own = FOLDS[fold]
             name = f"{fold}, {title}"
-            unseen = [one for pair in FOLDS.values() if pair != own for one in pair] + [*CHINESE]
+            unseen = [one for pair in FOLDS.values() if pair != own for one in pair] + list(asked.chinese)
             missing = [one for one in unseen if not table.holds(asked.seeds, corpus=one, strategy=name)]
             if not missing:
                 continue
@@ -193,7 +211,8 @@ def write_page(policies: pd.DataFrame, rivals: pd.DataFrame, asked: argparse.Nam
     """Write the page of what has been played, and give it."""
     command = (
         "python -m react_rl.experiments.studies.tagging_policy --data DATA --chinese-encoder "
-        f"MODELS/{Path(asked.chinese_encoder).name} --rows {asked.rows} --seeds {asked.seeds}"
+        f"MODELS/{Path(asked.chinese_encoder).name} --chinese {' '.join(asked.chinese)} --rows {asked.rows} "
+        f"--seeds {asked.seeds} --folds {' '.join(asked.folds)} --gains {' '.join(asked.gains)}"
     )
     both = pd.concat([policies, rivals[rivals["corpus"].isin(set(policies["corpus"]))]], ignore_index=True)
     text = page(both, asked.seeds, command)
@@ -204,7 +223,10 @@ def write_page(policies: pd.DataFrame, rivals: pd.DataFrame, asked: argparse.Nam
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study."""
     parser = study_parser(__doc__, "tagging_policy", "results/tagging", seeds=16, data=True)
-    parser.add_argument("--chinese-encoder", default="")
+    parser.add_argument("--chinese-encoder", default="", help="folder or hub name of an encoder")
+    parser.add_argument("--chinese", nargs="*", default=[*CHINESE], help="Chinese corpora that are played")
+    parser.add_argument("--folds", nargs="+", default=[*FOLDS], choices=[*FOLDS], help="policies by training")
+    parser.add_argument("--gains", nargs="+", default=[*GAINS], choices=[*GAINS], help="what they learn")
     parser.add_argument("--rows", type=int, default=4000, help="sentences kept of each corpus")
     parser.add_argument("--policies", type=Path, default=Path("results/tagging-policies"), help="kept there")
     return run_study(parser, arguments, study)

@@ -49,7 +49,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(tagging_policy, "EPISODE", episode)
     monkeypatch.setattr(tagging_policy, "FOLDS", {"one": ("a", "b"), "two": ("c", "d")})
     monkeypatch.setattr(tagging_policy, "CHINESE", ("e",))
-    monkeypatch.setattr(tagging_policy, "GAINS", {"per token": "per-cost"})
+    monkeypatch.setattr(tagging_policy, "GAINS", {"per-token": "per-cost"})
     return prepared
 
 
@@ -70,12 +70,12 @@ def test_policies_are_played_on_what_they_have_not_seen_and_not_twice(
     assert tagging_policy.main(given) == 0
     table = pd.read_csv(tmp_path / "policy.csv")
     played = {name: set(own["corpus"]) for name, own in table.groupby("strategy")}
-    assert played == {"one, per token": set("cde"), "two, per token": set("abe")}
+    assert played == {"one, per-token": set("cde"), "two, per-token": set("abe")}
     text = (tmp_path / "policy.md").read_text(encoding="utf-8")
     assert text.count("| minus `mixture` |") == 2
     curves = pd.concat([table, pd.DataFrame(rivals, columns=columns)])
     end = curves[curves["corpus"] == "c"].groupby(["strategy", "seed"])["tokens"].max().min()
-    own = table[(table["strategy"] == "one, per token") & (table["corpus"] == "c")]
+    own = table[(table["strategy"] == "one, per-token") & (table["corpus"] == "c")]
     areas = [area_to_budget(o["tokens"].to_numpy(), o["f1"].to_numpy(), end) for _, o in own.groupby("seed")]
     assert f"| area | {sum(areas) / 2:.3f} |" in text
     before = len(small)
