@@ -56,7 +56,9 @@ _LIMITS: Final = (
     "",
     "Not played: `token-bald`, as the frozen tagger has no dropout; `learned`, whose features are class",
     "probabilities. Policies for tagging are trained by `react-rl imitate`",
-    "([on sentences](../../agents/README.md#on-sentences-and-questions)); [a first one](policy.md).",
+    "([on sentences](../../agents/README.md#on-sentences-and-questions)); what one that learned on two "
+    "corpora makes on the others is on [a page of its own](policy.md), and it comes with the package "
+    "([model card](../../agents/pretrained/README.md#model-card-learned-tagging)).",
 )
 
 

@@ -12,14 +12,16 @@ from react_rl.acquisition.registry import entry_of
 from react_rl.agents import LearnedStrategy, Validation, load_strategy, read_card
 from react_rl.agents.adjustment.settings import AdjustmentSettings
 from react_rl.agents.imitation.settings import ImitationSettings
+from react_rl.agents.learned import columns_of
 from react_rl.agents.scorer import ScorerStrategy
 from react_rl.agents.scorer_folder import pretrained_folder
 from react_rl.envs.interfaces import ChooseStrategy
 from react_rl.errors import ReActError
 from react_rl.experiments.config.models import AdjustConfig, ImitateConfig, load_config
 from react_rl.experiments.run.strategies import identity, label, resolve
+from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.seeding import Streams
-from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded, synthetic_tagged
 from react_rl.simulation.world import World
 
 
@@ -75,6 +77,20 @@ def test_it_is_ahead_of_random_and_margin_on_vectors_made_in_code() -> None:
     area = validation.areas(LearnedStrategy.from_pretrained())
     for rival in ("random", "margin"):
         assert area.mean() > validation.areas(make_strategy(rival)).mean()
+
+
+def test_a_policy_for_tagging_comes_along_and_buys_more_short_sentences_than_random() -> None:
+    card = read_card(pretrained_folder("learned-tagging"))
+    assert card.settings["gain"] == "per-cost"
+    assert set(card.trained_on) == {"conll2003", "bc5cdr"}
+    options = EpisodeOptions(pool_size=120, dev_size=30, initial_size=6, budget=300, batch_size=5)
+    engine = LabelingEngine([synthetic_tagged(300, n_types=3)], options, 4, learner=TaggerSettings())
+    engine.reset([Streams(seed) for seed in range(4)])
+    ids = LearnedStrategy.from_pretrained("learned-tagging").select(engine.view, 5)
+    assert (ids >= 0).all()
+    assert all(len(set(row)) == 5 for row in ids.tolist())
+    bought = engine.view.cost.gather(1, columns_of(engine.view, ids)).mean()
+    assert bought < engine.view.cost.mean()
 
 
 def test_it_says_what_it_is() -> None:
