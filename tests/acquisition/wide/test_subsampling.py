@@ -85,6 +85,7 @@ def test_every_part_of_a_view_has_its_narrow_form() -> None:
             "after",
             "start",
             "has_classes",
+            "has_tokens",
             "logits",
             "tokens",
             "probabilities",

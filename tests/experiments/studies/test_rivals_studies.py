@@ -106,9 +106,9 @@ def test_worths_are_sorted_and_named_as_features() -> None:
     assert features.draw(told).axes[0].get_yticklabels()[0].get_text() == "margin"
 
 
-def test_every_feature_that_reads_no_price_or_text_is_judged() -> None:
+def test_every_feature_that_reads_no_price_text_or_token_is_judged() -> None:
     named = {name.removeprefix("feature:") for name in features.contestants()}
-    assert set(FEATURES) - named == {"cheapness", "brevity"}
+    assert set(FEATURES) - named == {"cheapness", "brevity", "mentions", "peak_entropy"}
 
 
 def test_candidates_are_few_known_features_with_weights_above_nothing() -> None:
