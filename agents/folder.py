@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import gymnasium
+import numpy as np
+import numpy.typing as npt
 import safetensors
 import safetensors.torch
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -81,6 +85,17 @@ class PolicyCard(BaseModel):
                 if key not in point:
                     raise ValueError(f"measurement {number} has no {key!r}")
         return value
+
+
+def curve_point(episodes: float, areas: npt.NDArray[np.float64]) -> dict[str, float]:
+    """A point of ``PolicyCard.validation``: mean area ``(V,)`` and its standard error over the episodes."""
+    error = float(areas.std(ddof=1) / math.sqrt(areas.size)) if areas.size > 1 else 0.0
+    return {"episodes": float(episodes), "area": round(float(areas.mean()), 6), "error": round(error, 6)}
+
+
+def versions_of(packages: Sequence[str]) -> dict[str, str]:
+    """Installed versions of packages by name."""
+    return {package: importlib.metadata.version(package) for package in packages}
 
 
 def build_policy(

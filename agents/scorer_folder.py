@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import safetensors.torch
 import torch
+from torch import nn
 
 from react_rl.agents.folder import (
     CARD,
@@ -18,19 +19,49 @@ from react_rl.agents.folder import (
     check_readable,
     read_card,
     save_card,
+    versions_of,
 )
 from react_rl.agents.networks import RowScorer, ScorerEnsemble
-from react_rl.agents.scorer import ScorerStrategy
+from react_rl.agents.scorer import SHORT, ScorerStrategy
 from react_rl.errors import ReActError, first_line
 from react_rl.files import written_atomically
 
 PRETRAINED: Final = "react_rl.agents.pretrained"
 """Package whose folders hold the policies that ship."""
 
+SCORER_PACKAGES: Final = ("react-rl", "torch", "numpy")
+"""Packages that decide what a row scorer becomes."""
+
 _SHAPE: Final = ("features", "context", "hidden", "members")
 
 
-def save_scorer(folder: Path, network: ScorerEnsemble, card: PolicyCard) -> None:
+def scorer_card(scorer: ScorerStrategy, **about: Any) -> PolicyCard:
+    """The card of a row scorer.
+
+    Args:
+        scorer: The scorer; its network is an ensemble.
+        about: Where it comes from: the fields of ``PolicyCard`` that the scorer does not say itself.
+    """
+    network = scorer.network
+    assert isinstance(network, ScorerEnsemble), "row scorers are ensembles"
+    return PolicyCard(
+        name=scorer.name,
+        algorithm=IMITATION,
+        network={
+            "kind": "row-scorer",
+            "features": len(scorer.features),
+            "context": len(scorer.context),
+            "hidden": network.hidden,
+            "members": len(network.members),
+        },
+        observation={"name": "rows", "context": list(scorer.context)},
+        action_space={"name": "score-rows", "features": list(scorer.features), "short": SHORT},
+        versions=versions_of(SCORER_PACKAGES),
+        **about,
+    )
+
+
+def save_scorer(folder: Path, network: nn.Module, card: PolicyCard) -> None:
     """Write weights and card; the card comes last, so a folder with a card is whole."""
     (folder / CARD).unlink(missing_ok=True)
     with written_atomically(folder / WEIGHTS) as part:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
-import importlib.metadata
 import io
 import math
 import random
@@ -26,7 +25,16 @@ from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.algorithms import ALGORITHMS
 from react_rl.agents.checkpoint import Point, Resumed, TrainingCheckpoint
 from react_rl.agents.evaluation import Validation
-from react_rl.agents.folder import WEIGHTS, PolicyCard, is_policy, read_card, save_card, save_policy
+from react_rl.agents.folder import (
+    WEIGHTS,
+    PolicyCard,
+    curve_point,
+    is_policy,
+    read_card,
+    save_card,
+    save_policy,
+    versions_of,
+)
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.agents.logs import TrainingLog
 from react_rl.agents.networks.registry import NETWORKS, PLAIN, assembled, network_named
@@ -146,14 +154,7 @@ class _KeepBest(BaseCallback):
             return
         self._strategy.policy.set_training_mode(False)
         areas = self._validation.areas(self._strategy)
-        error = float(areas.std(ddof=1) / math.sqrt(areas.size)) if areas.size > 1 else 0.0
-        self.curve.append(
-            {
-                "episodes": float(self._finished),
-                "area": round(float(areas.mean()), 6),
-                "error": round(error, 6),
-            }
-        )
+        self.curve.append(curve_point(self._finished, areas))
         self._note(self.curve)
         self.logger.record("validation/area", self.curve[-1]["area"])
         self.logger.record("validation/episodes", self._finished)
@@ -340,7 +341,7 @@ def _versions(algorithm: str) -> dict[str, str]:
     packages = ["react-rl", "torch", "stable-baselines3", "gymnasium", "numpy"]
     if any(kind.__module__.startswith("sb3_contrib.") for kind in ALGORITHMS[algorithm].kind.__mro__):
         packages.append("sb3-contrib")
-    return {package: importlib.metadata.version(package) for package in packages}
+    return versions_of(packages)
 
 
 def _write_curve(path: Path, curve: list[dict[str, Any]]) -> None:

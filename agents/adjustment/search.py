@@ -99,9 +99,10 @@ class Search:
         """Areas of the validation episodes."""
         return np.concatenate([self.play(group, strategy)[:, 0] for group in self._judged])
 
-    def at(self, point: Tensor) -> ScorerEnsemble:
-        """The scorer at a point ``(D, B)``."""
-        return merged(self.base, self.space, point)
+    def at(self, point: Tensor, name: str | None = None) -> ScorerStrategy:
+        """The policy at a point ``(D, B)``, called ``name`` or as the one that the search began from."""
+        network = merged(self.base, self.space, point)
+        return ScorerStrategy(name or self.policy.name, network, self.space.features, self.space.context)
 
     def run(
         self, path: Path, key: str, report: Callable[[SearchProgress], None] | None = None
@@ -116,12 +117,13 @@ class Search:
         settings = self.settings
         state = SearchState.load(path, key) or SearchState([torch.zeros(self.space.shape)])
         if not state.checks:
-            self._check(state, path, key)
+            self._check(state)
+            state.save(path, key)
         checks = {round(settings.updates * (1 + k) / settings.checks) for k in range(settings.checks)}
         while state.steps < settings.updates:
             self._step(state)
             if state.steps in checks:
-                self._check(state, path, key)
+                self._check(state)
             state.save(path, key)
             if report is not None:
                 gain = float((state.areas[-1] - state.areas[0]).mean()) if len(state.areas) > 1 else math.nan
@@ -153,14 +155,12 @@ class Search:
         state.slopes.append(slope)
         state.points.append(state.points[-1] + settings.sigma * step)
 
-    def _check(self, state: SearchState, path: Path, key: str) -> None:
+    def _check(self, state: SearchState) -> None:
         """Play the average on the validation episodes. Mutates."""
         point = state.average(self.settings.averaged)
-        strategy = ScorerStrategy(self.policy.name, self.at(point), self.space.features, self.space.context)
-        state.areas.append(torch.from_numpy(self.judge(strategy)))
+        state.areas.append(torch.from_numpy(self.judge(self.at(point))))
         state.averages.append(point)
         state.checks.append(state.steps)
-        state.save(path, key)
 
     def _slope(self, state: SearchState, last: int = 10) -> float:
         """How the area rises along the way from the start, by steps that had no part in it."""

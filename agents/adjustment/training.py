@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from torch import Tensor
-
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.adjustment.search import Search, SearchProgress
 from react_rl.agents.adjustment.settings import AdjustmentSettings
-from react_rl.agents.folder import IMITATION, PolicyCard
-from react_rl.agents.scorer import SHORT, SHORT_PER_PICK, ScorerStrategy
-from react_rl.agents.scorer_folder import load_scorer, pretrained_folder, save_scorer
+from react_rl.agents.folder import PolicyCard, curve_point
+from react_rl.agents.scorer import ScorerStrategy
+from react_rl.agents.scorer_folder import load_scorer, pretrained_folder, save_scorer, scorer_card
 from react_rl.files import canonical_json, digest
 from react_rl.learners.registry import LearnerSettings
 from react_rl.simulation.encoded import EncodedCorpus
@@ -59,41 +56,25 @@ def adjust(
     search = Search(corpora, start, episode, settings, learner)
     state = search.run(folder / STATE, _key(corpora, start, episode, settings, learner), report)
     best = max(range(len(state.areas)), key=lambda check: float(state.areas[check].mean()))
-    network = search.at(state.averages[best])
+    policy = search.at(state.averages[best], name)
     baselines = {one: round(float(search.judge(make_strategy(one)).mean()), 6) for one in BASELINES}
     played = 2 * settings.pairs * len(settings.batch_sizes)
     trained_on = _digests(corpora)
-    card = PolicyCard(
-        name=name,
-        algorithm=IMITATION,
-        network={
-            "kind": "row-scorer",
-            "features": len(search.space.features),
-            "context": len(search.space.context),
-            "hidden": network.hidden,
-            "members": len(network.members),
-        },
-        observation={"name": "rows", "context": list(search.space.context)},
-        action_space={
-            "name": "score-rows",
-            "features": list(search.space.features),
-            "short": SHORT,
-            "short_per_pick": SHORT_PER_PICK,
-        },
+    card = scorer_card(
+        policy,
         reward={"kind": "area under the dev curve", "began from": start.name},
         episode=episode.model_dump(mode="json"),
         trained_on=trained_on,
         validated_on=trained_on,
         settings=settings.model_dump(mode="json"),
         validation=[
-            {"episodes": float(steps * played), **_measured(area)}
+            curve_point(steps * played, area.numpy())
             for steps, area in zip(state.checks, state.areas, strict=True)
         ],
         baselines=baselines,
         chosen_at=state.checks[best] * played,
-        versions={one: importlib.metadata.version(one) for one in ("react-rl", "torch", "numpy")},
     )
-    save_scorer(folder / "policy", network, card)
+    save_scorer(folder / "policy", policy.network, card)
     (folder / STATE).unlink(missing_ok=True)
     return card
 
@@ -106,11 +87,6 @@ def starting_scorer(start: str) -> ScorerStrategy:
     """
     folder = Path(start)
     return load_scorer(folder) if folder.is_dir() else load_scorer(pretrained_folder(start), start)
-
-
-def _measured(area: Tensor) -> dict[str, float]:
-    error = float(area.std()) / math.sqrt(len(area)) if len(area) > 1 else 0.0
-    return {"area": round(float(area.mean()), 6), "error": round(error, 6)}
 
 
 def _digests(corpora: Sequence[EncodedCorpus]) -> dict[str, str]:

@@ -6,7 +6,6 @@ on where it stood, and ends in the same networks.
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -19,14 +18,14 @@ import numpy as np
 from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.registry import entry_of, make_strategy
 from react_rl.agents.evaluation import Validation
-from react_rl.agents.folder import IMITATION, PolicyCard
+from react_rl.agents.folder import PolicyCard, curve_point, versions_of
 from react_rl.agents.imitation.collection import collect
 from react_rl.agents.imitation.dealing import dealt_again
 from react_rl.agents.imitation.fitting import fit_ensemble
 from react_rl.agents.imitation.settings import ImitationSettings, mean_price
 from react_rl.agents.imitation.states import States
-from react_rl.agents.scorer import ROW_CONTEXT, SHORT, ScorerStrategy
-from react_rl.agents.scorer_folder import save_scorer
+from react_rl.agents.scorer import ScorerStrategy
+from react_rl.agents.scorer_folder import SCORER_PACKAGES, save_scorer, scorer_card
 from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json, digest, write_atomically
@@ -203,7 +202,7 @@ class _Training:
             network = fit_ensemble(States.join(self._parts), settings)
             policy = ScorerStrategy(self._name, network, settings.features)
             self._measure(policy)
-            card = self._card(baselines)
+            card = self._card(policy, baselines)
             save_scorer(folder, network, card)
         return card
 
@@ -229,10 +228,8 @@ class _Training:
     def _measure(self, policy: ScorerStrategy) -> None:
         """Measure the policy on the validation episodes. Mutates."""
         areas = self._validation.areas(policy)
-        self._area = _mean(areas)
-        error = float(areas.std(ddof=1) / math.sqrt(areas.size)) if areas.size > 1 else 0.0
-        point = {"episodes": float(self._episodes), "area": self._area, "error": round(error, 6)}
-        self._curve.append(point)
+        self._curve.append(curve_point(self._episodes, areas))
+        self._area = self._curve[-1]["area"]
         self._tell("measured")
 
     def _tell(self, stage: str) -> None:
@@ -242,34 +239,17 @@ class _Training:
             done = min(sum(len(part) for part in self._parts), total)
             self._report(ImitationProgress(stage, done, total, self._area))
 
-    def _card(self, baselines: dict[str, float]) -> PolicyCard:
-        settings = self._settings
-        network: dict[str, Any] = {
-            "kind": "row-scorer",
-            "features": len(settings.features),
-            "context": len(ROW_CONTEXT),
-            "hidden": settings.hidden,
-            "members": settings.networks,
-        }
-        return PolicyCard(
-            name=self._name,
-            algorithm=IMITATION,
-            network=network,
-            observation={"name": "rows", "context": list(ROW_CONTEXT)},
-            action_space={
-                "name": "score-rows",
-                "features": list(settings.features),
-                "short": SHORT,
-            },
+    def _card(self, policy: ScorerStrategy, baselines: dict[str, float]) -> PolicyCard:
+        return scorer_card(
+            policy,
             reward={"kind": f"gain in the soft score{self._unit}, tried on copies"},
             episode=self._episode.model_dump(mode="json"),
             trained_on=self._trained_on,
             validated_on={corpus.name: corpus.corpus.digest() for corpus in self._validation.corpora},
-            settings=settings.model_dump(mode="json"),
+            settings=self._settings.model_dump(mode="json"),
             validation=list(self._curve),
             baselines=baselines,
             chosen_at=self._episodes,
-            versions=_versions(),
         )
 
 
@@ -281,12 +261,9 @@ def _key(
 ) -> str:
     """Everything that decides what the expert says."""
     contents = [digest(one.corpus.digest(), one.embeddings.cpu().numpy().tobytes()) for one in corpora]
-    parts = (settings.model_dump(mode="json"), episode.model_dump(mode="json"), contents, _versions())
+    versions = versions_of(SCORER_PACKAGES)
+    parts = (settings.model_dump(mode="json"), episode.model_dump(mode="json"), contents, versions)
     return digest(canonical_json(list(parts)), str(learner))
-
-
-def _versions() -> dict[str, str]:
-    return {package: importlib.metadata.version(package) for package in ("react-rl", "torch", "numpy")}
 
 
 def _mean(areas: np.ndarray[Any, np.dtype[np.float64]]) -> float:

@@ -242,7 +242,7 @@ def page(areas: pd.DataFrame, corpora: Sequence[str], seeds: int) -> str:
     ]
     for strategy in (POLICY, *rivals):
         fixed = ways[strategy, FIXED]
-        mean = fixed["area"].groupby(fixed["corpus"]).mean().mean()
+        mean = _mean_area(fixed)
         lines.append(f"| {strategy} | {_gap_cell(fixed, ways[strategy, 'plain'])} | {mean:.4f} |")
     parts = [lines, _same_recipe(areas, rivals), _by_corpus(ways, ours, rivals, corpora)]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
@@ -259,9 +259,13 @@ def _same_recipe(areas: pd.DataFrame, rivals: Sequence[str]) -> list[str]:
         under = areas[areas["recipe"] == recipe]
         of = {name: under[under["strategy"] == name] for name in (POLICY, *rivals)}
         cells = [_gap_cell(of[POLICY], of[rival]) for rival in rivals]
-        mean = of[POLICY]["area"].groupby(of[POLICY]["corpus"]).mean().mean()
+        mean = _mean_area(of[POLICY])
         lines.append(f"| {recipe} | {mean:.4f} | {' | '.join(cells)} |")
     return lines
+
+
+def _mean_area(areas: pd.DataFrame) -> float:
+    return float(areas["area"].groupby(areas["corpus"]).mean().mean())
 
 
 def _gap_cell(one: pd.DataFrame, other: pd.DataFrame) -> str:
