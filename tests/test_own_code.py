@@ -72,14 +72,12 @@ number = 7
 
 @pytest.fixture(autouse=True)
 def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The module ``my_parts`` is in the current folder; afterwards it is forgotten."""
+    """The module ``my_parts`` is in the current folder."""
     (tmp_path / "my_parts.py").write_text(PARTS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     own_code.announced.cache_clear()
     yield tmp_path
     own_code.announced.cache_clear()
-    sys.modules.pop("my_parts", None)
 
 
 def announce(folder: Path, lines: str) -> None:

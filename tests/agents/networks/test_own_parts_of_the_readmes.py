@@ -35,7 +35,6 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text("\n".join(parts))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
 
 
 def trained(folder: Path, network: str | None, space: str, **given: Any) -> PolicyCard:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,16 +23,13 @@ TRAINING, COMPARISON = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of the page, in the current folder."""
     (tmp_path / "my_parts.py").write_text(MODULE, encoding="utf-8")
     (tmp_path / "train-mine.yaml").write_text(TRAINING, encoding="utf-8")
     (tmp_path / "compare-mine.yaml").write_text(COMPARISON, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    forget()
-    yield tmp_path
-    forget()
+    return tmp_path
 
 
 def forget() -> None:

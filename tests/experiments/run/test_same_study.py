@@ -122,7 +122,6 @@ def test_a_strategy_from_ones_own_module_runs_in_workers_too(
         f"episode: {EPISODE}\n",
         encoding="utf-8",
     )
-    monkeypatch.setattr("sys.path", list(__import__("sys").path))
     config = load_config(CompareConfig, str(tmp_path / "study.yaml"))
     done = run_comparison(config, tmp_path / "results")
     assert done.failures == []
