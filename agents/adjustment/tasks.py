@@ -114,7 +114,9 @@ def draw_group(
         if settings.least_labels <= rounds * batch <= settings.most_labels
     ]
     rounds = int(rng.choice(allowed or [max(settings.most_labels // batch, 1)]))
-    initial, pool = int(rng.choice(settings.initial_sizes)), int(rng.choice(settings.pool_sizes))
+    initial = int(rng.choice(settings.initial_sizes))
+    roomy = [pool for pool in settings.pool_sizes if pool >= initial + rounds * batch]
+    pool = int(rng.choice(roomy or settings.pool_sizes))
     options = sized(episode.model_copy(update={"pool_size": pool}), initial, batch, rounds)
     fitting = bank.that_fit(options)
     first = fitting[int(rng.integers(len(fitting)))]

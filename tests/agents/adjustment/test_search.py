@@ -108,6 +108,16 @@ def test_tasks_that_cannot_be_made_or_played_are_refused() -> None:
         draw_group(TaskBank(CORPORA, SMALL), EPISODE, large, 5, generator(0, "here"))
 
 
+def test_a_pool_holds_the_labels_that_are_drawn_for_it() -> None:
+    settings = SMALL.model_copy(update={"pool_sizes": (30, 120), "rounds": (4, 16), "most_labels": 80})
+    bank, rng = TaskBank(CORPORA, settings), generator(0, "sizes")
+    sizes = {
+        (group.options.budget, group.options.pool_size)
+        for group in (draw_group(bank, EPISODE, settings, 5, rng) for _ in range(24))
+    }
+    assert sizes == {(20, 30), (20, 120), (80, 120)}
+
+
 def test_tasks_side_by_side_have_about_as_many_classes() -> None:
     many = synthetic_encoded(600, 12, seed=1)
     settings = SMALL.model_copy(update={"kinds": {"own": 1.0}, "tasks": 6})
