@@ -56,8 +56,8 @@ class AdjustmentSettings(BaseModel):
     initial_sizes: tuple[Size, ...] = Field(default=(4, 10, 10, 20), min_length=1)
     """Initial labels, drawn for each group."""
     pool_sizes: tuple[Size, ...] = Field(default=(300, 400, 500), min_length=1)
-    """Rows of a pool, drawn for each group among those that hold its labels; corpora that are too small for one
-    take no part in the group."""
+    """Rows of a pool, drawn for each group among those that hold its labels; corpora that are too small take
+    no part in the group."""
     tasks: int = Field(default=200, ge=1, le=10**5)
     """Tasks, made once; groups draw from them."""
     kinds: dict[TaskKind, Annotated[float, Field(ge=0, le=10**6)]] = Field(
