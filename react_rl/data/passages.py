@@ -104,6 +104,12 @@ class Passages:
             self._scores[key] = (found.exact, found.f1)
         return self._scores[key]
 
+    def about(self, rows: Sequence[int]) -> Passages:
+        """What some questions ``(n,)`` are about, repeated ones too, with their contexts each once."""
+        contexts, of = np.unique(self.of[list(rows)], return_inverse=True)
+        texts = tuple(self.texts[context] for context in contexts.tolist())
+        return Passages(texts, of.astype(np.int64), tuple(self.answers[row] for row in rows))
+
     def contexts(self) -> list[str]:
         """The context of each question, as a text."""
         return [self.texts[context] for context in self.of.tolist()]

@@ -114,6 +114,16 @@ def test_answers_as_the_hub_has_them_and_none_at_all(tmp_path: Path) -> None:
     assert (facts.rows, facts.classes, facts.smallest) == (30, 2, 1)
 
 
+def test_passages_of_some_questions_hold_their_contexts_each_once() -> None:
+    passages = synthetic_questions(40, 0.3).passages
+    assert passages is not None
+    rows = [9, 2, 9, 11]
+    found = passages.about(rows)
+    assert found.contexts() == [passages.contexts()[row] for row in rows]
+    assert found.answers == tuple(passages.answers[row] for row in rows)
+    assert len(found.texts) == len(set(found.texts)) == len({int(passages.of[row]) for row in rows})
+
+
 def test_what_had_to_be_moved_is_counted(tmp_path: Path) -> None:
     found = rows()
     found[0]["answers"] = [{"text": "Oslo", "answer_start": 3}]

@@ -1,6 +1,7 @@
 """Copies of labelled rows as a setting asks for them, each a function of the episode's seed, row and number.
 
-Only labelled rows are copied, and no other text is looked at.
+Only labelled rows are copied, and no other text is looked at. Of questions about contexts the question is
+changed and the context stays, so that the answer is where it was.
 """
 
 from __future__ import annotations
@@ -16,10 +17,16 @@ from react_rl.learners.augmentation.edits import edited, wordnet_synonyms
 from react_rl.learners.augmentation.mentions import Sentence, mentions_of, with_other_mentions
 from react_rl.learners.augmentation.rewriting import BackTranslator, MaskedRewriter
 from react_rl.learners.recipes.settings import AugmentationSettings
+from react_rl.tasks.protocol import Scored
 
 Rewrite = Callable[[str, float, np.random.Generator], str]
 """From a text, the share of its words to change and a generator to the copy."""
 
+_ROWS: Final[dict[str, str]] = {
+    "texts": "texts with a class",
+    "words": "sentences with tags",
+    "answers": "questions about contexts",
+}
 _COPIES: Final = 0xC0
 """Sets these draws apart from those of other things that an episode's seed decides."""
 
@@ -50,7 +57,7 @@ class Copier:
 
     Args:
         settings: How many, and how they are made.
-        scored: What the task scores, texts or words.
+        scored: What the task scores; where it is answers, the texts are questions.
         model: See ``rewriter_of``.
         max_length: See ``rewriter_of``.
         device: See ``rewriter_of``.
@@ -60,25 +67,25 @@ class Copier:
     """
 
     def __init__(
-        self, settings: AugmentationSettings, scored: str, model: str, max_length: int, device: torch.device
+        self,
+        settings: AugmentationSettings,
+        scored: Scored,
+        model: str,
+        max_length: int,
+        device: torch.device,
     ) -> None:
-        if scored == "answers":
-            raise ReActError(
-                "Augmentation would move the answer in its context; in question answering leave it out."
-            )
         if (settings.kind == "mentions") != (scored == "words"):
-            what = "sentences with tags" if scored == "words" else "texts with a class"
             which = "mentions, which leaves every tag right" if scored == "words" else "another one"
-            raise ReActError(f"Augmentation {settings.kind!r} is not for {what}; take {which}.")
+            raise ReActError(f"Augmentation {settings.kind!r} is not for {_ROWS[scored]}; take {which}.")
         self._settings = settings
-        self._rewrite = rewriter_of(settings, model, max_length, device) if scored == "texts" else None
+        self._rewrite = rewriter_of(settings, model, max_length, device) if scored != "words" else None
         self._known: dict[tuple[int, int, str], list[str]] = {}
 
     def texts(self, texts: Sequence[str], rows: Sequence[int], seed: int) -> list[str]:
         """Copies of texts, first those of the first one; made once for each seed and row.
 
         Args:
-            texts: Labelled texts.
+            texts: Labelled texts, or questions.
             rows: Their row ids.
             seed: Of the episode.
         """
@@ -86,7 +93,7 @@ class Copier:
         for text, row in zip(texts, rows, strict=True):
             key = (seed, row, text)
             if key not in self._known:
-                assert self._rewrite is not None, "texts have a class here"
+                assert self._rewrite is not None, "sentences have mentions alone"
                 share = self._settings.share
                 self._known[key] = [self._rewrite(text, share, rng) for rng in self._streams(seed, row)]
             # A copy without a letter left is no text.

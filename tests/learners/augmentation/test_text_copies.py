@@ -205,6 +205,8 @@ def test_an_augmentation_that_does_not_go_with_the_task_is_refused() -> None:
         Copier(AugmentationSettings(kind="eda"), "words", "none", 16, CPU)
     with pytest.raises(ReActError, match="'mentions' is not for texts with a class"):
         Copier(AugmentationSettings(kind="mentions"), "texts", "none", 16, CPU)
+    with pytest.raises(ReActError, match="'mentions' is not for questions about contexts"):
+        Copier(AugmentationSettings(kind="mentions"), "answers", "none", 16, CPU)
 
 
 @pytest.mark.usefixtures("wordnet")

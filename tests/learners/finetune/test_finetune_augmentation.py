@@ -12,6 +12,7 @@ import torch
 
 from react_rl.acquisition import make_strategy
 from react_rl.data.corpus import Corpus
+from react_rl.data.questions import Question, question_corpus
 from react_rl.data.synthetic import synthetic_sentences
 from react_rl.errors import ReActError
 from react_rl.experiments.config.learners import learner_config
@@ -162,6 +163,41 @@ def test_sentences_are_copied_with_mentions_of_labelled_ones(
         learner.choose([make_recipe("eda"), None])
     with pytest.raises(ReActError, match="consistency compares predictions for whole texts"):
         learner.choose([make_recipe("consistency"), None])
+
+
+def test_a_copy_of_a_question_has_its_context_and_its_answer_where_they_were(finetuning: Settings) -> None:
+    words = ["ba", "de", "fi", "go", "ku", "la", "me", "ni"]
+    given = []
+    for row in range(40):
+        context, asked = words[row % 8 :] + words[: row % 8], words[row % 5 : row % 5 + 4]
+        answers = () if row % 3 == 0 else ((context[2], " ".join(context).index(context[2])),)
+        given.append(Question(f"{row}", row + 1, "", " ".join(asked), " ".join(context), answers))
+    corpus = question_corpus([(None, "made", given)], name="made", source="made here")
+    vectors = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
+    made = AugmentationSettings(kind="eda", copies=2, share=0.5)
+    settings = finetuning(steps=2, max_length=32, augmentation=made)
+    options = OPTIONS.model_copy(update={"pool_size": 14, "dev_size": 6, "initial": "random", "budget": 6})
+    engine = LabelingEngine([EncodedCorpus.build(corpus, vectors)], options, 1, ["answer_f1"], settings)
+    engine.reset([Streams(0)])
+    learner = engine.learner
+    assert isinstance(learner, FineTune)
+    material, network = learner._materials.of(0, 5, settings), learner.network
+    rows, n = learner._columns.answers(0)[0], len(material.examples)
+    assert material.copies is not None
+    assert material.size == 3 * n
+    assert torch.equal(material.targets[n:], material.targets[:n].repeat_interleave(2, 0))
+    assert set(material.targets[:n].argmax(1).tolist()) == {0, 3}, "the mark, and the third word"
+    copies = material.copies.rectangle(torch.arange(2 * n)).ids
+    assert copies is not None
+    questions = []
+    for place, ids in enumerate(copies.tolist()):
+        front, about, _ = " ".join(network.tokenizer.convert_ids_to_tokens(ids)).split(" [SEP]")
+        assert corpus.passages is not None
+        assert about.strip() == corpus.passages.contexts()[rows[place // 2]]
+        questions.append(front.removeprefix("[CLS] "))
+        assert set(questions[-1].split()) <= set(corpus.texts[rows[place // 2]].split())
+    changed = [own != corpus.texts[rows[place // 2]] for place, own in enumerate(questions)]
+    assert sum(changed) > n, "most questions are asked in other words"
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.finetune.training.columns import Columns
 from react_rl.learners.finetune.training.prediction import stacked
 from react_rl.learners.finetune.training.store import PieceStore, TextStore, joined, reordered
-from react_rl.learners.finetune.training.word_stores import SentenceStore
+from react_rl.learners.finetune.training.word_stores import QuestionStore, SentenceStore
 from react_rl.learners.recipes.settings import AugmentationSettings
+from react_rl.tasks.protocol import Scored
 
 _Ids = npt.NDArray[np.int64]
 
@@ -77,10 +78,10 @@ class Materials:
         corpora: The engine's corpora.
         columns: What the columns of episodes stand for.
         network: The transformer.
-        scored: What the task scores, texts or words.
+        scored: What the task scores.
     """
 
-    def __init__(self, corpora: Sequence[Corpus], columns: Columns, network: Network, scored: str) -> None:
+    def __init__(self, corpora: Sequence[Corpus], columns: Columns, network: Network, scored: Scored) -> None:
         self._corpora, self._columns, self._network, self._scored = corpora, columns, network, scored
         self._copiers: dict[AugmentationSettings, Copier] = {}
 
@@ -137,7 +138,11 @@ class Materials:
         corpus, network = self._corpora[self._columns.corpus_of(episode)], self._network
         if corpus.tokens is None:
             texts = copier.texts([corpus.texts[row] for row in rows], rows.tolist(), seed)
-            answers = told.repeat_interleave(len(texts) // len(rows), 0)
+            each = len(texts) // len(rows)
+            answers = told.repeat_interleave(each, 0)
+            if corpus.passages is not None:
+                about = corpus.passages.about(np.repeat(rows, each).tolist())
+                return QuestionStore(corpus.name, texts, about, network, kept=False), answers
             return TextStore(texts, network, kept=False), answers
         sentences = [
             (corpus.tokens[row], [tag for tag in tags if tag >= 0])

@@ -109,6 +109,7 @@ class QuestionStore(WindowStore):
         passages: What they are about.
         network: Whose tokenizer and lower layers are used.
         folder: See ``PieceStore``.
+        kept: See ``PieceStore``.
 
     Raises:
         ReActError: The tokenizer does not know words, or windows are too short for a question.
@@ -123,12 +124,13 @@ class QuestionStore(WindowStore):
         passages: Passages,
         network: Network,
         folder: Path | None = None,
+        kept: bool = True,
     ) -> None:
         settings = network.settings
         windows = cut_contexts(
             name, questions, passages, network.tokenizer, settings.max_length, settings.model
         )
-        super().__init__(windows, network, folder)
+        super().__init__(windows, network, folder, kept)
         self._mark_last = settings.pooling == "last"
 
     def taught(self, rows: _Rows, told: Tensor) -> tuple[_Rows, Tensor]:
