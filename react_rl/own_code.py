@@ -21,7 +21,9 @@ from typing import Any, Final
 from react_rl.errors import ReActError, suggestion, unknown
 
 _NAME: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
-_ENDING: Final = re.compile(r"(?:^|:)(?!(?:feature|subsample|hub):)([A-Za-z_][\w.]*:[A-Za-z_]\w*)$")
+_ENDING: Final = re.compile(
+    r"(?:^|:)(?!(?:feature|subsample|distinct|proxy|hub):)([A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
+)
 
 
 @dataclass(frozen=True)

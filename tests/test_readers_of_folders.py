@@ -151,7 +151,19 @@ def test_damaged_settings_of_a_learner_are_read_or_refused(tmp_path: Path, kind:
 PIECES = st.lists(
     st.sampled_from(
         [
-            *("feature:", "weights:", "subsample:", "distinct:", ":", "=", ",", "margin", "novelty", "badge"),
+            *(
+                "feature:",
+                "weights:",
+                "subsample:",
+                "distinct:",
+                "proxy:",
+                ":",
+                "=",
+                ",",
+                "margin",
+                "novelty",
+                "badge",
+            ),
             *("1", "1e999", "nan", "-", "0.9", "learned", "tuned-mixture", "../", "x"),
         ]
     ),

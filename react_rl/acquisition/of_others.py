@@ -17,6 +17,7 @@ from react_rl.acquisition.strategies.thompson import Tailor
 from react_rl.acquisition.strategies.uncertainty import Entropy, Margin, RandomSampling
 from react_rl.acquisition.strategies.weighted import WeightedFeatures, k_center, typicality
 from react_rl.acquisition.wide.distinct import Distinct
+from react_rl.acquisition.wide.proxy import ByProxy
 from react_rl.acquisition.wide.subsampling import CANDIDATES, Subsampled
 from react_rl.learners.capabilities import Capability
 
@@ -46,6 +47,14 @@ OF_OTHERS: Final[dict[str, StrategyEntry]] = {
         "margin without near-copies in a batch or of labelled rows; so with any strategy, distinct:NAME",
         "after Shen et al. 2004",
         cost="O(P (C + n D))",
+    ),
+    "proxy:mixture": StrategyEntry(
+        lambda: ByProxy("proxy:mixture", WeightedFeatures()),
+        "hybrid",
+        "mixture by a softmax regression in place of the learner; so with any strategy, proxy:NAME",
+        "Coleman et al. 2020",
+        cost="O(P (C + n D)) + O(L^2 C) a step",
+        needs=_CLASSES,
     ),
     "margin-per-cost": StrategyEntry(
         lambda: PerCost("margin-per-cost", Margin(), shift=1.0),

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from react_rl.acquisition.catalogue import PACKAGED
 from react_rl.acquisition.features import FEATURES, code_of_feature, is_packaged_feature
 from react_rl.acquisition.registry import STRATEGIES, make_strategy
 from react_rl.acquisition.strategies.weighted import FEATURE, WEIGHTS, parse_weights
 from react_rl.acquisition.wide.distinct import DISTINCT, parse_distinct
+from react_rl.acquisition.wide.proxy import PROXY, parse_proxy
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE, parse_subsample
+
+_MADE_OF_ONE: Final[Mapping[str, Callable[[str], str]]] = {
+    SUBSAMPLE: lambda name: parse_subsample(name)[0],
+    DISTINCT: lambda name: parse_distinct(name)[0],
+    PROXY: parse_proxy,
+}
+"""The strategy inside those that are made of another one, by how the name begins."""
 
 
 def is_packaged(name: str) -> bool:
@@ -60,6 +71,9 @@ def _features(base: str) -> list[str] | None:
 
 def _base(name: str) -> str:
     """The strategy inside those that are made of another one."""
-    if name in STRATEGIES or not name.startswith((SUBSAMPLE, DISTINCT)):
+    if name in STRATEGIES:
         return name
-    return _base((parse_subsample if name.startswith(SUBSAMPLE) else parse_distinct)(name)[0])
+    for beginning, inside in _MADE_OF_ONE.items():
+        if name.startswith(beginning):
+            return _base(inside(name))
+    return name

@@ -11,6 +11,7 @@ from react_rl.acquisition.contract import QueryStrategy, StrategyEntry
 from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.strategies.weighted import FEATURE, WEIGHTS, WeightedFeatures, parse_weights
 from react_rl.acquisition.wide.distinct import DISTINCT, Distinct, parse_distinct
+from react_rl.acquisition.wide.proxy import PROXY, ByProxy, parse_proxy
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE, Subsampled, parse_subsample
 from react_rl.errors import unknown
 from react_rl.learners.capabilities import Capability, missing
@@ -31,8 +32,8 @@ def is_strategy(name: str) -> bool:
 def entry_of(name: str) -> StrategyEntry:
     """What the list says of ``name``.
 
-    ``subsample:NAME`` and ``subsample:SIZE:NAME`` follow from the strategy NAME, and so do ``distinct:NAME``
-    and ``distinct:SIMILARITY:NAME``; ``feature:NAME`` takes the rows where one acquisition feature is
+    ``subsample:NAME``, ``subsample:SIZE:NAME``, ``distinct:NAME``, ``distinct:SIMILARITY:NAME`` and
+    ``proxy:NAME`` follow from the strategy NAME; ``feature:NAME`` takes the rows where one feature of rows is
     largest; ``weights:NAME=NUMBER,...`` weighs several; ``module:Name`` and what a package announces is
     imported.
 
@@ -72,6 +73,19 @@ def _entry_of_distinct(name: str) -> StrategyEntry:
         make=lambda: Distinct(name, entry.make(), similarity),
         summary=f"{base} without rows of cosine similarity {similarity:g} to one in the batch or labelled",
         cost=f"{entry.cost} + O(P n D)",
+    )
+
+
+def _entry_of_proxy(name: str) -> StrategyEntry:
+    """Another strategy by a softmax regression in place of the learner."""
+    base = parse_proxy(name)
+    entry = entry_of(base)
+    return replace(
+        entry,
+        make=lambda: ByProxy(name, entry.make()),
+        summary=f"{base} by a softmax regression on the frozen embeddings in place of the learner",
+        cost=f"{entry.cost} + O(L^2 C) a step",
+        needs=_CLASSES | (entry.needs - offers_of(None)),
     )
 
 
@@ -140,6 +154,7 @@ def _entry_of_weights(name: str) -> StrategyEntry:
 _FORMS: Final[Mapping[str, Callable[[str], StrategyEntry]]] = {
     SUBSAMPLE: _entry_of_subsample,
     DISTINCT: _entry_of_distinct,
+    PROXY: _entry_of_proxy,
     FEATURE: _entry_of_feature,
     WEIGHTS: _entry_of_weights,
 }

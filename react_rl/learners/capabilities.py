@@ -7,14 +7,14 @@ need, and ``missing`` compares the two before anything is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from react_rl.errors import ReActError
-from react_rl.learners.protocol import LabelledRows, Learner, Purchase
+from react_rl.learners.protocol import LabelledRows, Learner, Purchase, ScoresColumns
 from react_rl.learners.recipes.settings import Recipe
 
 if TYPE_CHECKING:
@@ -111,15 +111,11 @@ class OffersCandidates(Protocol):
         ...
 
 
-class Copies(Protocol):
+class Copies(ScoresColumns, Protocol):
     """Scratch copies of learners, on which batches are tried out."""
 
     def update(self, bought: Purchase) -> None:
         """Learn from rows that were just noted in their ledger, in place."""
-        ...
-
-    def logits_of(self, columns: slice, wanted: Tensor | None = None) -> Any:
-        """Current scores of a range of columns; see ``Learner.logits_of``."""
         ...
 
 

@@ -167,7 +167,25 @@ class LabelledRows(Protocol):
         ...
 
 
-class Learner(Protocol):
+class ScoresColumns(Protocol):
+    """Scores the columns of E episodes: all that a view asks of a learner."""
+
+    def logits_of(self, columns: slice, wanted: Tensor | None = None) -> Any:
+        """Current scores of a range of columns, as the task reads them.
+
+        Args:
+            columns: Which.
+            wanted: ``(E, P)`` bool, pool columns that need a score; a learner that scores row by row may
+                leave out the others. None: all.
+
+        Returns:
+            In classification ``(E, C, .)`` float32, in tagging ``TokenScores``; classes outside an episode
+            carry ``INVALID_LOGIT``.
+        """
+        ...
+
+
+class Learner(ScoresColumns, Protocol):
     """E models trained side by side, one for each episode, on what ``LabelledRows`` holds."""
 
     @property
@@ -206,20 +224,6 @@ class Learner(Protocol):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Put learners that have just been started where ``state`` was taken."""
-        ...
-
-    def logits_of(self, columns: slice, wanted: Tensor | None = None) -> Any:
-        """Current scores of a range of columns, as the task reads them.
-
-        Args:
-            columns: Which.
-            wanted: ``(E, P)`` bool, pool columns that need a score; a learner that scores row by row may
-                leave out the others. None: all.
-
-        Returns:
-            In classification ``(E, C, .)`` float32, in tagging ``TokenScores``; classes outside an episode
-            carry ``INVALID_LOGIT``.
-        """
         ...
 
     def logits_of_rows(self, rows: Sequence[npt.NDArray[np.int64]]) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import Copies, TriesBatches
-from react_rl.learners.protocol import Learner, Purchase
+from react_rl.learners.protocol import Purchase, ScoresColumns
 from react_rl.simulation.geometry import Geometry
 from react_rl.simulation.ledger import Ledger
 from react_rl.tasks.protocol import Scores, Task
@@ -38,7 +38,7 @@ class Trials:
         geometry: Similarities between columns.
     """
 
-    def __init__(self, task: Task, learner: Learner, ledger: Ledger, geometry: Geometry) -> None:
+    def __init__(self, task: Task, learner: ScoresColumns, ledger: Ledger, geometry: Geometry) -> None:
         self._task, self._learner = task, learner
         self._ledger, self._geometry = ledger, geometry
 

@@ -7,9 +7,9 @@ private to one view: what leaves a strategy are row ids of the corpus.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from react_rl.learners.capabilities import (
     SamplesDropout,
     ScoresClasses,
 )
-from react_rl.learners.protocol import Learner
+from react_rl.learners.protocol import LabelledRows, ScoresColumns
 from react_rl.seeding import Streams
 from react_rl.simulation.pool_rows import PoolRows
 from react_rl.simulation.progress import Progress
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 from react_rl.simulation.notebook import Notebook
 
 T = TypeVar("T")
+
+Taught = Callable[[LabelledRows, Tensor], ScoresColumns]
+"""From the labelled rows and the number of classes of each episode ``(E,)`` to learners that know them."""
 
 
 class PoolView(PoolRows):
@@ -69,7 +72,7 @@ class PoolView(PoolRows):
         cost: Tensor,
         density: Tensor,
         task: Task,
-        learner: Learner,
+        learner: ScoresColumns,
         ledger: Ledger,
         geometry: Geometry,
         streams: Sequence[Streams | None],
@@ -82,6 +85,7 @@ class PoolView(PoolRows):
         self._learner = learner
         self._ledger = ledger
         self._scored = scored
+        self._others: dict[Taught, ScoresColumns] = {}
 
     @cached_property
     def scores(self) -> Scores:
@@ -236,6 +240,30 @@ class PoolView(PoolRows):
                 "Dropout of hidden units needs a learner that has some; set learner.kind to mlp or finetune."
             )
         return self._learner.dropout_logits(slice(0, self.width), samples)
+
+    def through(self, taught: Taught) -> Self:
+        """The same round as other learners see it, which have learned from the same labels.
+
+        Args:
+            taught: Makes and teaches them, once in a round.
+        """
+        return self._seen_by(self._other_learner(taught))
+
+    def _other_learner(self, taught: Taught) -> ScoresColumns:
+        if taught not in self._others:
+            self._others[taught] = taught(self._ledger, torch.from_numpy(self.progress.n_classes))
+        return self._others[taught]
+
+    def _seen_by(self, learner: ScoresColumns) -> Self:
+        """The same view with what another learner says in place of what this one does."""
+        other = self._another()
+        for name in [
+            name for name in vars(other) if isinstance(getattr(type(self), name, None), cached_property)
+        ]:
+            del vars(other)[name]
+        other._learner, other._scored, other._others = learner, None, {}
+        other._start = None if self._start is None else self._start._seen_by(learner)
+        return other
 
     def suppose(self, columns: Tensor, answers: Tensor, judge: Judge) -> Tensor:
         """Values ``(E, K)`` of the models that supposed labels would bring, on copies of the learner.

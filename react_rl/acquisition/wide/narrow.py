@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cached_property
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,11 @@ from torch import Tensor
 
 from react_rl.acquisition.wide.chunks import WIDE, column_slices
 from react_rl.encoders.copies import copy_members
+from react_rl.learners.protocol import ScoresColumns
 from react_rl.simulation.geometry import HELD
 from react_rl.simulation.progress import DevMetric, Progress
 from react_rl.simulation.trials import Judge
-from react_rl.simulation.view import PoolView
+from react_rl.simulation.view import PoolView, Taught
 from react_rl.tasks.protocol import RowSignals
 from react_rl.tasks.questions import SpanSignals
 from react_rl.tasks.tagging import TokenSignals
@@ -192,6 +193,14 @@ class NarrowView(PoolView):
             return values.flatten()
 
         return whole.suppose(places, supposed, of_part)[mine]
+
+    def _other_learner(self, taught: Taught) -> ScoresColumns:
+        return self._whole._other_learner(taught)
+
+    def _seen_by(self, learner: ScoresColumns) -> Self:
+        other = super()._seen_by(learner)
+        other._whole = self._whole._seen_by(learner)
+        return other
 
     def similarity_of_pick(self, columns: Tensor) -> Tensor:
         """Cosine similarity of one picked row of each episode ``(F,)`` to the S rows, ``(F, S)``."""

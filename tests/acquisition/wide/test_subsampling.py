@@ -105,6 +105,7 @@ def test_every_part_of_a_view_has_its_narrow_form() -> None:
             "notebook",
             "random_of_pick",
             "spans",
+            "through",
         ),
     }
     public = {name for name in vars(PoolView) | vars(PoolRows) if not name.startswith("_")}
