@@ -29,6 +29,17 @@ _SHORT: Final = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
 
+_PLAIN: Final = {
+    "tuple_type": "it should be a list, as in [a, b]",
+    "list_type": "it should be a list, as in [a, b]",
+    "dict_type": "it should hold keys and values, as in {{key: value}}",
+    "model_type": "it should hold keys and values, as in {{key: value}}",
+    "model_attributes_type": "it should hold keys and values, as in {{key: value}}",
+    "too_short": "it should hold at least {min_length}",
+}
+"""What a person who writes YAML is told where the validator speaks of Python's types."""
+
+
 def changed(values: BaseModel) -> Iterator[tuple[str, Any]]:
     """Name and value of the settings that are not at their defaults: what a short ``repr`` shows."""
     for name, field in type(values).model_fields.items():
@@ -49,7 +60,8 @@ def validated(model: type[Model], values: Any, what: str) -> Model:
         ReActError: A key is unknown (the nearest is named) or a value is not allowed.
     """
     if not isinstance(values, Mapping):
-        raise ReActError(f"{what}: it must hold keys and values, found {type(values).__name__}.")
+        found = "nothing" if values is None else type(values).__name__
+        raise ReActError(f"{what}: it must hold keys and values, found {found}.")
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -87,6 +99,8 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     if kind == "missing":
         return f"key {path!r} is missing."
     message = first["msg"].removeprefix("Value error, ")
+    if kind in _PLAIN:
+        message = _PLAIN[kind].format(**first.get("ctx", {}))
     if kind == "value_error" or not path:
         return f"{path + ': ' if path else ''}{message}."
     return f"{path} is {_SHORT.repr(first['input'])}: {message[0].lower()}{message[1:]}."

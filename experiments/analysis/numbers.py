@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from react_rl.errors import ReActError
-from react_rl.experiments.analysis.summary import ALL_CORPORA, Results
+from react_rl.experiments.analysis.summary import ALL_CORPORA, TIE, Results
 from react_rl.metrics import (
     METRICS,
     Interval,
@@ -216,7 +216,8 @@ def aggregate(scores: Scores) -> Aggregates:
     for a, strategy in enumerate(scores.strategies):
         rng = np.random.default_rng(0)
         middle = bootstrap_interquartile_mean(scaled[a], rng)
-        better = bootstrap_probability_of_improvement(scores.area[a], scores.area[scores.reference], rng)
+        against = scores.area[scores.reference]
+        better = bootstrap_probability_of_improvement(scores.area[a], against, rng, tolerance=TIE)
         improvement = _fields("improvement", better)
         if a == scores.reference:
             improvement = dict.fromkeys(improvement, float("nan"))
@@ -236,7 +237,8 @@ def _fields(name: str, interval: Interval) -> dict[str, float]:
 def improvement_matrix(scores: Scores) -> Floats:
     """Probability ``(A, A)`` that the row has the larger area, paired by seed; .5 on the diagonal."""
     return np.array(
-        [[probability_of_improvement(x, y) for y in scores.area] for x in scores.area], dtype=np.float64
+        [[probability_of_improvement(x, y, tolerance=TIE) for y in scores.area] for x in scores.area],
+        dtype=np.float64,
     )
 
 

@@ -33,7 +33,9 @@ SHARES: Final = (0.90, 0.95, 0.99)
 """Shares of the metric with all labels that the summary gives the cost of reaching."""
 _NAMES: Final = ("corpus", "strategy")
 _NUMBERS: Final = ("round", "cost", "labels", "dev", "test")
-_TIE: Final = 1e-12  # areas nearer than this differ by rounding alone
+TIE: Final = 1.001e-6
+"""Areas nearer than this are equal: metrics in run files have six decimals, so areas of curves that differ
+may agree in all that was measured and still be apart by the rounding of two metrics."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -287,15 +289,16 @@ def _summarise_group(
 def _difference(
     own: Floats, other: Floats, rng: np.random.Generator, higher_is_better: bool
 ) -> dict[str, Any]:
+    other = np.where(np.abs(own - other) <= TIE, own, other)
     difference = paired_difference(own, other, rng)
     ahead = own - other if higher_is_better else other - own
     return {
         "difference": float(difference.estimate),
         "difference_low": float(difference.low),
         "difference_high": float(difference.high),
-        "wins": int((ahead > _TIE).sum()),
-        "ties": int((np.abs(ahead) <= _TIE).sum()),
-        "losses": int((ahead < -_TIE).sum()),
+        "wins": int((ahead > 0).sum()),
+        "ties": int((ahead == 0).sum()),
+        "losses": int((ahead < 0).sum()),
         "p": float(wilcoxon_signed_rank(own, other).p_value),
     }
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from react_rl.experiments.cli.screen import adjustment_progress, console, show_facts
 from react_rl.experiments.config.models import AdjustConfig, load_config
-from react_rl.experiments.run.adjust import run_adjustment
-from react_rl.simulation.corpora import inspect_all
+from react_rl.experiments.run.adjust import dry_run, run_adjustment
 
 
 def run_adjust(known: argparse.Namespace, overrides: list[str]) -> int:
@@ -16,8 +16,7 @@ def run_adjust(known: argparse.Namespace, overrides: list[str]) -> int:
     settings, folder = config.adjustment, known.results / config.name / "policy"
     weights = len(settings.directions) * (len(settings.gates) + 1)
     if known.dry_run:
-        for corpora in (config.corpora, *(part.corpora for part in config.further)):
-            show_facts(inspect_all(corpora), console)
+        dry_run(config, known.results, known.overwrite, partial(show_facts, where=console))
         pairs = settings.updates * settings.pairs * len(settings.batch_sizes)
         console.print(
             f"Would adjust {weights} weights of {settings.start} by {pairs:,} pairs of episodes and write "

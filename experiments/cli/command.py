@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -250,13 +251,11 @@ def _plot(known: argparse.Namespace) -> int:
 def _train(known: argparse.Namespace, overrides: list[str]) -> int:
     from react_rl.experiments.cli.screen import console, show_facts, training_progress
     from react_rl.experiments.config.models import TrainConfig, load_config
-    from react_rl.experiments.run.train import check_training, run_training
-    from react_rl.simulation.corpora import inspect_all
+    from react_rl.experiments.run.train import dry_run, run_training
 
     config = load_config(TrainConfig, known.config, overrides)
-    check_training(config)
     if known.dry_run:
-        show_facts(inspect_all(config.corpora), console)
+        dry_run(config, known.results, known.overwrite, partial(show_facts, where=console))
         console.print(
             f"Would train {config.agent.algorithm} for {config.agent.episodes} episodes on "
             f"{', '.join(c.name or c.corpus for c in config.corpora)} and write "
@@ -280,12 +279,11 @@ def _train(known: argparse.Namespace, overrides: list[str]) -> int:
 def _imitate(known: argparse.Namespace, overrides: list[str]) -> int:
     from react_rl.experiments.cli.screen import console, imitation_progress, show_facts
     from react_rl.experiments.config.models import ImitateConfig, load_config
-    from react_rl.experiments.run.imitate import run_imitation
-    from react_rl.simulation.corpora import inspect_all
+    from react_rl.experiments.run.imitate import dry_run, run_imitation
 
     config = load_config(ImitateConfig, known.config, overrides)
     if known.dry_run:
-        show_facts(inspect_all(config.corpora), console)
+        dry_run(config, known.results, known.overwrite, partial(show_facts, where=console))
         settings = config.imitation
         states = settings.states + settings.dagger_rounds * settings.dagger_states
         console.print(
@@ -307,30 +305,17 @@ def _imitate(known: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _compare(known: argparse.Namespace, overrides: list[str]) -> int:
-    from react_rl.experiments.cli.comparison import run_comparison
+    from react_rl.experiments.cli.comparison import dry_run, run_comparison
     from react_rl.experiments.cli.plot import plot_results
     from react_rl.experiments.cli.screen import console, run_progress, show_facts
     from react_rl.experiments.config.models import CompareConfig, load_config
     from react_rl.experiments.report.text import counted
     from react_rl.experiments.run.bought import too_much
-    from react_rl.experiments.run.compare import check_strategies
-    from react_rl.experiments.run.strategies import label
-    from react_rl.simulation.corpora import inspect_all
 
     config = load_config(CompareConfig, known.config, overrides)
-    check_strategies(config)
     if known.dry_run:
-        show_facts(inspect_all(config.corpora), console)
-        names = [label(strategy) for strategy in config.strategies]
-        corpora = [c.name or c.corpus for c in config.corpora]
-        console.print(
-            f"Would play {counted(len(names) * len(corpora) * config.seeds, 'run')}: "
-            f"{counted(len(names), 'strategy', 'strategies')} ({', '.join(names)}) x "
-            f"{counted(len(corpora), 'corpus', 'corpora')} ({', '.join(corpora)}) x "
-            f"{counted(config.seeds, 'seed')}, "
-            f"and write {known.results / config.name}.",
-            highlight=False,
-        )
+        said = dry_run(config, known.results, known.overwrite, partial(show_facts, where=console))
+        console.print(said, highlight=False)
         return 0
     with run_progress() as report:
         outcome = run_comparison(

@@ -4,14 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 from react_rl.errors import ReActError
 from react_rl.experiments.cli.plot import draw_results
 from react_rl.experiments.config.models import CompareConfig
-from react_rl.experiments.run.compare import play_comparison
+from react_rl.experiments.report.text import counted
+from react_rl.experiments.run.compare import check_same, check_strategies, fitted, play_comparison
 from react_rl.experiments.run.outcome import Outcome
-from react_rl.simulation.corpora import OnFacts
+from react_rl.experiments.run.results import ResultFolder
+from react_rl.experiments.run.strategies import label
+from react_rl.simulation.corpora import OnFacts, inspect_all
+
+
+def dry_run(config: CompareConfig, results: Path, overwrite: bool, on_facts: OnFacts) -> str:
+    """Check all that a comparison checks before it encodes, and say what it would play; nothing is written.
+
+    Args:
+        config: What to compare.
+        results: Folder that holds the folders of all comparisons.
+        overwrite: Replace another comparison that is in ``results/NAME``.
+        on_facts: Told what the corpora hold.
+
+    Raises:
+        ReActError: Something in the config does not exist or does not fit.
+    """
+    check_strategies(config)
+    folder = results / config.name
+    if not overwrite:
+        check_same(config, ResultFolder(folder))
+    check = partial(fitted, config)
+    inspect_all(config.corpora, config.encoder, config.device, config.episode, on_facts, check)
+    names = [label(strategy) for strategy in config.strategies]
+    corpora = [c.name or c.corpus for c in config.corpora]
+    return (
+        f"Would play {counted(len(names) * len(corpora) * config.seeds, 'run')}: "
+        f"{counted(len(names), 'strategy', 'strategies')} ({', '.join(names)}) x "
+        f"{counted(len(corpora), 'corpus', 'corpora')} ({', '.join(corpora)}) x "
+        f"{counted(config.seeds, 'seed')}, and write {folder}."
+    )
 
 
 def run_comparison(

@@ -231,8 +231,12 @@ class CompareConfig(Frozen):
         for metric in self.metrics:
             if metric not in METRICS:
                 raise ValueError(str(unknown("metric", metric, METRICS)).rstrip("."))
-        if not self.metrics or len(set(self.strategies)) != len(self.strategies) or not self.strategies:
-            raise ValueError("give at least one metric, and at least one strategy, each once")
+        for what, names in (("metric", self.metrics), ("strategy", self.strategies)):
+            if not names:
+                raise ValueError(f"give at least one {what}")
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"{what} {name!r} is named twice; name each once")
         if len(set(self.analysis)) != len(self.analysis):
             raise ValueError("name each analysis once")
         return self

@@ -9,12 +9,14 @@ import numpy as np
 
 from react_rl.agents.adjustment.search import SearchProgress
 from react_rl.agents.adjustment.training import adjust, starting_scorer
+from react_rl.data.config import CorpusConfig
 from react_rl.data.corpus import Corpus
+from react_rl.encoders.config import EncoderConfig
 from react_rl.errors import ReActError
 from react_rl.experiments.config.models import AdjustConfig
 from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
 from react_rl.pulse import pulse
-from react_rl.simulation.corpora import OnFacts, prepare
+from react_rl.simulation.corpora import OnFacts, inspect_all, prepare
 
 
 def check_adjustable(corpora: Sequence[Corpus]) -> None:
@@ -29,6 +31,30 @@ def check_adjustable(corpora: Sequence[Corpus]) -> None:
                 f"Corpus {corpus.name!r} is of {corpus.task}; tasks for an adjustment are made of corpora "
                 "of classification."
             )
+
+
+def _parts(config: AdjustConfig) -> list[tuple[Sequence[CorpusConfig], EncoderConfig]]:
+    """Corpora with the encoder that they are under."""
+    return [(config.corpora, config.encoder), *((one.corpora, one.encoder) for one in config.further)]
+
+
+def dry_run(config: AdjustConfig, results: Path, overwrite: bool, on_facts: OnFacts) -> None:
+    """Check all that an adjustment checks before it encodes; nothing is written.
+
+    Args:
+        config: What to adjust.
+        results: Folder that holds the folders of all experiments.
+        overwrite: Replace another training that is in ``results/NAME``.
+        on_facts: Told what the training corpora hold.
+
+    Raises:
+        ReActError: Something in the config does not exist or does not fit.
+    """
+    starting_scorer(config.adjustment.start)
+    if not overwrite:
+        refuse_other_training(config, results / config.name)
+    for listed, encoder in _parts(config):
+        inspect_all(listed, encoder, config.device, on_facts=on_facts, check=check_adjustable)
 
 
 def run_adjustment(
@@ -66,8 +92,7 @@ def run_adjustment(
                 report(state)
 
         corpora = []
-        parts = [(config.corpora, config.encoder), *((one.corpora, one.encoder) for one in config.further)]
-        for listed, encoder in parts:
+        for listed, encoder in _parts(config):
             corpora += prepare(
                 listed, encoder, config.device, progress, on_facts=on_facts, check=check_adjustable
             )

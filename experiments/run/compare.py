@@ -127,8 +127,13 @@ def fitted(config: CompareConfig, corpora: Sequence[Corpus]) -> CompareConfig:
     """The comparison with the metrics of its corpora's task, where none were asked for.
 
     Raises:
-        ReActError: Metrics, learner or a strategy are of another task.
+        ReActError: Metrics, learner, a strategy or an analysis are of another task, or a corpus has no test
+            rows.
     """
+    for corpus in corpora:
+        if corpus.ids("test").size == 0:
+            raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
+        check_analyses(config.analysis, corpus)
     task = task_of(corpora)
     check_task(config.learner.settings(), task, corpora[0].name)
     check_learner(config.strategies, config.learner.settings(), task.name)
@@ -234,10 +239,6 @@ def _play(
         check_same(config, folder)
     asked = (config.episode, surprised(config.strategies), on_facts, partial(fitted, config))
     corpora = prepare(config.corpora, config.encoder, config.device, progress, *asked)
-    for corpus in corpora:
-        if corpus.corpus.ids("test").size == 0:
-            raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
-        check_analyses(config.analysis, corpus)
     config = fitted(config, [corpus.corpus for corpus in corpora])
     runs = plan(config, corpora)
     todo = blocks(runs, folder.finished)

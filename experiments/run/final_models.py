@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.run.altered import CLEAN, Altered, Ground
@@ -49,7 +50,7 @@ class FinalModels:
     def __init__(
         self, wanted: Sequence[str], corpus: EncodedCorpus, rows: Ids, altered: Altered | None = None
     ) -> None:
-        check_analyses(wanted, corpus)
+        check_analyses(wanted, corpus.corpus)
         self._wanted = tuple(wanted)
         self._corpus = corpus
         self._rows = rows
@@ -168,16 +169,16 @@ def final_models_of(config: CompareConfig, ground: Ground, rows: Ids) -> FinalMo
     return FinalModels(config.analysis, ground.corpus, rows, ground.altered) if config.analysis else None
 
 
-def check_analyses(wanted: Sequence[str], corpus: EncodedCorpus) -> None:
+def check_analyses(wanted: Sequence[str], corpus: Corpus) -> None:
     """Check that analyses of the final models can be had on a corpus.
 
     Raises:
         ReActError: The corpus is not one of classification.
     """
-    if wanted and corpus.corpus.task != "classification":
+    if wanted and corpus.task != "classification":
         raise ReActError(
             f"Analyses ({', '.join(wanted)}) are of classes, and corpus {corpus.name!r} is of "
-            f"{corpus.corpus.task}; leave 'analysis' out."
+            f"{corpus.task}; leave 'analysis' out."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,36 @@ from react_rl.experiments.config.models import ImitateConfig
 from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
 from react_rl.learners.registry import check_needs, learner_for
 from react_rl.pulse import pulse
-from react_rl.simulation.corpora import OnFacts, prepare
+from react_rl.simulation.corpora import OnFacts, inspect_all, prepare
 from react_rl.simulation.world import World
 from react_rl.tasks.registry import TASK_METRIC, task_of
+
+
+def _check(config: ImitateConfig, corpora: Sequence[Corpus]) -> None:
+    """Raise a ReActError unless the expert can try rows of these corpora out."""
+    task = task_of(corpora).name
+    check_task(config.imitation, corpora, learner_for(task, config.learner.settings()))
+
+
+def dry_run(config: ImitateConfig, results: Path, overwrite: bool, on_facts: OnFacts) -> None:
+    """Check all that an imitation checks before it encodes; nothing is written.
+
+    Args:
+        config: What to train.
+        results: Folder that holds the folders of all experiments.
+        overwrite: Replace another training that is in ``results/NAME``.
+        on_facts: Told what the training corpora hold.
+
+    Raises:
+        ReActError: Something in the config does not exist or does not fit.
+    """
+    check_needs("imitation", {"trials"}, config.learner.settings())
+    if not overwrite:
+        refuse_other_training(config, results / config.name)
+    check = partial(_check, config)
+    inspect_all(config.corpora, config.encoder, config.device, on_facts=on_facts, check=check)
+    if config.validation:
+        inspect_all(config.validation, config.encoder, config.device, check=check)
 
 
 def run_imitation(
@@ -53,10 +81,7 @@ def run_imitation(
             if report is not None:
                 report(state)
 
-        def check(found: Sequence[Corpus]) -> None:
-            task = task_of(found).name
-            check_task(config.imitation, found, learner_for(task, config.learner.settings()))
-
+        check = partial(_check, config)
         asked = (config.encoder, config.device, progress)
         corpora = prepare(config.corpora, *asked, on_facts=on_facts, check=check)
         validation = prepare(config.validation, *asked, check=check) if config.validation else corpora

@@ -23,7 +23,7 @@ from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
-from react_rl.simulation.corpora import OnFacts, prepare
+from react_rl.simulation.corpora import OnFacts, inspect_all, prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.world import World, worlds_by_task
 from react_rl.tasks.registry import TASK_METRIC
@@ -78,6 +78,26 @@ def worlds_of(config: TrainConfig, corpora: Sequence[EncodedCorpus], interface: 
     for world in worlds:
         check_learner_of(interface, world.learner, world.task.name)
     return worlds
+
+
+def dry_run(config: TrainConfig, results: Path, overwrite: bool, on_facts: OnFacts) -> None:
+    """Check all that a training checks before it encodes; nothing is written.
+
+    Args:
+        config: What to train.
+        results: Folder that holds the folders of all experiments.
+        overwrite: Replace another training that is in ``results/NAME``.
+        on_facts: Told what the training corpora hold.
+
+    Raises:
+        ReActError: Something in the config does not exist or does not fit.
+    """
+    check_training(config)
+    if not overwrite:
+        refuse_other_training(config, results / config.name)
+    inspect_all(config.corpora, config.encoder, config.device, config.episode_of, on_facts)
+    if config.validation:
+        inspect_all(config.validation, config.encoder, config.device, config.episode_of)
 
 
 def run_training(

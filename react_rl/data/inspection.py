@@ -138,9 +138,9 @@ def _warnings(
         if missing and found:
             said.append(f"no {split} row has the label {_listed(missing)}")
     if repeated:
-        said.append(f"{repeated} rows repeat the text of another row")
+        said.append(f"{repeated} {'row repeats' if repeated == 1 else 'rows repeat'} the text of another row")
     if contradicted:
-        said.append(f"{contradicted} texts have two labels or more")
+        said.append(f"{contradicted} {'text has' if contradicted == 1 else 'texts have'} two labels or more")
     return said
 
 

@@ -211,7 +211,7 @@ def split_files(folder: Path, endings: tuple[str, ...] = ()) -> list[tuple[int, 
     if TRAIN not in found:
         seen = ", ".join([*(file.name for files in found.values() for file in files), *others])
         raise ReActError(
-            f"The folder {folder.name} has no train file (such as train.csv or train.jsonl.gz);"
+            f"The folder {folder} has no train file (such as train.csv or train.jsonl.gz);"
             f" it has {seen or 'no data files'}."
         )
     return [(code, file) for code in sorted(found) for file in found[code]]

@@ -83,11 +83,13 @@ def _task_weights(size: int, tasks: int, resample: bool, rng: np.random.Generato
     return rng.multinomial(tasks, np.full(tasks, 1.0 / tasks), size=size) / tasks
 
 
-def _improvements(x: Floats, y: Floats) -> Floats:
-    return np.asarray((x > y) + 0.5 * (x == y))
+def _improvements(x: Floats, y: Floats, tolerance: float) -> Floats:
+    return np.asarray((x - y > tolerance) + 0.5 * (np.abs(x - y) <= tolerance))
 
 
-def probability_of_improvement(x: ArrayLike, y: ArrayLike, paired: bool = True) -> float:
+def probability_of_improvement(
+    x: ArrayLike, y: ArrayLike, paired: bool = True, tolerance: float = 0.0
+) -> float:
     """Mean over tasks of ``P(x > y) + P(x = y) / 2``.
 
     Args:
@@ -95,6 +97,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike, paired: bool = True) 
         y: ``(Q, T)`` scores of the other; ``Q = S`` and the same seeds where paired.
         paired: True compares seed with seed, which common random numbers make fair and sharp. False compares
             every run with every run (Mann-Whitney), as rliable does.
+        tolerance: Differences up to this count as ties.
 
     Returns:
         A number in [0, 1]; 0.5 means no difference.
@@ -106,8 +109,8 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike, paired: bool = True) 
     """
     first, second = _tables(x, y, paired)
     if paired:
-        return float(_improvements(first, second).mean())
-    return float(_improvements(first[:, None], second[None]).mean())
+        return float(_improvements(first, second, tolerance).mean())
+    return float(_improvements(first[:, None], second[None], tolerance).mean())
 
 
 def _tables(x: ArrayLike, y: ArrayLike, paired: bool) -> tuple[Floats, Floats]:
@@ -126,6 +129,7 @@ def bootstrap_probability_of_improvement(
     resamples: int = 2_000,
     paired: bool = True,
     resample_tasks: bool = False,
+    tolerance: float = 0.0,
 ) -> Interval:
     """Probability of improvement with a stratified bootstrap interval.
 
@@ -137,6 +141,7 @@ def bootstrap_probability_of_improvement(
         resamples: Bootstrap replicates.
         paired: As in :func:`probability_of_improvement`; pairs are resampled as pairs.
         resample_tasks: As in :func:`stratified_bootstrap`.
+        tolerance: As in :func:`probability_of_improvement`.
 
     Raises:
         ReActError: If the tables do not fit each other.
@@ -145,7 +150,7 @@ def bootstrap_probability_of_improvement(
     check_bootstrap(level, resamples)
     if paired:
         return stratified_bootstrap(
-            _improvements(first, second),
+            _improvements(first, second, tolerance),
             lambda table: table.mean(axis=(1, 2)),
             rng,
             level,
@@ -155,12 +160,12 @@ def bootstrap_probability_of_improvement(
     (runs_x, tasks), runs_y = first.shape, second.shape[0]
     of_task = np.empty((resamples, tasks))
     for task in range(tasks):
-        better = _improvements(first[:, None, task], second[None, :, task])  # (S, Q)
+        better = _improvements(first[:, None, task], second[None, :, task], tolerance)  # (S, Q)
         times_x = rng.multinomial(runs_x, np.full(runs_x, 1.0 / runs_x), size=resamples)
         times_y = rng.multinomial(runs_y, np.full(runs_y, 1.0 / runs_y), size=resamples)
         of_task[:, task] = ((times_x @ better) * times_y).sum(axis=1) / (runs_x * runs_y)
     replicates = (of_task * _task_weights(resamples, tasks, resample_tasks, rng)).sum(axis=1)
-    estimate = probability_of_improvement(first, second, paired=False)
+    estimate = probability_of_improvement(first, second, paired=False, tolerance=tolerance)
     return percentile_interval(estimate, replicates, level, min(runs_x, runs_y))
 
 

@@ -149,17 +149,19 @@ def _only_of_tables(config: CorpusConfig, task: Task) -> None:
             )
 
 
-def inspect_all(configs: Sequence[CorpusConfig]) -> list[CorpusFacts]:
-    """Read corpora and say what they hold; nothing is encoded.
+def inspect_all(
+    configs: Sequence[CorpusConfig],
+    encoder: EncoderConfig,
+    device: str,
+    episode: EpisodeOptions | Callable[[str], EpisodeOptions] | None = None,
+    on_facts: OnFacts | None = None,
+    check: Check | None = None,
+) -> None:
+    """Load and check corpora as ``prepare`` does before it encodes, and tell what they hold: a dry run.
 
-    Raises:
-        ReActError: A corpus cannot be had.
+    Arguments and errors are those of ``prepare``.
     """
-    # What a row costs needs a tokenizer, and changes nothing here.
-    plain = [_base(config) for config in configs]
-    free = [c.model_copy(update={"cost": "uniform"}) if c.cost == "tokens" else c for c in plain]
-    found = [load(config) for config in dict.fromkeys(free)]
-    return [inspect_corpus(corpus) for corpus in found]
+    _loaded(configs, make_encoder(encoder.settings(device)), episode, on_facts, check)
 
 
 def prepare(
@@ -215,6 +217,23 @@ def encode_all(
 
     Arguments and errors are those of ``prepare``.
     """
+    corpora = _loaded(configs, encoder, episode, on_facts, check)
+    cache = ArrayCache()
+    encoded = {
+        config: _vectors(config, corpus, encoder, cache, device, progress, surprisal)
+        for config, corpus in corpora.items()
+    }
+    return [one for config in configs for one in _tasks(config, encoded[_base(config)])]
+
+
+def _loaded(
+    configs: Sequence[CorpusConfig],
+    encoder: Encoder,
+    episode: EpisodeOptions | Callable[[str], EpisodeOptions] | None,
+    on_facts: OnFacts | None,
+    check: Check | None,
+) -> dict[CorpusConfig, Corpus]:
+    """The corpora under all tasks, each once, when all that needs no embeddings has been checked."""
     plain = [_base(config) for config in configs]
     corpora = {config: load(config, encoder) for config in dict.fromkeys(plain)}
     names = [
@@ -231,12 +250,7 @@ def encode_all(
     (on_facts or log_facts)([inspect_corpus(corpus) for corpus in corpora.values()])
     if check is not None:
         check(list(corpora.values()))
-    cache = ArrayCache()
-    encoded = {
-        config: _vectors(config, corpus, encoder, cache, device, progress, surprisal)
-        for config, corpus in corpora.items()
-    }
-    return [one for config, base in zip(configs, plain, strict=True) for one in _tasks(config, encoded[base])]
+    return corpora
 
 
 def _vectors(

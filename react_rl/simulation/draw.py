@@ -50,13 +50,19 @@ def check_fit(corpus: Corpus, options: EpisodeOptions) -> None:
         _check_phases(corpus, corpus.phases, options)
     train, dev = corpus.ids("train"), corpus.ids("dev")
     if options.classes is None:
-        for size, rows, key in ((options.pool_size, train, "pool_size"), (options.dev_size, dev, "dev_size")):
-            if size > rows.size:
-                split = "train" if key == "pool_size" else "dev"
-                raise ReActError(
-                    f"{key} {size} is larger than the {rows.size} {split} rows of corpus {corpus.name!r}; "
-                    f"use at most {rows.size}."
-                )
+        sizes = (("pool_size", options.pool_size, train, "train"), ("dev_size", options.dev_size, dev, "dev"))
+        large = [
+            (f"{key} {size}", f"the {rows.size} {split} rows", rows.size)
+            for key, size, rows, split in sizes
+            if size > rows.size
+        ]
+        if large:
+            (first, held, _), *more = large
+            also = "".join(f", and {second} than {others}" for second, others, _ in more)
+            raise ReActError(
+                f"{first} is larger than {held} of corpus {corpus.name!r}{also}; "
+                f"use at most {' and '.join(str(most) for *_, most in large)}."
+            )
     elif options.classes[1] > corpus.n_classes:
         raise ReActError(
             f"A subset of {options.classes[1]} classes is asked of corpus {corpus.name!r}, "

@@ -45,7 +45,7 @@ def test_repeated_texts_and_two_labels_are_counted() -> None:
     found = facts(["a", "b", "a", "a", *["a", "b"] * 4], texts)
     assert (found.repeated, found.contradicted) == (2, 1)
     assert "2 rows repeat the text of another row" in found.warnings
-    assert "1 texts have two labels or more" in found.warnings
+    assert "1 text has two labels or more" in found.warnings
 
 
 @pytest.mark.parametrize("alike", [("1", "1.0"), ("a", "A"), ("new york", "New  York"), ("True", "true")])

@@ -46,6 +46,9 @@ def test_a_dry_run_says_what_it_would_do(
     assert main(["adjust", str(adjust_file()), "--dry-run"]) == 0
     assert "adjust 6 weights of imitated by 8 pairs" in capsys.readouterr().out
     assert not (tmp_path / "results").exists()
+    twice = [{"corpus": "synthetic"}, {"corpus": "synthetic"}]
+    assert main(["adjust", str(adjust_file(corpora=twice)), "--dry-run"]) == 2
+    assert "Two corpora are called" in capsys.readouterr().err
 
 
 def test_what_there_is_not_is_one_sentence(

@@ -112,6 +112,11 @@ def test_two_corpora_of_one_name(config_file: Build, refusal: Callable[..., str]
         ({"budget": 36}, "budget 36 is larger than the cost of the whole pool"),
         ({"pool_size": 4000}, "pool_size 4000 is larger than the 360 train rows"),
         ({"dev_size": 4000}, "dev_size 4000 is larger than the 120 dev rows"),
+        (
+            {"pool_size": 400, "dev_size": 300},
+            "pool_size 400 is larger than the 360 train rows of corpus 'synthetic', and dev_size 300 than "
+            "the 120 dev rows; use at most 360 and 120.",
+        ),
         ({"batch_size": 36}, "batch_size 36 is larger than the 35 unlabelled rows"),
         ({"initial_size": 40}, "initial_size 40 leaves nothing to query in a pool of 40"),
         ({"classes": [2, 9]}, "A subset of 9 classes is asked of corpus"),

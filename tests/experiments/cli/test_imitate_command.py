@@ -60,6 +60,9 @@ def test_a_dry_run_says_what_it_would_do(
     assert "corpus" in shown.splitlines()[0]
     assert "two labels" in shown.splitlines()[0]
     assert not (tmp_path / "results").exists()
+    twice = [{"corpus": "synthetic"}, {"corpus": "synthetic"}]
+    assert main(["imitate", str(imitate_file(corpora=twice)), "--dry-run"]) == 2
+    assert "Two corpora are called" in capsys.readouterr().err
 
 
 def test_another_training_of_the_same_name_is_refused(

@@ -86,7 +86,6 @@ def test_the_demo_compares_on_rows_that_training_never_sees() -> None:
         ({"encoder": {"modle": "x"}}, "unknown key 'encoder.modle'. Did you mean 'model'?"),
         ({"learner": {"l3": 1}}, "unknown key 'learner.l3'. Did you mean 'l2'?"),
         ({"corpora": [{"corpsu": "x", "corpus": "y"}]}, "'corpora.0.corpsu'. Did you mean 'corpus'?"),
-        ({"corpora": []}, "corpora"),
         ({"corpora": None}, "key 'corpora' is missing"),
         ({"name": None}, "key 'name' is missing"),
         ({"name": None, "nmae": "x"}, "unknown key 'nmae'. Did you mean 'name'?"),
@@ -98,7 +97,14 @@ def test_the_demo_compares_on_rows_that_training_never_sees() -> None:
         ({"metrics": ["acuracy"]}, "Did you mean 'accuracy'?"),
         ({"metrics": []}, "at least one metric"),
         ({"strategies": []}, "at least one strategy"),
-        ({"strategies": ["margin", "margin"]}, "each once"),
+        ({"strategies": ["margin", "margin"]}, "strategy 'margin' is named twice; name each once"),
+        ({"metrics": ["accuracy", "accuracy"]}, "metric 'accuracy' is named twice"),
+        ({"strategies": "random"}, "strategies is 'random': it should be a list, as in [a, b]."),
+        (
+            {"episode": ["budget"]},
+            "episode is ['budget']: it should hold keys and values, as in {key: value}.",
+        ),
+        ({"corpora": []}, "corpora is []: it should hold at least 1."),
         ({"strategies": ["random", "margn"]}, "Unknown strategy 'margn'. Did you mean 'margin'?"),
         ({"strategies": ["random", "./nowhere"]}, "./nowhere is no policy folder"),
         ({"reference": "randm"}, "'randm' is not compared. Did you mean 'random'?"),
@@ -157,7 +163,7 @@ def test_a_mistake_in_a_training_is_one_sentence_before_any_model_is_loaded(
         ("name: [\n", "is no valid YAML at line 2"),
         ("name: a\n\tseeds: 3\n", "is no valid YAML at line 2"),
         ("- a\n", "must hold keys and values, found list"),
-        ("", "must hold keys and values"),
+        ("", "must hold keys and values, found nothing"),
     ],
 )
 def test_a_file_that_is_no_config_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
@@ -307,11 +313,40 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(
 
 
 @pytest.mark.usefixtures("no_encoder")
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"episode": {"pool_size": 900, "dev_size": 800}}, "pool_size 900 is larger than the"),
+        (
+            {"corpora": [{"corpus": "synthetic"}, {"corpus": "synthetic"}]},
+            "Two corpora are called 'synthetic'",
+        ),
+        ({"metrics": ["entity_f1"]}, "Unknown metric of classification 'entity_f1'"),
+        (
+            {"corpora": [{"corpus": "synthetic_sentences"}], "analysis": ["calibration"]},
+            "leave 'analysis' out",
+        ),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would_refuse(
+    config_file: Build, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], sentence: str
+) -> None:
+    source = str(config_file(**changes))
+    assert main(["compare", source, "--dry-run"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert sentence in said
+    assert main(["compare", source]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == said
+
+
+@pytest.mark.usefixtures("no_encoder")
 def test_a_dry_run_of_a_training_writes_nothing(
     train_file: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", str(train_file()), "--dry-run"]) == 0
     assert "Would train PPO for 8 episodes on synthetic" in capsys.readouterr().out
+    twice = [{"corpus": "synthetic"}, {"corpus": "synthetic"}]
+    assert main(["train", str(train_file(corpora=twice)), "--dry-run"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 

@@ -69,7 +69,7 @@ def test_a_run_file_of_wrong_content_is_named(folder: Path) -> None:
         assert str(file) in str(caught.value)
         assert reason in str(caught.value)
         file.write_text(before)
-    for text, reason in (("[]", "found list"), ("null", "found NoneType"), ("{", "is no valid JSON")):
+    for text, reason in (("[]", "found list"), ("null", "found nothing"), ("{", "is no valid JSON")):
         file.write_text(text)
         with pytest.raises(ReActError, match=reason):
             read_results(folder)
