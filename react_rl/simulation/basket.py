@@ -38,6 +38,7 @@ class Basket:
         self.columns = torch.empty(n_episodes, 0, dtype=torch.int64, device=device)
         self.ids: npt.NDArray[np.int64] = np.empty((n_episodes, 0), dtype=np.int64)
         self.cost = np.zeros(n_episodes)
+        self._nothing = (self.columns, self.ids, self.cost)
 
     def __len__(self) -> int:
         return int(self.ids.shape[1])
@@ -80,7 +81,7 @@ class Basket:
         if not len(self):
             return
         if episodes is None:
-            self.columns, self.ids, self.cost = self.columns[:, :0], self.ids[:, :0], np.zeros_like(self.cost)
+            self.columns, self.ids, self.cost = self._nothing
             return
         ids = np.where(episodes[:, None], -1, self.ids)
         left = (ids >= 0).any(0)

@@ -212,8 +212,8 @@ class Geometry:
         ids = self._ids if members is None else self._ids[members]
         if corpus.gram is not None:
             # Whole rows first: reading them in order and then choosing is quicker than choosing alone.
-            bought = corpus.gram[ids.gather(1, columns)]
-            return bought.gather(2, ids[:, None, :].expand(-1, columns.shape[1], -1))
+            bought = corpus.gram.index_select(0, ids.gather(1, columns).flatten())
+            return bought.view(*columns.shape, -1).gather(2, ids[:, None, :].expand(-1, columns.shape[1], -1))
         assert self._gathered is not None
         gathered = self._gathered if members is None else self._gathered[members]
         index = columns[:, :, None].expand(-1, -1, gathered.shape[2])

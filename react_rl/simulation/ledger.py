@@ -150,7 +150,7 @@ class Ledger:
         if not (everyone and bought.lockstep):
             place = (episodes[:, None], bought.slots)
         self.columns[place] = columns
-        self.live[place] = bought.live.to(self.live)
+        self.live[place] = 1.0 if bought.answered else bought.live.to(self.live)
         if similarity is not None:
             self.rows[place] = (
                 similarity if bought.answered else torch.where(bought.live[:, :, None], similarity, FAR)

@@ -6,6 +6,7 @@ Columns of an episode are in the order of its phases, because rows of an earlier
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -41,23 +42,24 @@ class Phases:
             n_episodes, options.pool_size + options.dev_size, dtype=torch.int64, device=device
         )
 
-    @property
-    def several(self) -> bool:
-        """Whether some episode has more than one phase."""
-        return bool((self.count > 1).any())
-
     def place(self, episode: int, draw: Draw, encoded: EncodedCorpus) -> None:
         """Note the phases of a newly drawn episode, which begins with the first. Mutates."""
         rows = encoded.corpus.phases
         self.now[episode], self.begun[episode] = 0, 0.0
         several = rows is not None and self._options.phases != "ignored"
         self.count[episode] = len(rows) if rows is not None and several else 1
+        self._forget("several", "ends")
         self._of[episode] = 0
         if rows is not None and several:
             width = self._options.pool_size
             for first, own in ((0, draw.pool), (width, draw.dev)):
                 phases = torch.from_numpy(rows.of[own].astype(np.int64)).to(self._of)
                 self._of[episode, first : first + own.size] = phases
+
+    @cached_property
+    def several(self) -> bool:
+        """Whether some episode has more than one phase."""
+        return bool((self.count > 1).any())
 
     @property
     def _current(self) -> Tensor:
@@ -71,6 +73,7 @@ class Phases:
         """Columns ``(E, W)`` of this phase and those before it; unused columns count as such."""
         return self._of <= self._current
 
+    @cached_property
     def ends(self) -> npt.NDArray[np.float64]:
         """Cost units ``(E,)`` at which the phase of each episode ends."""
         options = self._options
@@ -83,8 +86,8 @@ class Phases:
 
     def progress(self, spent: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Share ``(E,)`` of what a phase may spend that was spent in it, at most 1."""
-        whole = np.maximum(self.ends() - self.begun, PENNY)
-        return np.asarray(np.clip((spent - self.begun) / whole, 0.0, 1.0))
+        whole = np.maximum(self.ends - self.begun, PENNY)
+        return np.asarray(np.minimum(np.maximum((spent - self.begun) / whole, 0.0), 1.0))
 
     def over(self, spent: npt.NDArray[np.float64], free: Tensor) -> Mask:
         """Episodes ``(E,)`` whose phase is over and is not their last.
@@ -93,13 +96,14 @@ class Phases:
             spent: ``(E,)`` cost units.
             free: ``(E, P)`` columns of the phase that can still be bought.
         """
-        done = (spent + PENNY >= self.ends()) | ~free.any(1).cpu().numpy()
+        done = (spent + PENNY >= self.ends) | ~free.any(1).cpu().numpy()
         return np.asarray(done & (self.now + 1 < self.count))
 
     def move_on(self, episodes: Mask, spent: npt.NDArray[np.float64]) -> None:
         """Begin the next phase of some episodes ``(E,)``. Mutates."""
         self.now += episodes
         self.begun = np.where(episodes, spent, self.begun)
+        self._forget("ends")
 
     def state(self) -> dict[str, Tensor]:
         """What rounds change, by name; nothing where no episode has phases."""
@@ -110,3 +114,9 @@ class Phases:
         """Put placed episodes where ``state`` was taken. Mutates."""
         if state:
             self.now, self.begun = state["now"].numpy().copy(), state["begun"].numpy().copy()
+            self._forget("ends")
+
+    def _forget(self, *names: str) -> None:
+        """Drop what followed from something that has changed. Mutates."""
+        for name in names:
+            self.__dict__.pop(name, None)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,15 +64,19 @@ def play(engine: LabelingEngine, strategy: Chooser) -> Iterator[Turn]:
     Yields:
         Each round after it was played.
     """
+    # Asked once: a check against a protocol takes as long as several small products.
+    chooser = strategy if isinstance(strategy, ChoosesRecipes) else None
     while not engine.finished.all():
         running = ~engine.finished
         started, recipes = time.perf_counter(), None
         with torch.inference_mode():
-            if isinstance(strategy, ChoosesRecipes):
-                ids, recipes = strategy.choose(engine.view, engine.options.batch_size)
+            if chooser is not None:
+                ids, recipes = chooser.choose(engine.view, engine.options.batch_size)
             else:
                 ids = strategy.select(engine.view, engine.options.batch_size)
         chosen = time.perf_counter()
         round_ = engine.step(ids, recipes)
-        engine.stop((ids < 0).all(1).cpu().numpy())
+        nothing = np.asarray((ids.cpu().numpy() < 0).all(1))
+        if nothing.any():
+            engine.stop(nothing)
         yield Turn(round_, running, chosen - started, time.perf_counter() - chosen)

@@ -57,8 +57,10 @@ def check_ids(numbers: npt.NDArray[np.int64], asked: Mask, right: Mask) -> None:
     Raises:
         ReActError: An id is not in its episode's pool, is labelled already, or comes twice.
     """
-    ordered = np.sort(np.where(asked, numbers, -1), axis=1)
-    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    ordered = np.where(asked, numbers, -1)
+    ordered.sort(axis=1)
+    later = ordered[:, 1:]
+    twice = (later == ordered[:, :-1]) & (later >= 0)
     if twice.any():
         episode = int(np.nonzero(twice)[0][0])
         raise ReActError(f"A row is asked for twice in one batch of episode {episode}.")

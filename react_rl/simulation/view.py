@@ -24,6 +24,7 @@ from react_rl.learners.capabilities import (
     ScoresClasses,
 )
 from react_rl.learners.protocol import LabelledRows, ScoresColumns
+from react_rl.metrics.classification import predicted_class
 from react_rl.seeding import Streams
 from react_rl.simulation.pool_rows import PoolRows
 from react_rl.simulation.progress import Progress
@@ -89,9 +90,8 @@ class PoolView(PoolRows):
 
     @cached_property
     def scores(self) -> Scores:
-        """The learner's scores of the pool, as the task reads them."""
-        scores = self._learner.logits_of(slice(0, self.width), self._scored)
-        return self.task.level_scores(scores, self.level)
+        """The learner's scores of the pool, those of equal rows up to rounding; ``signals`` reads them."""
+        return self._learner.logits_of(slice(0, self.width), self._scored)
 
     @cached_property
     def signals(self) -> RowSignals:
@@ -164,8 +164,7 @@ class PoolView(PoolRows):
     @cached_property
     def predicted(self) -> Tensor:
         """Most probable class ``(E, P)`` int64."""
-        # Along a middle axis torch's max is several times faster than its argmax.
-        return self.logits.max(1).indices
+        return predicted_class(self.logits)
 
     @cached_property
     def nearest_labelled(self) -> Tensor:

@@ -41,19 +41,24 @@ class ClassSignals:
     """What class probabilities say of rows.
 
     Args:
-        logits: ``(E, C, P)``, equal ones for equal rows.
+        scores: Logits ``(E, C, P)``, those of equal rows up to rounding.
         level: Makes values of equal rows equal.
     """
 
-    def __init__(self, logits: Tensor, level: Level) -> None:
-        self.logits = logits
-        """As given."""
+    def __init__(self, scores: Tensor, level: Level) -> None:
+        self._scores = scores
         self._level = level
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """The logits ``(E, C, P)``, equal ones for equal rows."""
+        return self._level(self._scores)
 
     @cached_property
     def probabilities(self) -> Tensor:
         """Class probabilities ``(E, C, P)``."""
-        return self._level(torch.softmax(self.logits, 1))
+        # Columns do not mix, and a copy takes over another column: that column's logits need not be levelled.
+        return self._level(torch.softmax(self._scores, 1))
 
     @cached_property
     def _top_two(self) -> tuple[Tensor, Tensor]:
@@ -146,10 +151,6 @@ class Classification:
     def scores_of(self, logits: Tensor, vectors: ScoredVectors) -> Tensor:
         """The logits: every column has one vector."""
         return logits
-
-    def level_scores(self, scores: Tensor, level: Level) -> Tensor:
-        """The logits, levelled."""
-        return level(scores)
 
     def signals(self, scores: Tensor, level: Level, width: int) -> ClassSignals:
         """What the class probabilities say."""

@@ -252,12 +252,14 @@ class Task(Protocol):
         """
         ...
 
-    def level_scores(self, scores: Scores, level: Level) -> Scores:
-        """The scores with those of equal rows made equal, where they are held by row."""
-        ...
-
     def signals(self, scores: Scores, level: Level, width: int) -> RowSignals:
-        """What the scores of the first ``width`` columns say of them."""
+        """What the scores of the first ``width`` columns say of them.
+
+        Args:
+            scores: A learner's scores.
+            level: Makes values ``(E, ..., P)`` of equal rows equal: whatever is said of rows goes through it.
+            width: P.
+        """
         ...
 
 

@@ -348,10 +348,6 @@ class QuestionAnswering(WithoutClasses):
                 found[:, e, real, 0] = 0.0
         return SpanScores(found[0, :, :n], found[1, :, :n], vectors.rows, about)
 
-    def level_scores(self, scores: SpanScores, level: Level) -> SpanScores:
-        """Borders are held by place; what is said of questions is levelled instead."""
-        return scores
-
     def signals(self, scores: SpanScores, level: Level, width: int) -> SpanSignals:
         """What the scores of the borders say."""
         return SpanSignals(scores, level, width)

@@ -319,10 +319,6 @@ class Tagging(WithoutClasses):
         """Scores of words, sentence after sentence."""
         return TokenScores(logits, vectors.column, vectors.place)
 
-    def level_scores(self, scores: TokenScores, level: Level) -> TokenScores:
-        """Tokens are held by place; what is said of sentences is levelled instead."""
-        return scores
-
     def signals(self, scores: TokenScores, level: Level, width: int) -> TokenSignals:
         """What the tokens' tags say."""
         return TokenSignals(scores, level, width)

@@ -22,6 +22,7 @@ from react_rl.metrics import (
     macro_f1,
     metric_named,
 )
+from react_rl.metrics.classification import predicted_class
 
 INVALID = -1e30
 
@@ -204,3 +205,12 @@ def test_metrics_raise_no_warning_on_padded_input() -> None:
         warnings.simplefilter("error")
         for metric in CLASS_METRICS.values():
             assert torch.isfinite(metric.function(logits, labels, mask)).all()
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 5, 16, 17])
+def test_the_predicted_class_is_the_first_of_the_largest_however_many_rows_there_are(n_classes: int) -> None:
+    logits = torch.randn(40, n_classes, 900, generator=torch.Generator().manual_seed(n_classes))
+    logits = logits.mul_(2.0).round_()[:, :, 100:]  # many are equal, and rows are part of a wider array
+    first = torch.from_numpy(logits.numpy().argmax(1))
+    assert torch.equal(predicted_class(logits), first)
+    assert torch.equal(predicted_class(logits[:1, :, :7]), first[:1, :7])
