@@ -23,7 +23,11 @@ from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import Gap, gap
 from react_rl.experiments.studies.growing import GrowingTable
+from react_rl.experiments.studies.oracle_gap import closed
 from react_rl.experiments.studies.played import TransferCorpora, score_table
+from react_rl.experiments.studies.recorded import NAMES as OF_CURVES
+from react_rl.experiments.studies.recorded import ORACLE
+from react_rl.experiments.studies.recorded import areas as areas_of_curves
 from react_rl.experiments.studies.scores import ScoreTable, read_scores
 from react_rl.experiments.studies.transfer import LABELS, MEASURES, POLICY
 from react_rl.files import write_atomically
@@ -137,6 +141,36 @@ def _together(tables: Sequence[ScoreTable], rival: str) -> Gap:
     return Gap.of(np.mean(gaps, axis=0))
 
 
+def oracle_shares(table: ScoreTable, results: Path) -> str:
+    """Share of the gap between random and the greedy oracle that each strategy closes, over all corpora.
+
+    Args:
+        table: Areas in rounds of five.
+        results: Folder of the earlier studies, where the curves of the oracle are.
+    """
+    curves = GrowingTable(results / "ablations" / "curves.csv", OF_CURVES).frame
+    oracle = areas_of_curves(curves[curves["strategy"] == ORACLE])
+    seeds = min(int(oracle["seed"].max()) + 1, len(table.seeds))
+    values = {name: own[:seeds] for name, own in table.values.items()}
+    values[ORACLE] = score_table(oracle, table.corpora, seeds).values[ORACLE]
+    both = ScoreTable(table.corpora, table.seeds[:seeds], values)
+    lines = [
+        "",
+        "## Share of the gap to a greedy oracle",
+        "",
+        f"Rounds of 5, {len(table.corpora)} corpora, {seeds} seeds: of the distance from random "
+        f"({both.mean('random'):.4f}) to the oracle ({both.mean(ORACLE):.4f}), with 95 % bootstrap intervals "
+        "over seeds.",
+        "",
+        "| strategy | area | share |",
+        "| --- | ---: | --- |",
+    ]
+    for name in (ADJUSTED, *(rival for rival in RIVALS if rival != "random")):
+        share, below, above = closed(both, name, table.corpora)
+        lines.append(f"| {name} | {both.mean(name):.4f} | {share:.2f} [{below:.2f}, {above:.2f}] |")
+    return "\n".join([*lines, ""])
+
+
 class HeldOutPlay:
     """What is played, and where it is written.
 
@@ -194,7 +228,7 @@ def study(asked: argparse.Namespace) -> str:
     if asked.large_seeds:
         own = beyond[beyond["setting"] == LARGE_SETTING]
         here.play(LARGE_SETTING, own, asked.large_seeds, max_rows=LARGE_ROWS, episode=LARGE_EPISODE)
-    text = markdown(here.tables)
+    text = markdown(here.tables) + oracle_shares(here.tables["batch-5"], asked.results)
     write_atomically(asked.out / "adjusted.md", text)
     return text
 

@@ -22,8 +22,9 @@ RESULTS = Path(__file__).parents[3] / "results"
 
 
 @pytest.mark.parametrize("fold", ["a", "b"])
-def test_the_config_of_a_fold_names_no_corpus_of_the_other(fold: str) -> None:
-    config = load_config(AdjustConfig, str(RESULTS / "transfer" / f"adjusted-{fold}.yaml"))
+@pytest.mark.parametrize("search", ["adjusted", "adjusted-longer"])
+def test_the_config_of_a_fold_names_no_corpus_of_the_other(search: str, fold: str) -> None:
+    config = load_config(AdjustConfig, str(RESULTS / "transfer" / f"{search}-{fold}.yaml"))
     parts = (config.corpora, *(part.corpora for part in config.further))
     named = {corpus.name for corpora in parts for corpus in corpora if corpus.name}
     assert named == set(adjusted.FOLDS[fold])
@@ -74,6 +75,19 @@ def test_areas_of_rivals_are_those_of_all_eighteen_corpora() -> None:
     found = adjusted.areas_of_rivals(RESULTS, "batch-25", 5)
     assert len(found) == 18 * len(adjusted.RIVALS) * 5
     assert set(found["strategy"]) == set(adjusted.RIVALS)
+
+
+def test_the_oracle_played_the_same_episodes() -> None:
+    table = adjusted.read_scores(RESULTS / "transfer", "batch-5", adjusted.MEASURES)
+    curves = adjusted.GrowingTable(RESULTS / "ablations" / "curves.csv", adjusted.OF_CURVES).frame
+    again = adjusted.areas_of_curves(curves[curves["strategy"] == "random"])
+    for corpus in table.corpora:
+        same = again[again["corpus"] == corpus].sort_values("seed")["area"].to_numpy()
+        np.testing.assert_allclose(table.of("random", corpus)[: len(same)], same, atol=1e-3)
+    values = dict.fromkeys((adjusted.ADJUSTED, *adjusted.RIVALS), table.values["mixture"])
+    values["random"] = table.values["random"]
+    corpora = ScoreTable(table.corpora, table.seeds, values)
+    assert "| adjusted | 0." in adjusted.oracle_shares(corpora, RESULTS)
 
 
 def test_the_mean_of_three_tables_is_judged_seed_by_seed() -> None:
