@@ -15,8 +15,10 @@ from react_rl.acquisition.contract import QueryStrategy
 from react_rl.errors import ReActError
 from react_rl.experiments.config.models import AdjustConfig, load_config
 from react_rl.experiments.studies import adjusted
-from react_rl.experiments.studies.scores import ScoreTable
-from react_rl.experiments.studies.transfer import CHOICES
+from react_rl.experiments.studies.growing import GrowingTable
+from react_rl.experiments.studies.recorded import NAMES, areas
+from react_rl.experiments.studies.scores import ScoreTable, read_scores
+from react_rl.experiments.studies.transfer import CHOICES, MEASURES
 
 RESULTS = Path(__file__).parents[3] / "results"
 
@@ -78,9 +80,9 @@ def test_areas_of_rivals_are_those_of_all_eighteen_corpora() -> None:
 
 
 def test_the_oracle_played_the_same_episodes() -> None:
-    table = adjusted.read_scores(RESULTS / "transfer", "batch-5", adjusted.MEASURES)
-    curves = adjusted.GrowingTable(RESULTS / "ablations" / "curves.csv", adjusted.OF_CURVES).frame
-    again = adjusted.areas_of_curves(curves[curves["strategy"] == "random"])
+    table = read_scores(RESULTS / "transfer", "batch-5", MEASURES)
+    curves = GrowingTable(RESULTS / "ablations" / "curves.csv", NAMES).frame
+    again = areas(curves[curves["strategy"] == "random"])
     for corpus in table.corpora:
         same = again[again["corpus"] == corpus].sort_values("seed")["area"].to_numpy()
         np.testing.assert_allclose(table.of("random", corpus)[: len(same)], same, atol=1e-3)
