@@ -109,16 +109,31 @@ class CopyPairs:
         return self.members is members and free.device.type == "cpu" and torch.equal(self.free, free)
 
 
-def copy_members(groups: Tensor) -> Tensor:
+def copy_members(numbers: Tensor) -> Tensor:
     """Rows that have a copy: episode, column and number of the group of each, ``(3, M)`` int64.
 
     Args:
-        groups: ``(E, R)`` int64, the same for copies.
+        numbers: ``(E, R)`` int64, the same for copies; negative for rows that do not count.
     """
-    episodes = torch.arange(len(groups), device=groups.device)[:, None]
+    episode, column = torch.nonzero(numbers >= 0, as_tuple=True)
     _, inverse, counts = torch.unique(
-        episodes * (groups.max() + 1) + groups, return_inverse=True, return_counts=True
+        episode * (numbers.max() + 1) + numbers[episode, column], return_inverse=True, return_counts=True
     )
-    episode, column = torch.nonzero(counts[inverse] > 1, as_tuple=True)
-    number = torch.unique(inverse[episode, column], return_inverse=True)[1]
-    return torch.stack([episode, column, number])
+    several = counts[inverse] > 1
+    number = torch.unique(inverse[several], return_inverse=True)[1]
+    return torch.stack([episode[several], column[several], number])
+
+
+def copy_groups(members: Tensor, n_episodes: int, width: int) -> Tensor:
+    """First copy of each column ``(E, P)``, often itself.
+
+    Args:
+        members: ``(3, M)`` of ``copy_members``.
+        n_episodes: E.
+        width: P.
+    """
+    episode, column, number = members
+    first = torch.full_like(column, width).scatter_reduce_(0, number, column, "amin")
+    groups = torch.arange(width, device=column.device).repeat(n_episodes, 1)
+    groups[episode, column] = first[number]
+    return groups

@@ -94,14 +94,15 @@ class EncodedCorpus:
         return torch.from_numpy(task_of([self.corpus]).strata(self.corpus).copy()).to(self.device)
 
     @cached_property
-    def keys(self) -> Tensor:
-        """A number for each row ``(N,)`` int64: the same for rows with the same embedding."""
-        return row_keys(self.embeddings)
+    def copied(self) -> Tensor:
+        """A number for each row ``(N,)`` int64 that its copies share; -1 for rows without a copy."""
+        _, number, counts = torch.unique(row_keys(self.embeddings), return_inverse=True, return_counts=True)
+        return torch.where(counts[number] > 1, number, -1)
 
     @cached_property
     def has_copies(self) -> bool:
         """Whether two rows have the same embedding."""
-        return int(torch.unique(self.keys).numel()) < self.corpus.n_rows
+        return bool((self.copied >= 0).any())
 
     @cached_property
     def gram(self) -> Tensor | None:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import torch
 from torch import Tensor
 
-from react_rl.encoders.copies import CopyPairs, copy_members, first_copies
+from react_rl.encoders.copies import CopyPairs, copy_groups, copy_members
 from react_rl.errors import ReActError
 from react_rl.simulation.encoded import EncodedCorpus
 
@@ -96,19 +96,14 @@ class Geometry:
 
     def copy_groups(self, n_columns: int) -> Tensor | None:
         """First column with the same embedding, for each pool column ``(E, P)``; None without copies."""
-        if not any(corpus.has_copies for corpus in self._corpora):
+        members = self.copy_members(n_columns)
+        if members is None:
             return None
-        groups = self.kept(f"copies of {n_columns}", lambda: self._first_copies(n_columns))
-        return groups if groups.numel() else None
+        return self.kept(f"copies of {n_columns}", lambda: copy_groups(members, len(self._ids), n_columns))
 
     def copy_members(self, n_columns: int) -> Tensor | None:
         """Which of the first columns have a copy, as ``copies.copy_members``; None without copies."""
-
-        def compute() -> Tensor | None:
-            groups = self.copy_groups(n_columns)
-            return None if groups is None else copy_members(groups)
-
-        return self.kept(f"members of {n_columns}", compute)
+        return self.kept(f"members of {n_columns}", lambda: self._copy_members(n_columns))
 
     def copy_pairs(self, members: Tensor, free: Tensor, n_columns: int) -> CopyPairs:
         """Which copy each member takes its value from; kept, as rounds seldom buy such a row. Mutates.
@@ -122,11 +117,12 @@ class Geometry:
             self._pairs = CopyPairs(members, free, n_columns)
         return self._pairs
 
-    def _first_copies(self, n_columns: int) -> Tensor:
-        keys = self._gather([corpus.keys[:, None] for corpus in self._corpora], n_columns)[:, :, 0]
-        groups = first_copies(keys, self._real[:, :n_columns])
-        own = torch.arange(n_columns, device=self._device)
-        return groups if bool((groups != own).any()) else groups[:0]
+    def _copy_members(self, n_columns: int) -> Tensor | None:
+        if not any(corpus.has_copies for corpus in self._corpora):
+            return None
+        numbers = self._gather([corpus.copied[:, None] for corpus in self._corpora], n_columns)[:, :, 0]
+        members = copy_members(torch.where(self._real[:, :n_columns], numbers, -1))
+        return members if members.numel() else None
 
     def words(self, n_columns: int) -> Tensor:
         """Words of the texts of the first ``n_columns`` columns, ``(E, P)`` int64."""

@@ -152,7 +152,7 @@ class Pools:
 
     def mark(self, episodes: Tensor, columns: Tensor, wanted: Mask) -> None:
         """Count rows as bought. Mutates."""
-        everyone = episodes.numel() == len(self.ids)
+        everyone = episodes.numel() == self.ids.shape[0]
         if everyone and wanted.all():
             self.labelled.scatter_(1, columns, True)
         else:

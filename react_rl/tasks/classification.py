@@ -137,7 +137,7 @@ class Classification:
         self, names: Sequence[str], scores: Tensor, truth: Tensor, class_mask: Tensor
     ) -> dict[str, Tensor]:
         """Metrics of logits ``(E, C, n)``."""
-        labels = truth.expand(len(scores), -1)
+        labels = truth.expand(scores.shape[0], -1)
         return {name: CLASS_METRICS[name].function(scores, labels, class_mask) for name in names}
 
     def soft_score(self, scores: Tensor, truth: Tensor) -> Tensor:

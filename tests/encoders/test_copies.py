@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from react_rl.encoders.copies import first_copies, row_keys
+from react_rl.encoders.copies import copy_groups, copy_members, first_copies, row_keys
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=20), st.data())
@@ -34,3 +34,17 @@ def test_a_hundred_thousand_random_rows_have_as_many_keys() -> None:
     rows = torch.from_numpy(np.random.default_rng(1).integers(0, 2, (100_000, 40)).astype(np.float32))
     distinct = len({row.tobytes() for row in rows.numpy()})
     assert torch.unique(row_keys(rows)).numel() == distinct
+
+
+@given(st.lists(st.lists(st.integers(-1, 4), min_size=6, max_size=6), min_size=1, max_size=3))
+def test_members_and_groups_of_several_episodes_are_those_of_a_slow_search(numbers: list[list[int]]) -> None:
+    members = copy_members(torch.tensor(numbers))
+    groups = copy_groups(members, len(numbers), 6).tolist()
+    listed = {(episode, column): number for episode, column, number in members.T.tolist()}
+    for episode, own in enumerate(numbers):
+        for column, kind in enumerate(own):
+            same = [p for p, other in enumerate(own) if other == kind and kind >= 0]
+            assert ((episode, column) in listed) == (len(same) > 1)
+            assert groups[episode][column] == (same[0] if same else column)
+            assert len({listed[episode, p] for p in same if len(same) > 1}) <= 1
+    assert sorted(set(listed.values())) == list(range(len(set(listed.values()))))

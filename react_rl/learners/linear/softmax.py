@@ -176,7 +176,7 @@ class SoftmaxRegression(ColumnScores):
         corner.diagonal(dim1=1, dim2=2).add_(self.settings.l2)
         reach = torch.bmm(cross, inverse[:, :before, :before])  # (R, b, n)
         schur = torch.baddbmm(corner, reach, cross.transpose(1, 2), alpha=-1.0)
-        border = torch.nn.functional.pad(reach, (0, batch))  # (R, b, n + b)
+        border = torch.constant_pad_nd(reach, (0, batch))  # (R, b, n + b)
         if slots is None:
             border.diagonal(before, 1, 2).fill_(-1.0)
         else:
