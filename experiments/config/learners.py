@@ -132,6 +132,10 @@ class TaggerLearner(LearnerConfig):
     tagger: TaggerSettings = TaggerSettings()
     """tagger: regularisation and convergence."""
 
+    def settings(self) -> LearnerSettings:
+        """Settings of the learner, those of its recipe among them."""
+        return self.tagger.following(make_recipe(self.recipe))
+
 
 class SpanLearner(LearnerConfig):
     """A linear scorer of answers."""

@@ -27,7 +27,7 @@ CAPABILITIES: Final[dict[Capability, str]] = {
     "dropout": "hidden units to drop; set learner.mlp.dropout or learner.finetune.dropout above 0",
     "committee": "several heads; an MLP has one of its own only with learner.mlp.members of 2 or more",
     "trials": "batches to be tried out on copies of the learner; set learner.kind to softmax, tagger or span",
-    "recipes": "recipes that episodes can choose; set learner.kind to softmax or finetune",
+    "recipes": "recipes that episodes can choose; set learner.kind to softmax, tagger or finetune",
     "classes": "a corpus of classification, where the model gives every row class probabilities",
     "tokens": "a corpus of tagging, where tokens have tag probabilities; use the learner tagger or finetune",
     "spans": "a corpus of question answering, where words have scores as borders; use the learner span or "

@@ -22,7 +22,7 @@ from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.primal import MOST_STEPS, score_primal
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.span import SpanScorer, SpanSettings
-from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings
+from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.learners.mlp.head import MlpHead
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.prompts.demonstrating import DemonstratingPrompts
@@ -32,6 +32,7 @@ from react_rl.learners.prompts.tuning import ClozeTune
 from react_rl.learners.protocol import LabelledRows, Learner, Rows
 from react_rl.learners.recipes import PLAIN
 from react_rl.learners.recipes.head import RecipeHead
+from react_rl.learners.recipes.tagging import RecipeTagger
 from react_rl.tasks.protocol import Task, TrainsNetworks
 
 LearnerSettings = (
@@ -131,11 +132,11 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
     ),
     "tagger": LearnerEntry(
         TaggerSettings,
-        lambda settings, corpora, labelled: LinearTagger(corpora, labelled, settings),
+        lambda settings, corpora, labelled: RecipeTagger(corpora, labelled, settings),
         "linear tagger on frozen token states",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset({"trials"}),
+        offers=lambda settings: frozenset({"trials", "recipes"}),
         tasks=("tagging",),
     ),
     "span": LearnerEntry(

@@ -7,6 +7,7 @@ import pytest
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
+from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.prompts.settings import PromptSettings
 from react_rl.learners.registry import LEARNERS, LearnerSettings, check_needs, entry_of
@@ -21,8 +22,9 @@ from react_rl.learners.registry import LEARNERS, LearnerSettings, check_needs, e
         (FineTuneSettings(), {"dropout", "committee", "recipes"}),
         (FineTuneSettings(dropout=0.0), {"committee", "recipes"}),
         (PromptSettings(), set()),
+        (TaggerSettings(), {"recipes", "trials"}),
     ],
-    ids=["softmax", "mlp ensemble", "plain mlp", "finetune", "finetune without dropout", "prompt"],
+    ids=["softmax", "mlp ensemble", "plain mlp", "finetune", "finetune without dropout", "prompt", "tagger"],
 )
 def test_what_a_learner_offers_follows_from_its_settings(settings: LearnerSettings, offers: set[str]) -> None:
     assert entry_of(settings).offers(settings) == offers

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from react_rl.learners.linear.tagger_copies import TaggerCopies
-from react_rl.learners.linear.token_fit import BranchedTokens, LabelledTokens, refit
+from react_rl.learners.linear.token_fit import BranchedTokens, LabelledTokens, TokenLoss, refit
 from react_rl.learners.linear.token_store import TaggedRows, TokenStore
 from react_rl.learners.protocol import INVALID_LOGIT, LabelledRows, Purchase
+from react_rl.learners.recipes.settings import Recipe
 from react_rl.tasks.tagging import TokenScores
 
 NEAR: Final = 1 << 21
@@ -44,6 +45,34 @@ class TaggerSettings(BaseModel):
     """A refit ends when a step changes no score of a labelled token by more than this."""
     max_steps: int = Field(default=6, ge=1, le=10**5)
     """Most steps of one refit."""
+    l2_on_dev: bool = False
+    """Fit under several values of l2 in every round, and take the one with the best F1 on the dev rows; l2
+    then says nothing."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each tag that is spread over all tags."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        for name in ("l2_on_dev", "label_smoothing"):
+            if not values.get(name):
+                values.pop(name, None)
+        return values
+
+    def following(self, recipe: Recipe) -> TaggerSettings:
+        """These settings with what a recipe sets."""
+        found = self
+        if recipe.l2 is not None:
+            own = {"l2": recipe.l2} if isinstance(recipe.l2, float) else {}
+            found = found.model_copy(update={"l2_on_dev": recipe.l2 == "dev", **own})
+        if recipe.label_smoothing > 0:
+            found = found.model_copy(update={"label_smoothing": recipe.label_smoothing})
+        return found
+
+    @property
+    def loss(self) -> TokenLoss:
+        """What models are fitted by, where l2 is a number."""
+        return TokenLoss(self.l2, self.label_smoothing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +123,7 @@ class LinearTagger:
         self._weights = torch.zeros(n_episodes, n_tags, width, device=self.device)
         self._mask = torch.zeros(n_episodes, n_tags, 1, device=self.device)
         self._used = [0] * n_episodes
+        self._losses = [self.settings.loss] * n_episodes
         self._tokens = torch.full((n_episodes, 0), -1, dtype=torch.int64, device=self.device)
         self._tags = torch.full((n_episodes, 0), -1, dtype=torch.int64, device=self.device)
         self._states = torch.zeros(n_episodes, 0, width - 1, device=self.device, dtype=self._store.dtype)
@@ -163,6 +193,8 @@ class LinearTagger:
         while episodes:
             n, taken = 0, 0
             for episode in episodes:
+                if self._losses[episode] != self._losses[episodes[0]]:
+                    break
                 n = max(n, self._used[episode])
                 if taken and self.device.type == "cpu" and (taken + 1) * n * self._store.bytes_each > NEAR:
                     break
@@ -175,7 +207,9 @@ class LinearTagger:
         first, behind = episodes[0], episodes[-1] + 1
         # Neighbours are looked at where they are, others are copied.
         own: slice | list[int] = slice(first, behind) if behind - first == len(episodes) else episodes
-        self._weights[own] = self._fit(self._weights[own], self._learned(own, episodes, n))
+        self._weights[own] = self._fit(
+            self._weights[own], self._learned(own, episodes, n), self._losses[first]
+        )
 
     def _learned(self, own: slice | list[int], episodes: Sequence[int], n: int) -> LabelledTokens:
         """What some episodes learn from, n tokens each."""
@@ -189,10 +223,10 @@ class LinearTagger:
             self._store.spread[corpora][:, None],
         )
 
-    def _fit(self, weights: Tensor, data: LabelledTokens | BranchedTokens) -> Tensor:
+    def _fit(self, weights: Tensor, data: LabelledTokens | BranchedTokens, loss: TokenLoss) -> Tensor:
         """Weights refitted from where they stand. Mutates the count of steps."""
         settings = self.settings
-        found = refit(weights, data, settings.l2, settings.tolerance, settings.max_steps)
+        found = refit(weights, data, loss, settings.tolerance, settings.max_steps)
         self.steps += found[1]
         return found[0]
 
@@ -229,7 +263,7 @@ class LinearTagger:
             shared.mask.expand(len(tokens), -1, -1),
             shared.spread,
         )
-        return self._fit(weights, BranchedTokens(shared, own))
+        return self._fit(weights, BranchedTokens(shared, own), self._losses[episode])
 
     def logits_of(self, columns: slice, wanted: Tensor | None = None) -> TokenScores:
         """Scores of the tokens of a range of columns."""

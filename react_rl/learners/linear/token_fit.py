@@ -93,15 +93,28 @@ class BranchedTokens:
         return common.view(*values.shape[:2], -1) + self.own.pull(values[:, :, n:])
 
 
+@dataclass(frozen=True)
+class TokenLoss:
+    """What a model is fitted by.
+
+    Args:
+        l2: Weight of the squared norm.
+        smoothing: Share of each tag that is spread over all tags of the episode.
+    """
+
+    l2: float
+    smoothing: float = 0.0
+
+
 def refit(
-    weights: Tensor, data: LabelledTokens | BranchedTokens, l2: float, tolerance: float, most: int
+    weights: Tensor, data: LabelledTokens | BranchedTokens, loss: TokenLoss, tolerance: float, most: int
 ) -> tuple[Tensor, int]:
     """Go on from where the models stand.
 
     Args:
         weights: ``(E, C, D + 1)``.
         data: Labelled tokens.
-        l2: Weight of the squared norm.
+        loss: What to minimise.
         tolerance: A model is done when a step changes no score of a labelled token by more than this.
         most: Most steps.
 
@@ -112,6 +125,9 @@ def refit(
     tags = torch.arange(weights.shape[1], device=weights.device)[:, None]
     target = (data.tags[:, None, :] == tags).to(weights)
     n, classes = live.sum(2, keepdim=True), (data.mask > -1.0).sum(1, keepdim=True)
+    l2 = loss.l2
+    if loss.smoothing > 0.0:
+        target = target.mul_(1.0 - loss.smoothing) + (data.mask > -1.0) * (loss.smoothing / classes)
     fitted = data.scores(weights)
     probability = torch.softmax(fitted + data.mask, 1)
     moving = torch.ones_like(n, dtype=torch.bool)

@@ -181,9 +181,10 @@ class Recipe(_Frozen):
     """How a learner is trained and how its predictions are made, beyond its own settings."""
 
     l2: float | Literal["leave-one-out", "dev"] | None = None
-    """softmax: another l2 for the head; or that with the least log-loss on left-out labelled or dev rows."""
+    """softmax, tagger: another l2 for the head; or the one that dev rows choose, by log-loss (tagger: by F1),
+    or (softmax) labelled rows that are left out."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """softmax, finetune: share of a label that is spread over all classes."""
+    """softmax, tagger, finetune: share of a label that is spread over all classes."""
     mixup: MixupSettings = MixupSettings()
     """softmax, finetune: train on mixtures of two rows and of their labels."""
     self_training: SelfTrainingSettings | None = None
@@ -242,6 +243,7 @@ class Recipe(_Frozen):
     def parts(self) -> list[str]:
         """Names of what it sets, as ``KINDS`` has them."""
         special = {
+            "l2.leave-one-out": self.l2 == "leave-one-out",
             "mixup.layer": self.mixup.layer is not None,
             "continual.adapters": self.continual.kind == "adapters",
         }
@@ -261,13 +263,15 @@ PLAIN: Final = Recipe()
 """The learner as it comes."""
 
 _LINEAR: Final[frozenset[Kind]] = frozenset({"softmax"})
+_TAGGER: Final[frozenset[Kind]] = frozenset({"tagger"})
 _TRANSFORMER: Final[frozenset[Kind]] = frozenset({"finetune"})
 KINDS: Final[dict[str, frozenset[Kind]]] = {
-    "l2": _LINEAR,
+    "l2": _LINEAR | _TAGGER,
+    "l2.leave-one-out": _LINEAR,
     "best_on_dev": _LINEAR,
     "continual": _LINEAR | _TRANSFORMER,
     "continual.adapters": _TRANSFORMER,
-    "label_smoothing": _LINEAR | _TRANSFORMER,
+    "label_smoothing": _LINEAR | _TAGGER | _TRANSFORMER,
     "mixup": _LINEAR | _TRANSFORMER,
     "mixup.layer": _TRANSFORMER,
     "self_training": _LINEAR,

@@ -30,6 +30,10 @@ def tagged() -> tuple[list[EncodedCorpus], EpisodeOptions, Any]:
     return [synthetic_tagged(300, 3), synthetic_tagged(300, 2, seed=1)], SENTENCES, TaggerSettings()
 
 
+def smoothed() -> tuple[list[EncodedCorpus], EpisodeOptions, Any]:
+    return tagged()[0], SENTENCES, TaggerSettings(l2=0.02, label_smoothing=0.1)
+
+
 def asked() -> tuple[list[EncodedCorpus], EpisodeOptions, Any]:
     return [synthetic_asked(300, 0.3)], QUESTIONS, SpanSettings()
 
@@ -46,10 +50,11 @@ def started(made: tuple[list[EncodedCorpus], EpisodeOptions, Any]) -> LabelingEn
 
 
 @pytest.mark.arithmetic
-@pytest.mark.parametrize("kind", ["tagged", "asked"])
-@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "size"), [("tagged", 1), ("tagged", 2), ("smoothed", 2), ("asked", 1), ("asked", 2)]
+)
 def test_a_value_is_what_the_model_is_worth_after_buying(kind: str, size: int) -> None:
-    made = {"tagged": tagged, "asked": asked}[kind]()
+    made = {"tagged": tagged, "smoothed": smoothed, "asked": asked}[kind]()
     engine = started(made)
     task, view = engine.task, engine.view
     ids = torch.stack([own[free][: 4 * size] for own, free in zip(view.ids, view.available, strict=True)])

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from react_rl.learners.linear.token_fit import LabelledTokens, refit
+from react_rl.learners.linear.token_fit import LabelledTokens, TokenLoss, refit
 
 L2 = 0.1
 BIAS = 0.5
@@ -35,27 +35,28 @@ def labelled(seed: int, wild: bool = False) -> LabelledTokens:
     return LabelledTokens(states, scales, BIAS, torch.from_numpy(tags), mask, given)
 
 
-def loss(weights: npt.NDArray[np.float64], data: LabelledTokens, episode: int) -> float:
+def loss(
+    weights: npt.NDArray[np.float64], data: LabelledTokens, episode: int, smoothing: float = 0.0
+) -> float:
     tags = data.tags[episode].numpy()
     own, n = tags >= 0, 4 if episode == 0 else 3
     inputs = torch.cat([data.states * data.scale[:, :, None], torch.full((2, 60, 1), BIAS)], 2)[episode]
     scores = inputs.numpy()[own].astype(np.float64) @ weights.reshape(n, -1).T
     highest = scores.max(1)
-    total = (
-        np.log(np.exp(scores - highest[:, None]).sum(1)) + highest - scores[np.arange(own.sum()), tags[own]]
-    )
+    right = (1 - smoothing) * scores[np.arange(own.sum()), tags[own]] + smoothing * scores.mean(1)
+    total = np.log(np.exp(scores - highest[:, None]).sum(1)) + highest - right
     return float(total.sum() + L2 / 2 * np.square(weights).sum())
 
 
-@pytest.mark.parametrize("wild", [False, True])
-def test_it_ends_where_a_general_solver_ends(wild: bool) -> None:
+@pytest.mark.parametrize(("wild", "smoothing"), [(False, 0.0), (True, 0.0), (False, 0.3)])
+def test_it_ends_where_a_general_solver_ends(wild: bool, smoothing: float) -> None:
     data = labelled(3, wild)
-    found, steps = refit(torch.zeros(2, 4, 6), data, L2, 1e-5, 3000)
+    found, steps = refit(torch.zeros(2, 4, 6), data, TokenLoss(L2, smoothing), 1e-5, 3000)
     assert steps < 3000
     for episode, n in ((0, 4), (1, 3)):
-        best = minimize(loss, np.zeros(n * 6), (data, episode), options={"gtol": 1e-6})
+        best = minimize(loss, np.zeros(n * 6), (data, episode, smoothing), options={"gtol": 1e-6})
         own = found[episode, :n].double().numpy()
-        assert loss(own.ravel(), data, episode) == pytest.approx(best.fun, rel=1e-4)
+        assert loss(own.ravel(), data, episode, smoothing) == pytest.approx(best.fun, rel=1e-4)
         np.testing.assert_allclose(own, best.x.reshape(n, -1), atol=2e-2)
 
 
@@ -84,16 +85,16 @@ def test_steps_go_down_from_wherever_models_stand(wild: bool) -> None:
 
 def test_a_model_does_not_depend_on_its_neighbours() -> None:
     data = labelled(7)
-    both, _ = refit(torch.zeros(2, 4, 6), data, L2, 0.05, 50)
+    both, _ = refit(torch.zeros(2, 4, 6), data, TokenLoss(L2), 0.05, 50)
     for episode in (0, 1):
         own = slice(episode, episode + 1)
         only = LabelledTokens(
             data.states[own], data.scale[own], BIAS, data.tags[own], data.mask[own], data.spread[own]
         )
-        alone, steps = refit(torch.zeros(1, 4, 6), only, L2, 0.05, 50)
+        alone, steps = refit(torch.zeros(1, 4, 6), only, TokenLoss(L2), 0.05, 50)
         assert steps < 50
         np.testing.assert_allclose(alone[0], both[episode], atol=1e-5)
 
 
 def _after(weights: Tensor, data: LabelledTokens, most: int) -> Tensor:
-    return refit(weights.clone(), data, L2, 1e-9, most)[0]
+    return refit(weights.clone(), data, TokenLoss(L2), 1e-9, most)[0]
