@@ -8,16 +8,18 @@ from pathlib import Path
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.features import code_of_feature, feature_named, is_packaged_feature
-from react_rl.acquisition.origin import added_by, is_packaged, parts_behind
+from react_rl.acquisition.origin import added_by, base_of, is_packaged, parts_behind
 from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import (
     STRATEGIES,
     entry_of,
     is_strategy,
+    made_of_one,
     make_strategy,
     needs_surprisal,
 )
 from react_rl.acquisition.strategies.weighted import FEATURE
+from react_rl.acquisition.wide.proxy import PROXY
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE
 from react_rl.agents.folder import CARD, IMITATION, WEIGHTS, PolicyCard, is_policy, named_by, read_card
 from react_rl.agents.learned import load_strategy
@@ -26,6 +28,7 @@ from react_rl.envs.interfaces import ACTION_SPACES, interface_class
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.errors import ReActError, unknown
 from react_rl.files import digest
+from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.registry import LearnerSettings, check_needs
 from react_rl.own_code import OBSERVATION, STRATEGY, announced, load_outside, source_of
 
@@ -36,6 +39,9 @@ def resolve(name: str) -> QueryStrategy:
     Raises:
         ReActError: It is neither a registered strategy nor a policy folder, or the policy is damaged.
     """
+    made = made_of_one(name)
+    if made is not None and _policy_in(name) is not None:
+        return made.make(label(name), resolve(made.base))
     if is_strategy(name):
         return make_strategy(name)
     if name in REFERENCES:
@@ -50,14 +56,20 @@ def resolve(name: str) -> QueryStrategy:
 
 def label(name: str) -> str:
     """Name of the strategy in tables and figures, without loading weights."""
+    folder = _policy_in(name)
+    if folder is not None:
+        return name.removesuffix(base_of(name)) + read_card(folder).name
     if is_strategy(name) and not name.startswith(SUBSAMPLE) and name not in STRATEGIES:
         return make_strategy(name).name
-    return name if _is_known(name) or not is_policy(Path(name)) else read_card(Path(name)).name
+    return name
 
 
 def policies_of(names: Iterable[str]) -> dict[str, str]:
-    """Folder of each trained policy among the names of a config, by its name in tables."""
-    return {label(name): name for name in names if not _is_known(name) and is_policy(Path(name))}
+    """Folder of each trained policy among the names of a config, by its name in tables.
+
+    Strategies that are made of a policy are not among them.
+    """
+    return {label(name): name for name in names if _policy_in(name) == Path(name)}
 
 
 def identity(name: str) -> str:
@@ -67,14 +79,16 @@ def identity(name: str) -> str:
         Its name where it comes with this version of the package, the content of a policy's files, or a digest
         of the source of a strategy from elsewhere: changed code is another strategy.
     """
-    if name in REFERENCES or (is_strategy(name) and is_packaged(name)):
+    folder = _policy_in(name)
+    if folder is not None:
+        card = read_card(folder)
+        own = [source_of(part) for part in outside_parts(card)]
+        around = [label(name)] if made_of_one(name) else []
+        contents = (folder / WEIGHTS).read_bytes(), card.model_dump_json()
+        return digest(*contents, *itertools.chain(*own), *around)
+    if name in REFERENCES or is_packaged(name):
         return name
-    if is_strategy(name):
-        return digest(name, *itertools.chain(*map(source_of, parts_behind(name))))
-    folder = Path(name)
-    card = read_card(folder)
-    own = [source_of(part) for part in outside_parts(card)]
-    return digest((folder / WEIGHTS).read_bytes(), card.model_dump_json(), *itertools.chain(*own))
+    return digest(name, *itertools.chain(*map(source_of, parts_behind(name))))
 
 
 def outside_parts(card: PolicyCard) -> list[object]:
@@ -100,9 +114,9 @@ def only_here(names: Iterable[str], modules: Collection[str] = ()) -> list[str]:
     """
     alone = []
     for name in names:
-        contained = [name]
-        if not _is_known(name) and is_policy(Path(name)):
-            named = named_by(read_card(Path(name)))
+        contained, folder = [name], _policy_in(name)
+        if folder is not None:
+            named = named_by(read_card(folder))
             contained = [*named.strategies, *(f"{FEATURE}{feature}" for feature in named.features)]
         added = [added_by(part) for part in contained if is_strategy(part)]
         alone += [name] if any(module not in (None, *modules) for module in added) else []
@@ -115,9 +129,10 @@ def surprised(names: Iterable[str]) -> bool:
     Raises:
         ReActError: The card of a policy is damaged.
     """
-    cards = [read_card(Path(name)) for name in names if not _is_known(name) and is_policy(Path(name))]
-    chosen = [strategy for card in cards for strategy in named_by(card).strategies]
-    return needs_surprisal([*names, *chosen])
+    named = list(names)
+    policies = {name: folder for name in named if (folder := _policy_in(name)) is not None}
+    chosen = [one for folder in policies.values() for one in named_by(read_card(folder)).strategies]
+    return needs_surprisal([*(name for name in named if name not in policies), *chosen])
 
 
 def check_learner(names: Iterable[str], learner: LearnerSettings, task: str | None = None) -> None:
@@ -133,12 +148,15 @@ def check_learner(names: Iterable[str], learner: LearnerSettings, task: str | No
             what the learner has not.
     """
     for name in names:
+        made, folder = made_of_one(name), _policy_in(name)
         if name in REFERENCES:
             check_needs(name, REFERENCES[name]().needs, learner, task)
-        elif is_strategy(name):
+        elif made is not None and folder is not None:
+            check_learner([made.base], SoftmaxSettings() if name.startswith(PROXY) else learner, task)
+        elif folder is None and is_strategy(name):
             check_needs(name, entry_of(name).needs, learner, task)
-        elif is_policy(Path(name)):
-            card = read_card(Path(name))
+        elif folder is not None:
+            card = read_card(folder)
             named = named_by(card)
             check_learner(named.strategies, learner, task)
             for feature in named.features:
@@ -146,5 +164,7 @@ def check_learner(names: Iterable[str], learner: LearnerSettings, task: str | No
                     check_needs(f"{card.name} (feature {feature})", {"classes"}, learner, task)
 
 
-def _is_known(name: str) -> bool:
-    return is_strategy(name) or name in REFERENCES
+def _policy_in(name: str) -> Path | None:
+    """Folder of the policy that ``name`` is, or is made of; None where there is none."""
+    base = base_of(name)
+    return None if is_strategy(base) or base in REFERENCES or not is_policy(Path(base)) else Path(base)

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
-
 from react_rl.acquisition.catalogue import PACKAGED
 from react_rl.acquisition.features import FEATURES, code_of_feature, is_packaged_feature
-from react_rl.acquisition.registry import STRATEGIES, make_strategy
+from react_rl.acquisition.registry import STRATEGIES, made_of_one, make_strategy
 from react_rl.acquisition.strategies.weighted import FEATURE, WEIGHTS, parse_weights
-from react_rl.acquisition.wide.distinct import DISTINCT, parse_distinct
-from react_rl.acquisition.wide.proxy import PROXY, parse_proxy
-from react_rl.acquisition.wide.subsampling import SUBSAMPLE, parse_subsample
-
-_MADE_OF_ONE: Final[Mapping[str, Callable[[str], str]]] = {
-    SUBSAMPLE: lambda name: parse_subsample(name)[0],
-    DISTINCT: lambda name: parse_distinct(name)[0],
-    PROXY: parse_proxy,
-}
-"""The strategy inside those that are made of another one, by how the name begins."""
 
 
 def is_packaged(name: str) -> bool:
@@ -27,7 +14,7 @@ def is_packaged(name: str) -> bool:
     Raises:
         ReActError: The name of a subsampled strategy is not well formed.
     """
-    base = _base(name)
+    base = base_of(name)
     features = _features(base)
     if features is not None:
         return all(is_packaged_feature(feature) for feature in features)
@@ -40,7 +27,7 @@ def parts_behind(name: str) -> list[object]:
     Raises:
         ReActError: There is no such strategy.
     """
-    base = _base(name)
+    base = base_of(name)
     features = _features(base)
     return [make_strategy(base)] if features is None else [code_of_feature(feature) for feature in features]
 
@@ -51,7 +38,7 @@ def added_by(name: str) -> str | None:
     Raises:
         ReActError: The name of a subsampled strategy is not well formed.
     """
-    base = _base(name)
+    base = base_of(name)
     if is_packaged(name):
         return None
     if base in STRATEGIES:
@@ -69,11 +56,11 @@ def _features(base: str) -> list[str] | None:
     return [base.removeprefix(FEATURE)] if base.startswith(FEATURE) else list(parse_weights(base))
 
 
-def _base(name: str) -> str:
-    """The strategy inside those that are made of another one."""
-    if name in STRATEGIES:
-        return name
-    for beginning, inside in _MADE_OF_ONE.items():
-        if name.startswith(beginning):
-            return _base(inside(name))
-    return name
+def base_of(name: str) -> str:
+    """The strategy inside those that are made of another one.
+
+    Raises:
+        ReActError: The name is not well formed.
+    """
+    made = made_of_one(name)
+    return name if made is None else base_of(made.base)

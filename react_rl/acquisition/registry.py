@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Final
 
 from react_rl.acquisition.catalogue import PACKAGED
@@ -26,7 +26,7 @@ STRATEGIES: Final[dict[str, StrategyEntry]] = dict(PACKAGED)
 
 def is_strategy(name: str) -> bool:
     """Whether ``name`` is listed, begins as those made of others or of features do, or is from outside."""
-    return name in STRATEGIES or name.startswith(tuple(_FORMS)) or is_outside(name, STRATEGY)
+    return name in STRATEGIES or name.startswith((*_OF_ONE, *_FORMS)) or is_outside(name, STRATEGY)
 
 
 def entry_of(name: str) -> StrategyEntry:
@@ -43,50 +43,90 @@ def entry_of(name: str) -> StrategyEntry:
     if name in STRATEGIES:
         entry = STRATEGIES[name]
         return entry if entry is PACKAGED.get(name) else _with_needs(entry)
-    for beginning, made in _FORMS.items():
+    made = made_of_one(name)
+    if made is not None:
+        entry = entry_of(made.base)
+        return replace(made.entry(entry), make=lambda: made.make(name, entry.make()))
+    for beginning, of_features in _FORMS.items():
         if name.startswith(beginning):
-            return made(name)
+            return of_features(name)
     if not is_outside(name, STRATEGY):
         raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group)])
     return _entry_from_outside(name)
 
 
-def _entry_of_subsample(name: str) -> StrategyEntry:
-    """Another strategy on a part of each pool."""
+@dataclass(frozen=True)
+class MadeOfOne:
+    """A strategy that is made of another one, as its name says.
+
+    Args:
+        base: Name of the other one.
+        make: Makes it, under a name, of the other one.
+        entry: What the list says of it, but for the way of making it, by what it says of the other one.
+    """
+
+    base: str
+    make: Callable[[str, QueryStrategy], QueryStrategy]
+    entry: Callable[[StrategyEntry], StrategyEntry]
+
+
+def made_of_one(name: str) -> MadeOfOne | None:
+    """What ``name`` is made of, where it is made of one other strategy and not listed.
+
+    Raises:
+        ReActError: The name is not well formed.
+    """
+    if name in STRATEGIES:
+        return None
+    found = next((made for beginning, made in _OF_ONE.items() if name.startswith(beginning)), None)
+    return None if found is None else found(name)
+
+
+def _subsampled(name: str) -> MadeOfOne:
     base, size = parse_subsample(name)
-    entry = entry_of(base)
-    return replace(
-        entry,
-        make=lambda: Subsampled(name, entry.make(), size),
-        summary=f"{base} on {size:,} random rows",
-        cost=f"{entry.cost} at P = {size:,}",
-        draws=True,
+    return MadeOfOne(
+        base,
+        lambda name, strategy: Subsampled(name, strategy, size),
+        lambda entry: replace(
+            entry, summary=f"{base} on {size:,} random rows", cost=f"{entry.cost} at P = {size:,}", draws=True
+        ),
     )
 
 
-def _entry_of_distinct(name: str) -> StrategyEntry:
-    """Another strategy without near-copies."""
+def _distinct(name: str) -> MadeOfOne:
     base, similarity = parse_distinct(name)
-    entry = entry_of(base)
-    return replace(
-        entry,
-        make=lambda: Distinct(name, entry.make(), similarity),
-        summary=f"{base} without rows of cosine similarity {similarity:g} to one in the batch or labelled",
-        cost=f"{entry.cost} + O(P n D)",
+    return MadeOfOne(
+        base,
+        lambda name, strategy: Distinct(name, strategy, similarity),
+        lambda entry: replace(
+            entry,
+            summary=f"{base} without rows of cosine similarity {similarity:g} to one in the batch or "
+            "labelled",
+            cost=f"{entry.cost} + O(P n D)",
+        ),
     )
 
 
-def _entry_of_proxy(name: str) -> StrategyEntry:
-    """Another strategy by a softmax regression in place of the learner."""
+def _by_proxy(name: str) -> MadeOfOne:
     base = parse_proxy(name)
-    entry = entry_of(base)
-    return replace(
-        entry,
-        make=lambda: ByProxy(name, entry.make()),
-        summary=f"{base} by a softmax regression on the frozen embeddings in place of the learner",
-        cost=f"{entry.cost} + O(L^2 C) a step",
-        needs=_CLASSES | (entry.needs - offers_of(None)),
+    return MadeOfOne(
+        base,
+        ByProxy,
+        lambda entry: replace(
+            entry,
+            summary=f"{base} by a softmax regression on the frozen embeddings in place of the learner",
+            cost=f"{entry.cost} + O(L^2 C) a step",
+            needs=_CLASSES | (entry.needs - offers_of(None)),
+        ),
     )
+
+
+_OF_ONE: Final[Mapping[str, Callable[[str], MadeOfOne]]] = {
+    SUBSAMPLE: _subsampled,
+    DISTINCT: _distinct,
+    PROXY: _by_proxy,
+}
+"""Strategies made of another one, by how their names begin."""
 
 
 def _entry_from_outside(name: str) -> StrategyEntry:
@@ -152,13 +192,10 @@ def _entry_of_weights(name: str) -> StrategyEntry:
 
 
 _FORMS: Final[Mapping[str, Callable[[str], StrategyEntry]]] = {
-    SUBSAMPLE: _entry_of_subsample,
-    DISTINCT: _entry_of_distinct,
-    PROXY: _entry_of_proxy,
     FEATURE: _entry_of_feature,
     WEIGHTS: _entry_of_weights,
 }
-"""What follows from a name that is not listed, by how the name begins."""
+"""Strategies of features, by how their names begin."""
 
 
 def make_strategy(name: str) -> QueryStrategy:
