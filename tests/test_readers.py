@@ -33,7 +33,7 @@ from react_rl.experiments import CompareConfig, read_frames, read_results, run_c
 from react_rl.experiments.analysis.diagnostics import read_run_files
 from react_rl.experiments.config.models import ImitateConfig, TrainConfig, load_config
 from react_rl.experiments.run.bought import export_bought
-from react_rl.experiments.run.compare import check_same
+from react_rl.experiments.run.planning import check_same
 from react_rl.experiments.run.results import ResultFolder
 from react_rl.experiments.run.sameness import read_mapping
 from react_rl.simulation.checkpoint import Checkpoint

@@ -6,7 +6,7 @@ from the cache, where both are still there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -84,8 +84,12 @@ class PoolMap:
     targets: list[str]
 
 
-def read_run_files(folder: ResultFolder) -> RunFiles:
+def read_run_files(folder: ResultFolder, corpora: Collection[str] | None = None) -> RunFiles:
     """Read the run files of the plan that are there.
+
+    Args:
+        folder: The comparison.
+        corpora: Names of those whose runs are read; None means all.
 
     Raises:
         ReActError: A file is damaged.
@@ -94,7 +98,7 @@ def read_run_files(folder: ResultFolder) -> RunFiles:
     purchases, seconds = [], []
     surroundings: dict[str, tuple[dict[str, Any], int]] = {}
     for run in runs:
-        if not folder.finished(run):
+        if not folder.finished(run) or (corpora is not None and run.corpus not in corpora):
             continue
         result = folder.read_run(run)
         purchases.append(Purchases(run.corpus, run.strategy, run.seed, result["initial"], result["batches"]))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from react_rl.experiments.analysis.summary import areas, read_results
+from react_rl.experiments.analysis.summary import Results, areas, read_tasks
 from react_rl.experiments.run.results import ResultFolder
 
 
@@ -18,7 +18,8 @@ class Frames:
 
     Args:
         curves: One row for each run and round: round, cost, labels, and dev and test of the first metric.
-        areas: One row for each run: area under the test curve, final metric, labels, cost.
+        areas: One row for each run: area under the test curve, final metric, labels, cost. Where corpora are
+            of several tasks, these two say task and metric.
         purchases: One row for each bought label: round (0 for the initial ones) and row id.
     """
 
@@ -41,8 +42,16 @@ def read_frames(folder: str | Path) -> Frames:
     Raises:
         ReActError: The folder is no comparison, has no finished run, or holds a damaged file.
     """
-    results = read_results(Path(folder))
-    return Frames(results.curves, areas(results), _purchases(ResultFolder(Path(folder))))
+    every = read_tasks(Path(folder))
+    return Frames(
+        pd.concat([_named(one, one.curves) for one in every], ignore_index=True),
+        pd.concat([_named(one, areas(one)) for one in every], ignore_index=True),
+        _purchases(ResultFolder(Path(folder))),
+    )
+
+
+def _named(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(task=results.task, metric=results.metric) if results.task else frame
 
 
 def _purchases(store: ResultFolder) -> pd.DataFrame:

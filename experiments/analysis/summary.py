@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -10,14 +10,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from rich.markup import escape
-from rich.table import Table
 
 from react_rl.data.corpus import ALL_CORPORA as ALL_CORPORA
 from react_rl.errors import ReActError, unknown
 from react_rl.experiments.analysis.csv_files import csv_text, read_csv
 from react_rl.experiments.analysis.phases import PhaseRun, RunKey, phase_frame, phase_run, phase_summary
-from react_rl.experiments.run.results import ResultFolder
+from react_rl.experiments.run.results import ResultFolder, RunId
 from react_rl.files import write_atomically
 from react_rl.metrics.curves import area_to_budget, interpolate_curves, labels_to_fractions
 from react_rl.metrics.registry import METRICS
@@ -42,7 +40,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Results:
-    """Runs of one comparison in long form.
+    """Runs of one comparison on corpora of one task, in long form.
 
     Args:
         curves: One row for each run and round: corpus, strategy, seed, round, cost, labels, dev, test,
@@ -55,6 +53,7 @@ class Results:
         missing: Runs of the plan without a file.
         policies: Folder of each trained policy, by its name; nothing else is called or drawn as one.
         phases: Accuracy matrices of the runs on corpora that come in phases.
+        task: Name of the task, where the comparison has corpora of several; else nothing.
     """
 
     curves: pd.DataFrame
@@ -65,6 +64,11 @@ class Results:
     missing: int
     policies: Mapping[str, str] = field(default_factory=dict)
     phases: Mapping[RunKey, PhaseRun] = field(default_factory=dict)
+    task: str = ""
+
+    def called(self, corpus: str) -> str:
+        """How tables and figures call a corpus, or the mean over the corpora of this task."""
+        return f"(mean of {self.task} corpora)" if self.task and corpus == ALL_CORPORA else corpus
 
     @property
     def higher_is_better(self) -> bool:
@@ -89,26 +93,67 @@ class Results:
         return found
 
 
-def read_results(folder: Path, metric: str | None = None) -> Results:
+Summarised = tuple[Results, pd.DataFrame]
+"""The results on corpora of one task, and their summary."""
+
+
+def read_results(folder: Path, metric: str | None = None, task: str | None = None) -> Results:
     """Read the runs of a comparison, or the curves that were kept of them.
 
     Args:
         folder: The comparison.
         metric: One of its metrics; None means the first, the only one of which curves are kept.
+        task: Name of a task, where it has corpora of several.
+
+    Raises:
+        ReActError: The folder is no comparison, has no finished run, holds a damaged file, does not know the
+            metric or the task, or has corpora of several tasks and none was named.
+    """
+    found = read_tasks(folder, metric)
+    if task is None and len(found) == 1:
+        return found[0]
+    names = [one.task for one in found]
+    if task is None:
+        raise ReActError(f"{folder} has corpora of {' and '.join(names)}; name one of these as the task.")
+    if task not in names:
+        raise unknown("task of this comparison", task, [name for name in names if name])
+    return found[names.index(task)]
+
+
+def read_tasks(folder: Path, metric: str | None = None) -> list[Results]:
+    """Read a comparison, the corpora of each task by themselves: metrics of different tasks have no mean.
+
+    Args:
+        folder: The comparison.
+        metric: One of its metrics; tasks that do not have it are left out. None means the first of each task.
 
     Raises:
         ReActError: The folder is no comparison, has no finished run, holds a damaged file, or does not know
             the metric.
     """
     store = ResultFolder(folder)
-    config, runs = store.read_plan()
-    metric = metric or config["metrics"][0]
-    if metric not in config["metrics"]:
-        raise unknown("metric of this comparison", metric, config["metrics"])
+    planned = store.read_tasks()
+    known = list(dict.fromkeys(name for config, _ in planned.values() for name in config["metrics"]))
+    if metric is not None and metric not in known:
+        raise unknown("metric of this comparison", metric, known)
+    wanted = {task: one for task, one in planned.items() if metric is None or metric in one[0]["metrics"]}
+    read = [_read_task(store, config, runs, metric, task) for task, (config, runs) in wanted.items()]
+    found = [one for one in read if one is not None]
+    if not found:
+        raise ReActError(f"{folder} holds no finished run; run `react-rl compare` first.")
+    return found
+
+
+def _read_task(
+    store: ResultFolder, config: Mapping[str, Any], runs: Sequence[RunId], metric: str | None, task: str
+) -> Results | None:
+    """The results on corpora of one task; None where no run of it is finished."""
+    folder, first = store.folder, config["metrics"][0]
+    metric = metric or first
     finished = [run for run in runs if store.finished(run)]
-    if not finished and metric != config["metrics"][0]:
+    if not finished and metric != first:
         raise ReActError(
-            f"{folder} holds no run files, and its {CURVES} knows {config['metrics'][0]} only; run "
+            f"{folder} holds no run files, and its {CURVES} knows {first} only; run "
             f"`react-rl compare` again for {metric}."
         )
     curves = pd.DataFrame()
@@ -121,8 +166,9 @@ def read_results(folder: Path, metric: str | None = None) -> Results:
         phases = {key: one for key, one in whole if one is not None}
     elif (folder / CURVES).is_file():
         curves = read_csv(folder / CURVES, _NAMES, ("seed", *_NUMBERS), "run the comparison again")
+        curves = curves[curves["corpus"].isin({run.corpus for run in runs})] if task else curves
     if curves.empty:
-        raise ReActError(f"{folder} holds no finished run; run `react-rl compare` first.")
+        return None
     played = curves[["corpus", "strategy", "seed"]].drop_duplicates()
     present = set(played["strategy"])
     order = tuple(dict.fromkeys(run.strategy for run in runs if run.strategy in present))
@@ -135,6 +181,7 @@ def read_results(folder: Path, metric: str | None = None) -> Results:
         len(runs) - len(played),
         store.policies(),
         phases,
+        task,
     )
 
 
@@ -303,44 +350,28 @@ def _difference(
     }
 
 
-def write_tables(folder: Path, results: Results, table: pd.DataFrame) -> None:
-    """Write ``summary.csv`` and ``curves.csv``, and ``phases.csv`` where corpora come in phases."""
-    if results.phases:
-        write_atomically(folder / PHASES, csv_text(phase_frame(results.phases).round(6)))
-    for name, frame in ((SUMMARY, table), (CURVES, results.curves)):
-        write_atomically(folder / name, csv_text(frame.round(6)))
+def write_tables(folder: Path, found: Sequence[Summarised]) -> None:
+    """Write ``summary.csv`` and ``curves.csv``, and ``phases.csv`` where corpora come in phases.
+
+    Args:
+        folder: The comparison.
+        found: Results of each task and their summary. Of several, rows say their task and metric.
+    """
+    phases = {key: run for results, _ in found for key, run in results.phases.items()}
+    if phases:
+        write_atomically(folder / PHASES, csv_text(phase_frame(phases).round(6)))
+    tables = [summary_of(results, table) for results, table in found]
+    curves = [results.curves for results, _ in found]
+    for name, frames in ((SUMMARY, tables), (CURVES, curves)):
+        whole = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+        write_atomically(folder / name, csv_text(whole.round(6)))
 
 
-def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:
-    """The summary of one corpus for the terminal, best area first."""
-    rows = table[table["corpus"] == corpus].sort_values("area", ascending=not results.higher_is_better)
-    seeds = int(rows["seeds"].min()) if len(rows) else 0
-    several = f"{seeds} paired seeds, [95 % intervals]"
-    title = f"{corpus}: test {results.metric}, {several if seeds > 1 else '1 seed, no intervals'}"
-    shown = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
-    shown.add_column("strategy", no_wrap=True)
-    against = f"area - {results.reference}"
-    for name in ("area under the curve", "final", against, "win/tie/loss", "p (Holm)"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    for row in rows.to_dict("records"):
-        cells = [
-            str(row["strategy"]),
-            _with_interval(row, "area", ".4f"),
-            f"{row['final']:.4f}",
-        ]
-        if row["strategy"] == results.reference or pd.isna(row.get("difference", np.nan)):
-            cells += ["", "", ""]
-        else:
-            cells += [
-                _with_interval(row, "difference", "+.4f"),
-                f"{row['wins']:.0f}/{row['ties']:.0f}/{row['losses']:.0f}",
-                "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.1g}",
-            ]
-        shown.add_row(*map(escape, cells))
-    return shown
-
-
-def _with_interval(row: Mapping[Hashable, Any], key: str, form: str) -> str:
-    """A number and its interval; the number alone where one seed gives none."""
-    low, high = row[f"{key}_low"], row[f"{key}_high"]
-    return f"{row[key]:{form}}" + ("" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]")
+def summary_of(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    """A summary as it is written; where a comparison has several tasks, rows say their task and metric."""
+    if not results.task:
+        return table
+    named = table.assign(corpus=[results.called(corpus) for corpus in table["corpus"]])
+    named.insert(0, "task", results.task)
+    named.insert(3, "metric", results.metric)
+    return named

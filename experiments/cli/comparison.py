@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from functools import partial
 from pathlib import Path
 
+from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.experiments.cli.plot import draw_results
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.report.text import counted
-from react_rl.experiments.run.compare import check_same, check_strategies, fitted, play_comparison
+from react_rl.experiments.run.compare import play_comparison
 from react_rl.experiments.run.outcome import Outcome
+from react_rl.experiments.run.planning import check_corpora, check_same, check_strategies
 from react_rl.experiments.run.results import ResultFolder
 from react_rl.experiments.run.strategies import label
 from react_rl.simulation.corpora import OnFacts, inspect_all
@@ -34,16 +35,25 @@ def dry_run(config: CompareConfig, results: Path, overwrite: bool, on_facts: OnF
     folder = results / config.name
     if not overwrite:
         check_same(config, ResultFolder(folder))
-    check = partial(fitted, config)
-    inspect_all(config.corpora, config.encoder, config.device, config.episode, on_facts, check)
+    tasks: dict[str, CompareConfig] = {}
+
+    def check(corpora: Sequence[Corpus]) -> None:
+        tasks.update(check_corpora(config, corpora))
+
+    inspect_all(config.corpora, config.encoder, config.device, config.episode_of, on_facts, check)
     names = [label(strategy) for strategy in config.strategies]
     corpora = [c.name or c.corpus for c in config.corpora]
-    return (
+    said = [
+        f"{task}: {', '.join(own.metrics)}, {own.episode.budget:g} cost units, learner {own.learner.kind}."
+        for task, own in tasks.items()
+    ]
+    whole = (
         f"Would play {counted(len(names) * len(corpora) * config.seeds, 'run')}: "
         f"{counted(len(names), 'strategy', 'strategies')} ({', '.join(names)}) x "
         f"{counted(len(corpora), 'corpus', 'corpora')} ({', '.join(corpora)}) x "
         f"{counted(config.seeds, 'seed')}, and write {folder}."
     )
+    return "\n".join([whole, *(said if len(said) > 1 else ())])
 
 
 def run_comparison(

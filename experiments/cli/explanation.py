@@ -22,9 +22,9 @@ from react_rl.experiments.figures.drawing import FORMATS, save_figures
 from react_rl.experiments.figures.explanation import explanation_figures
 from react_rl.experiments.figures.page import SCREEN, Page
 from react_rl.experiments.report.explanation import explanation_markdown, said
-from react_rl.experiments.run.compare import fitted
+from react_rl.experiments.run.planning import check_corpora, check_tasks, parts_of
 from react_rl.experiments.run.results import slug
-from react_rl.experiments.run.strategies import check_learner, resolve, surprised
+from react_rl.experiments.run.strategies import resolve, surprised
 from react_rl.files import make_folder, write_atomically
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
@@ -88,7 +88,7 @@ def explain_policy(
     import_modules(config.modules)
     strategy = resolve(policy)
     make_subject(strategy)  # refuses what cannot be explained before anything is encoded
-    check_learner([policy], config.learner.settings())
+    check_tasks(config)
     folder = Path(output or Path(results) / config.name / EXPLANATIONS / slug(strategy.name))
     make_folder(folder)  # what cannot be written is told before anything is played
     with pulse(__name__, f"Explaining {strategy.name}: preparing the corpora") as say:
@@ -98,10 +98,16 @@ def explain_policy(
             if tell is not None:
                 tell(line)
 
-        asked = (config.episode, surprised([policy]), on_facts, partial(fitted, config))
-        encoded = prepare(config.corpora, config.encoder, config.device, tell is not None, *asked)
-        config = fitted(config, [corpus.corpus for corpus in encoded])
-        write_explanation(folder, explain(strategy, encoded, config, terms, both))
+        asked = (config.episode_of, surprised([policy]), on_facts, partial(check_corpora, config))
+        part, *others = parts_of(
+            config, prepare(config.corpora, config.encoder, config.device, tell is not None, *asked)
+        )
+        if others:
+            raise ReActError(
+                f"A policy is explained on corpora of one task, and these are of {part.task} and "
+                f"{' and '.join(one.task for one in others)}; name those of one with --corpora."
+            )
+        write_explanation(folder, explain(strategy, part.corpora, part.config, terms, both))
     explanation = read_explanation(folder)  # figures and words are about the numbers as they are written
     save_figures(folder, explanation_figures(explanation, page), page, formats)
     write_atomically(folder / PAGE, explanation_markdown(explanation))

@@ -7,10 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import pandas as pd
-
 from react_rl.errors import ReActError, unknown
-from react_rl.experiments.analysis.summary import Results, read_results, summarise, write_tables
+from react_rl.experiments.analysis.summary import (
+    Results,
+    Summarised,
+    read_tasks,
+    summarise,
+    write_tables,
+)
 from react_rl.experiments.cli.screen import console, show_results
 from react_rl.experiments.figures.drawing import FORMATS, draw_all
 from react_rl.experiments.figures.page import Page
@@ -21,25 +25,24 @@ PAPER: Final = "figures"
 
 def plot_results(folder: Path) -> None:
     """Write tables and figures of the runs in ``folder``, as ``draw_results`` does, and show them."""
-    results, table, drawn = draw_results(folder)
-    show_results(table, results, drawn, folder)
+    found, drawn = draw_results(folder)
+    show_results(found, drawn, folder)
 
 
-def draw_results(folder: Path) -> tuple[Results, pd.DataFrame, list[Path]]:
+def draw_results(folder: Path) -> tuple[list[Summarised], list[Path]]:
     """Summarise the runs in ``folder`` and write tables and figures there.
 
     Returns:
-        The results, their summary, and the first file of each figure.
+        The results of each task with their summary, and the first file of each figure.
 
     Raises:
         ReActError: The folder is no comparison, has no finished run, has no seed that all strategies have
             finished, or holds a damaged file.
         WriteError: A table or a figure cannot be written.
     """
-    results = read_results(folder)
-    table = _summary(folder, results)
-    write_tables(folder, results, table)
-    return results, table, list(draw_all(folder, results, table))
+    found = _summarised(folder, read_tasks(folder))
+    write_tables(folder, found)
+    return found, list(draw_all(folder, found))
 
 
 def plot_for_paper(
@@ -57,7 +60,7 @@ def plot_for_paper(
         width: Inches; None draws for the screen.
         formats: Some of ``FORMATS``; none means PNG and SVG.
         strategies: Names, in the order of the legend; none means all.
-        metric: One of the comparison's; None means its first.
+        metric: One of the comparison's; None means the first of each task.
         output: Where the figures go; None means ``figures`` in the comparison's folder.
 
     Returns:
@@ -67,25 +70,25 @@ def plot_for_paper(
         ReActError: As ``draw_results``, or an option does not fit the comparison.
     """
     page = Page(width)
-    results = read_results(folder, metric)
+    every = read_tasks(folder, metric)
     if strategies:
-        results = _only(results, strategies)
-    drawn = draw_all(
-        output or folder / PAPER, results, _summary(folder, results), page, formats or FORMATS[:2]
-    )
+        every = [_only(results, strategies) for results in every]
+    drawn = draw_all(output or folder / PAPER, _summarised(folder, every), page, formats or FORMATS[:2])
     for path, caption in drawn.items():
         console.print(f"{path}: {caption}.", highlight=False, markup=False)
     return list(drawn)
 
 
-def _summary(folder: Path, results: Results) -> pd.DataFrame:
-    table = summarise(results)
-    if table.empty:
+def _summarised(folder: Path, every: Sequence[Results]) -> list[Summarised]:
+    """The results of each task of which all strategies have finished a seed, with their summaries."""
+    found = [(results, summarise(results)) for results in every]
+    kept = [(results, table) for results, table in found if not table.empty]
+    if not kept:
         raise ReActError(
             f"{folder} cannot be summarised: on no corpus is there a seed that all of "
-            f"{', '.join(results.strategies)} have finished; run `react-rl compare` again."
+            f"{', '.join(every[0].strategies)} have finished; run `react-rl compare` again."
         )
-    return table
+    return kept
 
 
 def _only(results: Results, strategies: Sequence[str]) -> Results:

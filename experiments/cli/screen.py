@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
@@ -26,7 +28,7 @@ from react_rl.agents.imitation.training import ImitationProgress
 from react_rl.agents.training import TrainingProgress
 from react_rl.data.inspection import CorpusFacts
 from react_rl.escaping import for_terminal
-from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, console_table
+from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, Summarised
 from react_rl.experiments.report.text import counted
 from react_rl.experiments.run.tune import TuningProgress
 from react_rl.metrics.continual import NUMBERS
@@ -164,6 +166,43 @@ def adjustment_progress() -> Iterator[Callable[[SearchProgress], None]]:
         yield report
 
 
+def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:
+    """The summary of one corpus for the terminal, best area first."""
+    rows = table[table["corpus"] == corpus].sort_values("area", ascending=not results.higher_is_better)
+    seeds = int(rows["seeds"].min()) if len(rows) else 0
+    several = f"{seeds} paired seeds, [95 % intervals]"
+    title = (
+        f"{results.called(corpus)}: test {results.metric}, {several if seeds > 1 else '1 seed, no intervals'}"
+    )
+    shown = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    shown.add_column("strategy", no_wrap=True)
+    against = f"area - {results.reference}"
+    for name in ("area under the curve", "final", against, "win/tie/loss", "p (Holm)"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in rows.to_dict("records"):
+        cells = [
+            str(row["strategy"]),
+            _with_interval(row, "area", ".4f"),
+            f"{row['final']:.4f}",
+        ]
+        if row["strategy"] == results.reference or pd.isna(row.get("difference", np.nan)):
+            cells += ["", "", ""]
+        else:
+            cells += [
+                _with_interval(row, "difference", "+.4f"),
+                f"{row['wins']:.0f}/{row['ties']:.0f}/{row['losses']:.0f}",
+                "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.1g}",
+            ]
+        shown.add_row(*map(escape, cells))
+    return shown
+
+
+def _with_interval(row: Mapping[Hashable, Any], key: str, form: str) -> str:
+    """A number and its interval; the number alone where one seed gives none."""
+    low, high = row[f"{key}_low"], row[f"{key}_high"]
+    return f"{row[key]:{form}}" + ("" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]")
+
+
 def phase_table(table: pd.DataFrame, results: Results) -> Table:
     """What was kept of earlier phases, on corpora that come in phases."""
     title = f"Phases: test {results.metric}, means over seeds [95 % intervals]"
@@ -179,18 +218,25 @@ def phase_table(table: pd.DataFrame, results: Results) -> Table:
     return shown
 
 
-def show_results(table: pd.DataFrame, results: Results, figures: list[Path], folder: Path) -> None:
-    """Print the tables and say where the figures are."""
-    names = [*results.corpora, ALL_CORPORA]
-    for corpus in names:
-        if (table["corpus"] == corpus).any():
-            console.print(console_table(table, results, corpus))
-    if results.phases:
-        console.print(phase_table(table, results))
+def show_results(found: Sequence[Summarised], figures: list[Path], folder: Path) -> None:
+    """Print the tables and say where the figures are.
+
+    Args:
+        found: Results of each task and their summary.
+        figures: The first file of each figure.
+        folder: Where the tables are.
+    """
+    for results, table in found:
+        for corpus in (*results.corpora, ALL_CORPORA):
+            if (table["corpus"] == corpus).any():
+                console.print(console_table(table, results, corpus))
+        if results.phases:
+            console.print(phase_table(table, results))
     console.print(f"Figures: {', '.join(str(path) for path in figures)} (and .svg)", highlight=False)
     console.print(f"Tables:  {folder / 'summary.csv'}, {folder / 'curves.csv'}", highlight=False)
-    if results.missing:
+    missing = sum(results.missing for results, _ in found)
+    if missing:
         console.print(
-            f"Not finished of the plan: {counted(results.missing, 'run')}; "
+            f"Not finished of the plan: {counted(missing, 'run')}; "
             "the table uses the seeds that all strategies have."
         )

@@ -32,13 +32,11 @@ from react_rl.experiments.config.analysis import Analysis, RobustnessSettings
 from react_rl.experiments.config.frozen import Frozen
 from react_rl.experiments.config.interface import ActionConfig, ObservationConfig
 from react_rl.experiments.config.learners import WORDS, AnyLearner, SoftmaxLearner
-from react_rl.experiments.config.tasks import TaskConfig
+from react_rl.experiments.config.tasks import TaskConfig, check_task_names, episode_of, without_empty_tasks
 from react_rl.files import unusual
-from react_rl.learners.registry import LearnerSettings, learner_for
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import look_in
 from react_rl.simulation.options import EpisodeOptions
-from react_rl.tasks.registry import TASKS
 from react_rl.validation import Name, check_key, explain, validated
 
 CONFIGS = "react_rl.experiments.presets"
@@ -89,38 +87,16 @@ class TrainConfig(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
-        for task in self.tasks:
-            if task not in TASKS:
-                raise ValueError(str(unknown("task", task, TASKS)).rstrip("."))
-            try:
-                self.episode_of(task)
-            except ReActError as error:
-                raise ValueError(str(error).rstrip(".")) from None
+        check_task_names(self)
         return self
 
     @model_serializer(mode="wrap")
-    def _without_tasks(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Configs of one task read as if there were no such key.
-        values: dict[str, Any] = handler(self)
-        return {key: one for key, one in values.items() if key != "tasks" or one}
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_empty_tasks(handler(self))
 
     def episode_of(self, task: str) -> EpisodeOptions:
-        """Episodes of a task.
-
-        Raises:
-            ReActError: Its own keys do not fit the rest.
-        """
-        own = self.tasks[task].episode if task in self.tasks else {}
-        if not own:
-            return self.episode
-        return validated(EpisodeOptions, self.episode.model_dump() | own, f"Episodes of {task}")
-
-    def learner_of(self, task: str) -> LearnerSettings | None:
-        """Settings of the learner of a task: its own, the config's, or a cheap one that learns the task."""
-        own = self.tasks[task].learner if task in self.tasks else None
-        if own is not None:
-            return own.settings()
-        return learner_for(task, self.learner.settings())
+        """Episodes of a task."""
+        return episode_of(self, task)
 
 
 class ImitateConfig(Frozen):
@@ -203,7 +179,7 @@ class CompareConfig(Frozen):
     reference: str = "random"
     """Strategy that differences are taken to."""
     metrics: tuple[str, ...] = ("accuracy", "macro_f1")
-    """Metrics of dev and test after each round; the first one is tabled and plotted."""
+    """Metrics of dev and test after each round; the first one of a corpus's task is tabled and plotted."""
     test_size: int | None = Field(default=2000, ge=2, le=10**9)
     """Most test rows to measure on; None takes all."""
     encoder: EncoderConfig = EncoderConfig()
@@ -212,6 +188,8 @@ class CompareConfig(Frozen):
     """Model trained on bought labels."""
     episode: EpisodeOptions = EpisodeOptions()
     """Sizes, budget and annotator of one episode."""
+    tasks: Annotated[dict[str, TaskConfig], tyro.conf.Suppress] = Field(default={})
+    """With corpora of several tasks: by the name of a task, its own learner and keys of its episodes."""
     stopping: StoppingSettings = StoppingSettings()
     """Rule that ends an episode before its budget does."""
     full: Literal["auto", "never", "always"] = "auto"
@@ -239,7 +217,16 @@ class CompareConfig(Frozen):
                     raise ValueError(f"{what} {name!r} is named twice; name each once")
         if len(set(self.analysis)) != len(self.analysis):
             raise ValueError("name each analysis once")
+        check_task_names(self)
         return self
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_empty_tasks(handler(self))
+
+    def episode_of(self, task: str) -> EpisodeOptions:
+        """Episodes of a task."""
+        return episode_of(self, task)
 
 
 Config = TypeVar("Config", bound=Frozen)

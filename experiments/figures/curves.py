@@ -13,40 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from react_rl.experiments.analysis.numbers import Aggregates
-from react_rl.experiments.analysis.summary import ALL_CORPORA, Results
 from react_rl.experiments.figures.drawing import draw_weights
 from react_rl.experiments.figures.looks import (
     GREY,
-    METRIC_NAMES,
-    MOST_IN_COLOUR,
     OTHERS,
     STYLE,
     KeyLine,
     Looks,
     key_lines,
+    metric_name,
     name_line,
 )
 
 Floats = npt.NDArray[np.float64]
-
-
-def highlighted(table: pd.DataFrame, results: Results) -> list[str]:
-    """Strategies that figures draw in colour: all if they are few, else reference, policies and the best.
-
-    Args:
-        table: The summary.
-        results: The comparison.
-    """
-    strategies = results.strategies
-    if len(strategies) <= MOST_IN_COLOUR:
-        return list(strategies)
-    group = ALL_CORPORA if (table["corpus"] == ALL_CORPORA).any() else table["corpus"].iloc[0]
-    areas = table[table["corpus"] == group].set_index("strategy")["area"]
-    best = areas.sort_values(ascending=not results.higher_is_better)
-    learned = [s for s in strategies if s in results.policies]
-    wanted = [results.reference, *learned[: MOST_IN_COLOUR - 2], *best.index]
-    chosen = set(list(dict.fromkeys(wanted))[:MOST_IN_COLOUR])
-    return [s for s in strategies if s in chosen]
 
 
 def key_of(looks: Looks, shown: Sequence[str]) -> list[KeyLine]:
@@ -107,7 +86,7 @@ def curve_panel(
             name_line(ax, full, "all labels")
         ax.set_title(corpus.strip("()"))
         ax.set_xlabel("cost spent (cost units)")
-        ax.set_ylabel(f"test {METRIC_NAMES.get(metric, metric)}")
+        ax.set_ylabel(f"test {metric_name(metric)}")
         ax.margins(x=0.0)
         return figure
 

@@ -15,12 +15,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from react_rl.experiments.analysis.summary import ALL_CORPORA, Results
+from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, Summarised
 from react_rl.experiments.figures.fonts import give_fonts, glyphs_checked_later, missing_letters
-from react_rl.experiments.figures.learning import COST, family_curves, leaders, learning_curves
-from react_rl.experiments.figures.looks import METRIC_NAMES, line_look, looks_of
+from react_rl.experiments.figures.learning import (
+    COST,
+    contestants_of,
+    family_curves,
+    leaders,
+    learning_curves,
+    ranking,
+)
+from react_rl.experiments.figures.looks import line_look, looks_of, metric_name
 from react_rl.experiments.figures.page import SCREEN, Page, caption_of, first_in_row, wrapped
 from react_rl.experiments.figures.phases import phase_matrices
+from react_rl.experiments.run.results import slug
 from react_rl.files import write_atomically
 
 FORMATS: Final = ("png", "svg", "pdf")
@@ -31,29 +39,33 @@ _NAMES: Final = 110.0
 """Points of the longest line of a strategy's name beside a panel of areas."""
 
 
-def figures_of(results: Results, table: pd.DataFrame, page: Page = SCREEN) -> dict[str, Figure]:
+def figures_of(found: Sequence[Summarised], page: Page = SCREEN) -> dict[str, Figure]:
     """Every figure that the results allow, by its name.
 
     Args:
-        results: The comparison.
-        table: Its summary.
+        found: Results of each task and their summary. What is drawn of one corpus goes into one figure with
+            all others; means over corpora, and phases, get a figure for each task.
         page: Where the figures will go.
     """
+    every = [results for results, _ in found]
     with matplotlib.rc_context(page.style), glyphs_checked_later():
-        figures = {
-            "learning_curves": learning_curves(results, leaders(table, results), page),
-            "areas": area_figure(results, table, page),
-            "learning_curves_families": family_curves(results, page),
-            "policy_weights": policy_weights(results, page),
-            "phases": phase_matrices(results, page),
+        figures: dict[str, Figure | None] = {
+            "learning_curves": learning_curves(every, leaders(found), page),
+            "areas": area_figure(found, page),
         }
+        for results in every:
+            of_task = f"_{slug(results.task)}" if results.task else ""
+            figures |= {
+                f"learning_curves_families{of_task}": family_curves(results, page),
+                f"phases{of_task}": phase_matrices(results, page),
+            }
+        figures["policy_weights"] = policy_weights(every, page)
         return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def draw_all(
     folder: Path,
-    results: Results,
-    table: pd.DataFrame,
+    found: Sequence[Summarised],
     page: Page = SCREEN,
     formats: Sequence[str] = FORMATS[:2],
 ) -> dict[Path, str]:
@@ -61,15 +73,14 @@ def draw_all(
 
     Args:
         folder: Where the files go.
-        results: The comparison.
-        table: Its summary.
+        found: Results of each task and their summary.
         page: Where the figures will go.
         formats: Some of ``FORMATS``.
 
     Returns:
         The first file of each figure, with what the figure shows in a sentence.
     """
-    return save_figures(folder, figures_of(results, table, page), page, formats)
+    return save_figures(folder, figures_of(found, page), page, formats)
 
 
 def save_figures(
@@ -100,34 +111,40 @@ def save_figures(
     return drawn
 
 
-def area_figure(results: Results, table: pd.DataFrame, page: Page = SCREEN) -> Figure:
+def area_figure(found: Sequence[Summarised], page: Page = SCREEN) -> Figure:
     """Area under the test curve of each strategy with its 95 % interval, one panel for each corpus.
 
-    On the screen the best strategy of each panel is on top; the panels of a paper share one order, that of
-    the mean over corpora.
+    After the corpora of a task comes their mean. On the screen the best strategy of each panel is on top; the
+    panels of a paper share one order, that of the mean over corpora.
 
     Args:
-        results: The comparison.
-        table: Its summary.
+        found: Results of each task and their summary.
         page: Where the figure will go.
     """
-    names = [c for c in [*results.corpora, ALL_CORPORA] if (table["corpus"] == c).any()]
+    panels = [
+        (results, table, corpus)
+        for results, table in found
+        for corpus in (*results.corpora, ALL_CORPORA)
+        if (table["corpus"] == corpus).any()
+    ]
+    strategies = contestants_of([results for results, _ in found])
     size = FontProperties(size=matplotlib.rcParams["ytick.labelsize"]).get_size_in_points()
     longest = _NAMES if page.width is None else 0.4 * 72 * page.width
-    shown = {s: wrapped(s, longest, size) for s in results.strategies}
+    shown = {s: wrapped(s, longest, size) for s in strategies}
     lines = {s: name.count("\n") + 1 for s, name in shown.items()}
     pitch = (2.4 if page.width is None else 1.5) * size / 72
     height = pitch * sum(lines.values()) + (1.0 if page.width is None else 0.6)
-    figure, axes = page.panels(len(names), 3.9, height, rigid=True)
-    looks = looks_of(results.strategies, results.policies)
-    for ax, corpus in zip(axes, names, strict=True):
-        ordered = names[-1] if page.width is not None else corpus
-        best = table[table["corpus"] == ordered].sort_values("area", ascending=results.higher_is_better)
-        order = [str(s) for s in best["strategy"]]
+    figure, axes = page.panels(len(panels), 3.9, height, rigid=True)
+    looks = looks_of(strategies, found[0][0].policies)
+    shared = ranking(found)[::-1] if page.width is not None else None
+    for ax, (results, table, corpus) in zip(axes, panels, strict=True):
+        rows = table[table["corpus"] == corpus]
+        best = rows.sort_values("area", ascending=results.higher_is_better)
+        order = shared or [str(s) for s in best["strategy"]]
         # A name of two lines takes the place of two.
         ends = np.cumsum([lines[s] for s in order])
         levels = ends - 0.5 * np.array([lines[s] for s in order])
-        rows = table[table["corpus"] == corpus].set_index("strategy")
+        rows = rows.set_index("strategy")
         for level, strategy in zip(levels, order, strict=True):
             if strategy not in rows.index:
                 continue
@@ -139,9 +156,10 @@ def area_figure(results: Results, table: pd.DataFrame, page: Page = SCREEN) -> F
         if page.width is not None and not first_in_row(ax):
             ax.tick_params(labelleft=False)
         ax.set_ylim(-0.1, ends[-1] + 0.1)
-        ax.set_title(corpus)
-    page.label(axes, f"area under the test {METRIC_NAMES.get(results.metric, results.metric)} curve", None)
-    seeds = int(table["seeds"].min())
+        ax.set_title(results.called(corpus))
+    named = [f"area under the test {metric_name(results.metric)} curve" for results, _, _ in panels]
+    page.label(axes, named, None)
+    seeds = min(int(table["seeds"].min()) for _, table in found)
     page.headline(figure, f"Mean and 95 % bootstrap interval over {seeds} paired seeds")
     page.finish(figure)
     return figure
@@ -177,15 +195,21 @@ def draw_weights(ax: Axes, runs: pd.DataFrame, looks: Mapping[str, Mapping[str, 
     ax.axhline(0.0, color="#666666", linewidth=0.8)
 
 
-def policy_weights(results: Results, page: Page = SCREEN) -> Figure | None:
-    """Feature weights of the weigh-scores policies over the budget; None where there are none."""
-    looks, panels = weight_looks(results), weighing(results)
+def policy_weights(found: Sequence[Results], page: Page = SCREEN) -> Figure | None:
+    """Feature weights of the weigh-scores policies over the budget; None where there are none.
+
+    Args:
+        found: The comparison, by tasks.
+        page: Where the figure will go.
+    """
+    panels = [(results, *panel) for results in found for panel in weighing(results)]
     if not panels:
         return None
     figure, axes = page.panels(len(panels), 4.4, 3.2)
-    for ax, (corpus, strategy) in zip(axes, panels, strict=True):
-        own = results.curves[(results.curves["corpus"] == corpus) & (results.curves["strategy"] == strategy)]
-        draw_weights(ax, own, looks)
+    for ax, (results, corpus, strategy) in zip(axes, panels, strict=True):
+        curves = results.curves
+        own = curves[(curves["corpus"] == corpus) & (curves["strategy"] == strategy)]
+        draw_weights(ax, own, weight_looks(results))
         ax.set_title(f"{strategy} on {corpus}")
     page.label(axes, COST, "weight of the standardised feature")
     page.headline(figure, "Mean over seeds; bands: one standard deviation between seeds")

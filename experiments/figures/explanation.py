@@ -19,7 +19,7 @@ from react_rl.experiments.explain.playing import BESIDE
 from react_rl.experiments.explain.situations import PHASES
 from react_rl.experiments.figures.fonts import glyphs_checked_later
 from react_rl.experiments.figures.learning import COST
-from react_rl.experiments.figures.looks import GREY, METRIC_NAMES, line_look, name_line, shared_key
+from react_rl.experiments.figures.looks import GREY, line_look, metric_name, name_line, shared_key
 from react_rl.experiments.figures.page import SCREEN, Page, first_in_row, wrapped
 
 SHOWN: Final = 8
@@ -170,7 +170,7 @@ def formula_figure(explanation: Explanation, page: Page = SCREEN) -> Figure:
     figure, axes = page.panels(2, 4.4, 3.2)
     draw_fidelity(axes[0], explanation)
     draw_losses(axes[1], explanation)
-    metric = METRIC_NAMES.get(explanation.facts.metric, explanation.facts.metric)
+    metric = metric_name(explanation.facts.metric)
     for ax in axes:
         ax.set_xlabel("terms of the formula")
     axes[0].set_ylabel("share, or correlation")

@@ -14,13 +14,13 @@ from scipy.optimize import isotonic_regression
 
 from react_rl.experiments.analysis.about import REFERENCE, about
 from react_rl.experiments.analysis.numbers import cost_grid, curves_on
-from react_rl.experiments.analysis.summary import ALL_CORPORA, Results
+from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, Summarised
 from react_rl.experiments.figures.looks import (
     GREY,
-    METRIC_NAMES,
     MOST_IN_COLOUR,
     OTHERS,
     looks_of,
+    metric_name,
     name_line,
     shared_key,
 )
@@ -40,62 +40,89 @@ _LONGEST: Final = 110.0
 COST: Final = "cost spent (cost units)"
 
 
-def leaders(table: pd.DataFrame, results: Results) -> list[str]:
-    """Contestants in colour: all if they are few, else reference, policies and the best of each family.
+def leaders(found: Sequence[Summarised], families: bool = True) -> list[str]:
+    """Contestants in colour: all if they are few, else reference, policies and the best.
 
     Args:
-        table: The summary.
-        results: The comparison.
+        found: Results of each task and their summary; with several tasks the mean rank over them decides.
+        families: Whether the best of each family are meant, else those of all.
     """
-    if len(results.strategies) <= MOST_IN_COLOUR or table.empty:
-        return list(results.strategies)
-    group = ALL_CORPORA if (table["corpus"] == ALL_CORPORA).any() else table["corpus"].iloc[0]
-    rows = table[table["corpus"] == group].sort_values("area", ascending=not results.higher_is_better)
-    ordered = [str(s) for s in rows["strategy"]]
-    families = {about(s, results.policies).family: s for s in reversed(ordered)}
-    policies = [s for s in ordered if s in results.policies][:_MOST_POLICIES]
-    best = [s for s in ordered if s in families.values() and s not in policies]
+    results = found[0][0]
+    names = contestants_of([one for one, _ in found])
+    ordered = ranking(found)
+    if len(names) <= MOST_IN_COLOUR or not ordered:
+        return names
+    if families:
+        first = {about(s, results.policies).family: s for s in reversed(ordered)}
+        policies = [s for s in ordered if s in results.policies][:_MOST_POLICIES]
+        best = [s for s in ordered if s in first.values() and s not in policies]
+    else:
+        learned = [s for s in names if s in results.policies][: MOST_IN_COLOUR - 2]
+        policies = [s for s in learned if s != results.reference]
+        best = [s for s in ordered if s not in (results.reference, *policies)]
     chosen = [results.reference, *policies, *best][:MOST_IN_COLOUR]
-    return [s for s in results.strategies if s in chosen]
+    return [s for s in names if s in chosen]
 
 
-def learning_curves(results: Results, shown: Sequence[str] | None = None, page: Page = SCREEN) -> Figure:
+def contestants_of(found: Sequence[Results]) -> list[str]:
+    """Contestants of all tasks, in the order of the config."""
+    return list(dict.fromkeys(strategy for results in found for strategy in results.strategies))
+
+
+def ranking(found: Sequence[Summarised]) -> list[str]:
+    """Contestants by their mean area over corpora, the best first; with several tasks by their mean rank."""
+    orders = []
+    for results, table in found:
+        if not table.empty:
+            whole = (table["corpus"] == ALL_CORPORA).any()
+            group = ALL_CORPORA if whole else table["corpus"].iloc[0]
+            rows = table[table["corpus"] == group].sort_values("area", ascending=not results.higher_is_better)
+            orders.append([str(s) for s in rows["strategy"]])
+    named = list(dict.fromkeys(name for order in orders for name in order))
+    places = {name: [order.index(name) for order in orders if name in order] for name in named}
+    return sorted(named, key=lambda name: sum(places[name]) / len(places[name]))
+
+
+def learning_curves(
+    found: Sequence[Results], shown: Sequence[str] | None = None, page: Page = SCREEN
+) -> Figure:
     """Test metric against cost: mean over seeds with a 95 % bootstrap band, one panel for each corpus.
 
     Args:
-        results: The comparison.
+        found: The comparison, by tasks; each panel has the metric and the budget of its own.
         shown: Contestants in colour, with their names beside the panels where there is room; the others are
             grey. None shows all.
         page: Where the figure will go.
     """
-    shown = results.strategies if shown is None else shown
-    few = len(shown) == len(results.strategies)
-    figure, axes = page.panels(len(results.corpora), 4.4 if few else 4.9, 3.2)
-    every = looks_of(results.strategies, results.policies)
+    names = contestants_of(found)
+    shown = names if shown is None else shown
+    few = len(shown) == len(names)
+    panels = [(results, corpus) for results in found for corpus in results.corpora]
+    figure, axes = page.panels(len(panels), 4.4 if few else 4.9, 3.2)
+    every = looks_of(names, found[0].policies)
     looks = {s: every[s] for s in shown}
-    grid = np.linspace(0.0, results.budget, _GRID_POINTS)
-    full = results.full
-    for ax, corpus in zip(axes, results.corpora, strict=True):
+    for ax, (results, corpus) in zip(axes, panels, strict=True):
+        grid = np.linspace(0.0, results.budget, _GRID_POINTS)
         ends = {}
         for strategy in sorted(results.strategies, key=lambda s: s in shown):
             band = _band(results, corpus, strategy, grid)
             if band is not None:
                 _draw(ax, strategy, grid, band, looks.get(strategy))
                 ends[strategy] = float(band[0][-1])
-        if corpus in full:
-            name_line(ax, full[corpus], "all labels")
+        if corpus in results.full:
+            name_line(ax, results.full[corpus], "all labels")
         ax.set_title(corpus)
         ax.set_xlim(0.0, results.budget)
         if not few and page.width is None:
             _name_ends(ax, results.budget, {s: ends[s] for s in shown if s in ends}, looks)
-    page.label(axes, COST, f"test {METRIC_NAMES.get(results.metric, results.metric)}")
-    seeds = results.curves.groupby(["corpus", "strategy"])["seed"].nunique()
-    said = "" if few else f". In colour: {results.reference} and the best of each family"
-    said += ". Dashed level: the learner with all labels of the pool" if full else ""
+    page.label(axes, COST, [f"test {metric_name(results.metric)}" for results, _ in panels])
+    seeds = pd.concat([one.curves for one in found]).groupby(["corpus", "strategy"])["seed"].nunique()
+    said = "" if few else f". In colour: {found[0].reference} and the best of each family"
+    said += ". Dashed level: the learner with all labels of the pool" if any(r.full for r in found) else ""
     page.headline(
         figure, f"Mean over {_counts(seeds)} seeds; bands: 95 % bootstrap interval of the mean{said}"
     )
-    page.finish(figure, *shared_key(axes, results.strategies if few else [*shown, OTHERS]))
+    page.finish(figure, *shared_key(axes, names if few else [*shown, OTHERS]))
     return figure
 
 
@@ -135,10 +162,10 @@ def family_curves(results: Results, page: Page = SCREEN) -> Figure | None:
         ax.set_ylim(min(ends) - 0.002, max(ends) + 0.002)
         if page.width is None:
             _name_ends(ax, float(grid[-1]), {s: float(gains[s][0][-1]) for s in members}, looks)
-    metric = METRIC_NAMES.get(results.metric, results.metric)
-    page.label(axes, COST, f"test {metric} minus that of {results.reference}")
+    page.label(axes, COST, f"test {metric_name(results.metric)} minus that of {results.reference}")
     corpora = len(results.corpora)
-    where = f"mean of {corpora} corpora" if corpora > 1 else results.corpora[0]
+    kind = f"{results.task} corpora" if results.task else "corpora"
+    where = f"mean of {corpora} {kind}" if corpora > 1 else results.corpora[0]
     page.headline(
         figure,
         f"Paired gain over {results.reference}, {where}; bands: 95 % bootstrap interval over seeds; "

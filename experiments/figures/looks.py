@@ -46,7 +46,23 @@ MOST_IN_COLOUR: Final = 10
 GREY: Final = "#C8CCD0"
 OTHERS: Final = "further strategies"
 _LEARNED: Final = "#000000"
-METRIC_NAMES: Final = {"accuracy": "accuracy", "macro_f1": "macro F1", "log_loss": "log-loss (nats)"}
+_METRICS: Final = {
+    "macro_f1": "macro F1",
+    "log_loss": "log-loss (nats)",
+    "expected_calibration_error": "expected calibration error",
+    "entity_f1": "entity F1",
+    "entity_f1_strict": "strict entity F1",
+    "entity_precision": "entity precision",
+    "entity_recall": "entity recall",
+    "token_accuracy": "token accuracy",
+    "answer_f1": "answer F1",
+    "exact_match": "exact match",
+}
+
+
+def metric_name(metric: str) -> str:
+    """A metric as figures and texts call it."""
+    return _METRICS.get(metric, metric)
 
 
 Looks = Mapping[str, Mapping[str, object]]

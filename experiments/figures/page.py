@@ -90,13 +90,24 @@ class Page:
         axes = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
         return figure, axes
 
-    def label(self, axes: Sequence[Axes], x: str, y: str | None) -> None:
-        """Name the axes: of every panel on the screen, once for each column and row of a paper's figure."""
+    def label(self, axes: Sequence[Axes], x: str | Sequence[str], y: str | Sequence[str] | None) -> None:
+        """Name the axes: of every panel on the screen, else once for each column and row that share a name.
+
+        Args:
+            axes: The panels.
+            x: Name of the x axes, or of each one.
+            y: Likewise; None names none.
+        """
+        below = [x] * len(axes) if isinstance(x, str) else list(x)
+        beside = [y] * len(axes) if y is None or isinstance(y, str) else list(y)
         for place, ax in enumerate(axes):
-            if self.width is None or place + _columns(ax) >= len(axes):
-                ax.set_xlabel(x)
-            if y is not None and (self.width is None or first_in_row(ax)):
-                ax.set_ylabel(y)
+            under = place + _columns(ax)
+            if self.width is None or under >= len(axes) or below[under] != below[place]:
+                ax.set_xlabel(below[place])
+            name = beside[place]
+            alone = first_in_row(ax) or beside[place - 1] != name
+            if name is not None and (self.width is None or alone):
+                ax.set_ylabel(name)
 
     def headline(self, figure: Figure, words: str) -> None:
         """Say what the whole figure shows: above it on the screen, as ``caption_of`` in a paper."""

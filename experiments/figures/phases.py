@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from react_rl.experiments.analysis.phases import mean_matrix
 from react_rl.experiments.analysis.summary import Results
-from react_rl.experiments.figures.looks import METRIC_NAMES
+from react_rl.experiments.figures.looks import metric_name
 from react_rl.experiments.figures.page import SCREEN, Page
 
 MOST: Final = 12
@@ -66,7 +66,7 @@ def phase_matrices(results: Results, page: Page = SCREEN) -> Figure | None:
         draw_matrix(ax, values, names, (low, max(high, low + 1e-6)))
         ax.set_title(f"{strategy} on {corpus}")
     page.label(axes, "test rows of", "when this phase had ended")
-    metric = METRIC_NAMES.get(results.metric, results.metric)
+    metric = metric_name(results.metric)
     page.headline(figure, f"Test {metric} on each phase when each had ended, mean over seeds")
     page.finish(figure)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import pandas as pd
@@ -17,9 +18,8 @@ from react_rl.experiments.figures.explanation import (
     explanation_figures,
     strongest,
 )
-from react_rl.experiments.figures.looks import METRIC_NAMES
+from react_rl.experiments.figures.looks import metric_name
 from react_rl.experiments.figures.page import SCREEN
-from react_rl.experiments.report.material import Material
 from react_rl.experiments.report.page import (
     Column,
     Picture,
@@ -37,17 +37,21 @@ _SCORING: Final = ("scorer", "candidates")
 """Kinds of policies that are networks over rows."""
 
 
-def explanation_section(material: Material) -> Section | None:
-    """What policies do and why, from the explanations beside a comparison; None where there is none."""
-    folders = explanations_in(material.folder)
+def explanation_section(folder: Path) -> Section | None:
+    """What policies do and why, from the explanations beside a comparison; None where there is none.
+
+    Args:
+        folder: The comparison.
+    """
+    folders = explanations_in(folder)
     if not folders:
         return None
     shown: dict[str, Markup] = {}
-    for number, folder in enumerate(folders, start=1):
+    for number, own in enumerate(folders, start=1):
         try:
-            explanation = read_explanation(folder)
+            explanation = read_explanation(own)
         except ReActError as error:
-            shown[folder.name] = note(str(error))
+            shown[own.name] = note(str(error))
             continue
         shown[explanation.facts.policy] = _explained(explanation, f"explained-{number}")
     return Section("explained", "What policies do, and why", parts(shown))
@@ -119,7 +123,7 @@ def said(explanation: Explanation) -> str:
             f"The linear part with its gate explains {facts.linear_share:.0%} of the variance of its scores "
             "within a pool."
         )
-    metric = METRIC_NAMES.get(facts.metric, facts.metric)
+    metric = metric_name(facts.metric)
     near = [] if pd.isna(last["rank_correlation"]) else [f"rank correlation {last['rank_correlation']:.2f}"]
     near.append(f"its first row is in the policy's batch in {last['in_batch']:.0%} of the choices")
     sentences.append(

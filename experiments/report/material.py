@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +13,10 @@ from pydantic import BaseModel, ConfigDict
 
 from react_rl.experiments.analysis.diagnostics import RunFiles
 from react_rl.experiments.analysis.numbers import Scores
-from react_rl.experiments.analysis.summary import Results
+from react_rl.experiments.analysis.summary import ALL_CORPORA, Results
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.figures.curves import key_of
-from react_rl.experiments.figures.looks import METRIC_NAMES, Looks, looks_of
+from react_rl.experiments.figures.looks import Looks, looks_of, metric_name
 from react_rl.experiments.report.page import legend
 
 NOTHING_SHARED: Final = "Left out: no seed is finished by every strategy on a corpus that all were played on."
@@ -44,11 +45,11 @@ class PlanShape(BaseModel):
 
 @dataclass(frozen=True)
 class Material:
-    """What a report is made of.
+    """What a report says of the corpora of one task is made of this.
 
     Args:
         folder: The comparison's folder.
-        plan: Its config as it was written.
+        plan: Its config as it was written, as if there were no other corpora.
         config: The same as a model; None where this version cannot read it.
         results: Curves of all runs.
         table: The summary.
@@ -84,6 +85,34 @@ class Material:
         return legend(key_of(self.looks, self.shown))
 
     @property
+    def group(self) -> str:
+        """The rows of the summary that stand for the whole: mean of the corpora, or the only corpus."""
+        corpora = self.table["corpus"]
+        return ALL_CORPORA if (corpora == ALL_CORPORA).any() else str(corpora.iloc[0])
+
+    @property
     def metric(self) -> str:
         """The metric as it is written in texts."""
-        return METRIC_NAMES.get(self.results.metric, self.results.metric)
+        return metric_name(self.results.metric)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a report is made of.
+
+    Args:
+        folder: The comparison's folder.
+        plan: Its config as it was written.
+        tasks: What there is to say of each task's corpora.
+        files: What only the run files say, of all runs.
+    """
+
+    folder: Path
+    plan: dict[str, Any]
+    tasks: list[Material]
+    files: RunFiles
+
+    @property
+    def policies(self) -> Mapping[str, str]:
+        """Folder of each trained policy by its name."""
+        return self.tasks[0].results.policies

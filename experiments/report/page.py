@@ -58,6 +58,22 @@ class Section:
     heading: str
     body: Markup
 
+    def of_task(self, task: str) -> Section:
+        """The section as one of several of its kind: its heading names the task, its ids begin with it."""
+        body = re.sub(r"<[^>]*>", lambda tag: _with_ids(tag.group(), f"{task}-"), self.body)
+        return Section(f"{task}-{self.anchor}", f"{self.heading}: {task}", Markup(body))
+
+
+def _with_ids(tag: str, start: str) -> str:
+    """A tag whose ids, references to ids and names of saved files begin with ``start``."""
+    tag = re.sub(r'((?:xlink:)?href="|url\()#', rf"\1#{start}", tag)
+    tag = re.sub(r'\s(id|for|download)="', rf' \1="{start}', tag)
+    return re.sub(
+        r'\s(aria-[a-z]+by|aria-controls)="([^"]*)"',
+        lambda found: f' {found[1]}="{" ".join(start + one for one in found[2].split())}"',
+        tag,
+    )
+
 
 @dataclass(frozen=True)
 class Column:

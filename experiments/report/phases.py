@@ -29,11 +29,11 @@ _WORDS = {
 }
 
 
-def phases_section(material: Material) -> Section | None:
-    """Numbers and accuracy matrices of corpora that come in phases; None where there is none."""
+def phases_section(material: Material) -> list[Section]:
+    """Numbers and accuracy matrices of corpora that come in phases; nothing where there is none."""
     results, table = material.results, material.table
     if not results.phases or "average" not in table:
-        return None
+        return []
     rows = table.dropna(subset=["average"])
     columns = [Column("strategy", "Strategy", False), Column("corpus", "Corpus", False)]
     columns += [
@@ -57,7 +57,7 @@ def phases_section(material: Material) -> Section | None:
     body = sortable_table("phases-table", caption, rows, columns) + paragraph(said, "quiet")
     words = "Test metric on the rows of each phase (column) when each phase had ended (row), mean over seeds."
     link = csv_link("phases", phase_frame(results.phases))
-    return Section("phases", "Phases", body + figure_block("phases", pictures, words, [link]))
+    return [Section("phases", "Phases", body + figure_block("phases", pictures, words, [link]))]
 
 
 def _figure(values: Floats, names: tuple[str, ...], title: str) -> Figure:

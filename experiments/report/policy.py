@@ -9,12 +9,12 @@ from react_rl.experiments.report.material import Material
 from react_rl.experiments.report.page import Picture, Section, csv_link, figure_block, legend
 
 
-def policy_section(material: Material) -> Section | None:
-    """Feature weights by cost, one panel for each policy and corpus; None where no policy weighs features."""
+def policy_section(material: Material) -> list[Section]:
+    """Feature weights by cost, a panel for each policy and corpus; nothing where no policy weighs any."""
     results = material.results
     looks, panels = weight_looks(results), weighing(results)
     if not panels:
-        return None
+        return []
     columns = [f"weight:{name}" for name in looks]
     pictures, links = [], []
     for i, (corpus, strategy) in enumerate(panels, start=1):
@@ -36,4 +36,4 @@ def policy_section(material: Material) -> Section | None:
     )
     key = legend(key_lines(looks))
     body = figure_block("weights", pictures, caption, links, key, before_links="CSV:")
-    return Section("policy", "What the policy weighs", body)
+    return [Section("policy", "What the policy weighs", body)]

@@ -59,10 +59,9 @@ def curves_section(material: Material) -> Section:
         if full is not None:
             said += f" With all labels: {full:.3f}."
         figure = curve_panel(curves, corpus, material.looks, material.shown, results.metric, full)
-        pictures.append(Picture(figure, f"Learning curves on {corpus.strip('()')}", said))
-        links.append(
-            csv_link("curves-mean" if corpus == ALL_CORPORA else f"curves-{i}", own, corpus.strip("()"))
-        )
+        called = results.called(corpus).strip("()")
+        pictures.append(Picture(figure, f"Learning curves on {called}", said))
+        links.append(csv_link("curves-mean" if corpus == ALL_CORPORA else f"curves-{i}", own, called))
     caption = (
         f"Test {material.metric} against cost spent after the initial labels: mean over seeds, bands are "
         "pointwise "
@@ -278,10 +277,11 @@ def cost_section(material: Material) -> Section:
 
 def _reached_table(material: Material) -> Markup:
     """Cost at which mean curves reach shares of what all labels bring; nothing where that is not known."""
-    table, names = material.table, {share: column_of(share) for share in SHARES}
+    table, results = material.table, material.results
+    names = {share: column_of(share) for share in SHARES}
     if table.empty or names[SHARES[0]] not in table:
         return Markup()
-    group = ALL_CORPORA if (table["corpus"] == ALL_CORPORA).any() else table["corpus"].iloc[0]
+    group = material.group
     rows = table[table["corpus"] == group]
     if rows[FULL].isna().all():
         return note("Cost to shares of the full-data metric: left out, not every corpus knows that metric.")
@@ -293,7 +293,8 @@ def _reached_table(material: Material) -> Markup:
     columns = [Column("strategy", "Strategy", False)]
     columns += [Column(name, f"Cost to {share:.0%}", form=".1f") for share, name in names.items()]
     caption = (
-        f"Cost at which the mean test {material.metric} ({group.strip('()')}) reaches a share of "
-        f"{rows[FULL].iloc[0]:.3f}, which all labels of the pool bring; empty where the budget ends before"
+        f"Cost at which the mean test {material.metric} ({results.called(group).strip('()')}) reaches a "
+        f"share of {rows[FULL].iloc[0]:.3f}, which all labels of the pool bring; empty where the budget ends "
+        "before"
     )
     return sortable_table("reached-table", caption, rows, columns)

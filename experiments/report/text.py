@@ -14,8 +14,8 @@ from react_rl.data.word_counts import holds_words_alone
 from react_rl.errors import ReActError
 from react_rl.escaping import for_latex, for_markdown
 from react_rl.experiments.analysis.numbers import aggregate, aligned_scores, sign_of
-from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, areas, read_results, summarise
-from react_rl.experiments.figures.looks import METRIC_NAMES
+from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, areas, read_tasks, summarise
+from react_rl.experiments.figures.looks import metric_name
 
 _CORPORA_ABREAST: Final = 4
 _LEVELS: Final = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -54,10 +54,17 @@ def report_tables(folder: Path) -> list[TextTable]:
     Raises:
         ReActError: The folder is no comparison, or no seed is finished by all strategies.
     """
-    results = read_results(folder)
+    tables = [one for results in read_tasks(folder) for one in _of_task(results)]
+    if not tables:
+        raise ReActError(f"No seed of {folder} is finished by all strategies; run `react-rl compare` again.")
+    return tables
+
+
+def _of_task(results: Results) -> list[TextTable]:
+    """The tables on the corpora of one task; none where no seed is finished by all strategies."""
     table = summarise(results)
     if table.empty:
-        raise ReActError(f"No seed of {folder} is finished by all strategies; run `react-rl compare` again.")
+        return []
     groups = list(dict.fromkeys(table["corpus"]))
     blocks = [groups[i : i + _CORPORA_ABREAST] for i in range(0, len(groups), _CORPORA_ABREAST)]
     return [*(_areas(results, table, block) for block in blocks), _overall(results, table, groups[-1])]
@@ -98,7 +105,7 @@ def _areas(results: Results, table: pd.DataFrame, corpora: Sequence[str]) -> Tex
         f"Area under the test {_metric(results)} curve, mean over {_seeds(table)} paired seeds with "
         f"95 % bootstrap intervals; best in bold. {_stars(results)}"
     )
-    return TextTable(caption, ["strategy", *(corpus.strip("()") for corpus in corpora)], rows)
+    return TextTable(caption, ["strategy", *(results.called(corpus).strip("()") for corpus in corpora)], rows)
 
 
 def _stars(results: Results) -> str:
@@ -109,7 +116,7 @@ def _stars(results: Results) -> str:
 
 
 def _metric(results: Results) -> str:
-    return METRIC_NAMES.get(results.metric, results.metric)
+    return metric_name(results.metric)
 
 
 def _seeds(table: pd.DataFrame) -> str:
@@ -143,7 +150,8 @@ def _overall(results: Results, table: pd.DataFrame, group: str) -> TextTable:
             own = {str(k): v for k, v in robust.loc[row["strategy"]].items()}
             cells += [_number(own, "iqm", _best(robust, "iqm", 1.0)), _number(own, "improvement", form=".2f")]
         rows.append(cells)
-    what = f"Mean of {len(results.corpora)} corpora" if group == ALL_CORPORA else group
+    kind = f"{results.task} corpora" if results.task else "corpora"
+    what = f"Mean of {len(results.corpora)} {kind}" if group == ALL_CORPORA else group
     caption = f"{what}: {_metric(results)}, {_seeds(here)} paired seeds, 95 % intervals. {_stars(results)}"
     return TextTable(caption, head, rows)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 import yaml
@@ -15,15 +15,19 @@ from react_rl.errors import ReActError
 from react_rl.experiments.analysis.about import REFERENCE, about
 from react_rl.experiments.analysis.diagnostics import RunFiles, read_run_files
 from react_rl.experiments.analysis.numbers import aligned_scores, mean_curves, sign_of
-from react_rl.experiments.analysis.summary import ALL_CORPORA, areas, read_results, summarise
-from react_rl.experiments.config.learners import LEARNER_CONFIGS
+from react_rl.experiments.analysis.summary import (
+    ALL_CORPORA,
+    areas,
+    read_tasks,
+    summarise,
+    summary_of,
+)
 from react_rl.experiments.config.models import CompareConfig
-from react_rl.experiments.figures.curves import highlighted
 from react_rl.experiments.figures.fonts import glyphs_checked_later
-from react_rl.experiments.figures.looks import METRIC_NAMES
+from react_rl.experiments.figures.learning import leaders
 from react_rl.experiments.report.explanation import explanation_section
 from react_rl.experiments.report.final_models import final_sections
-from react_rl.experiments.report.material import Material, PlanShape
+from react_rl.experiments.report.material import Comparison, Material, PlanShape
 from react_rl.experiments.report.page import (
     Column,
     Section,
@@ -46,6 +50,7 @@ from react_rl.experiments.report.sections import (
     ranks_section,
 )
 from react_rl.experiments.report.selection import selection_section
+from react_rl.experiments.report.setup import setup_section
 from react_rl.experiments.report.text import counted
 from react_rl.experiments.run.results import PLAN, ResultFolder
 from react_rl.files import write_atomically
@@ -53,6 +58,9 @@ from react_rl.validation import validated
 
 REPORT: Final = "report.html"
 _ALPHA: Final = 0.05
+
+Builder = Callable[[Material], Sequence[Section]]
+"""What makes sections on the corpora of one task; none where there is nothing to say."""
 
 
 def write_report(folder: Path, output: Path | None = None) -> Path:
@@ -77,36 +85,42 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     return target
 
 
-def gather(folder: Path) -> Material:
+def gather(folder: Path) -> Comparison:
     """Read a comparison and compute what several sections share.
 
     Raises:
         ReActError: As in ``write_report``.
     """
-    results = read_results(folder)
     store = ResultFolder(folder)
-    plan, _ = store.read_plan()
-    table, runs = summarise(results), areas(results)
-    sign = sign_of(results.metric)
-    try:
-        config = CompareConfig.model_validate(plan)
-    except ValidationError:
-        # Written by another version: the numbers stand, only the corpora cannot be loaded from it.
-        config = None
-        validated(PlanShape, plan, f"{folder / PLAN} is damaged; run the comparison again")
-    return Material(
-        folder=folder,
-        plan=plan,
-        config=config,
-        results=results,
-        table=table,
-        runs=runs,
-        curves=mean_curves(results),
-        scores=aligned_scores(results, runs),
-        files=read_run_files(store),
-        shown=highlighted(table, results),
-        sign=sign,
-    )
+    plans = {task: config for task, (config, _) in store.read_tasks().items()}
+    every = read_tasks(folder)
+    tables = [summarise(results) for results in every]
+    shown = leaders(list(zip(every, tables, strict=True)), families=False)
+    tasks = []
+    for results, table in zip(every, tables, strict=True):
+        plan, runs = plans[results.task], areas(results)
+        try:
+            config = CompareConfig.model_validate(plan)
+        except ValidationError:
+            # Written by another version: the numbers stand, only the corpora cannot be loaded from it.
+            config = None
+            validated(PlanShape, plan, f"{folder / PLAN} is damaged; run the comparison again")
+        tasks.append(
+            Material(
+                folder=folder,
+                plan=plan,
+                config=config,
+                results=results,
+                table=table,
+                runs=runs,
+                curves=mean_curves(results),
+                scores=aligned_scores(results, runs),
+                files=read_run_files(store, results.corpora),
+                shown=[one for one in shown if one in results.strategies],
+                sign=sign_of(results.metric),
+            )
+        )
+    return Comparison(folder, store.read_plan()[0], tasks, read_run_files(store))
 
 
 def build_report(folder: Path) -> str:
@@ -115,49 +129,46 @@ def build_report(folder: Path) -> str:
     Raises:
         ReActError: As in ``write_report``.
     """
-    material = gather(folder)
+    whole = gather(folder)
     sections = [
-        _setup_section(material),
-        _short_section(material),
-        curves_section(material),
-        phases_section(material),
-        aggregate_section(material),
-        pairs_section(material),
-        ranks_section(material),
-        cost_section(material),
-        selection_section(material),
-        *final_sections(material),
-        policy_section(material),
-        explanation_section(material),
-        _numbers_section(material),
-        _machine_section(material.files),
-        _reproduce_section(material),
+        setup_section(whole),
+        *_of_each_task(whole, (_short_section,)),
+        *_of_each_task(whole, _SECTIONS),
+        explanation_section(whole.folder),
+        *_of_each_task(whole, (_numbers_section,)),
+        _machine_section(whole.files),
+        _reproduce_section(whole),
     ]
     there = [section for section in sections if section is not None]
-    name = str(material.plan["name"])
-    return page(f"Comparison {name}", paragraph(_headline(material), "lead"), there)
+    lead = Markup().join(paragraph(_headline(material), "lead") for material in whole.tasks)
+    return page(f"Comparison {whole.plan['name']}", lead, there)
 
 
-def main_group(table: pd.DataFrame) -> str:
-    """The rows of the summary that stand for the whole comparison: mean of corpora, or the only corpus."""
-    return ALL_CORPORA if (table["corpus"] == ALL_CORPORA).any() else str(table["corpus"].iloc[0])
+def _of_each_task(whole: Comparison, builders: Sequence[Builder]) -> list[Section]:
+    """Sections on the corpora of each task; where there are several, their headings name it."""
+    found = []
+    for material in whole.tasks:
+        built = [section for build in builders for section in build(material)]
+        task = material.results.task
+        found += [section.of_task(task) for section in built] if task else built
+    return found
 
 
 def _headline(material: Material) -> str:
     results, table = material.results, material.table
     if table.empty:
         return "No seed is finished by all strategies yet, so there is nothing to compare."
-    group = main_group(table)
+    group = material.group
     rows = table[table["corpus"] == group]
     fair = [about(strategy).family != REFERENCE for strategy in rows["strategy"]]
     if set(fair) == {True, False}:
         rows = rows[fair]
     row = rows.iloc[int((material.sign * rows["area"]).to_numpy().argmax())]
-    metric = METRIC_NAMES.get(results.metric, results.metric)
-    where = f"the mean of {len(results.corpora)} corpora" if group == ALL_CORPORA else group
+    kind = f"{results.task} corpora" if results.task else "corpora"
+    where = f"the mean of {len(results.corpora)} {kind}" if group == ALL_CORPORA else group
     text = (
-        f"On {where}, {row['strategy']} has the best area under the test {metric} curve: {row['area']:.4f} "
-        f"[{row['area_low']:.4f}, {row['area_high']:.4f}] over {row['seeds']} paired seeds"
+        f"On {where}, {row['strategy']} has the best area under the test {material.metric} curve: "
+        f"{row['area']:.4f} [{row['area_low']:.4f}, {row['area_high']:.4f}] over {row['seeds']} paired seeds"
         f"{', excluding oracle references' if len(rows) < len(fair) else ''}"
     )
     if row["strategy"] == results.reference:
@@ -170,64 +181,6 @@ def _headline(material: Material) -> str:
         "against "
         f"{results.reference} (p = {row['p_holm']:.2g} after Holm's correction: {verdict} at .05)."
     )
-
-
-def _setup_section(material: Material) -> Section:
-    results, plan = material.results, material.plan
-    episode: dict[str, Any] = plan["episode"]
-    metric = METRIC_NAMES.get(results.metric, results.metric)
-    question = (
-        f"Which query strategy gives the best test {metric} for the labels it pays for? "
-        "Every strategy starts from the same pool, dev set and initial labels (seed k is the same draw "
-        "for all), "
-        "buys batches until the budget is spent, and the learner is refitted after each batch. The test "
-        "split is "
-        "measured for this report only: no strategy and no policy has seen it."
-    )
-    rows = [
-        ("Corpora", ", ".join(results.corpora)),
-        ("Strategies", ", ".join(results.strategies)),
-        ("Reference", results.reference),
-        ("Seeds", f"{plan['seeds']}, from {plan['first_seed']}"),
-        ("Metric", f"test {metric}; the score of a run is the area under its curve over the budget"),
-        ("Budget", f"{results.budget:g} cost units after {episode['initial_size']} free initial labels"),
-        ("Batch size", str(episode["batch_size"])),
-        ("Other settings of an episode", _listed(episode, {"budget", "batch_size", "initial_size"})),
-        ("Encoder", _listed(plan["encoder"])),
-        ("Learner", _learner(plan["learner"])),
-    ]
-    body = paragraph(question) + facts("setup-facts", rows)
-    if results.missing:
-        body += paragraph(
-            f"Not finished of the plan: {counted(results.missing, 'run')}; tables use the seeds that all "
-            "strategies have.",
-            "note",
-        )
-    said = [(s, about(s, results.policies)) for s in results.strategies]
-    described = pd.DataFrame(
-        [(s, words.family, words.summary, words.source) for s, words in said],
-        columns=["strategy", "family", "summary", "source"],
-    )
-    columns = [
-        Column(key, key.capitalize().replace("Summary", "What it takes"), False) for key in described.columns
-    ]
-    return Section(
-        "setup", "Question and set-up", body + sortable_table("about", "Strategies", described, columns)
-    )
-
-
-def _listed(values: dict[str, Any], without: Sequence[str] | set[str] = ()) -> str:
-    kept = {k: v for k, v in values.items() if k not in without and v is not None and v != ""}
-    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in kept.items())
-
-
-def _learner(settings: dict[str, Any]) -> str:
-    """The settings of the learner that was used, without those of the kinds that were not."""
-    kind = settings.get("kind", "softmax")
-    # Plans of earlier versions hold the settings of all kinds.
-    own = settings.get(kind, settings)
-    own = own if isinstance(own, dict) else {}
-    return f"{kind}: {_listed(own, {'kind', *LEARNER_CONFIGS})}"
 
 
 def _columns(material: Material, corpus: bool) -> list[Column]:
@@ -261,14 +214,15 @@ def with_best(table: pd.DataFrame, sign: float) -> pd.DataFrame:
     return marked
 
 
-def _short_section(material: Material) -> Section:
+def _short_section(material: Material) -> list[Section]:
     if material.table.empty:
-        return Section("result", "Result", paragraph("No seed is finished by all strategies yet.", "note"))
-    group = main_group(material.table)
+        none = paragraph("No seed is finished by all strategies yet.", "note")
+        return [Section("result", "Result", none)]
+    group = material.group
     rows = with_best(material.table, material.sign)
     rows = rows[rows["corpus"] == group].sort_values("area", ascending=material.sign < 0)
     caption = (
-        f"{group.strip('()').capitalize() if group == ALL_CORPORA else group}: "
+        f"{_written(material, group)}: "
         f"{int(rows['seeds'].min())} paired "
         "seeds, 95 % bootstrap intervals in brackets, the best in bold"
     )
@@ -285,26 +239,30 @@ def _short_section(material: Material) -> Section:
         )
     best = ("best:area", "best:final")
     table = sortable_table("short-table", caption, rows, _columns(material, False), best)
-    return Section("result", "Result", table + paragraph(note, "quiet"))
+    return [Section("result", "Result", table + paragraph(note, "quiet"))]
 
 
-def _numbers_section(material: Material) -> Section:
+def _written(material: Material, group: str) -> str:
+    called = material.results.called(group)
+    return called.strip("()").capitalize() if group == ALL_CORPORA else called
+
+
+def _numbers_section(material: Material) -> list[Section]:
     if material.table.empty:
-        return Section(
-            "numbers", "All numbers", paragraph("No seed is finished by all strategies yet.", "note")
-        )
+        none = paragraph("No seed is finished by all strategies yet.", "note")
+        return [Section("numbers", "All numbers", none)]
     caption = "Every corpus and strategy, with 95 % bootstrap intervals; the best of each corpus in bold"
     best = ("best:area", "best:final")
-    rows = with_best(material.table, material.sign)
+    rows = with_best(summary_of(material.results, material.table), material.sign)
     table = sortable_table("all-table", caption, rows, _columns(material, True), best)
     runs = material.runs
-    links = [csv_link("summary", material.table, "This table")]
+    links = [csv_link("summary", summary_of(material.results, material.table), "This table")]
     links += [
         csv_link(f"runs-{i}", runs[runs["corpus"] == corpus], f"Runs on {corpus}")
         for i, corpus in enumerate(material.results.corpora, start=1)
     ]
     note = "The curves of single runs are in curves.csv beside this report, and can be drawn from it again."
-    return Section("numbers", "All numbers", table + links_line(links) + paragraph(note, "quiet"))
+    return [Section("numbers", "All numbers", table + links_line(links) + paragraph(note, "quiet"))]
 
 
 def _machine_section(files: RunFiles) -> Section:
@@ -338,13 +296,13 @@ def _machine_section(files: RunFiles) -> Section:
     return Section("machine", heading, body + links_line([csv_link("circumstances", pd.DataFrame(rows))]))
 
 
-def _reproduce_section(material: Material) -> Section:
-    name = str(material.plan["name"])
-    config = yaml.safe_dump(material.plan, sort_keys=False, allow_unicode=True, width=100)
-    parent, folder = material.folder.parent, material.folder
+def _reproduce_section(whole: Comparison) -> Section:
+    name = str(whole.plan["name"])
+    config = yaml.safe_dump(whole.plan, sort_keys=False, allow_unicode=True, width=100)
+    parent, folder = whole.folder.parent, whole.folder
     commands = f"react-rl compare {name}.yaml --results {parent}\nreact-rl report {folder}\n"
-    trained = set(material.results.policies.values())
-    policies = [name for name in material.plan["strategies"] if name in trained]
+    trained = set(whole.policies.values())
+    policies = [name for name in whole.plan["strategies"] if name in trained]
     body = paragraph(f"Save the config below as {name}.yaml, then:") + code(commands)
     if policies:
         body += paragraph(
@@ -355,3 +313,17 @@ def _reproduce_section(material: Material) -> Section:
     body += code(config) + links_line([file_link(f"{name}.yaml", config, "Save the config")])
     body += paragraph("The same config, version and kind of machine give the same run files, byte for byte.")
     return Section("reproduce", "Reproduce it", body)
+
+
+_SECTIONS: Final[tuple[Builder, ...]] = (
+    lambda material: [curves_section(material)],
+    phases_section,
+    lambda material: [aggregate_section(material)],
+    lambda material: [pairs_section(material)],
+    lambda material: [ranks_section(material)],
+    lambda material: [cost_section(material)],
+    lambda material: [selection_section(material)],
+    final_sections,
+    policy_section,
+)
+"""What is said of the corpora of one task, in this order."""

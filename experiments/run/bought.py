@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
 from react_rl.escaping import csv_row
 from react_rl.experiments.config.models import CompareConfig
+from react_rl.experiments.run.planning import Part, parts_of
 from react_rl.experiments.run.results import PLAN, ResultFolder, RunId
 from react_rl.files import written_atomically
 from react_rl.own_code import require_imported
@@ -41,8 +42,7 @@ MOST_LETTERS: Final = 20_000_000
 
 def write_bought(
     folder: ResultFolder,
-    config: CompareConfig,
-    corpora: Mapping[str, EncodedCorpus],
+    parts: Sequence[Part],
     limited: bool = True,
 ) -> Path | None:
     """Write the rows that the finished runs of a comparison bought, the initial ones (round 0) included.
@@ -51,8 +51,7 @@ def write_bought(
 
     Args:
         folder: The comparison.
-        config: Its config.
-        corpora: Its corpora by name.
+        parts: Its corpora by task, and how they are played.
         limited: Write nothing, and remove an older file, where there are more than ``MOST_ROWS`` rows or
             their texts have more than ``MOST_LETTERS`` letters.
 
@@ -65,14 +64,14 @@ def write_bought(
     """
     path = folder.folder / BOUGHT
     columns = list(COLUMNS)
-    if _may_err(config.episode):
+    if any(_may_err(part.config.episode) for part in parts):
         columns.insert(columns.index("label") + 1, TRUE_LABEL)
     rows = letters = 0
     try:
         with written_atomically(path) as part, part.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(columns)
-            for found in _purchases(folder, config, corpora):
+            for found in _purchases(folder, parts):
                 rows += 1
                 letters += len(found["text"])
                 if limited and (rows > MOST_ROWS or letters > MOST_LETTERS):
@@ -100,10 +99,11 @@ def export_bought(folder: Path) -> Path:
     for corpus in config.corpora:
         require_imported(corpus.corpus, f"Corpus {corpus.corpus}")
     require_imported(config.encoder.model, f"Encoder {config.encoder.model}")
-    corpora = prepare(config.corpora, config.encoder, config.device)
-    for encoded in corpora:
-        check_fit(encoded.corpus, config.episode)
-    path = write_bought(found, config, {encoded.name: encoded for encoded in corpora}, limited=False)
+    parts = parts_of(config, prepare(config.corpora, config.encoder, config.device))
+    for part in parts:
+        for encoded in part.corpora:
+            check_fit(encoded.corpus, part.config.episode)
+    path = write_bought(found, parts, limited=False)
     assert path is not None
     return path
 
@@ -146,9 +146,8 @@ class _Answers:
         return {"label": self.given[place], TRUE_LABEL: self.right[place]}
 
 
-def _purchases(
-    folder: ResultFolder, config: CompareConfig, corpora: Mapping[str, EncodedCorpus]
-) -> Iterator[dict[str, Any]]:
+def _purchases(folder: ResultFolder, parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
+    corpora = {encoded.name: (encoded, part.config.episode) for part in parts for encoded in part.corpora}
     known: dict[tuple[str, int], _Answers] = {}
     oracles: dict[str, Oracle] = {}
     for run in folder.read_plan()[1]:
@@ -156,11 +155,11 @@ def _purchases(
             continue
         if run.corpus not in corpora:
             raise ReActError(f"The config of {folder.folder} has no corpus {run.corpus!r}; compare again.")
-        encoded = corpora[run.corpus]
+        encoded, options = corpora[run.corpus]
         if run.corpus not in oracles:
-            oracles[run.corpus] = _oracle_of(encoded, config.episode)
+            oracles[run.corpus] = _oracle_of(encoded, options)
         if (run.corpus, run.seed) not in known:
-            known[run.corpus, run.seed] = _answers(encoded, config.episode, run.seed, oracles[run.corpus])
+            known[run.corpus, run.seed] = _answers(encoded, options, run.seed, oracles[run.corpus])
         answers = known[run.corpus, run.seed]
         played = folder.read_run(run)
         rounds = [played["initial"], *played["batches"]]

@@ -11,46 +11,39 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from react_rl import __version__
-from react_rl.acquisition.references import REFERENCES
-from react_rl.acquisition.registry import is_strategy
-from react_rl.data.corpus import Corpus
 from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import resolve_device
-from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.run.altered import Ground, alter
 from react_rl.experiments.run.bought import write_bought
 from react_rl.experiments.run.devices import devices_of, waves
 from react_rl.experiments.run.episodes import TestSplit, one_thread, play
-from react_rl.experiments.run.final_models import analyses_key, check_analyses, final_models_of
+from react_rl.experiments.run.final_models import final_models_of
 from react_rl.experiments.run.full_data import FullData
 from react_rl.experiments.run.outcome import Outcome
-from react_rl.experiments.run.results import PLAN, SCHEMA, ResultFolder, RunId, circumstances
-from react_rl.experiments.run.sameness import (
-    as_read_now,
-    comparison_differences,
-    read_mapping,
-    refuse_another,
+from react_rl.experiments.run.planning import (
+    Part,
+    check_corpora,
+    check_same,
+    check_strategies,
+    parts_of,
+    plan,
+    write_plan,
 )
+from react_rl.experiments.run.results import SCHEMA, ResultFolder, RunId, circumstances
 from react_rl.experiments.run.strategies import (
-    check_learner,
-    identity,
     label,
     only_here,
-    policies_of,
     resolve,
     surprised,
 )
 from react_rl.experiments.run.workers import Death, Workers, usable_processors
-from react_rl.files import WriteError, canonical_json, digest, remove_abandoned
-from react_rl.learners.registry import check_task, entry_of
-from react_rl.own_code import import_modules
+from react_rl.files import WriteError, digest, remove_abandoned
+from react_rl.learners.registry import entry_of
 from react_rl.pulse import pulse
 from react_rl.simulation.checkpoint import Checkpoint
 from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.encoded import EncodedCorpus
-from react_rl.tasks.registry import TASKS, check_metrics, task_of
 
 BLOCK: Final = 32
 """Seeds that are played in lockstep. Blocks begin at multiples of this, whatever is already finished, so
@@ -64,117 +57,6 @@ class Block:
     corpus: str
     strategy: str
     runs: tuple[RunId, ...]
-
-
-def check_strategies(config: CompareConfig) -> None:
-    """Check the strategies and the reference, before any corpus is read.
-
-    Raises:
-        ReActError: A strategy does not exist, two share a name, or the reference is not among them.
-    """
-    import_modules(config.modules)
-    for strategy in config.strategies:
-        resolve(strategy)
-    check_learner(config.strategies, config.learner.settings())
-    names = [label(strategy) for strategy in config.strategies]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ReActError(
-            f"Two strategies are called {twice[0]!r}; train one of the policies under another --name."
-        )
-    taken = [name for name in policies_of(config.strategies) if is_strategy(name) or name in REFERENCES]
-    if taken:
-        raise ReActError(
-            f"A policy is called {taken[0]!r}, as a query strategy is; train it under another --name."
-        )
-    alone = only_here(config.strategies, config.modules)
-    if alone and (config.jobs or 1) > 1:
-        raise ReActError(
-            f"Strategy {alone[0]!r} is known in this process only, not in {config.jobs} workers: name it as "
-            "module:Name, list the module that registers it under 'modules', or set jobs to 1."
-        )
-    if config.reference not in names:
-        raise ReActError(
-            f"The reference strategy {config.reference!r} is not compared."
-            f"{suggestion(config.reference, names)} Compared: {', '.join(names)}."
-        )
-
-
-_METRICS: Final = CompareConfig.model_fields["metrics"].default
-"""What a config holds where nobody asked for metrics."""
-
-
-def check_same(config: CompareConfig, folder: ResultFolder) -> None:
-    """Refuse to replace another comparison; one with more strategies, seeds or corpora is the same.
-
-    Raises:
-        ReActError: The folder holds another comparison; what differs is named.
-    """
-    old = read_mapping(folder.folder / PLAN)
-    if old is not None:
-        written = old.get("config")
-        if not isinstance(written, dict):
-            raise ReActError(f"{folder.folder / PLAN} holds no config; remove it, or use --overwrite.")
-        before, now = as_read_now(CompareConfig, written), config.model_dump(mode="json")
-        usual = [list(task.default_metrics) for task in TASKS.values()]
-        if now["metrics"] == list(_METRICS) and before.get("metrics") in usual:
-            now["metrics"] = before["metrics"]  # those of the corpora's task
-        found = comparison_differences(before, now)
-        refuse_another(folder.folder, "comparison", found)
-
-
-def fitted(config: CompareConfig, corpora: Sequence[Corpus]) -> CompareConfig:
-    """The comparison with the metrics of its corpora's task, where none were asked for.
-
-    Raises:
-        ReActError: Metrics, learner, a strategy or an analysis are of another task, or a corpus has no test
-            rows.
-    """
-    for corpus in corpora:
-        if corpus.ids("test").size == 0:
-            raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
-        check_analyses(config.analysis, corpus)
-    task = task_of(corpora)
-    check_task(config.learner.settings(), task, corpora[0].name)
-    check_learner(config.strategies, config.learner.settings(), task.name)
-    if config.metrics == _METRICS:
-        return config.model_copy(update={"metrics": task.default_metrics})
-    check_metrics(task, config.metrics)
-    return config
-
-
-def plan(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[RunId]:
-    """List the runs of a comparison, each with the key of everything that determines its result."""
-    shared = {
-        "schema": SCHEMA,
-        "version": __version__,
-        "learner": config.learner.identity(),
-        "episode": config.episode.model_dump(mode="json"),
-        "metrics": list(config.metrics),
-        "test_size": config.test_size,
-        "device": resolve_device(config.device).type,
-        # What is played without a rule does not depend on how rules are described.
-        **({} if config.stopping.rule == "none" else {"stopping": config.stopping.model_dump()}),
-        **analyses_key(config),
-    }
-    vectors = [_origin(corpus, config) for corpus in corpora]
-    worlds = [canonical_json(shared | {"encoder": origin}) for origin in vectors]
-    names = [label(strategy) for strategy in config.strategies]
-    contents = [corpus.corpus.digest() for corpus in corpora]
-    identities = [identity(strategy) for strategy in config.strategies]
-    return [
-        RunId(corpus.name, name, seed, digest(world, content, corpus.name, who, str(seed)))
-        for corpus, content, world in zip(corpora, contents, worlds, strict=True)
-        for name, who in zip(names, identities, strict=True)
-        for seed in range(config.first_seed, config.first_seed + config.seeds)
-    ]
-
-
-def _origin(corpus: EncodedCorpus, config: CompareConfig) -> dict[str, str]:
-    """Where the vectors of a corpus come from: a file, or an encoder."""
-    if corpus.given is not None:
-        return {"embeddings": corpus.given}
-    return make_encoder(config.encoder.settings(config.device)).fingerprint()
 
 
 def blocks(runs: Sequence[RunId], finished: Callable[[RunId], bool]) -> list[Block]:
@@ -237,24 +119,23 @@ def _play(
     remove_abandoned(folder.folder)
     if not overwrite:
         check_same(config, folder)
-    asked = (config.episode, surprised(config.strategies), on_facts, partial(fitted, config))
+    asked = (config.episode_of, surprised(config.strategies), on_facts, partial(check_corpora, config))
     corpora = prepare(config.corpora, config.encoder, config.device, progress, *asked)
-    config = fitted(config, [corpus.corpus for corpus in corpora])
-    runs = plan(config, corpora)
+    parts = parts_of(config, corpora)
+    planned = [(part, plan(part)) for part in parts]
+    runs = [run for _, own in planned for run in own]
     todo = blocks(runs, folder.finished)
     kept_of = Counter(run.strategy for run in runs if folder.finished(run))
     kept = kept_of.total()
-    folder.write_plan(config.model_dump(mode="json"), runs, policies_of(config.strategies))
+    write_plan(folder, config, parts, runs)
     done = kept
     report(done, len(runs))
-    full = FullData(config, folder, runs)
-    by_name = {corpus.name: corpus for corpus in corpora}
-    failures = full.measure(by_name, BLOCK, tell)
+    fulls = [FullData(part, folder, own) for part, own in planned]
+    failures = [failure for full in fulls for failure in full.measure(BLOCK, tell)]
+    stages = _stages(todo, parts, fulls, config, progress)
     around = circumstances(str(resolve_device(config.device)))
     named = {label(strategy): strategy for strategy in config.strategies}
-    needed = [by_name[name] for name in dict.fromkeys(block.corpus for block in todo)]
-    grounds = {corpus.name: _ground(corpus, config, progress) for corpus in needed}
-    for block, written, reason in _play_all(todo, config, folder, named, grounds, around, full, tell):
+    for block, written, reason in _play_all(todo, config, folder, named, stages, around, tell):
         if reason is not None:
             failures += [
                 {"corpus": run.corpus, "strategy": run.strategy, "seed": str(run.seed), "reason": reason}
@@ -271,8 +152,40 @@ def _play(
                 _checkpoint(block, folder).remove()
     with suppress(OSError):  # absent, or holding checkpoints of blocks that are not finished
         folder.progress.rmdir()
-    bought = write_bought(folder, config, by_name)
+    bought = write_bought(folder, parts)
     return Outcome(folder, runs, done - kept, kept, failures, dict(kept_of), bought)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What the blocks on one corpus share.
+
+    Args:
+        config: The comparison, as it is on corpora of this task.
+        ground: The corpus.
+        full: What all labels bring on it.
+    """
+
+    config: CompareConfig
+    ground: Ground
+    full: FullData
+
+
+def _stages(
+    todo: Sequence[Block],
+    parts: Sequence[Part],
+    fulls: Sequence[FullData],
+    config: CompareConfig,
+    progress: bool,
+) -> dict[str, _Stage]:
+    """The corpora on which something is left to play, by name."""
+    needed = {block.corpus for block in todo}
+    return {
+        corpus.name: _Stage(part.config, _ground(corpus, config, progress), full)
+        for part, full in zip(parts, fulls, strict=True)
+        for corpus in part.corpora
+        if corpus.name in needed
+    }
 
 
 def _ground(corpus: EncodedCorpus, config: CompareConfig, progress: bool) -> Ground:
@@ -301,9 +214,8 @@ def _play_all(
     config: CompareConfig,
     folder: ResultFolder,
     named: dict[str, str],
-    grounds: dict[str, Ground],
+    stages: dict[str, _Stage],
     around: dict[str, Any],
-    full: FullData,
     tell: Callable[[str], None] | None,
 ) -> Iterator[tuple[Block, int, str | None]]:
     devices = devices_of(config.device)
@@ -313,16 +225,17 @@ def _play_all(
     jobs = max(min(jobs, len(todo)), 1)
 
     def task(block: Block, device: str) -> _Task:
-        known = [full.of(run) for run in block.runs]
-        return _Task(block, config, folder.folder, named[block.strategy], device, around, known)
+        stage = stages[block.corpus]
+        known = [stage.full.of(run) for run in block.runs]
+        return _Task(block, stage.config, folder.folder, named[block.strategy], device, around, known)
 
     if jobs == 1:
         # In this process the encoded corpora are at hand, on the GPU if there is one.
         for block in todo:
-            here = task(block, str(grounds[block.corpus].corpus.device))
-            yield block, *_play_block(here, partial(grounds.__getitem__, block.corpus), tell)
+            here = task(block, str(stages[block.corpus].ground.corpus.device))
+            yield block, *_play_block(here, partial(getattr, stages[block.corpus], "ground"), tell)
         return
-    shared = {name: ground.arrays() for name, ground in grounds.items()}
+    shared = {name: stage.ground.arrays() for name, stage in stages.items()}
     with Workers(_play_shared, shared, jobs, config.modules) as workers:
         for wave in waves(todo, devices, jobs):
             for played, result in workers.run(task(block, device) for block, device in wave):

@@ -5,15 +5,15 @@ Nothing is bought here. The answers are those that the oracle would give, noise 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from react_rl.envs.batched import episode_streams
-from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.run.episodes import TestSplit, one_thread, rounded
+from react_rl.experiments.run.planning import Part
 from react_rl.experiments.run.results import ResultFolder, RunId
 from react_rl.learners.registry import LearnerSettings, entry_of, offers_of
 from react_rl.simulation.draw import Draw
@@ -27,16 +27,18 @@ ALL_LABELS: Final = "(all labels)"
 
 
 class FullData:
-    """What all labels of a pool bring, for the runs of a comparison: measured once for a corpus and a seed.
+    """What all labels of a pool bring, for the runs on corpora of one task: once for a corpus and a seed.
 
     Args:
-        config: The comparison.
+        part: What is compared.
         folder: Where its runs are.
         runs: Its plan.
     """
 
-    def __init__(self, config: CompareConfig, folder: ResultFolder, runs: Sequence[RunId]) -> None:
+    def __init__(self, part: Part, folder: ResultFolder, runs: Sequence[RunId]) -> None:
+        config = part.config
         self._config = config
+        self._corpora = {corpus.name: corpus for corpus in part.corpora}
         self._folder = folder
         self._runs = runs
         free = "linear" in offers_of(config.learner.settings())
@@ -47,13 +49,10 @@ class FullData:
         """Test metrics with all labels of the run's pool; None where they were not measured."""
         return self._found.get((run.corpus, run.seed))
 
-    def measure(
-        self, corpora: Mapping[str, EncodedCorpus], together: int, tell: Callable[[str], None] | None = None
-    ) -> list[dict[str, str]]:
+    def measure(self, together: int, tell: Callable[[str], None] | None = None) -> list[dict[str, str]]:
         """Measure what no finished run knows yet, and add it to finished runs that lack it. Mutates.
 
         Args:
-            corpora: The corpora by name.
             together: Seeds that a fine-tuned learner is trained on side by side.
             tell: Told what is going on while a transformer is trained.
 
@@ -72,7 +71,7 @@ class FullData:
                 continue
             if tell is not None and not entry_of(self._config.learner.settings()).cheap:
                 tell(f"all labels of {corpus}")
-            failures += self._measure_block(corpora[corpus], sorted(seeds))
+            failures += self._measure_block(self._corpora[corpus], sorted(seeds))
         for run in lacking:
             full = self.of(run)
             if full is not None:

@@ -10,7 +10,7 @@ import importlib.metadata
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -46,6 +46,19 @@ class RunId:
         return f"{slug(self.corpus)}--{slug(self.strategy)}--seed{self.seed:04d}--{self.key[:10]}.json"
 
 
+@dataclass(frozen=True)
+class PlannedTask:
+    """What a plan says of the corpora of one task.
+
+    Args:
+        config: The comparison as if it had no other corpora.
+        corpora: Their names.
+    """
+
+    config: Mapping[str, Any]
+    corpora: Sequence[str]
+
+
 def slug(name: str) -> str:
     """A name as part of a file name."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "x"
@@ -78,11 +91,16 @@ class ResultFolder:
         write_atomically(self.runs / run.file, canonical_json(self.read_run(run) | dict(more)) + "\n")
 
     def write_plan(
-        self, config: Mapping[str, Any], runs: list[RunId], policies: Mapping[str, str] | None = None
+        self,
+        config: Mapping[str, Any],
+        runs: list[RunId],
+        policies: Mapping[str, str] | None = None,
+        tasks: Mapping[str, PlannedTask] | None = None,
     ) -> None:
-        """Write the resolved config, its runs, and the folders of its policies by name."""
+        """Write the resolved config, its runs, the folders of its policies by name, and its several tasks."""
         listed = [asdict(run) for run in runs]
         plan = {"schema": SCHEMA, "config": config, "runs": listed, "policies": dict(policies or {})}
+        plan |= {"tasks": {name: asdict(one) for name, one in tasks.items()}} if tasks else {}
         write_atomically(self.folder / PLAN, canonical_json(plan, indent=1) + "\n")
 
     def read_plan(self) -> tuple[dict[str, Any], list[RunId]]:
@@ -94,6 +112,21 @@ class ResultFolder:
         plan, _ = self._plan()
         names = [field.name for field in fields(RunId)]
         return plan["config"], [RunId(**{name: run[name] for name in names}) for run in plan["runs"]]
+
+    def read_tasks(self) -> dict[str, tuple[dict[str, Any], list[RunId]]]:
+        """Read the plan by tasks: the config and the runs of each; one without a name where there is but one.
+
+        Raises:
+            ReActError: There is no plan, or it is damaged.
+        """
+        config, runs = self.read_plan()
+        tasks = self._plan()[0].get("tasks")
+        if not tasks:
+            return {"": (config, runs)}
+        return {
+            name: (one["config"], [run for run in runs if run.corpus in one["corpora"]])
+            for name, one in tasks.items()
+        }
 
     def policies(self) -> dict[str, str]:
         """Folder of each trained policy of the plan by its name.

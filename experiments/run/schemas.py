@@ -156,9 +156,17 @@ class _Config(_Read):
         return self
 
 
+class _Task(_Read):
+    """What a plan says of the corpora of one task."""
+
+    config: _Config
+    corpora: Annotated[list[Name], Field(min_length=1)]
+
+
 class PlanFile(_Read):
     """A plan file."""
 
     config: _Config
     runs: Annotated[list[_Identity], Field(min_length=1)]
     policies: dict[Name, str] = {}
+    tasks: dict[Name, _Task] = {}

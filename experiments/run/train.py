@@ -15,8 +15,9 @@ from react_rl.envs.many_tasks import labeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.paired import GROUP, check_pairing
 from react_rl.envs.rewards import reward_form
-from react_rl.errors import ReActError, unknown
+from react_rl.errors import unknown
 from react_rl.experiments.config.models import TrainConfig
+from react_rl.experiments.config.tasks import learner_of, of_several
 from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
 from react_rl.files import remove_abandoned
 from react_rl.learners.registry import LearnerSettings
@@ -63,16 +64,10 @@ def worlds_of(config: TrainConfig, corpora: Sequence[EncodedCorpus], interface: 
         ReActError: The config says something of a task that no corpus is of, or the learner of a task cannot
             do what an action asks for.
     """
-    tasks = list(dict.fromkeys(corpus.corpus.task for corpus in corpora))
-    for task in config.tasks:
-        if task not in tasks:
-            raise ReActError(
-                f"'tasks' has settings for {task}, which no corpus is of; there is {', '.join(tasks)}."
-            )
-    several = len(tasks) > 1 or bool(config.tasks)
+    several = of_several(config, list(dict.fromkeys(corpus.corpus.task for corpus in corpora)))
 
-    def learner(task: str) -> LearnerSettings | None:
-        return config.learner_of(task) if several else config.learner.settings()
+    def learner(task: str) -> LearnerSettings:
+        return learner_of(config, task).settings() if several else config.learner.settings()
 
     worlds = worlds_by_task(corpora, config.episode_of, learner)
     for world in worlds:

@@ -273,6 +273,31 @@ def _vectors(
     return EncodedCorpus.of_file(corpus, config.embeddings, cache, device)
 
 
+def by_config(
+    configs: Sequence[CorpusConfig], corpora: Sequence[EncodedCorpus]
+) -> list[tuple[CorpusConfig, list[EncodedCorpus]]]:
+    """Each config with the corpora that it stands for, one or, with generated labels, several.
+
+    Args:
+        configs: The configs.
+        corpora: What ``prepare`` gave for them.
+    """
+    rest = iter(corpora)
+    return [(config, [next(rest) for _ in _names(config, "")]) for config in configs]
+
+
+def task_by_name(config: CorpusConfig) -> Task | None:
+    """The task of a corpus before it is loaded; None where only its own code knows.
+
+    Raises:
+        ReActError: The config names a task that there is not.
+    """
+    base = _base(config)
+    if base.task is None and base.corpus not in CORPORA and is_named(base.corpus):
+        return None
+    return _task_of(base)
+
+
 def _base(config: CorpusConfig) -> CorpusConfig:
     """The corpus under a generated task, or the corpus itself."""
     generated = [name for name in (config.corpus, *config.then) if is_generated(name)]

@@ -26,7 +26,8 @@ from react_rl.experiments.analysis.numbers import (
     aligned_scores as aligned_to,
 )
 from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, areas, summarise
-from react_rl.experiments.figures.curves import highlighted, key_of
+from react_rl.experiments.figures.curves import key_of
+from react_rl.experiments.figures.learning import leaders
 from react_rl.experiments.figures.looks import MOST_IN_COLOUR, looks_of
 
 COSTS = (0.0, 5.0, 10.0)
@@ -203,11 +204,11 @@ def test_only_some_of_many_strategies_are_in_colour_the_reference_and_policies_a
     results = results_of({("a", s, k): (level[s],) * 3 for s in names for k in range(2)})
     results = replace(results, policies={"my-policy": "results/my-policy/policy"})
     table = summarise(results)
-    shown = highlighted(table, results)
+    shown = leaders([(results, table)], families=False)
     assert len(shown) == MOST_IN_COLOUR
     assert set(shown) == {"random", "my-policy", *(f"s{i:02d}" for i in range(12, 20))}
     key = key_of(looks_of(results.strategies, results.policies), shown)
     assert [entry.name for entry in key] == [*shown, "further strategies"]
-    assert highlighted(table, replace(results, strategies=results.strategies[:4])) == list(
+    assert leaders([(replace(results, strategies=results.strategies[:4]), table)], families=False) == list(
         results.strategies[:4]
     )

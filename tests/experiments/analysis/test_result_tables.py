@@ -205,7 +205,7 @@ def test_writing_twice_gives_the_same_bytes(compared: Path) -> None:
     written = []
     for _ in range(2):
         results = read_results(compared)
-        write_tables(compared, results, summarise(results))
+        write_tables(compared, [(results, summarise(results))])
         written.append([(compared / name).read_bytes() for name in ("summary.csv", "curves.csv")])
     assert written[0] == written[1]
     summary = pd.read_csv(compared / "summary.csv")
@@ -234,7 +234,7 @@ def test_names_that_look_like_numbers_or_nothing_survive_the_curves_file(
     run_comparison(comparison(corpora=two), tmp_path)
     folder = tmp_path / "small"
     results = read_results(folder)
-    write_tables(folder, results, summarise(results))
+    write_tables(folder, [(results, summarise(results))])
     shutil.rmtree(folder / "runs")
     assert read_results(folder).corpora == ["2024", "NA"]
 

@@ -57,7 +57,7 @@ def legend_of(figure: Figure) -> list[str]:
 
 
 def test_learning_curves_show_every_strategy_on_every_corpus_over_the_whole_budget(results: Results) -> None:
-    figure = learning_curves(results)
+    figure = learning_curves([results])
     assert [ax.get_title() for ax in figure.axes] == ["a", "b"]
     assert legend_of(figure) == STRATEGIES
     for ax in figure.axes:
@@ -75,7 +75,7 @@ def test_learning_curves_show_every_strategy_on_every_corpus_over_the_whole_budg
 
 
 def test_the_drawn_curve_is_the_mean_over_seeds(results: Results) -> None:
-    line = next(line for line in learning_curves(results).axes[0].lines if line.get_label() == "margin")
+    line = next(line for line in learning_curves([results]).axes[0].lines if line.get_label() == "margin")
     x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
     own = results.curves[(results.curves["corpus"] == "a") & (results.curves["strategy"] == "margin")]
     runs = [(run["cost"], run["test"]) for _, run in own.groupby("seed")]
@@ -86,7 +86,7 @@ def test_the_drawn_curve_is_the_mean_over_seeds(results: Results) -> None:
 
 def test_areas_show_every_strategy_best_on_top_with_its_interval(results: Results) -> None:
     table = summarise(results)
-    figure = area_figure(results, table)
+    figure = area_figure([(results, table)])
     assert [ax.get_title() for ax in figure.axes] == ["a", "b", ALL_CORPORA]
     for ax in figure.axes:
         rows = table[table["corpus"] == ax.get_title()].sort_values("area")
@@ -105,8 +105,8 @@ def test_areas_show_every_strategy_best_on_top_with_its_interval(results: Result
 def test_weights_are_drawn_for_strategies_that_have_them_and_no_others(
     results: Results, weighed: Results
 ) -> None:
-    assert policy_weights(results) is None
-    figure = policy_weights(weighed)
+    assert policy_weights([results]) is None
+    figure = policy_weights([weighed])
     assert figure is not None
     assert [ax.get_title() for ax in figure.axes] == ["mixture on a", "mixture on b"]
     assert legend_of(figure) == ["margin", "density"]
@@ -120,8 +120,8 @@ def test_weights_are_drawn_for_strategies_that_have_them_and_no_others(
 
 def test_every_figure_is_the_same_bytes_again_in_each_format(weighed: Results, tmp_path: Path) -> None:
     table = summarise(weighed)
-    drawn = draw_all(tmp_path / "one", weighed, table, formats=FORMATS)
-    draw_all(tmp_path / "two", weighed, table, formats=FORMATS)
+    drawn = draw_all(tmp_path / "one", [(weighed, table)], formats=FORMATS)
+    draw_all(tmp_path / "two", [(weighed, table)], formats=FORMATS)
     assert [path.name for path in drawn] == ["learning_curves.png", "areas.png", "policy_weights.png"]
     files = sorted((tmp_path / "one").iterdir())
     assert [file.name for file in files] == sorted(
@@ -141,14 +141,14 @@ def test_a_metric_has_a_readable_name(results: Results) -> None:
     shown = Results(
         results.curves, "macro_f1", results.budget, results.reference, results.strategies, results.missing
     )
-    assert learning_curves(shown).axes[0].get_ylabel() == "test macro F1"
+    assert learning_curves([shown]).axes[0].get_ylabel() == "test macro F1"
 
 
 def test_one_seed_can_be_drawn(made_corpora: None, comparison: Build, tmp_path: Path) -> None:
     run_comparison(comparison(seeds=1), tmp_path)
     results = read_results(tmp_path / "small")
     table: pd.DataFrame = summarise(results)
-    assert len(draw_all(tmp_path / "small", results, table)) == 2
+    assert len(draw_all(tmp_path / "small", [(results, table)])) == 2
 
 
 @pytest.fixture
@@ -171,18 +171,18 @@ def many(results: Results) -> Results:
 
 
 def test_of_many_contestants_the_reference_policies_and_the_best_of_each_family_lead(many: Results) -> None:
-    shown = leaders(summarise(many), many)
+    shown = leaders([(many, summarise(many))])
     assert shown == ["random", "egl", "k-means", "typicality", "mixture", "greedy-oracle", "my policy"]
 
 
 def test_few_contestants_are_all_shown(results: Results) -> None:
-    assert leaders(summarise(results), results) == STRATEGIES
+    assert leaders([(results, summarise(results))]) == STRATEGIES
     assert family_curves(results) is None
 
 
 def test_of_many_contestants_leaders_are_named_beside_the_panel_and_others_are_grey(many: Results) -> None:
-    shown = leaders(summarise(many), many)
-    figure = learning_curves(many, shown)
+    shown = leaders([(many, summarise(many))])
+    figure = learning_curves([many], shown)
     for ax in figure.axes:
         grey = [line for line in ax.lines if line.get_label() == "further strategies"]
         assert len(grey) == len(many.strategies) - len(shown)
@@ -214,7 +214,7 @@ def test_each_family_has_a_panel_of_its_gains_over_the_reference(many: Results) 
 
 
 def test_the_family_figure_is_written_where_contestants_are_many(many: Results, tmp_path: Path) -> None:
-    names = [path.name for path in draw_all(tmp_path, many, summarise(many), formats=("svg",))]
+    names = [path.name for path in draw_all(tmp_path, [(many, summarise(many))], formats=("svg",))]
     assert names == ["learning_curves.svg", "areas.svg", "learning_curves_families.svg"]
 
 
@@ -264,7 +264,7 @@ def visible_texts(figure: Figure) -> list[Text]:
 def test_nothing_is_cut_at_the_edge_of_a_figure(corpora: int, strategies: int, width: float | None) -> None:
     results = made_results(corpora, strategies)
     page = Page(width)
-    for name, figure in figures_of(results, summarise(results), page).items():
+    for name, figure in figures_of([(results, summarise(results))], page).items():
         with matplotlib.rc_context(page.style):
             figure.canvas.draw()
         pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
@@ -296,7 +296,7 @@ def test_no_two_of_forty_lines_share_dashes_and_marker() -> None:
 def test_a_strategy_looks_the_same_in_all_figures_of_a_comparison(many: Results) -> None:
     table = summarise(many)
     colours: dict[str, set[Any]] = {}
-    for figure in figures_of(many, table).values():
+    for figure in figures_of([(many, table)]).values():
         for ax in figure.axes:
             for name, line in curves_in(ax).items():
                 if name != "further strategies":

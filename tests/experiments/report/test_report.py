@@ -28,7 +28,8 @@ from react_rl.experiments.report.page import Column, Section, choice, sortable_t
 from react_rl.experiments.report.policy import policy_section
 from react_rl.experiments.report.sections import curves_section, ranks_section
 from react_rl.experiments.report.selection import selection_section
-from react_rl.experiments.report.writing import _learner, build_report, gather, write_report
+from react_rl.experiments.report.setup import _learner
+from react_rl.experiments.report.writing import build_report, gather, write_report
 
 Build = Callable[..., CompareConfig]
 VOID = {"meta", "br", "img", "input", "link", "hr"}
@@ -305,7 +306,7 @@ def test_a_full_data_metric_in_the_run_files_becomes_a_line(copy: Path, root: El
         del run["full"]
         known = {"full": {"accuracy": 0.8765}} if run["corpus"] == "one" else {}
         file.write_text(json.dumps(run | known))
-    curves = parsed(curves_section(gather(copy)))
+    curves = parsed(curves_section(gather(copy).tasks[0]))
     words = [one.text for one in curves.all("desc")]
     assert ["With all labels: 0.876" in text for text in words] == [True, False, False]
     assert curves.text.count("all labels") == 3, "in the words, beside the line, and in the caption"
@@ -339,7 +340,7 @@ def test_numbers_that_round_to_zero_have_no_minus() -> None:
 
 def test_without_run_files_the_report_stands_and_says_what_it_cannot_show(copy: Path) -> None:
     results = read_results(copy)
-    write_tables(copy, results, summarise(results))
+    write_tables(copy, [(results, summarise(results))])
     shutil.rmtree(copy / "runs")
     page = Page(build_report(copy)).root
     assert section(page, "selection").text.count("Left out: the run files") == 3
@@ -349,14 +350,13 @@ def test_without_run_files_the_report_stands_and_says_what_it_cannot_show(copy: 
 
 def test_a_policy_that_weighs_features_gets_a_section_with_its_weights(copy: Path, root: Element) -> None:
     assert not [one for one in root.all("section") if one.attributes.get("id") == "policy"]
-    assert policy_section(gather(copy)) is None
+    assert policy_section(gather(copy).tasks[0]) == []
     for file in (copy / "runs").glob("*--margin--*.json"):
         run = json.loads(file.read_text())
         rounds = len(run["batches"])
         weights = [[round(0.1 * r + run["seed"], 3), -0.5] for r in range(rounds)]
         file.write_text(json.dumps(run | {"features": ["density", "novelty"], "weights": weights}))
-    found = policy_section(gather(copy))
-    assert found is not None
+    (found,) = policy_section(gather(copy).tasks[0])
     page = parsed(found)
     titles = ["Feature weights of margin on one", "Feature weights of margin on two"]
     assert [one.text for one in page.all("title")] == titles
@@ -408,7 +408,7 @@ def test_without_cached_embeddings_only_the_map_is_left_out(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REACT_RL_CACHE", str(tmp_path / "empty"))
-    selection = parsed(selection_section(gather(copy)))
+    selection = parsed(selection_section(gather(copy).tasks[0]))
     assert "its embeddings are not in the cache" in selection.text
     assert [one.attributes["id"] for one in selection.all("figure")] == [
         "overlap",
@@ -421,7 +421,7 @@ def test_a_corpus_that_has_changed_is_not_described(copy: Path) -> None:
     plan = json.loads((copy / "plan.json").read_text())
     plan["config"]["corpora"][0]["max_rows"] = 300
     (copy / "plan.json").write_text(json.dumps(plan))
-    selection = parsed(selection_section(gather(copy)))
+    selection = parsed(selection_section(gather(copy).tasks[0]))
     assert "corpus 'one' is not the one that was played on" in selection.text
     (balance,) = [one for one in selection.all("figure") if one.attributes["id"] == "balance"]
     assert [one.text for one in balance.all("title")] == ["Class balance on two"]
@@ -443,7 +443,7 @@ def test_ranks_are_compared_on_enough_corpora_only(
     assert not section(root, "ranks").all("figure")
     five = [{"corpus": "synthetic", "name": f"corpus {i}"} for i in range(5)]
     run_comparison(comparison(corpora=five, strategies=["random", "margin", "entropy"]), tmp_path)
-    ranks = parsed(ranks_section(gather(tmp_path / "small")))
+    ranks = parsed(ranks_section(gather(tmp_path / "small").tasks[0]))
     assert len(ranks.all("figure")) == 1
     frame = csv_of(ranks, "ranks")
     assert frame["mean_rank"].sum() == pytest.approx(6.0)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from react_rl.experiments import CompareConfig, load_config, run_comparison
-from react_rl.experiments.run.compare import plan
+from react_rl.experiments.run.planning import parts_of, plan
+from react_rl.experiments.run.results import RunId
 from react_rl.simulation import synthetic_encoded
 
 pytestmark = pytest.mark.usefixtures("made_corpora")
@@ -61,9 +62,14 @@ def test_the_rule_is_part_of_the_key_and_no_rule_is_not(comparison: Build) -> No
         {"rule": "kappa", "window": 4},
         {"rule": "classification-change"},
     ]
-    keys = [tuple(run.key for run in plan(comparison(stopping=rule), data)) for rule in rules]
+
+    def planned(**changes: Any) -> list[RunId]:
+        (part,) = parts_of(comparison(**changes), data)
+        return plan(part)
+
+    keys = [tuple(run.key for run in planned(stopping=rule)) for rule in rules]
     assert len(set(keys)) == len(rules)
-    assert tuple(run.key for run in plan(comparison(), data)) == keys[0]
+    assert tuple(run.key for run in planned()) == keys[0]
 
 
 def test_a_rule_can_be_named_on_the_command_line(config_file: Callable[..., Path]) -> None:

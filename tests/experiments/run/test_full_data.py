@@ -207,7 +207,7 @@ def test_the_line_is_the_mean_over_seeds_in_figures_and_report(folder: Path, run
     means = [np.mean([run["full"]["accuracy"] for run in runs if run["corpus"] == c]) for c in "ab"]
     results = read_results(folder)
     assert results.full == pytest.approx({"a": means[0], "b": means[1], ALL_CORPORA: np.mean(means)})
-    for ax, mean in zip(learning_curves(results).axes, means, strict=True):
+    for ax, mean in zip(learning_curves([results]).axes, means, strict=True):
         level = [line for line in ax.lines if line.get_label() not in ("random", "margin")]
         assert [float(np.asarray(line.get_ydata(), float)[0]) for line in level] == pytest.approx([mean])
         assert [text.get_text() for text in ax.texts] == ["all labels"]
@@ -218,7 +218,7 @@ def test_the_line_is_the_mean_over_seeds_in_figures_and_report(folder: Path, run
 
 def test_curves_that_were_kept_know_it_too(folder: Path) -> None:
     results = read_results(folder)
-    write_tables(folder, results, summarise(results))
+    write_tables(folder, [(results, summarise(results))])
     for file in (folder / "runs").iterdir():
         file.unlink()
     assert read_results(folder).full == pytest.approx(results.full)

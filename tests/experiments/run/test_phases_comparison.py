@@ -84,7 +84,7 @@ def test_tables_figures_and_the_report_say_what_was_kept(config: CompareConfig, 
     ahead = [phase_numbers(matrix, untrained=1 / 3).forward for matrix in matrices]
     assert rows["forward"].item() == pytest.approx(np.mean(ahead))
     assert table[table["corpus"] == "synthetic"]["forgetting"].isna().all()
-    write_tables(folder, results, table)
+    write_tables(folder, [(results, table)])
     lines = (folder / "phases.csv").read_text().splitlines()
     assert lines[0] == "corpus,strategy,seed,after,phase,test"
     assert len(lines) == 1 + len(results.strategies) * 2 * 9
@@ -92,8 +92,7 @@ def test_tables_figures_and_the_report_say_what_was_kept(config: CompareConfig, 
     assert figure is not None
     assert [ax.get_title() for ax in figure.axes] == [f"{s} on stream" for s in results.strategies]
     assert phase_table(table, results).row_count == len(results.strategies)
-    section = phases_section(gather(folder))
-    assert section is not None
+    (section,) = phases_section(gather(folder).tasks[0])
     assert "Forward transfer" in section.body
     assert 'download="phases.csv"' in section.body
 
@@ -106,7 +105,7 @@ def test_without_phases_nothing_is_said_of_them(
     assert results.phases == {}
     assert "forgetting" not in summarise(results)
     assert phase_matrices(results) is None
-    write_tables(folder, results, summarise(results))
+    write_tables(folder, [(results, summarise(results))])
     assert not (folder / "phases.csv").exists()
 
 
