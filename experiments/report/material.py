@@ -97,7 +97,7 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReportMaterial:
     """What a report is made of.
 
     Args:

@@ -10,12 +10,12 @@ import pandas as pd
 from react_rl.experiments.analysis.about import about
 from react_rl.experiments.config.learners import LEARNER_CONFIGS
 from react_rl.experiments.figures.learning import contestants_of
-from react_rl.experiments.report.material import Comparison, Material
+from react_rl.experiments.report.material import Material, ReportMaterial
 from react_rl.experiments.report.page import Column, Section, facts, paragraph, sortable_table
 from react_rl.experiments.report.text import counted
 
 
-def setup_section(whole: Comparison) -> Section:
+def setup_section(whole: ReportMaterial) -> Section:
     """The question, the settings of each task, and the strategies."""
     tasks, plan = whole.tasks, whole.plan
     metrics = " and the best test ".join(dict.fromkeys(material.metric for material in tasks))

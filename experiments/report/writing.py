@@ -27,7 +27,7 @@ from react_rl.experiments.figures.fonts import glyphs_checked_later
 from react_rl.experiments.figures.learning import leaders
 from react_rl.experiments.report.explanation import explanation_section
 from react_rl.experiments.report.final_models import final_sections
-from react_rl.experiments.report.material import Comparison, Material, PlanShape
+from react_rl.experiments.report.material import Material, PlanShape, ReportMaterial
 from react_rl.experiments.report.page import (
     Column,
     Section,
@@ -85,7 +85,7 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     return target
 
 
-def gather(folder: Path) -> Comparison:
+def gather(folder: Path) -> ReportMaterial:
     """Read a comparison and compute what several sections share.
 
     Raises:
@@ -120,7 +120,7 @@ def gather(folder: Path) -> Comparison:
                 sign=sign_of(results.metric),
             )
         )
-    return Comparison(folder, store.read_plan()[0], tasks, read_run_files(store))
+    return ReportMaterial(folder, store.read_plan()[0], tasks, read_run_files(store))
 
 
 def build_report(folder: Path) -> str:
@@ -144,7 +144,7 @@ def build_report(folder: Path) -> str:
     return page(f"Comparison {whole.plan['name']}", lead, there)
 
 
-def _of_each_task(whole: Comparison, builders: Sequence[Builder]) -> list[Section]:
+def _of_each_task(whole: ReportMaterial, builders: Sequence[Builder]) -> list[Section]:
     """Sections on the corpora of each task; where there are several, their headings name it."""
     found = []
     for material in whole.tasks:
@@ -296,7 +296,7 @@ def _machine_section(files: RunFiles) -> Section:
     return Section("machine", heading, body + links_line([csv_link("circumstances", pd.DataFrame(rows))]))
 
 
-def _reproduce_section(whole: Comparison) -> Section:
+def _reproduce_section(whole: ReportMaterial) -> Section:
     name = str(whole.plan["name"])
     config = yaml.safe_dump(whole.plan, sort_keys=False, allow_unicode=True, width=100)
     parent, folder = whole.folder.parent, whole.folder

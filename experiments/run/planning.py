@@ -67,6 +67,7 @@ def check_strategies(config: CompareConfig) -> None:
     import_modules(config.modules)
     for strategy in config.strategies:
         resolve(strategy)
+    check_tasks(config)
     names = [label(strategy) for strategy in config.strategies]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -89,7 +90,6 @@ def check_strategies(config: CompareConfig) -> None:
             f"The reference strategy {config.reference!r} is not compared."
             f"{suggestion(config.reference, names)} Compared: {', '.join(names)}."
         )
-    check_tasks(config)
 
 
 def check_tasks(config: CompareConfig) -> dict[str, CompareConfig]:

@@ -323,7 +323,11 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(
         ),
         ({"metrics": ["entity_f1"]}, "Unknown metric of classification 'entity_f1'"),
         (
-            {"corpora": [{"corpus": "synthetic_sentences"}], "analysis": ["calibration"]},
+            {
+                "corpora": [{"corpus": "synthetic_sentences"}],
+                "learner": {"kind": "tagger"},
+                "analysis": ["calibration"],
+            },
             "leave 'analysis' out",
         ),
     ],

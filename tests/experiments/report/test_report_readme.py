@@ -13,6 +13,7 @@ import yaml
 
 import react_rl.experiments
 from react_rl.experiments import CompareConfig
+from react_rl.experiments.analysis.summary import read_tasks
 from react_rl.experiments.cli import main
 
 
@@ -21,7 +22,7 @@ def test_the_python_example_and_the_config_make_the_same_comparison_and_a_report
 ) -> None:
     page = Path(react_rl.experiments.__file__).with_name("README.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    config, tickets, stream = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    config, tickets, stream, several = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     done = subprocess.run(
         [sys.executable, "-c", "".join(examples)],
         cwd=tmp_path,
@@ -52,3 +53,6 @@ def test_the_python_example_and_the_config_make_the_same_comparison_and_a_report
     assert main(["export", "results/tickets"]) == 0
     assert bought.read_bytes() == written
     assert CompareConfig.model_validate(yaml.safe_load(stream)).corpora[0].phases == 3
+    Path("both.yaml").write_text(several)
+    assert main(["compare", "both.yaml", "--seeds", "1", "--strategies", "random", "margin"]) == 0
+    assert {one.task for one in read_tasks(Path("results/both"))} == {"classification", "tagging"}

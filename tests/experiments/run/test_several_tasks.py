@@ -100,7 +100,7 @@ def test_runs_are_those_of_a_comparison_of_their_task_alone(folder: Path, tmp_pa
     texts = both(name="texts", corpora=[CORPORA[0], CORPORA[2]], tasks={})
     learner = {"learner": TAGGING["learner"], "episode": EPISODE | TAGGING["episode"]}
     tagged = both(name="tagged", corpora=[CORPORA[1]], tasks={}, **learner)
-    alone = {}
+    alone: dict[str, bytes] = {}
     for config in (texts, tagged):
         run_comparison(config, tmp_path)
         alone |= {file.name: file.read_bytes() for file in (tmp_path / config.name / "runs").iterdir()}
@@ -266,7 +266,8 @@ def test_a_dry_run_says_what_is_played_of_each_task(
     path = tmp_path / "both.yaml"
     path.write_text(
         "name: both\ncorpora: [{corpus: synthetic}, {corpus: synthetic_sentences}]\nseeds: 2\n"
-        "strategies: [random, margin]\ntasks: {tagging: {learner: {kind: tagger}, episode: {budget: 400}}}\n",
+        "strategies: [random, margin]\nepisode: {pool_size: 100, dev_size: 40}\n"
+        "tasks: {tagging: {learner: {kind: tagger}, episode: {budget: 400}}}\n",
         encoding="utf-8",
     )
     assert main(["compare", str(path), "--dry-run", "--results", str(tmp_path / "results")]) == 0
