@@ -44,10 +44,10 @@ class Counts(NamedTuple):
 
 def _goes_on(tags: Tensor, first: Tensor) -> Tensor:
     """Tokens that continue the entity of the token before ``(E, T)`` bool."""
-    outside, kind = tags <= 0, (tags - 1).clamp_min(0) // 2
+    outside, kind = tags <= 0, (tags - 1).clamp_min(0) >> 1
     same = torch.zeros_like(outside)
     same[:, 1:] = ~outside[:, :-1] & (kind[:, 1:] == kind[:, :-1])
-    return ~outside & (tags % 2 == 0) & same & ~first
+    return ~outside & (tags & 1 == 0) & same & ~first
 
 
 def entity_begins(tags: Tensor, first: Tensor) -> Tensor:
@@ -70,14 +70,14 @@ def _chunks(tags: Tensor, first: Tensor, mode: Mode) -> _Chunks:
     """Entities of tags ``(E, T)``; ``first`` ``(T,)`` or ``(E, T)`` says where sentences begin."""
     goes_on = _goes_on(tags, first)
     # In strict mode an I begins nothing.
-    begins = entity_begins(tags, first) if mode == "default" else (tags > 0) & (tags % 2 == 1)
+    begins = (tags > 0) & ~goes_on if mode == "default" else (tags > 0) & (tags & 1 == 1)
     # A run of tokens that go on ends before the next one that does not.
     length = tags.shape[1]
     place = torch.arange(length, device=tags.device).expand_as(tags)
     stops = torch.where(goes_on, length, place)
     after = torch.cat([stops[:, 1:], stops.new_full((len(stops), 1), length)], 1)
     last = after.flip(1).cummin(1).values.flip(1) - 1
-    return _Chunks(begins, last, (tags - 1).clamp_min(0) // 2)
+    return _Chunks(begins, last, (tags - 1).clamp_min(0) >> 1)
 
 
 def entity_counts(

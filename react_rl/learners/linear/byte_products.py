@@ -14,9 +14,6 @@ MOST: Final = 127
 _FINE: Final = 2.0 * MOST
 """Steps of the second byte of a number in one step of its first."""
 
-_CHUNK: Final = 1 << 12
-"""States that are multiplied at a time."""
-
 
 @cache
 def multiplies_bytes(device: torch.device) -> bool:
@@ -54,11 +51,9 @@ def times_states(factors: Tensor, states: Tensor, across: bool) -> Tensor:
     coarse = exact.round()
     both[:, :classes] = coarse
     both[:, classes:] = exact.sub_(coarse).mul_(_FINE).round_()
-    found = torch.empty(len(factors), classes, states.shape[1 if across else 2])
-    for episode, own in enumerate(states):
-        for first in range(0, len(own), _CHUNK if across else len(own)):
-            part = slice(first, first + _CHUNK) if across else slice(None)
-            product = torch._int_mm(both[episode], own[part].T if across else own)
-            out = found[episode, :, part].copy_(product[:classes])
-            out.add_(product[classes:], alpha=1.0 / _FINE)
-    return found.mul_(step)
+    whole = torch.empty(*both.shape[:2], states.shape[1 if across else 2], dtype=torch.int32)
+    for own, factor, product in zip(states.mT if across else states, both, whole, strict=True):
+        torch._int_mm(factor, own, out=product)
+    # Widened all together: few large operations take less than some for each batch.
+    found = whole.float()
+    return torch.add(found[:, :classes], found[:, classes:], alpha=1.0 / _FINE).mul_(step)

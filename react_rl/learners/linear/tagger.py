@@ -41,7 +41,7 @@ class TaggerSettings(BaseModel):
     """Weight of the squared norm, for unit-norm token states."""
     bias: float = Field(default=1.0, ge=1e-6, le=1e6)
     """Scale of the intercept, which is penalised: large values leave it free."""
-    tolerance: float = Field(default=0.02, gt=0, le=10)
+    tolerance: float = Field(default=1.0, gt=0, le=10)
     """A refit ends when a step changes no score of a labelled token by more than this."""
     max_steps: int = Field(default=6, ge=1, le=10**5)
     """Most steps of one refit."""
@@ -208,7 +208,7 @@ class LinearTagger:
         # Neighbours are looked at where they are, others are copied.
         own: slice | list[int] = slice(first, behind) if behind - first == len(episodes) else episodes
         self._weights[own] = self._fit(
-            self._weights[own], self._learned(own, episodes, n), self._losses[first]
+            self._weights[own], self._learned(own, episodes, n), self._losses[first], self.settings.tolerance
         )
 
     def _learned(self, own: slice | list[int], episodes: Sequence[int], n: int) -> LabelledTokens:
@@ -223,18 +223,19 @@ class LinearTagger:
             self._store.spread[corpora][:, None],
         )
 
-    def _fit(self, weights: Tensor, data: LabelledTokens | BranchedTokens, loss: TokenLoss) -> Tensor:
+    def _fit(
+        self, weights: Tensor, data: LabelledTokens | BranchedTokens, loss: TokenLoss, tolerance: float
+    ) -> Tensor:
         """Weights refitted from where they stand. Mutates the count of steps."""
-        settings = self.settings
-        found = refit(weights, data, loss, settings.tolerance, settings.max_steps)
+        found = refit(weights, data, loss, tolerance, self.settings.max_steps)
         self.steps += found[1]
         return found[0]
 
     def branched(self, episode: int, columns: Ids, targets: Tensor, weights: Tensor) -> Tensor:
         """Weights of K models of an episode that have each bought some rows more; the episode stays.
 
-        A model that has bought nothing is refitted too, so that what others gain beyond it is what their rows
-        bring, and not the descent that was due anyway.
+        A model that has bought nothing is refitted too, and all take the most steps that a refit may, so that
+        what others gain beyond it is what their rows bring, and not the descent that was due anyway.
 
         Args:
             episode: The episode.
@@ -263,7 +264,7 @@ class LinearTagger:
             shared.mask.expand(len(tokens), -1, -1),
             shared.spread,
         )
-        return self._fit(weights, BranchedTokens(shared, own), self._losses[episode])
+        return self._fit(weights, BranchedTokens(shared, own), self._losses[episode], 0.0)
 
     def logits_of(self, columns: slice, wanted: Tensor | None = None) -> TokenScores:
         """Scores of the tokens of a range of columns."""

@@ -28,6 +28,9 @@ from react_rl.learners.linear.byte_products import MOST, multiplies_bytes, times
 _AT_ONCE: Final = 1 << 15
 """Token states that are prepared at a time, and most of those that the axes are computed from."""
 
+_SCORED: Final = 1 << 13
+"""Token states that are multiplied at a time: what comes of them stays in the processor's cache."""
+
 
 class TaggedRows(Protocol):
     """A corpus of tagging with the states of its tokens."""
@@ -181,8 +184,10 @@ class TokenStore:
             out: ``(M, n)``, which the scores are written to.
         """
         constant = weights[:, -1:] * self.bias + shift
-        found = times_states(weights[None, :, :-1], states[None], across=True)[0]
-        torch.addcmul(constant, found, scale, out=out)
+        for first in range(0, len(states), _SCORED):
+            part = slice(first, first + _SCORED)
+            found = times_states(weights[None, :, :-1], states[None, part], across=True)[0]
+            torch.addcmul(constant, found, scale[part], out=out[:, part])
 
 
 def _starts_of(corpus: TaggedRows) -> npt.NDArray[np.int64]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from react_rl.acquisition import make_strategy
 from react_rl.learners.linear.span import SpanSettings
-from react_rl.learners.linear.tagger import TaggerSettings
+from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings
 from react_rl.seeding import Streams
 from react_rl.simulation import (
     EncodedCorpus,
@@ -26,12 +26,16 @@ SENTENCES = EpisodeOptions(pool_size=60, dev_size=30, initial_size=5, budget=200
 QUESTIONS = EpisodeOptions(pool_size=60, dev_size=30, initial_size=8, budget=40, batch_size=3)
 
 
+# Copies of a tagger take all steps of a refit, and so must what is bought for the two to be compared.
+ALL_STEPS = TaggerSettings(tolerance=1e-6)
+
+
 def tagged() -> tuple[list[EncodedCorpus], EpisodeOptions, Any]:
-    return [synthetic_tagged(300, 3), synthetic_tagged(300, 2, seed=1)], SENTENCES, TaggerSettings()
+    return [synthetic_tagged(300, 3), synthetic_tagged(300, 2, seed=1)], SENTENCES, ALL_STEPS
 
 
 def smoothed() -> tuple[list[EncodedCorpus], EpisodeOptions, Any]:
-    return tagged()[0], SENTENCES, TaggerSettings(l2=0.02, label_smoothing=0.1)
+    return tagged()[0], SENTENCES, ALL_STEPS.model_copy(update={"l2": 0.02, "label_smoothing": 0.1})
 
 
 def asked() -> tuple[list[EncodedCorpus], EpisodeOptions, Any]:
@@ -91,3 +95,16 @@ def test_a_sentence_without_an_answer_teaches_copies_nothing() -> None:
     assert 0 < silent.sum() < silent.size
     assert (values[silent] == np.broadcast_to(nothing, values.shape)[silent]).all()
     assert (values[~silent] != np.broadcast_to(nothing, values.shape)[~silent]).any()
+
+
+def test_copies_of_a_tagger_take_equally_many_steps() -> None:
+    corpora, options, _ = tagged()
+    engine = started((corpora, options, TaggerSettings(tolerance=10.0, max_steps=5)))
+    learner = engine.learner
+    assert isinstance(learner, LinearTagger)
+    before = learner.steps
+    nobody, free = np.full(1, -1), engine.view.ids[0][engine.view.available[0]][:1].numpy()
+    columns = np.stack([nobody, np.flatnonzero(np.isin(engine.view.ids[0].numpy(), free))])
+    targets = torch.zeros(2, 1, engine.pools.truth.shape[2], dtype=torch.int64)
+    learner.branched(0, columns, targets, learner.weights[:1].expand(2, -1, -1))
+    assert learner.steps - before == 5

@@ -20,6 +20,8 @@ from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, s
 
 OPTIONS = EpisodeOptions(pool_size=100, dev_size=30, initial_size=6, budget=90, batch_size=4)
 DEV = slice(100, None)
+STEPS = TaggerSettings(tolerance=0.02)
+"""Mostly six steps of a refit: what fits differ in is then their recipe."""
 
 
 @cache
@@ -31,7 +33,7 @@ def engine_of(
     recipes: Sequence[Recipe], rounds: int = 2, settings: TaggerSettings | None = None
 ) -> LabelingEngine:
     """Episodes of seeds 0, 1, ... whose recipes are chosen after the initial labels."""
-    engine = LabelingEngine([corpus()], OPTIONS, len(recipes), ["entity_f1"], settings or TaggerSettings())
+    engine = LabelingEngine([corpus()], OPTIONS, len(recipes), ["entity_f1"], settings or STEPS)
     engine.reset([Streams(seed) for seed in range(len(recipes))])
     for _ in range(rounds):
         engine.step(make_strategy("random").select(engine.view, 4), recipes)
@@ -76,7 +78,7 @@ def test_each_episode_follows_its_own_recipe_as_it_does_alone() -> None:
 def test_it_goes_on_where_its_state_was_taken_to_the_last_bit() -> None:
     recipes = [make_recipe("l2-dev"), Recipe(l2=0.01, label_smoothing=0.2), make_recipe("plain")]
     whole = engine_of(recipes)
-    resumed = LabelingEngine([corpus()], OPTIONS, 3, ["entity_f1"], TaggerSettings())
+    resumed = LabelingEngine([corpus()], OPTIONS, 3, ["entity_f1"], STEPS)
     state = {name: array.clone() for name, array in whole.state().items()}
     resumed.resume([Streams(seed) for seed in range(3)], None, state)
     for engine in (whole, resumed):
