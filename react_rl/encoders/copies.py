@@ -104,9 +104,19 @@ class CopyPairs:
         levelled.movedim(-1, 1)[episode, column] = values.movedim(-1, 1)[episode, first]
         return levelled
 
-    def still_hold(self, members: Tensor, free: Tensor) -> bool:
-        """Whether they follow from these arguments; no on a GPU, where looking costs a wait."""
-        return self.members is members and free.device.type == "cpu" and torch.equal(self.free, free)
+    @cached_property
+    def _place(self) -> Tensor:
+        """Each member's place among the columns of all episodes ``(M,)``."""
+        return self.members[0] * self.width + self.members[1]
+
+    def still_hold(self, members: Tensor, available: Tensor) -> bool:
+        """Whether they follow from these arguments; no on a GPU, where looking costs a wait.
+
+        Args:
+            members: ``(3, M)`` of ``copy_members``.
+            available: ``(E, P)`` bool, columns that can be bought.
+        """
+        return self.members is members and available.is_cpu and self.free.equal(available.take(self._place))
 
 
 def copy_members(numbers: Tensor) -> Tensor:

@@ -105,16 +105,15 @@ class Geometry:
         """Which of the first columns have a copy, as ``copies.copy_members``; None without copies."""
         return self.kept(f"members of {n_columns}", lambda: self._copy_members(n_columns))
 
-    def copy_pairs(self, members: Tensor, free: Tensor, n_columns: int) -> CopyPairs:
+    def copy_pairs(self, members: Tensor, available: Tensor) -> CopyPairs:
         """Which copy each member takes its value from; kept, as rounds seldom buy such a row. Mutates.
 
         Args:
             members: ``(3, M)`` from ``copy_members``.
-            free: ``(M,)`` bool, which of them can be bought.
-            n_columns: P.
+            available: ``(E, P)`` bool, columns that can be bought.
         """
-        if self._pairs is None or not self._pairs.still_hold(members, free):
-            self._pairs = CopyPairs(members, free, n_columns)
+        if self._pairs is None or not self._pairs.still_hold(members, available):
+            self._pairs = CopyPairs(members, available[members[0], members[1]], available.shape[1])
         return self._pairs
 
     def _copy_members(self, n_columns: int) -> Tensor | None:

@@ -86,6 +86,8 @@ class Phases:
 
     def progress(self, spent: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Share ``(E,)`` of what a phase may spend that was spent in it, at most 1."""
+        if not self.several:
+            return np.asarray(np.minimum(spent / max(self._options.budget, PENNY), 1.0))
         whole = np.maximum(self.ends - self.begun, PENNY)
         return np.asarray(np.minimum(np.maximum((spent - self.begun) / whole, 0.0), 1.0))
 

@@ -26,7 +26,7 @@ from react_rl.learners.capabilities import (
 from react_rl.learners.protocol import LabelledRows, ScoresColumns
 from react_rl.metrics.classification import predicted_class
 from react_rl.seeding import Streams
-from react_rl.simulation.pool_rows import PoolRows
+from react_rl.simulation.pool_rows import PoolRows, as_they_are
 from react_rl.simulation.progress import Progress
 from react_rl.simulation.trials import Judge, Trials
 from react_rl.tasks.classification import ClassSignals
@@ -96,7 +96,10 @@ class PoolView(PoolRows):
     @cached_property
     def signals(self) -> RowSignals:
         """What the scores say of each row; ``confidence``, ``margin`` and ``entropy`` whatever the task."""
-        return self.task.signals(self.scores, self.level, self.width)
+        # Signals that held the view would be held by it: the memory of every round would wait for the garbage
+        # collector.
+        level = as_they_are if self._copies is None else self._copies.level
+        return self.task.signals(self.scores, level, self.width)
 
     @property
     def has_classes(self) -> bool:

@@ -54,32 +54,38 @@ class ClassSignals:
         """The logits ``(E, C, P)``, equal ones for equal rows."""
         return self._level(self._scores)
 
+    # Columns do not mix, and a copy takes over another column: what only goes into numbers that are levelled
+    # need not be levelled itself.
+
+    @cached_property
+    def _chances(self) -> Tensor:
+        return torch.softmax(self._scores, 1)
+
     @cached_property
     def probabilities(self) -> Tensor:
         """Class probabilities ``(E, C, P)``."""
-        # Columns do not mix, and a copy takes over another column: that column's logits need not be levelled.
-        return self._level(torch.softmax(self._scores, 1))
+        return self._level(self._chances)
 
     @cached_property
     def _top_two(self) -> tuple[Tensor, Tensor]:
-        if self.probabilities.shape[1] == 1:
-            return self.probabilities[:, 0], torch.zeros_like(self.probabilities[:, 0])
-        return top_two(self.probabilities)
+        if self._chances.shape[1] == 1:
+            return self._chances[:, 0], torch.zeros_like(self._chances[:, 0])
+        return top_two(self._chances)
 
-    @property
+    @cached_property
     def confidence(self) -> Tensor:
         """Largest class probability ``(E, P)``."""
-        return self._top_two[0]
+        return self._level(self._top_two[0])
 
     @cached_property
     def margin(self) -> Tensor:
         """Difference between the two largest class probabilities ``(E, P)``."""
-        return self._top_two[0] - self._top_two[1]
+        return self._level(self._top_two[0] - self._top_two[1])
 
     @cached_property
     def entropy(self) -> Tensor:
         """Entropy of the class probabilities in nats ``(E, P)``."""
-        return self._level(torch.special.entr(self.probabilities).sum(1))
+        return self._level(torch.special.entr(self._chances).sum(1))
 
 
 class Classification:

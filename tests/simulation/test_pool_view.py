@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from functools import cache
 
@@ -261,12 +263,29 @@ def test_copies_have_one_score_one_novelty_and_one_density_however_products_are_
     for e in range(3):
         twins = torch.nonzero(view.available[e] & (first[e] != torch.arange(170)))[:, 0]
         assert twins.numel() > 10
-        for values in (view.margin, view.entropy, view.nearest_labelled, view.density, pick):
+        said = (view.margin, view.confidence, view.entropy)
+        for values in (*said, view.nearest_labelled, view.density, pick):
             assert torch.equal(values[e, twins], values[e, first[e, twins]])
         assert torch.equal(view.embeddings[e, twins], view.embeddings[e, first[e, twins]])
+        for values in (view.logits[e], view.probabilities[e]):
+            assert torch.equal(values[:, twins], values[:, first[e, twins]])
 
 
 def test_a_corpus_without_copies_looks_for_none() -> None:
     engine = LabelingEngine([synthetic_encoded()], EpisodeOptions(pool_size=160, dev_size=30, initial_size=6))
     engine.reset([Streams(0)])
     assert engine.view.copy_pairs is None
+
+
+@pytest.mark.parametrize("name", ["margin", "mixture", "variance-reduction"])
+def test_the_memory_of_a_round_does_not_wait_for_the_garbage_collector(
+    engine: LabelingEngine, name: str
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        ids, seen = make_strategy(name).select(engine.view, 2), weakref.ref(engine.view)
+        engine.step(ids)
+        assert seen() is None
+    finally:
+        gc.enable()
