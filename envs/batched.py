@@ -16,6 +16,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from react_rl.envs.actions import fitting_actions
 from react_rl.envs.interfaces import Decision, Frame, Interface, Observed
 from react_rl.envs.paired import check_equal_prices, check_pairing, pairing
 from react_rl.envs.rewards import Reward, RewardSettings
@@ -238,7 +239,12 @@ class BatchedLabeling:
         return np.ones(spaces.flatdim(space), dtype=np.bool_)
 
     def step(self, actions: npt.NDArray[Any]) -> Transition:
-        """Play one action of every episode that is not over: a round, or a pick of one."""
+        """Play one action of every episode that is not over: a round, or a pick of one.
+
+        Raises:
+            ReActError: The actions are of another shape or type than the action space.
+        """
+        actions = fitting_actions(actions, self.interface.action_space, self.n_episodes)
         with self.engine.threads():
             return self._step(actions)
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from react_rl.envs.actions import fitting_actions
 from react_rl.envs.batched import BatchedLabeling, EpisodeSource, Transition, check_names, row_of
 from react_rl.envs.interfaces import Interface, Observed
 from react_rl.envs.rewards import RewardSettings
@@ -139,7 +140,12 @@ class ManyTasksLabeling:
         return part.action_masks(place)
 
     def step(self, actions: npt.NDArray[Any]) -> Transition:
-        """Play one action of every episode that is not over: a round, or a pick of one."""
+        """Play one action of every episode that is not over: a round, or a pick of one.
+
+        Raises:
+            ReActError: The actions are of another shape or type than the action space.
+        """
+        actions = fitting_actions(actions, self.interface.action_space, self.n_episodes)
         played = [part.step(actions[own]) for part, own in zip(self.parts, self._slices, strict=True)]
         width = max(one.ids.shape[1] for one in played)
 

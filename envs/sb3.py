@@ -172,7 +172,12 @@ class LabelingVecEnv(VecEnv):
 
         A method whose first parameter is ``episode``, such as ``summary``, is called with the number of each
         environment before the arguments.
+
+        Raises:
+            ReActError: Masks are asked for, and ``reset`` was not called.
         """
+        if self._sources is None and method_name == "action_masks":
+            raise ReActError("No episodes were begun; call reset before action_masks.")
         method, wanted = getattr(self.core, method_name), self._wanted(indices)
         if next(iter(inspect.signature(method).parameters), None) == "episode":
             return [method(place, *method_args, **method_kwargs) for place in wanted]

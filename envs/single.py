@@ -91,6 +91,8 @@ class LabelingEnv(gymnasium.Env[Observed, Any]):
         """Actions that are allowed now, as sb3-contrib asks for them.
 
         Raises:
-            ReActError: The action space is not discrete.
+            ReActError: The action space is not discrete, or no episode was begun.
         """
+        if self._source is None:
+            raise ReActError("No episode was begun; call reset before action_masks.")
         return self.core.action_masks(0)

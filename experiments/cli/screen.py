@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,9 @@ from react_rl.metrics.continual import NUMBERS
 # A pipe has no width of its own; tables need about 100 columns.
 console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 110)
 aside = Console(stderr=True)
+
+_FOLDED: Final = 20  # letters of a strategy's name that always get one line of a table
+_NUMBERS_WIDE: Final = 88  # columns that the numbers of a table take, with what parts them
 
 
 def show_facts(facts: Sequence[CorpusFacts], where: Console = aside) -> None:
@@ -166,8 +170,17 @@ def adjustment_progress() -> Iterator[Callable[[SearchProgress], None]]:
         yield report
 
 
-def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:
-    """The summary of one corpus for the terminal, best area first."""
+def console_table(table: pd.DataFrame, results: Results, corpus: str, width: int) -> Table:
+    """The summary of one corpus for the terminal, best area first.
+
+    No number is cut: a long name folds, and where that is not enough, intervals go below their numbers.
+
+    Args:
+        table: What ``summarise`` returns.
+        results: The comparison.
+        corpus: Whose rows are shown.
+        width: Columns of the terminal.
+    """
     rows = table[table["corpus"] == corpus].sort_values("area", ascending=not results.higher_is_better)
     seeds = int(rows["seeds"].min()) if len(rows) else 0
     several = f"{seeds} paired seeds, [95 % intervals]"
@@ -175,21 +188,23 @@ def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:
         f"{results.called(corpus)}: test {results.metric}, {several if seeds > 1 else '1 seed, no intervals'}"
     )
     shown = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
-    shown.add_column("strategy", no_wrap=True)
-    against = f"area - {results.reference}"
-    for name in ("area under the curve", "final", against, "win/tie/loss", "p (Holm)"):
+    shown.add_column("strategy", overflow="fold")
+    longest = min(max((len(str(name)) for name in rows["strategy"]), default=0), _FOLDED)
+    gap = "\n" if width < longest + _NUMBERS_WIDE else " "
+    against = textwrap.fill(f"area - {results.reference}", 25 if gap == " " else 18)
+    for name in (f"area under{gap}the curve", "final", escape(against), "win/tie/loss", "p (Holm)"):
         shown.add_column(name, justify="right", no_wrap=True)
     for row in rows.to_dict("records"):
         cells = [
             str(row["strategy"]),
-            _with_interval(row, "area", ".4f"),
+            _with_interval(row, "area", ".4f", gap),
             f"{row['final']:.4f}",
         ]
         if row["strategy"] == results.reference or pd.isna(row.get("difference", np.nan)):
             cells += ["", "", ""]
         else:
             cells += [
-                _with_interval(row, "difference", "+.4f"),
+                _with_interval(row, "difference", "+.4f", gap),
                 f"{row['wins']:.0f}/{row['ties']:.0f}/{row['losses']:.0f}",
                 "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.1g}",
             ]
@@ -197,10 +212,10 @@ def console_table(table: pd.DataFrame, results: Results, corpus: str) -> Table:
     return shown
 
 
-def _with_interval(row: Mapping[Hashable, Any], key: str, form: str) -> str:
-    """A number and its interval; the number alone where one seed gives none."""
+def _with_interval(row: Mapping[Hashable, Any], key: str, form: str, gap: str) -> str:
+    """A number and its interval with a gap between; the number alone where one seed gives none."""
     low, high = row[f"{key}_low"], row[f"{key}_high"]
-    return f"{row[key]:{form}}" + ("" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]")
+    return f"{row[key]:{form}}" + ("" if pd.isna(low) else f"{gap}[{low:{form}}, {high:{form}}]")
 
 
 def phase_table(table: pd.DataFrame, results: Results) -> Table:
@@ -229,7 +244,7 @@ def show_results(found: Sequence[Summarised], figures: list[Path], folder: Path)
     for results, table in found:
         for corpus in (*results.corpora, ALL_CORPORA):
             if (table["corpus"] == corpus).any():
-                console.print(console_table(table, results, corpus))
+                console.print(console_table(table, results, corpus, console.width))
         if results.phases:
             console.print(phase_table(table, results))
     console.print(f"Figures: {', '.join(str(path) for path in figures)} (and .svg)", highlight=False)

@@ -144,6 +144,8 @@ def corpus_from_frame(
     names = tuple(map(str, frame.columns))
     if len(set(names)) < len(names):
         raise ReActError(f"The data frame has two columns of one name among {', '.join(names)}.")
+    if not len(frame):
+        raise ReActError("The data frame has no rows.")
     columns = {key: frame.iloc[:, place].tolist() for place, key in enumerate(names)}
     return corpus_from_tables(
         [(None, Table("the data frame", names, columns, len(frame)))],

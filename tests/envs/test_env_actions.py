@@ -16,6 +16,8 @@ from react_rl.envs import (
     ACTION_SPACES,
     ChooseStrategy,
     Interface,
+    LabelingEnv,
+    LabelingVecEnv,
     WeighScores,
     build_environment,
     make_interface,
@@ -222,3 +224,53 @@ def test_encoded_corpora_need_no_text_encoder(monkeypatch: pytest.MonkeyPatch) -
 def test_corpora_that_share_a_name_are_refused() -> None:
     with pytest.raises(ReActError, match="need different names"):
         build_environment(list(corpora()), episode=OPTIONS)
+
+
+SMALL = OPTIONS.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("space", "action", "sentence"),
+    [
+        ("weigh-scores", np.zeros(3), r"shape \(1, 3\) do not fit; give an array of shape \(1, 5\)"),
+        ("weigh-scores", 3, r"shape \(1,\) do not fit"),
+        ("weigh-scores", None, "of type object are no numbers"),
+        ("choose-strategy", "margin", "of type <U6 are no numbers"),
+        ("choose-strategy", 1.5, r"Action 1.5 is no whole number, which Discrete\(6\) takes"),
+        ("choose-strategy", [1, 2], r"shape \(1, 2\) do not fit"),
+        ("pick-candidate", 0.5, "no whole number"),
+    ],
+)
+def test_an_action_that_does_not_fit_is_one_sentence_and_buys_nothing(
+    space: str, action: Any, sentence: str
+) -> None:
+    env = LabelingEnv(action_space=space, episode=SMALL)
+    _, before = env.reset(seed=0)
+    with pytest.raises(ReActError, match=sentence):
+        env.step(action)
+    assert env.core.summary(0) == before
+
+
+@pytest.mark.parametrize("action", [1, 1.0, np.array([1]), np.float32(1)])
+def test_a_whole_number_is_an_action_whatever_its_type(action: Any) -> None:
+    rewards = []
+    for given in (action, np.int64(1)):
+        env = LabelingEnv(action_space="choose-strategy", episode=SMALL)
+        env.reset(seed=0)
+        rewards.append(env.step(given)[1])
+    assert rewards[0] == rewards[1]
+
+
+def test_one_action_is_not_played_in_all_episodes_of_a_vector() -> None:
+    envs = LabelingVecEnv(n_episodes=2, episode=SMALL)
+    envs.reset()
+    with pytest.raises(ReActError, match=r"shape \(1, 5\) do not fit; give an array of shape \(2, 5\)"):
+        envs.step(np.zeros((1, 5), np.float32))
+
+
+def test_masks_of_no_episode_are_refused() -> None:
+    picks: dict[str, Any] = {"action_space": "pick-candidate", "candidates": 4, "episode": SMALL}
+    with pytest.raises(ReActError, match="call reset before action_masks"):
+        LabelingEnv(**picks).action_masks()
+    with pytest.raises(ReActError, match="call reset before action_masks"):
+        LabelingVecEnv(n_episodes=2, **picks).env_method("action_masks")

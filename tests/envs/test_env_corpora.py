@@ -100,6 +100,7 @@ def test_given_embeddings_ask_no_encoder_and_are_the_ones_in_the_file(asked: lis
     [
         ({"corpus": "q.csv"}, r"no text column 'text'.*choose one with text="),
         ({"corpus": "q.csv", "text": "questoin"}, r"'questoin'. Did you mean 'question'"),
+        ({"corpus": FRAME.head(0), "text": "question"}, r"data frame has no rows"),
         ({"corpus": FRAME}, r"data frame has no text column 'text'"),
         (
             {"corpus": {"corpus": "q.csv", "txt": "question"}},
