@@ -93,18 +93,22 @@ class Reading:
             if isinstance(module, torch.nn.LayerNorm) or type(module).__name__ == "EpisodeNorm":
                 module.register_forward_hook(lambda _, given, __: self.rows.append(given[0][..., 0].numel()))
 
-    def read(self, keys: Tensor | None = None, first: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
+    def read(
+        self, keys: Tensor | None = None, first: int = 0, words: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         weights = {name: array.clone().requires_grad_() for name, array in self.weights.items()}
         self.rows.clear()
-        texts = Texts(MASK, ids=IDS)
+        texts = Texts(MASK, ids=IDS, words=words)
         if self.network.lower is not None:
             with torch.no_grad():
                 states = self.network.lower(input_ids=IDS, attention_mask=MASK.long()).last_hidden_state
-            texts = Texts(MASK, hidden=states)
+            texts = Texts(MASK, hidden=states, words=words)
         with self.network.mount(weights, None, keys):
             features = self.network.features(texts, first)
             scores = self.network.classify(features, torch.ones(2, 3, dtype=torch.bool))
-            objective = (scores * torch.arange(1, 19).view(2, 3, 3)).sum()
+            if words is not None:
+                scores = scores[(words >= 0).view(2, -1)]
+            objective = (scores * torch.arange(1, 1 + scores.numel()).view(scores.shape)).sum()
             objective.backward()  # type: ignore[no-untyped-call]
         return features.detach(), {n: a.grad for n, a in weights.items() if a.grad is not None}
 
@@ -135,6 +139,36 @@ def test_packed_texts_give_the_scores_and_gradients_of_their_rectangle(
         assert gradients.keys() == wanted_gradients.keys()
         for name, gradient in gradients.items():
             torch.testing.assert_close(gradient, wanted_gradients[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", PACKED)
+@pytest.mark.parametrize("method", [{"method": "full"}, {"method": "lora"}], ids=["full", "lora"])
+def test_above_the_last_attention_only_scored_words_are_computed(
+    architecture: str, method: dict[str, Any], step: int, finetuning: Callable[..., Any]
+) -> None:
+    words = torch.tensor(
+        [[1, 2, 5, 8], [0, 2, -1, -1], [1, -1, -1, -1], [3, 0, -1, -1], [0, -1, -1, -1], [0, -1, -1, -1]]
+    )
+    reading = Reading(Network(finetuning(architecture, **method, dropout=0.3), 3))
+    for keys, first in ((None, 0), (KEYS, 5)):
+        place, reading.network._first_position = reading.network._first_position, None
+        wanted, wanted_gradients = reading.read(keys, first, words)
+        reading.network._first_position = place
+        found, gradients = reading.read(keys, first, words)
+        # The first episode has 7 words, the second 4: both keep 7, or a multiple of the step.
+        below = 2 * min(-(-14 // step) * step, 27)
+        above = 2 * min(-(-7 // step) * step, below // 2)
+        narrowed = reading.rows.count(above) if above < below else 0
+        assert reading.rows == [below] * (len(reading.rows) - narrowed) + [above] * narrowed
+        assert 0 < narrowed < len(reading.rows) / 2 or above == below
+        there = words >= 0
+        torch.testing.assert_close(found[there], wanted[there], rtol=1e-4, atol=1e-5)
+        assert gradients.keys() == wanted_gradients.keys()
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(gradient, wanted_gradients[name], rtol=1e-3, atol=1e-4)
+        texts, _ = reading.read()
+        assert reading.rows[-1] == below, "texts are scored as a whole again"
+        assert texts.shape == (6, texts.shape[1])
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,17 @@ def layers_of(model: Any, name: str) -> nn.ModuleList:
     return found
 
 
+def above_attention(model: Any, path: str | None) -> nn.Module:
+    """Where states leave the last attention and meet those that entered it, in relatives of BERT.
+
+    Args:
+        model: The model.
+        path: Of its list of layers.
+    """
+    found: nn.Module = model.get_submodule(f"{path}.{len(model.get_submodule(path)) - 1}.attention.output")
+    return found
+
+
 def word_table(model: Any) -> nn.Module:
     """The embedding table of the words."""
     table: nn.Module = model.get_input_embeddings()

@@ -1,7 +1,7 @@
 """Texts of different length one after another, without the padding that a rectangle of them would hold.
 
 Linear layers, norms and activations take each token by itself, so they need no rectangle; attention does, and
-tokens are put back into one for it.
+tokens are put back into one for it. Above the last attention, tokens that nobody scores are left out as well.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import math
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from react_rl.learners.finetune.backbone.dropout import token_places
+from react_rl.learners.finetune.backbone.episodic import Mounted
 
 _FROM_ZERO: Final = ("bert", "electra")
 _AFTER_PADDING: Final = ("roberta", "xlm-roberta", "camembert")
@@ -48,12 +49,8 @@ class Packing:
 
     def __init__(self, mask: Tensor, episodes: int, first: int = 0) -> None:
         self.mask = mask
-        slots = mask.view(episodes, -1)
-        tokens = slots.sum(1, keepdim=True)
-        kept = min(math.ceil(int(tokens.max()) / _STEP) * _STEP, slots.shape[1])
-        spare = ~slots & ((~slots).cumsum(1) <= kept - tokens)
         # (R N,) slots of the flattened rectangle, ascending: episode by episode.
-        self.kept = torch.nonzero((slots | spare).flatten())[:, 0]
+        self.kept = _filled_up(mask.view(episodes, -1))
         texts, width = mask.shape
         self.positions = (self.kept % width)[None]
         """Place of each token in its text, ``(1, R N)``."""
@@ -77,8 +74,78 @@ class Packing:
 
     def gather(self, x: Tensor) -> Tensor:
         """Kept slots ``(1, R N, F)`` of a rectangle ``(R B, T, F)``, with a gradient."""
-        gathered: Tensor = _Gather.apply(x, self)  # type: ignore[no-untyped-call]
-        return gathered
+        return _gather(x, self.kept)
+
+
+class Scored:
+    """Which packed tokens are computed above the last attention: those whose vectors are scored.
+
+    Nothing passes from token to token there. Each episode keeps equally many, see ``Packing``.
+
+    Args:
+        packing: The packed tokens.
+        words: ``(R B, K)`` tokens of each text that are scored, -1 for none.
+    """
+
+    def __init__(self, packing: Packing, words: Tensor) -> None:
+        texts, width = packing.mask.shape
+        slots = torch.arange(texts, device=words.device)[:, None] * width + words.clamp_min(0)
+        token = packing.place_of[slots]
+        wanted = torch.zeros_like(packing.places, dtype=torch.bool)
+        wanted.view(-1)[token[words >= 0]] = True
+        self._kept = _filled_up(wanted)
+        place_of = torch.zeros(wanted.numel(), dtype=torch.int64, device=words.device)
+        place_of[self._kept] = torch.arange(len(self._kept), device=words.device)
+        self._vectors = place_of[token]
+
+    def numbers(self, tokens: Tensor) -> Tensor:
+        """Those of tokens ``(R, N)`` that are kept, ``(R, M)``."""
+        return tokens.flatten()[self._kept].view(len(tokens), -1)
+
+    def narrow(self, x: Tensor) -> Tensor:
+        """Those of packed states ``(1, R N, F)`` that are kept, ``(1, R M, F)``."""
+        return _gather(x, self._kept)
+
+    def vectors(self, x: Tensor) -> Tensor:
+        """Vectors of words ``(R B, K, F)`` of kept states ``(1, R M, F)``; any where there is no word."""
+        return x[0].index_select(0, self._vectors.flatten()).view(*self._vectors.shape, -1)
+
+
+class Narrowing:
+    """Leaves tokens that are not scored out of what enters the layers above the last attention.
+
+    Args:
+        mounted: Numbers of tokens are narrowed with them.
+    """
+
+    def __init__(self, mounted: Mounted) -> None:
+        self._scored: Scored | None = None
+        self._mounted = mounted
+
+    def to(self, packing: Packing, words: Tensor | None) -> Scored | None:
+        """What the next pass keeps; see ``Scored``. Without words it keeps everything. Mutates."""
+        self._scored = None if words is None else Scored(packing, words)
+        return self._scored
+
+    def before(self, module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What enters a module, as a hook before it. Mutates the mounted numbers."""
+        if self._scored is None:
+            return given
+        scored, self._scored = self._scored, None
+        if self._mounted.tokens is not None:
+            self._mounted.tokens = scored.numbers(self._mounted.tokens)
+        return tuple(scored.narrow(x) for x in given)
+
+
+def _filled_up(wanted: Tensor) -> Tensor:
+    """Places, in the flattened array, of all that are wanted ``(R, S)`` and of some others, ascending.
+
+    So many that each line has equally many, and a multiple of ``_STEP`` where it has so many places.
+    """
+    counts = wanted.sum(1, keepdim=True)
+    kept = min(math.ceil(int(counts.max()) / _STEP) * _STEP, wanted.shape[1])
+    spare = ~wanted & ((~wanted).cumsum(1) <= kept - counts)
+    return torch.nonzero((wanted | spare).flatten())[:, 0]
 
 
 def worth_packing(mask: Tensor) -> bool:
@@ -103,17 +170,23 @@ class _Spread(torch.autograd.Function):
 
 
 class _Gather(torch.autograd.Function):
-    """From the rectangle to kept slots; the gradient of the others is zero."""
+    """From slots to those that are kept; the gradient of the others is zero."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, packing: Packing) -> Tensor:
-        """Map ``(R B, T, F)``."""
-        ctx.packing = packing
-        return x.reshape(-1, x.shape[-1]).index_select(0, packing.kept)[None]
+    def forward(ctx: Any, x: Tensor, kept: Tensor) -> Tensor:
+        """Map ``(A, B, F)``."""
+        ctx.kept, ctx.slots = kept, x.shape[:2]
+        return x.reshape(-1, x.shape[-1]).index_select(0, kept)[None]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """Gradient of the slots."""
-        gradient, mask = gradients[0], ctx.packing.mask
-        slots = gradient.new_zeros(mask.numel(), gradient.shape[-1])
-        return slots.index_copy_(0, ctx.packing.kept, gradient[0]).view(*mask.shape, -1), None
+        gradient = gradients[0]
+        slots = gradient.new_zeros(ctx.slots.numel(), gradient.shape[-1])
+        return slots.index_copy_(0, ctx.kept, gradient[0]).view(*ctx.slots, -1), None
+
+
+def _gather(x: Tensor, kept: Tensor) -> Tensor:
+    """Kept slots ``(1, n, F)`` of ``(A, B, F)``, with a gradient."""
+    gathered: Tensor = _Gather.apply(x, kept)  # type: ignore[no-untyped-call]
+    return gathered

@@ -31,7 +31,7 @@ from react_rl.learners.finetune.backbone.episodic import (
     is_norm,
 )
 from react_rl.learners.finetune.backbone.nudging import Nudge
-from react_rl.learners.finetune.backbone.packing import Packing, first_position, worth_packing
+from react_rl.learners.finetune.backbone.packing import Narrowing, Packing, first_position, worth_packing
 from react_rl.learners.finetune.backbone.probe import Probe
 from react_rl.learners.finetune.methods.adapters import Adapter, make_adapter
 from react_rl.learners.finetune.settings import FineTuneSettings
@@ -105,6 +105,7 @@ class Network:
         self.n_upper = 0 if self._path is None else len(model.get_submodule(self._path))
         """Layers that are run, not counting those of the lower part."""
         self.mounted = Mounted()
+        self._narrowing = Narrowing(self.mounted)
         self._nudge: Nudge | None = None
         self._between: Between | None = None
         self.words: str | None = None
@@ -151,6 +152,8 @@ class Network:
                 self._first_position = first_position(self.model.config)
             if self._first_position is not None and not probe.same(self.model, self.lower, self._packed):
                 self._first_position = None
+        if self._first_position is not None:
+            anatomy.above_attention(self.model, self._path).register_forward_pre_hook(self._narrowing.before)
 
     def _frozen_layers(self) -> int:
         settings = self.settings
@@ -344,6 +347,8 @@ class Network:
             arrays = {"input_ids": texts.ids, "inputs_embeds": entering}
             given = {name: array for name, array in arrays.items() if array is not None}
             packed = self._first_position is not None and self._nudge is None and self._between is None
+            if packed and texts.words is not None:
+                return self._packed(given, texts.mask, texts.words).to(self.dtype)
             if packed and worth_packing(texts.mask):
                 hidden = self._packed(given, texts.mask)
             else:
@@ -356,11 +361,12 @@ class Network:
             return hidden[torch.arange(len(last), device=hidden.device), last]
         return pool(hidden, texts.mask, self.settings.pooling).to(self.dtype)
 
-    def _packed(self, given: dict[str, Tensor], mask: Tensor) -> Tensor:
-        """Hidden states ``(R B, T, H)`` that leave the top layer, computed without the padding."""
+    def _packed(self, given: dict[str, Tensor], mask: Tensor, words: Tensor | None = None) -> Tensor:
+        """States ``(R B, T, H)`` that leave the top layer, or words' ``(R B, K, H)``; see ``packing``."""
         mounted, place = self.mounted, self._first_position
         assert place is not None, "only architectures with a known place are read so"
         packing = Packing(mask, mounted.episodes, mounted.first)
+        scored = self._narrowing.to(packing, words)
         mounted.texts = 1
         if mounted.keys is not None:
             mounted.tokens = token_numbers(mounted.keys, packing.places)
@@ -373,7 +379,8 @@ class Network:
             ).last_hidden_state
         finally:
             mounted.texts, mounted.tokens = mask.shape[0], None
-        return packing.spread(states)
+            self._narrowing.to(packing, None)
+        return packing.spread(states) if scored is None else scored.vectors(states)
 
     def classify(self, features: Tensor, class_mask: Tensor) -> Tensor:
         """Class scores ``(R, U, C)`` float32 of the U vectors of each episode, under the mounted weights.
