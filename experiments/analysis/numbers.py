@@ -209,6 +209,12 @@ def aggregate(scores: Scores) -> Aggregates:
             "The reference strategy has no finished runs, so nothing can be measured against it."
         )
     low = scores.area[scores.reference].mean(axis=0)
+    perfect = [c for c, area in zip(scores.corpora, low, strict=True) if area >= scores.perfect - TIE]
+    if perfect:
+        raise ReActError(
+            f"These numbers are shares of the error of {scores.strategies[scores.reference]!r}, which makes "
+            f"none on corpus {perfect[0]!r}; a comparison without that corpus has them."
+        )
     scaled = normalise_scores(scores.area, low, np.full(len(scores.corpora), scores.perfect))  # (A, S, T)
     thresholds = np.linspace(float(scaled.min()), float(scaled.max()), 41)
     rows: list[dict[str, Any]] = []

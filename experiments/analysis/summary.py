@@ -97,6 +97,11 @@ Summarised = tuple[Results, pd.DataFrame]
 """The results on corpora of one task, and their summary."""
 
 
+def titled(called: str) -> str:
+    """How a title calls a corpus: a mean over corpora goes without its brackets, which other names keep."""
+    return called[1:-1] if called.startswith("(mean of ") and called.endswith(" corpora)") else called
+
+
 def read_results(folder: Path, metric: str | None = None, task: str | None = None) -> Results:
     """Read the runs of a comparison, or the curves that were kept of them.
 

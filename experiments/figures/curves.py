@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from react_rl.experiments.analysis.numbers import Aggregates
+from react_rl.experiments.analysis.summary import titled
 from react_rl.experiments.figures.drawing import draw_weights
 from react_rl.experiments.figures.looks import (
     GREY,
@@ -84,7 +85,7 @@ def curve_panel(
                 )
         if full is not None:
             name_line(ax, full, "all labels")
-        ax.set_title(corpus.strip("()"))
+        ax.set_title(titled(corpus))
         ax.set_xlabel("cost spent (cost units)")
         ax.set_ylabel(f"test {metric_name(metric)}")
         ax.margins(x=0.0)

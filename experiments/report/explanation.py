@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from react_rl.errors import ReActError
+from react_rl.experiments.analysis.summary import titled
 from react_rl.experiments.explain.drivers import EFFECTS, METHODS
 from react_rl.experiments.explain.folder import Explanation, explanations_in, read_explanation
 from react_rl.experiments.explain.situations import PHASES
@@ -216,7 +217,7 @@ def _area_table(explanation: Explanation) -> TextTable:
             cells.append(Cell(f"{shown:{'.4f' if interval is None else '+.4f'}}", interval, form="+.4f"))
         rows.append(cells)
     caption = "Area of the policy, and the differences of the others to it, by corpus."
-    return TextTable(caption, ["strategy", *(name.strip("()") for name in groups)], rows)
+    return TextTable(caption, ["strategy", *(titled(name) for name in groups)], rows)
 
 
 def _pick_table(explanation: Explanation, phase: str) -> TextTable:

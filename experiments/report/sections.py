@@ -15,7 +15,7 @@ from react_rl.experiments.analysis.numbers import (
     penalties,
     ranks,
 )
-from react_rl.experiments.analysis.summary import ALL_CORPORA, FULL, SHARES, column_of
+from react_rl.experiments.analysis.summary import ALL_CORPORA, FULL, SHARES, column_of, titled
 from react_rl.experiments.figures.curves import (
     curve_panel,
     improvement_panel,
@@ -59,7 +59,7 @@ def curves_section(material: Material) -> Section:
         if full is not None:
             said += f" With all labels: {full:.3f}."
         figure = curve_panel(curves, corpus, material.looks, material.shown, results.metric, full)
-        called = results.called(corpus).strip("()")
+        called = titled(results.called(corpus))
         pictures.append(Picture(figure, f"Learning curves on {called}", said))
         links.append(csv_link("curves-mean" if corpus == ALL_CORPORA else f"curves-{i}", own, called))
     caption = (

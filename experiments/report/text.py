@@ -14,7 +14,14 @@ from react_rl.data.word_counts import holds_words_alone
 from react_rl.errors import ReActError
 from react_rl.escaping import for_latex, for_markdown
 from react_rl.experiments.analysis.numbers import aggregate, aligned_scores, sign_of
-from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, areas, read_tasks, summarise
+from react_rl.experiments.analysis.summary import (
+    ALL_CORPORA,
+    Results,
+    areas,
+    read_tasks,
+    summarise,
+    titled,
+)
 from react_rl.experiments.figures.looks import metric_name
 
 _CORPORA_ABREAST: Final = 4
@@ -105,7 +112,7 @@ def _areas(results: Results, table: pd.DataFrame, corpora: Sequence[str]) -> Tex
         f"Area under the test {_metric(results)} curve, mean over {_seeds(table)} paired seeds with "
         f"95 % bootstrap intervals; best in bold. {_stars(results)}"
     )
-    return TextTable(caption, ["strategy", *(results.called(corpus).strip("()") for corpus in corpora)], rows)
+    return TextTable(caption, ["strategy", *(titled(results.called(corpus)) for corpus in corpora)], rows)
 
 
 def _stars(results: Results) -> str:

@@ -135,6 +135,13 @@ def test_the_interquartile_mean_is_on_the_scale_of_the_references_error(two: Res
     assert np.isnan(table["improvement"]["random"])
 
 
+def test_shares_of_an_error_that_nobody_makes_are_left_out_with_the_corpus_named() -> None:
+    area = np.full((2, 4, 2), 0.5)
+    area[:, :, 1] = 1.0
+    with pytest.raises(ReActError, match="'random', which makes none on corpus 'easy'"):
+        aggregate(Scores(("random", "margin"), ("hard", "easy"), (0, 1, 2, 3), area, area, 0, 1.0))
+
+
 def test_probabilities_of_improvement_of_a_pair_sum_to_one() -> None:
     rng = np.random.default_rng(0)
     area = rng.integers(0, 4, size=(3, 6, 2)) / 4.0  # with ties
