@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ from react_rl.encoders.checkpoints import EMBEDDED, locate, sha256_of, tokenizer
 from react_rl.encoders.processor import bf16_pays
 from react_rl.encoders.progress import progress_bar
 from react_rl.errors import ReActError, unknown
+
+_LACKING: Final = re.compile(r"requires the (\w+) library but it was not found")
+"""How transformers says that a package is missing: MarianTokenizer requires the SentencePiece library ..."""
 
 Pooling = Literal["mean", "cls", "max"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -326,6 +330,13 @@ def one_sentence(model: str) -> Iterator[None]:
     # transformers and its Rust libraries raise a dozen types, some of them bare Exceptions.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
+        lacking = _LACKING.search(reason) if isinstance(error, ImportError) else None
+        if lacking is not None:
+            package = lacking[1].lower()
+            raise ReActError(
+                f"The tokenizer or model {model!r} needs {package}, which is not installed; run: pip install "
+                f"{package}."
+            ) from None
         raise ReActError(f"Encoder {model!r} cannot be loaded: {type(error).__name__}: {reason}") from error
 
 

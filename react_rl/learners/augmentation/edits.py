@@ -125,10 +125,12 @@ def wordnet_synonyms() -> Synonyms:
         from nltk.corpus import wordnet
 
         wordnet.ensure_loaded()
-    except (ImportError, LookupError):
+    # What is there in part is missed file by file.
+    except (ImportError, LookupError, OSError) as error:
+        lacking = f" ({error})" if isinstance(error, OSError) else ""
         raise ReActError(
             "Synonyms from WordNet need nltk and its data; run: pip install nltk, then python -m "
-            "nltk.downloader wordnet. Or take the recipe eda, which needs neither."
+            f"nltk.downloader wordnet. Or take the recipe eda, which needs neither{lacking}."
         ) from None
 
     def synonyms(word: str) -> list[str]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,18 @@ def test_synonyms_come_from_wordnet_each_once_and_without_the_word_itself() -> N
     assert found("zebra") == []
 
 
+def test_wordnet_that_is_there_in_part_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Torn(FewWords):
+        def ensure_loaded(self) -> None:
+            raise OSError("No such file or directory: 'corpora/wordnet/lexnames'")
+
+    module = ModuleType("nltk.corpus")
+    vars(module)["wordnet"] = Torn()
+    monkeypatch.setitem(sys.modules, "nltk.corpus", module)
+    with pytest.raises(ReActError, match=r"needs neither \(No such file or directory: .*lexnames'\)"):
+        wordnet_synonyms()
+
+
 def test_wordnet_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nltk.corpus", None)
     with pytest.raises(ReActError, match="take the recipe eda, which needs neither"):
@@ -127,9 +140,11 @@ def test_a_model_without_a_masked_head_is_refused(checkpoint: object) -> None:
         MaskedRewriter(str(checkpoint("bert")), 24, CPU)
 
 
-@pytest.fixture(scope="module")
-def translator(tmp_path_factory: pytest.TempPathFactory, masked_checkpoint: Path) -> Path:
-    """The folder of a tiny random T5 on syllables: it writes something for every text."""
+@pytest.fixture(scope="module", params=["marian", "t5"])
+def translator(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, masked_checkpoint: Path
+) -> Path:
+    """The folder of a tiny random translator on syllables: it writes something for every text."""
     import shutil
 
     import transformers as t
@@ -137,13 +152,25 @@ def translator(tmp_path_factory: pytest.TempPathFactory, masked_checkpoint: Path
     folder = tmp_path_factory.mktemp("translator")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(masked_checkpoint / name, folder / name)
-    config = t.T5Config(
-        vocab_size=150, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, pad_token_id=0,
-        eos_token_id=3, decoder_start_token_id=0,
-    )  # fmt: skip
+    marks = {"pad_token_id": 0, "eos_token_id": 3, "decoder_start_token_id": 0}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        t.T5ForConditionalGeneration(config).eval().save_pretrained(folder)
+        model: Any
+        if request.param == "t5":
+            config = t.T5Config(
+                vocab_size=150, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, **marks
+            )
+            model = t.T5ForConditionalGeneration(config)
+        else:
+            # As the checkpoints of Helsinki-NLP are saved: beams by default, padding never written.
+            marian = t.MarianConfig(
+                vocab_size=150, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+                decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16,
+                max_position_embeddings=64, init_std=0.5, num_beams=4, bad_words_ids=[[0]],
+                forced_eos_token_id=3, **marks,
+            )  # fmt: skip
+            model = t.MarianMTModel(marian)
+        model.eval().save_pretrained(folder)
     return folder
 
 
@@ -154,6 +181,19 @@ def test_a_text_is_translated_and_back_by_its_own_seed(translator: Path) -> None
     assert torch.equal(before, torch.get_rng_state()), "torch's own stream stays"
     assert copies[0] == copies[2] != copies[1]
     assert all(copy and "[" not in copy for copy in copies), "marks are left out"
+
+
+def test_a_package_that_a_tokenizer_needs_is_named(translator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers
+
+    def lacking(*given: object, **options: object) -> None:
+        raise ImportError(
+            "MarianTokenizer requires the SentencePiece library but it was not found in your ..."
+        )
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lacking)
+    with pytest.raises(ReActError, match="needs sentencepiece, which is not installed; run: pip install"):
+        BackTranslator(str(translator), str(translator), 16, CPU)
 
 
 def test_an_encoder_does_not_translate(masked_checkpoint: Path) -> None:
