@@ -11,6 +11,7 @@ from typing import Final
 import torch
 
 from react_rl.agents.folder import PolicyCard
+from react_rl.errors import ReActError
 from react_rl.experiments.config.models import AdjustConfig, ImitateConfig, TrainConfig
 from react_rl.experiments.run.results import circumstances
 from react_rl.experiments.run.sameness import (
@@ -23,6 +24,8 @@ from react_rl.files import canonical_json, write_atomically
 
 TRAINING: Final = "train.json"
 """The config of a training, beside its policy."""
+
+_CIRCUMSTANCES: Final = "train-circumstances.json"
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,23 @@ def refuse_other_training(config: TrainConfig | ImitateConfig | AdjustConfig, fo
 def begun_training(
     config: TrainConfig | ImitateConfig | AdjustConfig, folder: Path, device: torch.device
 ) -> Iterator[None]:
-    """Write config and circumstances; in the context, torch has the threads of the config."""
+    """Write config and circumstances; in the context, torch has the threads of the config.
+
+    A training that is refused before it wrote anything leaves no folder behind: nothing is lost, and the
+    corrected config would be refused as another training.
+    """
     write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
     about = canonical_json(circumstances(str(device)), indent=1) + "\n"
-    write_atomically(folder / "train-circumstances.json", about)
+    write_atomically(folder / _CIRCUMSTANCES, about)
     before = torch.get_num_threads()
     torch.set_num_threads(config.threads)
     try:
         yield
+    except ReActError:
+        if {path.name for path in folder.iterdir()} <= {TRAINING, _CIRCUMSTANCES}:
+            (folder / TRAINING).unlink(missing_ok=True)
+            (folder / _CIRCUMSTANCES).unlink(missing_ok=True)
+            folder.rmdir()
+        raise
     finally:
         torch.set_num_threads(before)

@@ -58,3 +58,12 @@ def test_what_there_is_not_is_one_sentence(
     assert "margn" in capsys.readouterr().err
     assert main(["adjust", str(adjust_file(adjustment=ADJUSTMENT | {"start": "lerned"}))]) == 2
     assert "No policy called 'lerned'" in capsys.readouterr().err
+
+
+def test_a_refused_adjustment_leaves_nothing_that_would_refuse_the_corrected_one(
+    adjust_file: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["adjust", str(adjust_file(adjustment=ADJUSTMENT | {"pool_sizes": [5000]}))]) == 2
+    assert "No task has 5000 train" in capsys.readouterr().err
+    assert list((tmp_path / "results").iterdir()) == []
+    assert main(["adjust", str(adjust_file()), "--dry-run"]) == 0
