@@ -33,10 +33,10 @@ def check_network(network: Network, settings: FineTuneSettings, scored: str) -> 
             "mixup mixes words of different contexts, where the borders of answers mean nothing; in question "
             "answering leave it out."
         )
-    if settings.consistency.weight > 0 and scored != "texts":
+    if settings.consistency.weight > 0 and scored == "answers":
         raise ReActError(
-            "consistency compares predictions for whole texts with tokens deleted, and here words are "
-            "scored; leave it out."
+            "consistency compares predictions with tokens deleted, and a deleted word can be the border of "
+            "an answer; in question answering leave it out."
         )
     if settings.continual.kind == "adapters" and scored != "texts":
         raise ReActError(

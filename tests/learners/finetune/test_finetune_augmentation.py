@@ -64,6 +64,24 @@ def test_tokens_are_left_out_whatever_the_padding_and_the_marks_stay() -> None:
     assert short.ids.tolist() == [[5, 7, 8], [9, 10, 0]]
     assert short.mask.tolist() == [[True] * 3, [True, True, False]]
     assert torch.equal(short.hidden[:, :, 0].long(), short.ids)
+    assert short.words is None
+
+
+def test_words_stay_with_their_tokens_and_those_that_are_left_out_do_not_count() -> None:
+    ids = torch.tensor([[5, 6, 7, 8], [9, 10, 0, 0]])
+    words = torch.tensor([[1, 2, 3], [0, -1, -1]])
+    texts = Texts(ids > 0, ids, words=words)
+    short = shortened(texts, torch.tensor([[True, False, True, True], [True] * 4]))
+    assert short.words is not None
+    assert short.words.tolist() == [[-1, 1, 2], [0, -1, -1]]
+    settings = ConsistencySettings(weight=1.0, threshold=0.0, temperature=1.0)
+    p, q = torch.tensor([[0.8, 0.2], [0.6, 0.4]]), torch.tensor([[0.5, 0.5], [0.1, 0.9]])
+    apart = (p * (p / q).log()).sum(1)
+    there = torch.tensor([[True, False]])
+    found = consistency_loss(p.log()[None], q.log()[None], settings, there)
+    assert found.tolist() == [pytest.approx(float(apart[0]), rel=1e-5)]
+    none = consistency_loss(p.log()[None], q.log()[None], settings, ~there & there)
+    assert none.tolist() == [0.0]
 
 
 def test_copies_have_the_hidden_states_that_the_same_texts_have_in_the_corpus(
@@ -161,8 +179,6 @@ def test_sentences_are_copied_with_mentions_of_labelled_ones(
     assert set(material.copies.vocabulary(np.arange(material.size - n)).tolist()) <= {*known, 0}
     with pytest.raises(ReActError, match="take mentions"):
         learner.choose([make_recipe("eda"), None])
-    with pytest.raises(ReActError, match="consistency compares predictions for whole texts"):
-        learner.choose([make_recipe("consistency"), None])
 
 
 def test_a_copy_of_a_question_has_its_context_and_its_answer_where_they_were(finetuning: Settings) -> None:

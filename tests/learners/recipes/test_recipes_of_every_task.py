@@ -19,6 +19,7 @@ from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.recipes import (
     RECIPES,
     AugmentationSettings,
+    ConsistencySettings,
     Recipe,
     make_recipe,
 )
@@ -32,13 +33,12 @@ REFUSED = {
     "tagging": {
         **dict.fromkeys(["eda", "eda-wordnet", "masked-words", "back-translation"], "take mentions"),
         "mixup-layer": "no longer be where their tags are",
-        "consistency": "predictions for whole texts",
         "adapters": "chosen for whole texts",
     },
     "question-answering": {
         "mentions": "not for questions about contexts",
         **dict.fromkeys(["mixup", "mixup-layer"], "borders of answers mean nothing"),
-        "consistency": "predictions for whole texts",
+        "consistency": "a deleted word can be the border",
         "adapters": "chosen for whole texts",
     },
 }
@@ -70,6 +70,8 @@ def said_of(task: str, engine: LabelingEngine) -> torch.Tensor:
 
 def needing(name: str, masked: Path) -> Recipe:
     """A recipe with the folders that it asks for."""
+    if name == "consistency":  # in a few steps a model does not become sure
+        return Recipe(consistency=ConsistencySettings(weight=1.0, threshold=0.0))
     if name == "masked-words":
         return Recipe(augmentation=AugmentationSettings(kind="masked-lm", models=(str(masked),), share=0.5))
     return make_recipe(name)

@@ -1,7 +1,8 @@
 """Predictions for unlabelled rows made the same with and without noise: consistency training.
 
 Without noise: nothing dropped, nothing deleted, no gradient. With it: units dropped, tokens deleted. Rows
-whose best class is not sure enough do not count.
+whose best class is not sure enough do not count. In tagging that is said of words, and words whose first
+piece was deleted do not count either.
 
 Source: Xie et al. 2020, Unsupervised data augmentation for consistency training, eq. 1 with its confidence
 mask and sharpening; the noise is that of word deletion and dropout, no text is made.
@@ -27,7 +28,9 @@ _UNLABELLED: Final = 0x0DA
 _BITS: Final = 2**24
 
 
-def consistency_loss(clean: Tensor, noisy: Tensor, settings: ConsistencySettings) -> Tensor:
+def consistency_loss(
+    clean: Tensor, noisy: Tensor, settings: ConsistencySettings, there: Tensor | None = None
+) -> Tensor:
     """Mean divergence ``KL(sharpened clean | noisy)`` of each episode ``(R,)``, times its weight.
 
     Rows that are not sure enough count as 0.
@@ -36,11 +39,16 @@ def consistency_loss(clean: Tensor, noisy: Tensor, settings: ConsistencySettings
         clean: ``(R, B, C)`` scores without noise.
         noisy: ``(R, B, C)`` scores with noise; gradients go through these alone.
         settings: Threshold, temperature, weight.
+        there: ``(R, B)`` bool, which of them there are, noise included; None for all.
     """
     sure = torch.softmax(clean, 2).amax(2) >= settings.threshold
     target = functional.log_softmax(clean / settings.temperature, 2)
     apart = target.exp() * (target - functional.log_softmax(noisy, 2))
-    return settings.weight * (apart.sum(2) * sure).mean(1)
+    if there is None:
+        return settings.weight * (apart.sum(2) * sure).mean(1)
+    # What is not there has scores of something else, maybe infinitely far apart.
+    each = apart.sum(2).masked_fill(~(sure & there), 0.0)
+    return settings.weight * each.sum(1) / there.sum(1).clamp_min(1)
 
 
 def train_consistently(
@@ -72,10 +80,10 @@ def train_consistently(
     with torch.no_grad(), network.mount(working, lesson.vocabulary):
         clean = network.classify(network.features(texts), lesson.class_mask)
     with network.mount(working, lesson.vocabulary, keys):
-        noisy = network.classify(
-            network.features(shortened(texts, kept_tokens(texts, settings.deleted, keys))), lesson.class_mask
-        )
-    loss = consistency_loss(clean, noisy, settings)
+        short = shortened(texts, kept_tokens(texts, settings.deleted, keys))
+        noisy = network.classify(network.features(short), lesson.class_mask)
+    there = None if short.words is None else (short.words >= 0).view(len(keys), -1)
+    loss = consistency_loss(clean, noisy, settings, there)
     loss.sum().backward()  # type: ignore[no-untyped-call]
     return loss.detach()
 

@@ -108,7 +108,7 @@ class Materials:
         rows, told = columns.answers(episode)
         examples, targets = store.taught(rows, told)
         none = np.empty(0, np.int64)
-        looked_at = columns.unlabelled(episode) if settings.consistency.weight > 0 else none
+        looked_at = store.examples(columns.unlabelled(episode)) if settings.consistency.weight > 0 else none
         if settings.augmentation.kind == "none":
             return RoundMaterial(store, examples, targets, None, looked_at)
         copier = self.prepare(settings.augmentation)

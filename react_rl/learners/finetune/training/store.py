@@ -249,7 +249,7 @@ def reordered(texts: Texts, order: Tensor) -> Texts:
 
 
 def shortened(texts: Texts, kept: Tensor) -> Texts:
-    """A rectangle without some tokens; those that are left move up. For texts that are scored as a whole.
+    """A rectangle without some tokens; those that are left move up. Words that go are scored no more.
 
     Args:
         texts: The texts.
@@ -261,7 +261,13 @@ def shortened(texts: Texts, kept: Tensor) -> Texts:
     hidden = texts.hidden
     if hidden is not None:
         hidden = hidden.gather(1, order[:, :, None].expand(-1, -1, hidden.shape[2]))
-    return Texts(stays.gather(1, order), None if texts.ids is None else texts.ids.gather(1, order), hidden)
+    words = texts.words
+    if words is not None:
+        place = words.clamp_min(0)
+        left = (words >= 0) & stays.gather(1, place)
+        words = torch.where(left, (stays.cumsum(1) - 1).gather(1, place), -1)
+    ids = None if texts.ids is None else texts.ids.gather(1, order)
+    return Texts(stays.gather(1, order), ids, hidden, words)
 
 
 def padding_share(stores: Sequence[PieceStore]) -> float:
