@@ -17,7 +17,7 @@ from torch import Tensor
 
 from react_rl.data.corpus import Corpus
 from react_rl.data.sentences import entity_strata
-from react_rl.metrics.classification import Metric
+from react_rl.metrics.classification import Metric, predicted_class
 from react_rl.metrics.entities import ENTITY_METRICS, PADDING, entity_begins
 from react_rl.tasks.classification import top_two
 from react_rl.tasks.heads import ClassHead
@@ -140,7 +140,7 @@ class TokenSignals:
     @cached_property
     def entities(self) -> Tensor:
         """Entities that the model finds in the sentence: tokens that begin one."""
-        tags = self._scores.logits.max(1).indices
+        tags = predicted_class(self._scores.logits)
         return self._sum(entity_begins(tags, self._scores.place == 0).to(torch.float32))
 
     def n_best_entropy(self, n: int = 5) -> Tensor:
@@ -295,7 +295,7 @@ class Tagging(WithoutClasses):
         whole = torch.nn.functional.pad(truth, (0, 0, 0, 1), value=PADDING).flatten(1)  # one for no column
         flat = scores.column * truth.shape[2] + scores.place
         own = whole[0][flat] if len(whole) == 1 else whole.gather(1, flat)
-        predicted = scores.logits.max(1).indices
+        predicted = predicted_class(scores.logits)
         return function(predicted, own, scores.place == 0, (class_mask.shape[1] - 1) // 2)
 
     def soft_score(self, scores: TokenScores, truth: Tensor) -> Tensor:
