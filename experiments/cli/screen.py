@@ -37,7 +37,7 @@ from react_rl.metrics.continual import NUMBERS
 # Progress goes to stderr, so that what a command says can be piped.
 # A pipe has no width of its own; tables need about 100 columns.
 console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 110)
-aside = Console(stderr=True)
+aside = Console(stderr=True, width=None if sys.stderr.isatty() else 110)
 
 _FOLDED: Final = 20  # letters of a strategy's name that always get one line of a table
 _NUMBERS_WIDE: Final = 88  # columns that the numbers of a table take, with what parts them
@@ -48,16 +48,18 @@ def show_facts(facts: Sequence[CorpusFacts], where: Console = aside) -> None:
     table = Table(box=None, pad_edge=False)
     heads = ("corpus", "rows", "classes", "smallest", "largest", "repeated", "two labels", "words")
     for number, head in enumerate(heads):
-        table.add_column(head, justify="right" if number else "left")
+        table.add_column(head, justify="right" if number else "left", overflow="fold", no_wrap=number > 0)
     for one in facts:
         counts = (one.rows, one.classes, one.smallest, one.largest, one.repeated, one.contradicted)
         table.add_row(escape(one.name), *map(str, counts), f"{one.median_words:g}")
     where.print(table)
     for one in facts:
         for note in one.notes:
-            where.print(escape(f"Note: corpus {one.name!r}: {for_terminal(note)}."), highlight=False)
+            said = escape(f"Note: corpus {one.name!r}: {for_terminal(note)}.")
+            where.print(said, highlight=False, soft_wrap=True)
         for warning in one.warnings:
-            where.print(escape(f"Warning: corpus {one.name!r}: {for_terminal(warning)}."), highlight=False)
+            said = escape(f"Warning: corpus {one.name!r}: {for_terminal(warning)}.")
+            where.print(said, highlight=False, soft_wrap=True)
 
 
 def _bar() -> Progress:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
+from react_rl.data import inspect_corpus, synthetic_corpus
 from react_rl.experiments import summarise
 from react_rl.experiments.analysis.summary import Results
-from react_rl.experiments.cli.screen import console_table
+from react_rl.experiments.cli.screen import console_table, show_facts
 
 
 @pytest.mark.parametrize("width", [80, 110, 200])
@@ -39,3 +41,17 @@ def test_no_number_of_the_terminals_table_is_cut(width: int, reference: str) -> 
             parts += [f"[{row['difference_low']:+.4f}, {row['difference_high']:+.4f}]"]
             parts += [f"{row['wins']:.0f}/{row['ties']:.0f}/{row['losses']:.0f}"]
         assert all(part in said for part in parts)
+
+
+def test_names_of_corpora_and_what_is_said_of_them_are_whole_on_a_narrow_terminal() -> None:
+    stream = io.StringIO()
+    facts = replace(
+        inspect_corpus(synthetic_corpus(60, 2)),
+        name="crowd_tweets[first half]",
+        warnings=("seven words that are not to be broken by the end of a line of eighty columns",),
+    )
+    show_facts([facts, replace(facts, rows=1234567)], Console(file=stream, width=80))
+    lines = stream.getvalue().splitlines()
+    assert "…" not in stream.getvalue()
+    assert f"Warning: corpus 'crowd_tweets[first half]': {facts.warnings[0]}." in lines
+    assert "".join(line[:14] for line in lines[1:3]).strip() == facts.name
