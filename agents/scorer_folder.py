@@ -108,6 +108,11 @@ def _empty(folder: Path, shape: dict[str, Any]) -> ScorerEnsemble:
         return ScorerEnsemble([RowScorer(features, context, hidden) for _ in range(members)])
 
 
+def pretrained_policies() -> list[str]:
+    """Names of the policies that come with the package."""
+    return sorted(one.name for one in resources.files(PRETRAINED).iterdir() if one.joinpath(CARD).is_file())
+
+
 def pretrained_folder(name: str) -> Path:
     """Folder of a policy that comes with the package.
 

@@ -177,7 +177,7 @@ class CompareConfig(Frozen):
     first_seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Number of the first seed."""
     reference: str = "random"
-    """Strategy that differences are taken to."""
+    """Strategy that differences are taken to: its name, or the folder of a policy."""
     metrics: tuple[str, ...] = ("accuracy", "macro_f1")
     """Metrics of dev and test after each round; the first one of a corpus's task is tabled and plotted."""
     test_size: int | None = Field(default=2000, ge=2, le=10**9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,25 +13,22 @@ from react_rl.agents.adjustment.training import adjust, starting_scorer
 from react_rl.data.config import CorpusConfig
 from react_rl.data.corpus import Corpus
 from react_rl.encoders.config import EncoderConfig
-from react_rl.errors import ReActError
 from react_rl.experiments.config.models import AdjustConfig
+from react_rl.experiments.run.claim import claimed
 from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
+from react_rl.learners.registry import check_needs
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import OnFacts, inspect_all, prepare
 
 
-def check_adjustable(corpora: Sequence[Corpus]) -> None:
+def check_adjustable(config: AdjustConfig, corpora: Sequence[Corpus]) -> None:
     """Check that tasks can be made of corpora, before anything is encoded.
 
     Raises:
         ReActError: A corpus has no classes.
     """
     for corpus in corpora:
-        if corpus.task != "classification":
-            raise ReActError(
-                f"Corpus {corpus.name!r} is of {corpus.task}; tasks for an adjustment are made of corpora "
-                "of classification."
-            )
+        check_needs(f"adjust on {corpus.name}", {"classes"}, config.learner.settings(), corpus.task)
 
 
 def _parts(config: AdjustConfig) -> list[tuple[Sequence[CorpusConfig], EncoderConfig]]:
@@ -53,8 +51,9 @@ def dry_run(config: AdjustConfig, results: Path, overwrite: bool, on_facts: OnFa
     starting_scorer(config.adjustment.start)
     if not overwrite:
         refuse_other_training(config, results / config.name)
+    check = partial(check_adjustable, config)
     for listed, encoder in _parts(config):
-        inspect_all(listed, encoder, config.device, on_facts=on_facts, check=check_adjustable)
+        inspect_all(listed, encoder, config.device, on_facts=on_facts, check=check)
 
 
 def run_adjustment(
@@ -81,9 +80,10 @@ def run_adjustment(
     learner = config.learner.settings()
     starting_scorer(config.adjustment.start)
     folder = results / config.name
-    if not overwrite:
-        refuse_other_training(config, folder)
-    with pulse(__name__, f"Adjustment {config.name}: preparing the corpora") as say:
+    about = f"Adjustment {config.name}: preparing the corpora"
+    with claimed(folder), pulse(__name__, about) as say:
+        if not overwrite:
+            refuse_other_training(config, folder)
 
         def tell(state: SearchProgress) -> None:
             gain = "" if np.isnan(state.gain) else f", validation area {state.gain:+.4f}"
@@ -93,9 +93,8 @@ def run_adjustment(
 
         corpora = []
         for listed, encoder in _parts(config):
-            corpora += prepare(
-                listed, encoder, config.device, progress, on_facts=on_facts, check=check_adjustable
-            )
+            check = partial(check_adjustable, config)
+            corpora += prepare(listed, encoder, config.device, progress, on_facts=on_facts, check=check)
         with begun_training(config, folder, corpora[0].device):
             card = adjust(
                 corpora,

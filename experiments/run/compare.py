@@ -16,6 +16,7 @@ from react_rl.encoders.transformer import resolve_device
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.run.altered import Ground, alter
 from react_rl.experiments.run.bought import write_bought
+from react_rl.experiments.run.claim import claimed
 from react_rl.experiments.run.devices import devices_of, waves
 from react_rl.experiments.run.episodes import TestSplit, one_thread, play
 from react_rl.experiments.run.final_models import final_models_of
@@ -92,17 +93,21 @@ def play_comparison(
         on_facts: Told what the corpora hold, before anything is encoded or played; None logs it.
 
     Raises:
-        ReActError: Something in the config does not exist or does not fit; nothing was written then.
+        ReActError: Something in the config does not exist or does not fit, or another command works in the
+            folder; nothing was written then.
         WriteError: A result cannot be written; what was finished before is kept.
     """
-    with pulse(__name__, f"Comparison {config.name}: preparing the corpora") as say:
+    check_strategies(config)  # before anything is touched
+    results = Path(results)
+    about = f"Comparison {config.name}: preparing the corpora"
+    with claimed(results / config.name), pulse(__name__, about) as say:
 
         def count(done: int, total: int) -> None:
             say(f"Comparison {config.name}: {done} of {total} runs are finished")
             if report is not None:
                 report(done, total)
 
-        return _play(config, Path(results), count, progress, tell, overwrite, on_facts)
+        return _play(config, results, count, progress, tell, overwrite, on_facts)
 
 
 def _play(
@@ -114,7 +119,6 @@ def _play(
     overwrite: bool,
     on_facts: OnFacts | None,
 ) -> Outcome:
-    check_strategies(config)
     folder = ResultFolder(results / config.name)
     remove_abandoned(folder.folder)
     if not overwrite:

@@ -12,6 +12,7 @@ from react_rl.agents.evaluation import Validation
 from react_rl.agents.imitation.training import ImitationProgress, check_task, imitate
 from react_rl.data.corpus import Corpus
 from react_rl.experiments.config.models import ImitateConfig
+from react_rl.experiments.run.claim import claimed
 from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
 from react_rl.learners.registry import check_needs, learner_for
 from react_rl.pulse import pulse
@@ -70,9 +71,10 @@ def run_imitation(
     """
     check_needs("imitation", {"trials"}, config.learner.settings())
     folder = results / config.name
-    if not overwrite:
-        refuse_other_training(config, folder)
-    with pulse(__name__, f"Imitation {config.name}: preparing the corpora") as say:
+    about = f"Imitation {config.name}: preparing the corpora"
+    with claimed(folder), pulse(__name__, about) as say:
+        if not overwrite:
+            refuse_other_training(config, folder)
 
         def tell(state: ImitationProgress) -> None:
             area = "" if np.isnan(state.validation) else f", validation area {state.validation:.4f}"

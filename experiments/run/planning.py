@@ -85,7 +85,7 @@ def check_strategies(config: CompareConfig) -> None:
             f"Strategy {alone[0]!r} is known in this process only, not in {config.jobs} workers: name it as "
             "module:Name, list the module that registers it under 'modules', or set jobs to 1."
         )
-    if config.reference not in names:
+    if label(config.reference) not in names:
         raise ReActError(
             f"The reference strategy {config.reference!r} is not compared."
             f"{suggestion(config.reference, names)} Compared: {', '.join(names)}."
@@ -155,7 +155,7 @@ def _for_task(config: CompareConfig, task: str, several: bool) -> CompareConfig:
         metrics = kind.default_metrics
     elif several:
         metrics = tuple(name for name in metrics if name in kind.metrics)
-    changes: dict[str, Any] = {"metrics": metrics}
+    changes: dict[str, Any] = {"metrics": metrics, "reference": label(config.reference)}
     if several:
         own = {"learner": learner_of(config, task), "episode": episode_of(config, task), "tasks": {}}
         changes |= own
@@ -277,4 +277,5 @@ def write_plan(folder: ResultFolder, config: CompareConfig, parts: Sequence[Part
         part.task: PlannedTask(part.config.model_dump(mode="json"), [corpus.name for corpus in part.corpora])
         for part in parts
     }
-    folder.write_plan(config.model_dump(mode="json"), runs, policies, tasks)
+    whole = config.model_copy(update={"reference": label(config.reference)})
+    folder.write_plan(whole.model_dump(mode="json"), runs, policies, tasks)

@@ -50,7 +50,10 @@ def differences(old: Any, new: Any, place: str = "") -> list[str]:
 def _shown(value: Any) -> str:
     if value is _MISSING:
         return "not there"
-    text = canonical_json(value)
+    try:
+        text = canonical_json(value)
+    except ValueError:  # an infinite number, which only a damaged file holds
+        text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

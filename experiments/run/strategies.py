@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.features import code_of_feature, feature_named, is_packaged_feature
@@ -24,6 +26,7 @@ from react_rl.acquisition.wide.subsampling import SUBSAMPLE
 from react_rl.agents.folder import CARD, IMITATION, WEIGHTS, PolicyCard, is_policy, named_by, read_card
 from react_rl.agents.learned import load_strategy
 from react_rl.agents.networks.registry import NETWORKS, network_named
+from react_rl.agents.scorer_folder import pretrained_folder, pretrained_policies
 from react_rl.envs.interfaces import ACTION_SPACES, interface_class
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.errors import ReActError, unknown
@@ -32,6 +35,9 @@ from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.registry import LearnerSettings, check_needs
 from react_rl.own_code import OBSERVATION, STRATEGY, announced, load_outside, source_of
 
+LEARNED: Final = "learned"
+"""Family of the strategies that are trained policies."""
+
 
 def resolve(name: str) -> QueryStrategy:
     """Make the strategy or reference that a config names.
@@ -39,19 +45,19 @@ def resolve(name: str) -> QueryStrategy:
     Raises:
         ReActError: It is neither a registered strategy nor a policy folder, or the policy is damaged.
     """
-    made = made_of_one(name)
-    if made is not None and _policy_in(name) is not None:
+    made, folder = made_of_one(name), _policy_in(name)
+    if made is not None and folder is not None:
         return made.make(label(name), resolve(made.base))
     if is_strategy(name):
         return make_strategy(name)
     if name in REFERENCES:
         return REFERENCES[name]()
-    folder = Path(name)
-    if is_policy(folder):
+    if folder is not None:
         return load_strategy(folder)
-    if "/" in name or folder.exists():
+    if "/" in name or Path(name).exists():
         raise ReActError(f"{name} is no policy folder (no {CARD} in it); train one with `react-rl train`.")
-    raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group), *REFERENCES])
+    known = dict.fromkeys([*STRATEGIES, *announced(STRATEGY.group), *REFERENCES, *pretrained_policies()])
+    raise unknown("strategy", name, known)
 
 
 def label(name: str) -> str:
@@ -69,7 +75,7 @@ def policies_of(names: Iterable[str]) -> dict[str, str]:
 
     Strategies that are made of a policy are not among them.
     """
-    return {label(name): name for name in names if _policy_in(name) == Path(name)}
+    return {label(name): name for name in names if made_of_one(name) is None and _policy_in(name) is not None}
 
 
 def identity(name: str) -> str:
@@ -148,23 +154,56 @@ def check_learner(names: Iterable[str], learner: LearnerSettings, task: str | No
             what the learner has not.
     """
     for name in names:
-        made, folder = made_of_one(name), _policy_in(name)
-        if name in REFERENCES:
-            check_needs(name, REFERENCES[name]().needs, learner, task)
-        elif made is not None and folder is not None:
-            check_learner([made.base], SoftmaxSettings() if name.startswith(PROXY) else learner, task)
-        elif folder is None and is_strategy(name):
-            check_needs(name, entry_of(name).needs, learner, task)
-        elif folder is not None:
-            card = read_card(folder)
-            named = named_by(card)
-            check_learner(named.strategies, learner, task)
-            for feature in named.features:
-                if "classes" in feature_named(feature).needs:
-                    check_needs(f"{card.name} (feature {feature})", {"classes"}, learner, task)
+        try:
+            _check_one(name, learner, task)
+        except ReActError as error:
+            fitting = _fitting_policies(name, learner, task)
+            if not fitting:
+                raise
+            raise ReActError(
+                f"{error} The policy {' or '.join(map(repr, fitting))}, which comes with the package, fits."
+            ) from None
+
+
+def _check_one(name: str, learner: LearnerSettings, task: str | None) -> None:
+    """Check what one of the names needs; errors are those of ``check_learner``."""
+    made, folder = made_of_one(name), _policy_in(name)
+    if name in REFERENCES:
+        check_needs(name, REFERENCES[name]().needs, learner, task)
+    elif made is not None and folder is not None:
+        check_learner([made.base], SoftmaxSettings() if name.startswith(PROXY) else learner, task)
+    elif folder is None and is_strategy(name):
+        check_needs(name, entry_of(name).needs, learner, task)
+    elif folder is not None:
+        card = read_card(folder)
+        named = named_by(card)
+        check_learner(named.strategies, learner, task)
+        for feature in named.features:
+            if "classes" in feature_named(feature).needs:
+                check_needs(f"{card.name} (feature {feature})", {"classes"}, learner, task)
+
+
+def _fitting_policies(name: str, learner: LearnerSettings, task: str | None) -> list[str]:
+    """Policies of the package that could take the place of one, by name; none for other strategies."""
+    folder = _policy_in(name)
+    if folder is None and not (is_strategy(name) and entry_of(name).family == LEARNED):
+        return []
+    found = []
+    for other in pretrained_policies():
+        with suppress(ReActError):
+            _check_one(other, learner, task)
+            found.append(other)
+    return found
 
 
 def _policy_in(name: str) -> Path | None:
-    """Folder of the policy that ``name`` is, or is made of; None where there is none."""
+    """Folder of the policy that ``name`` is, or is made of; None where there is none.
+
+    Policies that come with the package go by their names.
+    """
     base = base_of(name)
-    return None if is_strategy(base) or base in REFERENCES or not is_policy(Path(base)) else Path(base)
+    if is_strategy(base) or base in REFERENCES:
+        return None
+    if is_policy(Path(base)):
+        return Path(base)
+    return pretrained_folder(base) if base in pretrained_policies() else None

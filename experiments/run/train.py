@@ -18,6 +18,7 @@ from react_rl.envs.rewards import reward_form
 from react_rl.errors import unknown
 from react_rl.experiments.config.models import TrainConfig
 from react_rl.experiments.config.tasks import learner_of, of_several
+from react_rl.experiments.run.claim import claimed
 from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
 from react_rl.files import remove_abandoned
 from react_rl.learners.registry import LearnerSettings
@@ -117,7 +118,10 @@ def run_training(
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
         WriteError: A file of the training cannot be written; the best policy so far is kept.
     """
-    with pulse(__name__, f"Training {config.name}: preparing the corpora") as say:
+    interface = check_training(config)  # before anything is touched
+    results = Path(results)
+    about = f"Training {config.name}: preparing the corpora"
+    with claimed(results / config.name), pulse(__name__, about) as say:
 
         def tell(state: TrainingProgress) -> None:
             areas = f"validation area {state.validation:.4f}, best {state.best:.4f}"
@@ -125,18 +129,18 @@ def run_training(
             if report is not None:
                 report(state)
 
-        return _run(config, Path(results), tell, progress, overwrite, on_facts)
+        return _run(config, interface, results, tell, progress, overwrite, on_facts)
 
 
 def _run(
     config: TrainConfig,
+    interface: Interface,
     results: Path,
     report: Callable[[TrainingProgress], None],
     progress: bool,
     overwrite: bool,
     on_facts: OnFacts | None,
 ) -> Trained:
-    interface = check_training(config)
     folder = results / config.name
     remove_abandoned(folder)
     if not overwrite:

@@ -22,6 +22,7 @@ from react_rl.agents.training import TrainingProgress
 from react_rl.errors import ReActError, first_line
 from react_rl.experiments.config.models import TrainConfig
 from react_rl.experiments.config.tuning import Range, TuneConfig, with_values
+from react_rl.experiments.run.claim import claimed
 from react_rl.experiments.run.sameness import as_read_now, differences, read_mapping, refuse_another
 from react_rl.experiments.run.train import check_training, run_training
 from react_rl.files import canonical_json, write_atomically
@@ -108,11 +109,12 @@ def run_tuning(
     library = _optuna()
     check_training(config.training)
     folder = Path(results) / config.name
-    _claim(folder, config, overwrite)
-    search = _Search(config, folder, library, report, progress)
-    while len(search.done()) < config.trials:
-        search.run_next()
-    return search.result()
+    with claimed(folder):
+        _begin(folder, config, overwrite)
+        search = _Search(config, folder, library, report, progress)
+        while len(search.done()) < config.trials:
+            search.run_next()
+        return search.result()
 
 
 def _optuna() -> ModuleType:
@@ -126,7 +128,7 @@ def _optuna() -> ModuleType:
     return optuna
 
 
-def _claim(folder: Path, config: TuneConfig, overwrite: bool) -> None:
+def _begin(folder: Path, config: TuneConfig, overwrite: bool) -> None:
     """Refuse a folder with another search; forget one that is to be replaced."""
     said = config.model_dump(mode="json")
     old = None if overwrite else read_mapping(folder / SEARCH)

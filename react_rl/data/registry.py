@@ -137,7 +137,7 @@ def load_corpus(name_or_path: str | Path, **options: Any) -> Corpus:
     if path.is_dir() and is_saved_dataset(path):
         return _call(load_hub, options, path)
     if word and path.exists():
-        return _call(_READERS[task_at(path, options.pop("task", None))], options, path)
+        return _read(path, task_at(path, options.pop("task", None)), options)
     if isinstance(name_or_path, Path) or _looks_like_path(word):
         raise missing_path(path)
     raise ReActError(
@@ -151,6 +151,23 @@ _READERS: Final[dict[Task, Callable[..., Corpus]]] = {
     "tagging": read_tagged,
     "question-answering": read_questions,
 }
+
+
+def _read(path: Path, task: Task, options: dict[str, Any]) -> Corpus:
+    """Read a corpus of a task.
+
+    Raises:
+        ReActError: An option is unknown, or belongs to corpora of another task.
+    """
+    known = {one: inspect.signature(reader).parameters for one, reader in _READERS.items()}
+    for option in options:
+        others = [one for one, names in known.items() if option in names]
+        if others and task not in others:
+            raise ReActError(
+                f"Option {option!r} is for corpora of {' or '.join(others)}, and {path} is read as one of "
+                f"{task}; add task={others[0]!r}, or leave {option!r} out."
+            )
+    return _call(_READERS[task], options, path)
 
 
 def task_at(path: Path, task: str | None = None) -> Task:

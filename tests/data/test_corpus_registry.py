@@ -85,3 +85,5 @@ def test_unknown_options_name_the_nearest(tmp_path: Path) -> None:
         load_corpus(tmp_path / "mine.csv", lable="x")
     with pytest.raises(ReActError, match=r"Unknown corpus option 'name'\. Known: confidence, config, cost"):
         load_corpus("hub:owner/news", name="x", config="y")
+    with pytest.raises(ReActError, match=r"'answers' is for corpora of question-answering.*task='question-"):
+        load_corpus(tmp_path / "mine.csv", answers="x")

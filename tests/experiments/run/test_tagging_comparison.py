@@ -14,7 +14,7 @@ from react_rl.agents.scorer import ROW_CONTEXT
 from react_rl.agents.scorer_folder import pretrained_folder, save_scorer
 from react_rl.data.synthetic import synthetic_sentences
 from react_rl.errors import ReActError
-from react_rl.experiments import CompareConfig, run_comparison
+from react_rl.experiments import CompareConfig, read_results, run_comparison, summarise
 from react_rl.experiments.report.writing import build_report
 from react_rl.experiments.run.results import ResultFolder
 
@@ -70,6 +70,7 @@ def test_what_does_not_fit_tagging_is_refused_in_one_sentence(
         ({"learner": {}, "strategies": ["random"]}, "set learner.kind to finetune or tagger"),
         ({"strategies": ["badge"], "reference": "badge"}, "'badge' needs a corpus of classification"),
         ({"strategies": ["random", str(pretrained_folder("learned"))]}, "needs a corpus of classification"),
+        ({"strategies": ["random", "learned"]}, "'learned-tagging', which comes with the package, fits"),
         ({"metrics": ["macro_f1"]}, "Unknown metric of tagging 'macro_f1'"),
         ({"corpora": [{"corpus": str(sentences), "label": "x"}]}, "holds tagged sentences, so 'label'"),
         ({"corpora": [{"corpus": str(sentences), "cost": "words"}]}, "cannot cost 'words'"),
@@ -112,3 +113,16 @@ def test_a_policy_whose_features_need_no_classes_buys_sentences(
     outcome = run_comparison(wanted, tmp_path)
     assert not outcome.failures
     assert outcome.played == 2
+
+
+def test_a_policy_of_the_package_goes_by_its_name_and_a_reference_by_its_folder(
+    comparison: Callable[..., CompareConfig], sentences: Path, tmp_path: Path
+) -> None:
+    named = config(comparison, sentences, strategies=["random", "learned-tagging"], seeds=1)
+    folder = run_comparison(named, tmp_path).folder.folder
+    assert read_results(folder).policies == {"learned-tagging": "learned-tagging"}
+    own = str(pretrained_folder("learned-tagging"))
+    again = config(comparison, sentences, strategies=["random", own], seeds=1, reference=own)
+    assert run_comparison(again, tmp_path).kept == 2
+    assert read_results(folder).reference == "learned-tagging"
+    assert summarise(read_results(folder)).set_index("strategy")["difference"].notna()["random"]
