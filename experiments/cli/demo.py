@@ -27,7 +27,8 @@ def run_demo(
         seeds: Paired seeds, if not those of the packaged config.
     """
     started = time.monotonic()
-    trained_with = [] if episodes is None else ["--agent.episodes", str(episodes)]
+    trained_with = ["--strategy", "demo-policy"]
+    trained_with += [] if episodes is None else ["--agent.episodes", str(episodes)]
     compared_with = [] if seeds is None else ["--seeds", str(seeds)]
     training = load_config(TrainConfig, "demo-train", trained_with)
     comparison = load_config(CompareConfig, "demo-finetune" if finetune else "demo-compare", compared_with)

@@ -72,7 +72,8 @@ def check_strategies(config: CompareConfig) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ReActError(
-            f"Two strategies are called {twice[0]!r}; train one of the policies under another --name."
+            f"Two strategies are called {twice[0]!r}; train one of the policies under another --name, or "
+            "change 'name' in its card.json."
         )
     taken = [name for name in policies_of(config.strategies) if is_strategy(name) or name in REFERENCES]
     if taken:

@@ -358,3 +358,9 @@ def test_configs_are_frozen(config_file: Build) -> None:
     config = load_config(CompareConfig, str(config_file()))
     with pytest.raises(ValueError, match="frozen"):
         config.seeds = 3
+
+
+@pytest.mark.parametrize("packaged", ["demo-train", "several-tasks"])
+def test_policies_of_a_packaged_training_are_called_as_it_is_named(packaged: str) -> None:
+    config = load_config(TrainConfig, packaged, ["--name", "mine"])
+    assert (config.strategy or config.name) == "mine"

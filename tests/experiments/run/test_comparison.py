@@ -325,7 +325,7 @@ def test_a_command_of_which_nothing_finishes_ends_with_status_1_too(
 
 
 def test_two_policies_of_one_name_are_refused(comparison: Build, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("react_rl.experiments.run.compare.label", lambda _: "same")
+    monkeypatch.setattr("react_rl.experiments.run.planning.label", lambda _: "same")
     with pytest.raises(ReActError, match="Two strategies are called 'same'"):
         run_comparison(comparison(reference="same"), tmp_path)
     assert not (tmp_path / "small").exists()
