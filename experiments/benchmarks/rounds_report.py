@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from react_rl.escaping import csv_row
 from react_rl.experiments.benchmarks.machine import name_processor
+from react_rl.experiments.figures.drawing import save_figures
 from react_rl.files import canonical_json, write_atomically
 
 OURS: Final = "#0072B2"
@@ -95,13 +96,7 @@ def write_report(
     write_atomically(out / "results.json", canonical_json(content, indent=2) + "\n")
     write_atomically(out / "results.csv", _csv(ordered))
     write_atomically(out / "table.md", table(ordered, machine, repeats, seeds))
-    figure = draw(ordered)
-    for suffix in ("png", "svg"):
-        file = io.BytesIO()
-        # Without a date the same numbers give the same bytes.
-        metadata = {"Date": None} if suffix == "svg" else {"Software": None}
-        figure.savefig(file, format=suffix, dpi=150, metadata=metadata)
-        write_atomically(out / f"rounds.{suffix}", file.getvalue())
+    save_figures(out, {"rounds": draw(ordered)})
 
 
 def _rounded(value: Any) -> Any:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from react_rl.experiments.figures.looks import line_look
 from react_rl.metrics.statistics import bootstrap_mean
 
 
-def draw_labels(cells: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw mean accuracy with 95 % intervals over seeds, a panel for each corpus; writes PNG and SVG."""
+def draw_labels(cells: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw mean accuracy with 95 % intervals over seeds, a panel for each corpus."""
     corpora = list(dict.fromkeys(cell["corpus"] for cell in cells))
     methods = list(dict.fromkeys(cell["method"] for cell in cells))
     figure = Figure(figsize=(1.5 + 4.2 * len(corpora), 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(corpora), squeeze=False)
     for axis, corpus in zip(axes[0], corpora, strict=True):
         for k, method in enumerate(methods):
@@ -54,6 +51,4 @@ def draw_labels(cells: Sequence[Mapping[str, Any]], path: Path) -> None:
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("test accuracy")
     axes[0, -1].legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".png", ".svg"):
-        figure.savefig(path.with_suffix(suffix), dpi=160)
+    return figure

@@ -26,6 +26,7 @@ from react_rl.experiments.benchmarks.finetune.runs import Run
 from react_rl.experiments.benchmarks.harness import benchmark_parser, run_benchmark
 from react_rl.experiments.benchmarks.machine import describe_machine, name_processor
 from react_rl.experiments.benchmarks.measured import ADVICE, read_rows
+from react_rl.experiments.figures.drawing import save_figures
 from react_rl.files import canonical_json, write_atomically
 from react_rl.metrics.curves import area_under_curve
 from react_rl.metrics.statistics import Interval, bootstrap_mean, paired_difference
@@ -282,7 +283,7 @@ def benchmark(asked: argparse.Namespace) -> str:
         write_atomically(out / f"{name}.csv", _csv(rows))
     write_atomically(out / "machine.json", canonical_json(machine, indent=1) + "\n")
     if cells:
-        draw_labels(cells, out / "labels")
+        save_figures(out, {"labels": draw_labels(cells)})
     return "\n".join(page)
 
 
