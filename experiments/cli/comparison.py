@@ -40,9 +40,9 @@ def dry_run(config: CompareConfig, results: Path, overwrite: bool, on_facts: OnF
     def check(corpora: Sequence[Corpus]) -> None:
         tasks.update(check_corpora(config, corpora))
 
-    inspect_all(config.corpora, config.encoder, config.device, config.episode_of, on_facts, check)
+    asked = (config.encoder, config.device, config.episode_of, on_facts, check)
+    corpora = inspect_all(config.corpora, *asked)
     names = [label(strategy) for strategy in config.strategies]
-    corpora = [c.name or c.corpus for c in config.corpora]
     said = [
         f"{task}: {', '.join(own.metrics)}, {own.episode.budget:g} cost units, learner {own.learner.kind}."
         for task, own in tasks.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,12 +156,16 @@ def inspect_all(
     episode: EpisodeOptions | Callable[[str], EpisodeOptions] | None = None,
     on_facts: OnFacts | None = None,
     check: Check | None = None,
-) -> None:
+) -> list[str]:
     """Load and check corpora as ``prepare`` does before it encodes, and tell what they hold: a dry run.
 
     Arguments and errors are those of ``prepare``.
+
+    Returns:
+        Names of the corpora that the configs stand for.
     """
-    _loaded(configs, make_encoder(encoder.settings(device)), episode, on_facts, check)
+    corpora = _loaded(configs, make_encoder(encoder.settings(device)), episode, on_facts, check)
+    return _all_names(configs, corpora)
 
 
 def prepare(
@@ -234,13 +238,8 @@ def _loaded(
     check: Check | None,
 ) -> dict[CorpusConfig, Corpus]:
     """The corpora under all tasks, each once, when all that needs no embeddings has been checked."""
-    plain = [_base(config) for config in configs]
-    corpora = {config: load(config, encoder) for config in dict.fromkeys(plain)}
-    names = [
-        name
-        for config, base in zip(configs, plain, strict=True)
-        for name in _names(config, corpora[base].name)
-    ]
+    corpora = {config: load(config, encoder) for config in dict.fromkeys(_base(one) for one in configs)}
+    names = _all_names(configs, corpora)
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ReActError(f"Two corpora are called {sorted(twice)[0]!r}; give one of them another 'name'.")
@@ -308,6 +307,11 @@ def _base(config: CorpusConfig) -> CorpusConfig:
     if not generated:
         return config
     return config.model_copy(update={"corpus": parse_generated(config.corpus).base, "name": None})
+
+
+def _all_names(configs: Sequence[CorpusConfig], corpora: Mapping[CorpusConfig, Corpus]) -> list[str]:
+    """Names of the corpora that configs stand for, from those under all tasks."""
+    return [name for config in configs for name in _names(config, corpora[_base(config)].name)]
 
 
 def _names(config: CorpusConfig, base: str) -> list[str]:

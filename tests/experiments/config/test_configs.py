@@ -313,6 +313,15 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(
 
 
 @pytest.mark.usefixtures("no_encoder")
+def test_a_dry_run_counts_every_task_under_invented_labels(
+    config_file: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = config_file(seeds=5, corpora=[{"corpus": "generated:synthetic?seed=0-2"}])
+    assert main(["compare", str(source), "--dry-run"]) == 0
+    assert "30 runs: 2 strategies (random, margin) x 3 corpora" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_encoder")
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
