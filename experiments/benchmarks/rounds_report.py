@@ -12,6 +12,7 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from react_rl.escaping import csv_row
 from react_rl.experiments.benchmarks.machine import name_processor
@@ -183,6 +184,9 @@ def _draw_panel(panel: Axes, lines: Sequence[RoundsLine], labels: Sequence[str])
     first = lines[0]
     panel.set_title(f"pool {first.pool_size:,} ({first.corpus}, {first.dimensions} dimensions)", fontsize=10)
     panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     panel.set_xlim(right=max(line.fastest_turn for line in lines) * 2.2)
     panel.set_xlabel("labelling rounds per second (median and range, log scale)")
     panel.set_yticks(range(len(labels)), labels)

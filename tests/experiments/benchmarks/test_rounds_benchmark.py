@@ -34,6 +34,7 @@ def test_all_files_are_written(folder: Path) -> None:
     names = {file.name for file in folder.iterdir()}
     assert names == {"results.json", "results.csv", "table.md", "rounds.png", "rounds.svg"}
     assert (folder / "rounds.png").read_bytes().startswith(b"\x89PNG")
+    assert "mathdefault" not in (folder / "rounds.svg").read_text(), "no formula is left unread"
     assert "<svg" in (folder / "rounds.svg").read_text()
 
 
