@@ -124,7 +124,7 @@ def play(
         ReActError: The episodes do not fit the corpus.
     """
     rule = make_stopping(stopping) if stopping is not None else None
-    looked_at = [] if rule is None or stopping is None else [stopping.metric]
+    looked_at = [] if stopping is None or not stopping.looks_at_metric else [stopping.metric or metrics[0]]
     if isinstance(strategy, LearnedStrategy):
         looked_at += strategy.interface.metrics
     measured = tuple(dict.fromkeys((*metrics, *looked_at)))

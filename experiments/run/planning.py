@@ -32,7 +32,7 @@ from react_rl.experiments.run.strategies import (
     resolve,
 )
 from react_rl.files import canonical_json, digest
-from react_rl.learners.registry import check_task
+from react_rl.learners.registry import check_needs, check_task
 from react_rl.own_code import import_modules
 from react_rl.simulation.corpora import by_config, task_by_name
 from react_rl.simulation.encoded import EncodedCorpus
@@ -156,7 +156,9 @@ def _for_task(config: CompareConfig, task: str, several: bool) -> CompareConfig:
         metrics = kind.default_metrics
     elif several:
         metrics = tuple(name for name in metrics if name in kind.metrics)
-    changes: dict[str, Any] = {"metrics": metrics, "reference": label(config.reference)}
+    changes: dict[str, Any] = {
+        "metrics": metrics, "reference": label(config.reference), "stopping": config.stopping.of_task(kind)
+    }  # fmt: skip
     if several:
         own = {"learner": learner_of(config, task), "episode": episode_of(config, task), "tasks": {}}
         changes |= own
@@ -182,6 +184,7 @@ def by_task(config: CompareConfig, tasks: Mapping[str, str]) -> dict[str, Compar
         own = _for_task(config, name, several)
         check_task(own.learner.settings(), TASKS[name], corpus)
         check_learner(config.strategies, own.learner.settings(), name)
+        check_needs(f"stopping.rule {own.stopping.rule}", own.stopping.needs, own.learner.settings(), name)
         if not own.metrics:
             raise ReActError(
                 f"Corpus {corpus!r} is of {name}, and none of the metrics {', '.join(config.metrics)} is; "

@@ -15,9 +15,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from react_rl.errors import unknown
+from react_rl.learners.capabilities import Capability
 from react_rl.metrics.classification import DEFAULT_METRIC
 from react_rl.metrics.registry import metric_named
 from react_rl.simulation.view import PoolView
+from react_rl.tasks.protocol import Task
 
 _Mask = npt.NDArray[np.bool_]
 _NO_ROW = torch.iinfo(torch.int64).max
@@ -71,12 +74,13 @@ class StoppingSettings(BaseModel):
     """Where the rule stops; its unit depends on the rule. None takes the rule's default."""
     window: int | None = Field(default=None, ge=1, le=10**6)
     """Rounds that kappa (default 3) and predicted-gain (default 5) look back."""
-    metric: str = DEFAULT_METRIC
-    """Dev metric that metric-target and predicted-gain look at."""
+    metric: str | None = None
+    """Dev metric that metric-target and predicted-gain look at; None takes the task's usual one."""
 
     @model_validator(mode="after")
     def _check(self) -> StoppingSettings:
-        metric_named(self.metric)
+        if self.metric is not None:
+            metric_named(self.metric)
         if self.rule in ("budget", "metric-target") and self.threshold is None:
             raise ValueError(f"rule {self.rule} needs a threshold")
         if self.rule == "none" and self.threshold is not None:
@@ -86,6 +90,28 @@ class StoppingSettings(BaseModel):
         if self.rule in _SHARES and self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold {self.threshold} of rule {self.rule} must be 0 to 1")
         return self
+
+    @property
+    def looks_at_metric(self) -> bool:
+        """Whether the rule goes by ``metric``."""
+        return self.rule in ("metric-target", "predicted-gain")
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What the rule asks of a learner; see ``learners.capabilities``."""
+        return frozenset({"classes"}) if self.rule in _SHARES else frozenset()
+
+    def of_task(self, task: Task) -> StoppingSettings:
+        """The same with the metric that the rule goes by on a task; the usual one where it goes by none.
+
+        Raises:
+            ReActError: It goes by a metric of another task.
+        """
+        own = self.looks_at_metric and self.metric is not None
+        metric = self.metric if own else task.default_metrics[0]
+        if metric not in task.metrics:
+            raise unknown(f"metric of {task.name}", str(metric), task.metrics)
+        return self.model_copy(update={"metric": metric})
 
 
 _DEFAULTS: Final[dict[str, float]] = {
@@ -264,7 +290,7 @@ def make_stopping(settings: StoppingSettings) -> StoppingRule | None:
     """Make a fresh rule for the episodes of one engine.
 
     Args:
-        settings: Which rule.
+        settings: Which rule; without a metric it goes by that of classification.
 
     Returns:
         The rule, None where the settings name none.
@@ -274,10 +300,10 @@ def make_stopping(settings: StoppingSettings) -> StoppingRule | None:
     makers: dict[str, Callable[[], StoppingRule | None]] = {
         "none": lambda: None,
         "budget": lambda: BudgetReached(threshold),
-        "metric-target": lambda: MetricTarget(threshold, settings.metric),
+        "metric-target": lambda: MetricTarget(threshold, settings.metric or DEFAULT_METRIC),
         "kappa": lambda: KappaAverage(threshold, window or 3),
         "classification-change": lambda: ClassificationChange(threshold),
         "overall-uncertainty": lambda: OverallUncertainty(threshold),
-        "predicted-gain": lambda: PredictedGain(threshold, window or 5, settings.metric),
+        "predicted-gain": lambda: PredictedGain(threshold, window or 5, settings.metric or DEFAULT_METRIC),
     }
     return makers[settings.rule]()

@@ -80,5 +80,5 @@ def test_a_rule_can_be_named_on_the_command_line(config_file: Callable[..., Path
         "rule": "kappa",
         "threshold": 0.95,
         "window": 4,
-        "metric": "accuracy",
+        "metric": None,
     }

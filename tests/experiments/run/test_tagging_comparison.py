@@ -63,6 +63,21 @@ def test_sentences_are_compared_by_the_metrics_of_tagging_and_paid_by_the_token(
     assert (again.played, again.kept) == (0, 4)
 
 
+def test_rules_that_go_by_a_metric_take_the_usual_one_of_the_task(
+    comparison: Callable[..., CompareConfig], sentences: Path, tmp_path: Path
+) -> None:
+    for name, rule in (("at-once", {"rule": "metric-target", "threshold": 0.0}), ("slope", _FLAT)):
+        outcome = run_comparison(config(comparison, sentences, name=name, stopping=rule), tmp_path)
+        assert not outcome.failures
+        folder = ResultFolder(tmp_path / name)
+        rounds = {len(folder.read_run(run)["cost"]) - 1 for run in folder.read_plan()[1]}
+        assert rounds == {0 if name == "at-once" else 1}
+
+
+_FLAT = {"rule": "predicted-gain", "threshold": 9.0, "window": 1, "metric": "entity_precision"}
+"""Stops after the first round: no precision rises by 9 a token."""
+
+
 def test_what_does_not_fit_tagging_is_refused_in_one_sentence(
     comparison: Callable[..., CompareConfig], sentences: Path, tmp_path: Path
 ) -> None:
@@ -72,6 +87,11 @@ def test_what_does_not_fit_tagging_is_refused_in_one_sentence(
         ({"strategies": ["random", str(pretrained_folder("learned"))]}, "needs a corpus of classification"),
         ({"strategies": ["random", "learned"]}, "'learned-tagging', which comes with the package, fits"),
         ({"metrics": ["macro_f1"]}, "Unknown metric of tagging 'macro_f1'"),
+        ({"stopping": {"rule": "kappa"}}, "'stopping.rule kappa' needs a corpus of classification"),
+        (
+            {"stopping": {"rule": "metric-target", "threshold": 0.5, "metric": "accuracy"}},
+            "Unknown metric of tagging 'accuracy'",
+        ),
         ({"corpora": [{"corpus": str(sentences), "label": "x"}]}, "holds tagged sentences, so 'label'"),
         ({"corpora": [{"corpus": str(sentences), "cost": "words"}]}, "cannot cost 'words'"),
     ):
