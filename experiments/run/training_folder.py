@@ -13,6 +13,7 @@ import torch
 from react_rl.agents.folder import PolicyCard
 from react_rl.errors import ReActError
 from react_rl.experiments.config.models import AdjustConfig, ImitateConfig, TrainConfig
+from react_rl.experiments.run.claim import LOCK
 from react_rl.experiments.run.results import circumstances
 from react_rl.experiments.run.sameness import (
     as_read_now,
@@ -59,8 +60,8 @@ def begun_training(
 ) -> Iterator[None]:
     """Write config and circumstances; in the context, torch has the threads of the config.
 
-    A training that is refused before it wrote anything leaves no folder behind: nothing is lost, and the
-    corrected config would be refused as another training.
+    A training that is refused before it wrote anything leaves nothing behind: the corrected config would
+    be refused as another training; ``claimed`` removes the empty folder.
     """
     write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
     about = canonical_json(circumstances(str(device)), indent=1) + "\n"
@@ -70,10 +71,9 @@ def begun_training(
     try:
         yield
     except ReActError:
-        if {path.name for path in folder.iterdir()} <= {TRAINING, _CIRCUMSTANCES}:
+        if {path.name for path in folder.iterdir()} <= {TRAINING, _CIRCUMSTANCES, LOCK}:
             (folder / TRAINING).unlink(missing_ok=True)
             (folder / _CIRCUMSTANCES).unlink(missing_ok=True)
-            folder.rmdir()
         raise
     finally:
         torch.set_num_threads(before)
