@@ -24,7 +24,7 @@ from react_rl.experiments.run.episodes import play
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import half_interval
 from react_rl.experiments.studies.growing import GrowingTable
-from react_rl.experiments.studies.tagging import METRIC, SHARE, options_for
+from react_rl.experiments.studies.tagging import METRIC, SHARE, add_corpora, options_for
 from react_rl.files import write_atomically
 from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.learners.recipes import Recipe, make_recipe
@@ -163,10 +163,7 @@ def _place(corpus: str, strategy: str, recipe: str) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = study_parser(__doc__, "tagger_recipes", "results/recipes/tagger", seeds=16)
-    parser.add_argument("--english", nargs="*", default=[], help="corpora for the default encoder")
-    parser.add_argument("--chinese", nargs="*", default=[], help="corpora for --chinese-encoder")
-    parser.add_argument("--chinese-encoder", default="", help="folder or hub name of an encoder")
-    parser.add_argument("--rows", type=int, default=4000, help="sentences kept of each corpus")
+    add_corpora(parser)
     return run_study(parser, arguments, study)
 
 

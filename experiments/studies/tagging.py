@@ -268,13 +268,18 @@ def study(asked: argparse.Namespace) -> str:
     return text
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "tagging", "results/tagging", seeds=32)
+def add_corpora(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which corpora of sentences are played, under which encoders."""
     parser.add_argument("--english", nargs="*", default=[], help="corpora for the default encoder")
     parser.add_argument("--chinese", nargs="*", default=[], help="corpora for --chinese-encoder")
     parser.add_argument("--chinese-encoder", default="", help="folder or hub name of an encoder")
     parser.add_argument("--rows", type=int, default=4000, help="sentences kept of each corpus")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    parser = study_parser(__doc__, "tagging", "results/tagging", seeds=32)
+    add_corpora(parser)
     return run_study(parser, arguments, study)
 
 
