@@ -281,12 +281,20 @@ def states_in(folder: Path) -> Store:
 
 
 def pieces_in(folder: Path) -> Store:
-    _write(folder / "a.npy", np.ones((3, 4), np.float16))
-    return Store(folder / "a.npy", lambda: _mapped(folder / "a.npy", (3, 4)))
+    states = np.ones((3, 4), np.float16)
+    _write(folder / "a.npy", states)
+
+    def read() -> bool:
+        found = _mapped(folder / "a.npy", (3, 4))
+        # Another blank in the header leaves the array what it is.
+        return found is not None and not np.array_equal(found, states)
+
+    return Store(folder / "a.npy", read)
 
 
 def digest_in(folder: Path) -> Store:
-    return Store(folder / "a.sha256", pieces_in(folder).read)
+    pieces_in(folder)
+    return Store(folder / "a.sha256", lambda: _mapped(folder / "a.npy", (3, 4)) is not None)
 
 
 def pretrained_in(folder: Path) -> Store:
