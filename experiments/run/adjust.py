@@ -49,8 +49,7 @@ def dry_run(config: AdjustConfig, results: Path, overwrite: bool, on_facts: OnFa
         ReActError: Something in the config does not exist or does not fit.
     """
     starting_scorer(config.adjustment.start)
-    if not overwrite:
-        refuse_other_training(config, results / config.name)
+    refuse_other_training(config, results / config.name, overwrite)
     check = partial(check_adjustable, config)
     for listed, encoder in _parts(config):
         inspect_all(listed, encoder, config.device, on_facts=on_facts, check=check)
@@ -82,8 +81,7 @@ def run_adjustment(
     folder = results / config.name
     about = f"Adjustment {config.name}: preparing the corpora"
     with claimed(folder), pulse(__name__, about) as say:
-        if not overwrite:
-            refuse_other_training(config, folder)
+        refuse_other_training(config, folder, overwrite)
 
         def tell(state: SearchProgress) -> None:
             gain = "" if np.isnan(state.gain) else f", validation area {state.gain:+.4f}"
@@ -91,9 +89,8 @@ def run_adjustment(
             if report is not None:
                 report(state)
 
-        corpora = []
+        corpora, check = [], partial(check_adjustable, config)
         for listed, encoder in _parts(config):
-            check = partial(check_adjustable, config)
             corpora += prepare(listed, encoder, config.device, progress, on_facts=on_facts, check=check)
         with begun_training(config, folder, corpora[0].device):
             card = adjust(

@@ -40,8 +40,7 @@ def dry_run(config: ImitateConfig, results: Path, overwrite: bool, on_facts: OnF
         ReActError: Something in the config does not exist or does not fit.
     """
     check_needs("imitation", {"trials"}, config.learner.settings())
-    if not overwrite:
-        refuse_other_training(config, results / config.name)
+    refuse_other_training(config, results / config.name, overwrite)
     check = partial(_check, config)
     inspect_all(config.corpora, config.encoder, config.device, on_facts=on_facts, check=check)
     if config.validation:
@@ -73,8 +72,7 @@ def run_imitation(
     folder = results / config.name
     about = f"Imitation {config.name}: preparing the corpora"
     with claimed(folder), pulse(__name__, about) as say:
-        if not overwrite:
-            refuse_other_training(config, folder)
+        refuse_other_training(config, folder, overwrite)
 
         def tell(state: ImitationProgress) -> None:
             area = "" if np.isnan(state.validation) else f", validation area {state.validation:.4f}"

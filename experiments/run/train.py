@@ -89,8 +89,7 @@ def dry_run(config: TrainConfig, results: Path, overwrite: bool, on_facts: OnFac
         ReActError: Something in the config does not exist or does not fit.
     """
     check_training(config)
-    if not overwrite:
-        refuse_other_training(config, results / config.name)
+    refuse_other_training(config, results / config.name, overwrite)
     inspect_all(config.corpora, config.encoder, config.device, config.episode_of, on_facts)
     if config.validation:
         inspect_all(config.validation, config.encoder, config.device, config.episode_of)
@@ -143,8 +142,7 @@ def _run(
 ) -> Trained:
     folder = results / config.name
     remove_abandoned(folder)
-    if not overwrite:
-        refuse_other_training(config, folder)
+    refuse_other_training(config, folder, overwrite)
     against = config.reward.against
     paired = () if against in (None, GROUP) else (against,)
     surprisal = needs_surprisal((*(config.action_space.strategies or ()), *paired))

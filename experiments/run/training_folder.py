@@ -42,13 +42,20 @@ class Trained:
     card: PolicyCard
 
 
-def refuse_other_training(config: TrainConfig | ImitateConfig | AdjustConfig, folder: Path) -> None:
-    """Check that the folder holds no training of another config.
+def refuse_other_training(
+    config: TrainConfig | ImitateConfig | AdjustConfig, folder: Path, overwrite: bool
+) -> None:
+    """Check that the folder holds no training of another config, unless that may be replaced.
+
+    Args:
+        config: What is to be trained.
+        folder: ``results/NAME``.
+        overwrite: Whether another training there may be replaced.
 
     Raises:
         ReActError: It does; what differs is named.
     """
-    old = read_mapping(folder / TRAINING)
+    old = None if overwrite else read_mapping(folder / TRAINING)
     if old is not None:
         now = config.model_dump(mode="json")
         refuse_another(folder, "training", training_differences(as_read_now(type(config), old), now))
