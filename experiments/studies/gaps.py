@@ -76,7 +76,7 @@ class Gap:
 
     @classmethod
     def paired(cls, one: pd.Series[float], other: pd.Series[float]) -> Gap:
-        """Read off scores by corpus and seed, on the corpora that both have, and the seeds that are whole on these.
+        """Read off scores on the corpora that both have and on the seeds that are whole on these.
 
         Args:
             one: Scores with ``corpus`` and ``seed`` in the index.
