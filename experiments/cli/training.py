@@ -32,7 +32,7 @@ class Kind:
         run: Trains.
         progress: Shows how far it is.
         would: What a config asks for, as "Would ... and write FOLDER.".
-        became: The validation area of the policy that was kept, and when it was.
+        became: From config and card, the validation area of the policy that was kept, and beside what.
     """
 
     config: type[TrainConfig | ImitateConfig | AdjustConfig]
@@ -40,7 +40,7 @@ class Kind:
     run: Callable[..., Trained]
     progress: Callable[[], AbstractContextManager[Callable[[Any], None]]]
     would: Callable[[Any], str]
-    became: Callable[[PolicyCard], str]
+    became: Callable[[Any, PolicyCard], str]
 
 
 def _would_train(config: TrainConfig) -> str:
@@ -67,22 +67,23 @@ def _corpora(config: TrainConfig | ImitateConfig) -> str:
     return ", ".join(one.name or one.corpus for one in config.corpora)
 
 
-def _best(card: PolicyCard) -> str:
-    return f"{max(point['area'] for point in card.validation):.4f} after {card.chosen_at:,} episodes"
+def _trained(config: TrainConfig, card: PolicyCard) -> str:
+    return f"{max(point['area'] for point in card.validation):.4f} after {card.chosen_at:,} episodes; "
 
 
-def _last(card: PolicyCard) -> str:
-    return f"{card.validation[-1]['area']:.4f}"
+def _imitated(config: ImitateConfig, card: PolicyCard) -> str:
+    return f"{card.validation[-1]['area']:.4f}; "
 
 
-def _best_of_first(card: PolicyCard) -> str:
-    return f"{_best(card)}; as it began {card.validation[0]['area']:.4f}"
+def _adjusted(config: AdjustConfig, card: PolicyCard) -> str:
+    best, first = max(point["area"] for point in card.validation), card.validation[0]["area"]
+    return f"{best:.4f} after {card.chosen_at:,} episodes; {config.adjustment.start} {first:.4f}, "
 
 
 KINDS: Final = {
-    "train": Kind(TrainConfig, train.dry_run, train.run_training, training_progress, _would_train, _best),
+    "train": Kind(TrainConfig, train.dry_run, train.run_training, training_progress, _would_train, _trained),
     "imitate": Kind(
-        ImitateConfig, imitate.dry_run, imitate.run_imitation, imitation_progress, _would_imitate, _last
+        ImitateConfig, imitate.dry_run, imitate.run_imitation, imitation_progress, _would_imitate, _imitated
     ),
     "adjust": Kind(
         AdjustConfig,
@@ -90,7 +91,7 @@ KINDS: Final = {
         adjust.run_adjustment,
         adjustment_progress,
         _would_adjust,
-        _best_of_first,
+        _adjusted,
     ),
 }
 """Ways to train a policy, by the name of the command."""
@@ -119,5 +120,5 @@ def run_kind(known: argparse.Namespace, overrides: Sequence[str]) -> int:
     card = trained.card
     baselines = ", ".join(f"{name} {area:.4f}" for name, area in card.baselines.items())
     console.print(f"Policy: {trained.folder}", highlight=False)
-    console.print(f"Validation area {kind.became(card)}; {baselines}", highlight=False)
+    console.print(f"Validation area {kind.became(config, card)}{baselines}", highlight=False)
     return 0
