@@ -7,6 +7,7 @@ tasks; without a source of synonyms the first two are left.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -20,6 +21,8 @@ Synonyms = Callable[[str], Sequence[str]]
 _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
 """Thai, Lao, kana and Han: scripts without blanks between words, whose characters are moved instead."""
 _WORD: Final = re.compile(r"^(\W*)(.*?)(\W*)$", re.DOTALL)
+_KNOWN: Final = "good"
+"""A word that every WordNet has."""
 _FUNCTION_WORDS: Final = frozenset((
     "a", "about", "after", "all", "am", "an", "and", "any", "are", "as", "at", "be", "been", "but",
     "by", "can", "could", "did", "do", "does", "for", "from", "had", "has", "have", "he", "her", "him",
@@ -119,12 +122,14 @@ def wordnet_synonyms() -> Synonyms:
     """Synonyms from WordNet (Miller 1995), as the nltk library reads it.
 
     Raises:
-        ReActError: nltk or its copy of WordNet is not installed.
+        ReActError: nltk or its copy of WordNet is not installed, or its index does not point at its entries.
     """
     try:
         from nltk.corpus import wordnet
 
         wordnet.ensure_loaded()
+        with warnings.catch_warnings(action="ignore"):
+            astray = None in wordnet.synsets(_KNOWN)
     # What is there in part is missed file by file.
     except (ImportError, LookupError, OSError) as error:
         lacking = f" ({error})" if isinstance(error, OSError) else ""
@@ -132,6 +137,11 @@ def wordnet_synonyms() -> Synonyms:
             "Synonyms from WordNet need nltk and its data; run: pip install nltk, then python -m "
             f"nltk.downloader wordnet. Or take the recipe eda, which needs neither{lacking}."
         ) from None
+    if astray:
+        raise ReActError(
+            "WordNet's index points beside its entries, as where line ends were changed to those of Windows; "
+            "remove it from nltk's data and run: python -m nltk.downloader wordnet."
+        )
 
     def synonyms(word: str) -> list[str]:
         lemmas = {

@@ -114,6 +114,18 @@ def test_wordnet_that_is_there_in_part_is_one_sentence(monkeypatch: pytest.Monke
         wordnet_synonyms()
 
 
+def test_wordnet_whose_index_misses_its_entries_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shifted(FewWords):
+        def synsets(self, word: str) -> Any:
+            return [None]  # what nltk gives, with a warning, where line ends were changed
+
+    module = ModuleType("nltk.corpus")
+    vars(module)["wordnet"] = Shifted()
+    monkeypatch.setitem(sys.modules, "nltk.corpus", module)
+    with pytest.raises(ReActError, match="index points beside its entries"):
+        wordnet_synonyms()
+
+
 def test_wordnet_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nltk.corpus", None)
     with pytest.raises(ReActError, match="take the recipe eda, which needs neither"):
