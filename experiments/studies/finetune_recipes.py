@@ -54,8 +54,6 @@ BESIDES: Final[dict[str, Callable[[FineTuneSettings], FineTuneSettings]]] = {
 """Ways to train that are settings of the learner and no recipes, by name."""
 NAMES: Final = ("corpus", "recipe", "at")
 """What names a run, beside its seed, in the table of runs; it holds accuracy and seconds besides."""
-_ROWS: Final = 1200
-"""Most rows of a corpus."""
 _POOL: Final = 500
 _DEV: Final = 50
 
@@ -83,6 +81,15 @@ def trained_as(name: str, plain: FineTuneSettings, masked_lm: Path | None = None
     return plain.following(recipe)
 
 
+def options_for(corpus: EncodedCorpus, labels: int) -> EpisodeOptions:
+    """An episode that begins with so many labels; where these are many, its pool is larger than usual."""
+    return EpisodeOptions(
+        pool_size=min(max(_POOL, labels + 1), corpus.corpus.ids("train").size),
+        dev_size=min(_DEV, corpus.corpus.ids("dev").size),
+        initial="random", initial_size=labels, budget=1, batch_size=1,
+    )  # fmt: skip
+
+
 def at_labels(
     corpus: EncodedCorpus, settings: FineTuneSettings, seeds: int, test_rows: int, labels: int
 ) -> pd.DataFrame:
@@ -98,12 +105,7 @@ def at_labels(
     Returns:
         Columns seed, accuracy, seconds: processor time of training all seeds.
     """
-    options = EpisodeOptions(
-        pool_size=min(_POOL, corpus.corpus.ids("train").size),
-        dev_size=min(_DEV, corpus.corpus.ids("dev").size),
-        initial="random", initial_size=labels, budget=1, batch_size=1,
-    )  # fmt: skip
-    engine = LabelingEngine([corpus], options, seeds, (METRIC,), settings)
+    engine = LabelingEngine([corpus], options_for(corpus, labels), seeds, (METRIC,), settings)
     started = time.process_time()
     engine.reset([episode_streams(seed, corpus.name) for seed in range(seeds)], None, [0] * seeds)
     seconds = time.process_time() - started
@@ -115,72 +117,87 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     """Paired gains with 95 % intervals (Student's t over seeds) and cost ratios.
 
     Args:
-        runs: Columns corpus, recipe, at, seed, accuracy, seconds.
+        runs: Columns corpus, recipe, at, seed, accuracy, seconds. Seeds that were not played everywhere with
+            a number of labels do not count there.
 
     Returns:
-        Columns recipe, corpus, at, plain (accuracy), gain, half (of the interval), cost: processor time of
-        training over plain's. A line with ``corpus`` ``mean`` for each recipe that was measured everywhere
-        is the mean over corpora and numbers of labels; its column ``longer`` is the gain less that of
-        ``LONGER``, ``longer_half`` half its interval.
+        Columns recipe, corpus, at, seeds (how many), plain (accuracy), gain, half (of the interval), cost:
+        processor time of training over plain's, seconds: processor time of one training. A line with
+        ``corpus`` ``mean`` for each recipe and number of labels at which it was measured on every corpus is
+        the mean over them; its column ``longer`` is the gain less that of ``LONGER``, ``longer_half`` half
+        its interval.
     """
+    lines: list[dict[str, object]] = []
+    for at, own in runs.groupby("at", sort=False):
+        lines += [{"at": at} | line for line in _gains(own)]
+    columns = ["recipe", "corpus", "at", "seeds", "plain", "gain", "half", "cost", "seconds"]
+    columns += ["longer", "longer_half"]
+    return pd.DataFrame(lines).reindex(columns=columns)
+
+
+def _gains(runs: pd.DataFrame) -> list[dict[str, object]]:
+    """Lines of ``table`` of one number of labels."""
     accuracy, seconds = {}, {}
-    for (recipe, corpus, at), one in runs.groupby(["recipe", "corpus", "at"], sort=False):
-        key = (str(recipe), (str(corpus), str(at)))
-        accuracy[key] = one.sort_values("seed")["accuracy"].to_numpy(np.float64)
-        seconds[key] = float(one["seconds"].iloc[0])
-    places = [place for recipe, place in accuracy if recipe == "plain"]
+    each = runs.groupby(["recipe", "corpus"], sort=False)
+    seeds = sorted(set.intersection(*(set(one["seed"]) for _, one in each)))
+    for (recipe, corpus), one in each:
+        accuracy[str(recipe), str(corpus)] = one.set_index("seed")["accuracy"][seeds].to_numpy(np.float64)
+        seconds[str(recipe), str(corpus)] = float(one["seconds"].iloc[0]) / len(one)
+    corpora = [corpus for recipe, corpus in accuracy if recipe == "plain"]
+    recipes = list(dict.fromkeys(recipe for recipe, _ in accuracy))
     whole = {
-        recipe: np.mean([accuracy[recipe, place] for place in places], axis=0)
-        for recipe, _ in accuracy
-        if all((recipe, place) in accuracy for place in places)
+        recipe: np.mean([accuracy[recipe, corpus] for corpus in corpora], axis=0)
+        for recipe in recipes
+        if all((recipe, corpus) in accuracy for corpus in corpora)
     }
     lines: list[dict[str, object]] = []
-    for recipe in dict.fromkeys(recipe for recipe, _ in accuracy):
-        own = [place for place in places if (recipe, place) in accuracy]
-        costs = [seconds[recipe, place] / seconds["plain", place] for place in own]
-        for place, cost in zip(own, costs, strict=True):
-            plain = accuracy["plain", place]
-            line = {"recipe": recipe, "corpus": place[0], "at": place[1], "plain": plain.mean(), "cost": cost}
-            lines.append(line | _gain(accuracy[recipe, place] - plain, "gain", "half"))
+    for recipe in recipes:
+        own = [corpus for corpus in corpora if (recipe, corpus) in accuracy]
+        for corpus in own:
+            plain, taken = accuracy["plain", corpus], seconds[recipe, corpus]
+            line = {"recipe": recipe, "corpus": corpus, "plain": plain.mean(), "seconds": taken}
+            line["cost"] = taken / seconds["plain", corpus]
+            lines.append(line | _gain(accuracy[recipe, corpus] - plain, "gain", "half"))
         if recipe in whole:
-            mean = {
-                "recipe": recipe,
-                "corpus": "mean",
-                "plain": whole["plain"].mean(),
-                "cost": np.mean(costs),
-            }
+            mean: dict[str, object] = {"recipe": recipe, "corpus": "mean", "plain": whole["plain"].mean()}
+            mean["seconds"] = np.mean([seconds[recipe, corpus] for corpus in corpora])
+            mean["cost"] = np.mean([seconds[recipe, one] / seconds["plain", one] for one in corpora])
             mean |= _gain(whole[recipe] - whole["plain"], "gain", "half")
             if LONGER in whole:
                 mean |= _gain(whole[recipe] - whole[LONGER], "longer", "longer_half")
             lines.append(mean)
-    columns = ["recipe", "corpus", "at", "plain", "gain", "half", "cost", "longer", "longer_half"]
-    return pd.DataFrame(lines).reindex(columns=columns).fillna({"at": ""})
+    return [{"seeds": len(seeds)} | line for line in lines]
 
 
 def _gain(by_seed: npt.NDArray[np.float64], name: str, half: str) -> dict[str, object]:
     return {name: float(by_seed.mean()), half: float(half_interval(by_seed))}
 
 
-def page(found: pd.DataFrame, seeds: int, said: str) -> str:
-    """Markdown of ``table``: one line for each recipe, one column for each corpus and number of labels."""
-    each = found[found["corpus"] != "mean"]
-    places = list(dict.fromkeys(zip(each["corpus"], each["at"], strict=True)))
+def page(found: pd.DataFrame, said: str) -> str:
+    """Markdown of ``table``: for each number of labels lines of recipes and columns of corpora."""
     lines = [
-        f"Gain over `plain` in test accuracy, {seeds} paired seeds, 95 % interval over them; {said}.",
-        f"Mean: of the columns. Beyond longer: mean gain less that of {LONGER}. Cost: processor time of",
-        "training over that of `plain`, mean of the columns.",
-        "",
-        f"| recipe | {' | '.join(map(', '.join, places))} | mean | beyond longer | cost |",
-        "| --- |" + " ---: |" * (len(places) + 3),
+        f"Gain over `plain` in test accuracy, paired seeds, 95 % interval over them; {said}.",
+        f"Mean: of the corpora. Beyond longer: mean gain less that of {LONGER}. Cost: processor time of",
+        "training over that of `plain`; s: processor seconds of one training; both are means of the corpora.",
     ]
-    for recipe, part in found.groupby("recipe", sort=False):
-        of = {(str(line["corpus"]), str(line["at"])): line for line in part.to_dict("records")}
-        mean, is_plain = of.get(("mean", "")), recipe == "plain"
-        what = "plain" if is_plain else "gain"
-        cells = [_cell(of.get(place), what, "half") for place in [*places, ("mean", "")]]
-        known = mean is not None and not is_plain and recipe != LONGER and np.isfinite(mean["longer"])
-        cells.append(_cell(mean if known else None, "longer", "longer_half"))
-        lines.append(f"| {recipe!s} | {' | '.join(cells)} | {part['cost'].mean():.1f} |")
+    for at, own in found.groupby("at", sort=False):
+        corpora = [name for name in dict.fromkeys(own["corpus"]) if name != "mean"]
+        first = f"{at} labels, {own['seeds'].iloc[0]} seeds"
+        lines += [
+            "",
+            f"| {first} | {' | '.join(corpora)} | mean | beyond longer | cost | s |",
+            "| --- |" + " ---: |" * (len(corpora) + 4),
+        ]
+        for recipe, part in own.groupby("recipe", sort=False):
+            of = {str(line["corpus"]): line for line in part.to_dict("records")}
+            mean, is_plain = of.get("mean"), recipe == "plain"
+            what = "plain" if is_plain else "gain"
+            cells = [_cell(of.get(place), what, "half") for place in [*corpora, "mean"]]
+            known = mean is not None and not is_plain and recipe != LONGER and np.isfinite(mean["longer"])
+            cells.append(_cell(mean if known else None, "longer", "longer_half"))
+            each = part[part["corpus"] != "mean"]
+            cells += [f"{each['cost'].mean():.1f}", f"{each['seconds'].mean():.1f}"]
+            lines.append(f"| {recipe!s} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -204,11 +221,11 @@ def study(asked: argparse.Namespace) -> str:
     encoder = EncoderConfig(max_length=asked.max_length)
     corpora: list[EncodedCorpus] = []
     for name in asked.corpora:
-        config = CorpusConfig(corpus=name, max_rows=_ROWS)
+        config = CorpusConfig(corpus=name, max_rows=asked.rows)
         corpora += prepare([config], encoder, "auto")
     measured = {
         name: getattr(asked, name)
-        for name in ("layers", "epochs", "learning_rate", "max_length", "test_rows")
+        for name in ("layers", "epochs", "learning_rate", "max_length", "rows", "test_rows")
     }
     measured |= {"model": Path(asked.model).name}
     runs, text = GrowingTable(asked.out / "finetune_runs.csv", NAMES, digits=5, settings=measured), ""
@@ -219,9 +236,9 @@ def study(asked: argparse.Namespace) -> str:
                 part = at_labels(corpus, way, asked.seeds, asked.test_rows, n)
                 runs.add(part.assign(**place))
                 say(f"{corpus.name}, {n}, {recipe}: {part['seconds'][0]:.0f} s of training")
-        found = table(runs.frame[runs.frame["seed"] < asked.seeds])
+        found = table(runs.frame)
         write_atomically(asked.out / "finetune.csv", csv_text(found.round(5)))
-        text = page(found, asked.seeds, said)
+        text = page(found, said)
         write_atomically(asked.out / "finetune.md", text)
     return text
 
@@ -238,6 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--max-length", type=int, default=32, help="tokens kept of a text")
     parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS), help="numbers of labels")
+    parser.add_argument("--rows", type=int, default=1200, help="most rows of a corpus, test rows among them")
     parser.add_argument("--test-rows", type=int, default=300)
     return run_study(parser, arguments, study)
 

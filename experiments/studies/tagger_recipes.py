@@ -93,8 +93,13 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def page(runs: pd.DataFrame, found: pd.DataFrame, seeds: int) -> str:
-    """Markdown: mean gains by strategy and measure, then the areas of every corpus."""
-    corpora, recipes = list(dict.fromkeys(runs["corpus"])), list(dict.fromkeys(runs["recipe"]))
+    """Markdown: mean gains by strategy and measure, then the areas of every corpus.
+
+    Recipes that were not played on every corpus are left out.
+    """
+    corpora = list(dict.fromkeys(runs["corpus"]))
+    played = runs.groupby("recipe", sort=False)["corpus"].nunique()
+    recipes = [str(name) for name, count in played.items() if count == len(corpora)]
     of = {
         (line["recipe"], line["strategy"], line["corpus"], line["measure"]): line
         for line in found.to_dict("records")
@@ -134,14 +139,16 @@ def page(runs: pd.DataFrame, found: pd.DataFrame, seeds: int) -> str:
 
 def study(asked: argparse.Namespace) -> str:
     """Play what is not in the table yet, and write tables."""
-    runs = GrowingTable(asked.out / "tagger_runs.csv", NAMES, digits=5, settings={"rows": asked.rows})
+    measured = {"rows": asked.rows, "tolerance": TaggerSettings().tolerance}
+    runs = GrowingTable(asked.out / "tagger_runs.csv", NAMES, digits=5, settings=measured)
     wanted = [(one, EncoderConfig()) for one in asked.english]
     wanted += [(one, EncoderConfig(model=asked.chinese_encoder)) for one in asked.chinese]
     if not wanted:
         raise ReActError("There is nothing to play; name corpora with --english or --chinese.")
     for source, encoder in wanted:
         name = Path(source).name
-        places = [(strategy, recipe) for strategy in STRATEGIES for recipe in RECIPES]
+        ways = [recipe for recipe in RECIPES if recipe in {"plain", *asked.recipes}]
+        places = [(strategy, recipe) for strategy in STRATEGIES for recipe in ways]
         places = [own for own in places if not runs.holds(asked.seeds, **_place(name, *own))]
         if not places:
             continue
@@ -163,6 +170,7 @@ def _place(corpus: str, strategy: str, recipe: str) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = study_parser(__doc__, "tagger_recipes", "results/recipes/tagger", seeds=16)
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES), help="which")
     add_corpora(parser)
     return run_study(parser, arguments, study)
 

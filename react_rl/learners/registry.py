@@ -1,7 +1,6 @@
 """All kinds of learners: their settings, how one is built, what it costs and what it can do.
 
-A new kind is a module that satisfies ``protocol.Learner`` and one entry here. Entries hold functions of this
-module and no lambdas: whatever holds a learner, such as an environment, can then be pickled.
+A new kind is a module that satisfies ``protocol.Learner`` and one entry here.
 """
 
 from __future__ import annotations
@@ -45,14 +44,6 @@ WholeFit = Callable[[Tensor, Tensor, int, Tensor], Tensor]
 to the scores ``(C, T)`` of the latter."""
 
 
-def _no_whole_fit(settings: object) -> None:
-    return None
-
-
-def _as_given(settings: LearnerSettings) -> LearnerSettings:
-    return settings
-
-
 @dataclass(frozen=True)
 class LearnerEntry:
     """One kind of learner.
@@ -77,24 +68,8 @@ class LearnerEntry:
     random: bool
     offers: Callable[[Any], frozenset[Capability]]
     tasks: tuple[str, ...] = ("classification",)
-    fit_all: Callable[[Any], WholeFit | None] = _no_whole_fit
-    for_all: Callable[[Any], Any] = _as_given
-
-
-def _softmax(settings: SoftmaxSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> RecipeHead:
-    return RecipeHead(corpora, labelled, settings)
-
-
-def _mlp(settings: MlpSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> MlpHead:
-    return MlpHead([one.embeddings for one in corpora], labelled, settings)
-
-
-def _tagger(settings: TaggerSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> RecipeTagger:
-    return RecipeTagger(corpora, labelled, settings)
-
-
-def _span(settings: SpanSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> SpanScorer:
-    return SpanScorer(corpora, labelled, settings)
+    fit_all: Callable[[Any], WholeFit | None] = lambda settings: None
+    for_all: Callable[[Any], Any] = lambda settings: settings
 
 
 def _if_dropped(settings: MlpSettings | FineTuneSettings) -> frozenset[Capability]:
@@ -115,34 +90,9 @@ def _tuner(settings: FineTuneSettings, corpora: Sequence[Rows], labelled: Labell
     return kind(own, labelled, settings)
 
 
-def _of_softmax(settings: SoftmaxSettings) -> frozenset[Capability]:
-    return frozenset({"linear", "dropout", "committee", "trials", "recipes"})
-
-
 def _of_mlp(settings: MlpSettings) -> frozenset[Capability]:
     dropout = _if_dropped(settings)
     return dropout | {"committee"} if settings.members > 1 else dropout
-
-
-def _of_transformer(settings: FineTuneSettings) -> frozenset[Capability]:
-    return _if_dropped(settings) | {"committee", "recipes"}
-
-
-def _of_tagger(settings: TaggerSettings) -> frozenset[Capability]:
-    return frozenset({"trials", "recipes"})
-
-
-def _of_span(settings: SpanSettings) -> frozenset[Capability]:
-    return frozenset({"trials"})
-
-
-def _of_prompt(settings: PromptSettings) -> frozenset[Capability]:
-    return frozenset()
-
-
-def _for_all_softmax(settings: SoftmaxSettings) -> SoftmaxSettings:
-    # One refit from the initial labels to all needs more steps than one by a batch.
-    return replace(settings, max_steps=MOST_STEPS)
 
 
 def _fit_softmax(settings: SoftmaxSettings | None) -> WholeFit | None:
@@ -154,17 +104,18 @@ def _fit_softmax(settings: SoftmaxSettings | None) -> WholeFit | None:
 LEARNERS: Final[dict[str, LearnerEntry]] = {
     "softmax": LearnerEntry(
         SoftmaxSettings,
-        _softmax,
+        lambda settings, corpora, labelled: RecipeHead(corpora, labelled, settings),
         "softmax regression on frozen embeddings",
         cheap=True,
         random=False,
-        offers=_of_softmax,
+        offers=lambda settings: frozenset({"linear", "dropout", "committee", "trials", "recipes"}),
         fit_all=_fit_softmax,
-        for_all=_for_all_softmax,
+        # One refit from the initial labels to all needs more steps than one by a batch.
+        for_all=lambda settings: replace(settings, max_steps=MOST_STEPS),
     ),
     "mlp": LearnerEntry(
         MlpSettings,
-        _mlp,
+        lambda settings, corpora, labelled: MlpHead([one.embeddings for one in corpora], labelled, settings),
         "head or ensemble of heads with one hidden layer on frozen embeddings",
         cheap=True,
         random=True,
@@ -176,25 +127,25 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "transformer that is fine-tuned in every round",
         cheap=False,
         random=True,
-        offers=_of_transformer,
+        offers=lambda settings: _if_dropped(settings) | {"committee", "recipes"},
         tasks=("classification", "tagging", "question-answering"),
     ),
     "tagger": LearnerEntry(
         TaggerSettings,
-        _tagger,
+        lambda settings, corpora, labelled: RecipeTagger(corpora, labelled, settings),
         "linear tagger on frozen token states",
         cheap=True,
         random=False,
-        offers=_of_tagger,
+        offers=lambda settings: frozenset({"trials", "recipes"}),
         tasks=("tagging",),
     ),
     "span": LearnerEntry(
         SpanSettings,
-        _span,
+        lambda settings, corpora, labelled: SpanScorer(corpora, labelled, settings),
         "linear scorer of answers' borders on frozen states",
         cheap=True,
         random=False,
-        offers=_of_span,
+        offers=lambda settings: frozenset({"trials"}),
         tasks=("question-answering",),
     ),
     "prompt": LearnerEntry(
@@ -203,7 +154,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "masked language model that puts words of the classes into a gap, with a linear head beside",
         cheap=True,
         random=False,
-        offers=_of_prompt,
+        offers=lambda settings: frozenset(),
     ),
 }
 """Learners by the name that YAML gives as ``learner.kind``."""

@@ -29,6 +29,7 @@ def test_the_table_holds_gains_with_intervals_and_cost_ratios() -> None:
     eda = found[found["recipe"] == "eda"].set_index("corpus")
     assert eda.loc["a", "gain"] == pytest.approx(0.02)
     assert eda.loc["a", "cost"] == 1.5
+    assert eda.loc["a", "seconds"] == 0.75, "of one of four seeds"
     assert eda.loc["a", "half"] == pytest.approx(0.0, abs=1e-9), "the spread of plain does not count"
     assert eda.loc["mean", "longer"] == pytest.approx(-0.01), "more epochs bring more"
 
@@ -37,7 +38,33 @@ def test_a_recipe_that_was_not_measured_everywhere_has_no_mean() -> None:
     runs = runs_of({"plain": (0.0, 1.0), "eda": (0.02, 3.0)})
     found = study.table(runs[(runs["recipe"] == "plain") | (runs["corpus"] == "a")])
     assert set(found[found["recipe"] == "eda"]["corpus"]) == {"a"}
-    assert "| eda | +0.020 ± 0.000 | - | - | - | 3.0 |" in study.page(found, 4, "said")
+    assert "| eda | +0.020 ± 0.000 | - | - | - | 3.0 | 0.8 |" in study.page(found, "said")
+
+
+def test_each_number_of_labels_has_a_mean_and_a_table_of_its_own() -> None:
+    few, many = runs_of({"plain": (0.0, 1.0), "eda": (0.02, 1.0)}), runs_of({"plain": (0.0, 1.0)})
+    found = study.table(pd.concat([few, many.assign(at="200")]))
+    means = found[found["corpus"] == "mean"]
+    assert list(zip(means["recipe"], means["at"], strict=True)) == [
+        ("plain", "50"),
+        ("eda", "50"),
+        ("plain", "200"),
+    ]
+    written = study.page(found, "said")
+    assert written.index("| eda |") < written.index("| 200 labels, 4 seeds |")
+
+
+def test_seeds_that_were_not_played_everywhere_do_not_count() -> None:
+    plain, eda = runs_of({"plain": (0.0, 1.0)}, seeds=5), runs_of({"eda": (0.02, 1.0)}, seeds=3)
+    found = study.table(pd.concat([plain, eda]))
+    assert set(found["seeds"]) == {3}
+    assert found["plain"].to_numpy() == pytest.approx(0.6), "the mean of the first three"
+
+
+def test_more_labels_than_the_usual_pool_have_a_larger_one() -> None:
+    corpus = synthetic_encoded(1200, 2)
+    few, many = (study.options_for(corpus, labels).pool_size for labels in (200, 510))
+    assert (few, many) == (500, 511)
 
 
 def test_what_is_no_recipe_changes_settings() -> None:

@@ -29,6 +29,8 @@ def test_gains_are_paired_and_the_mean_is_that_of_the_corpora() -> None:
     page = tagger_recipes.page(runs, found, 2)
     assert "| l2-dev | +0.0000 ± " in page
     assert page.count("| plain |") == 2
+    partly = runs[(runs["corpus"] == "a") | (runs["recipe"] == "plain")]
+    assert "l2-dev" not in tagger_recipes.page(partly, tagger_recipes.gains(partly), 2)
 
 
 def test_a_curve_is_read_early_and_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
