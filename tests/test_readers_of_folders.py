@@ -333,7 +333,8 @@ def test_a_damaged_file_of_a_store_counts_as_none(tmp_path: Path, name: str) -> 
 
 EXPLAINED = Explanation(
     Facts(
-        policy="p", kind="scorer", corpora=("c",), seeds=2, first_seed=0, explained_seeds=2, situations=4,
+        policy="p", identity="1", kind="scorer", corpora=("c",), seeds=2, first_seed=0, explained_seeds=2,
+        situations=4,
         metric="accuracy", episode={"budget": 12.0}, linear_share=0.5, formula="weights:margin=1",
     ),
     *(pd.DataFrame({"corpus": ["c"], "value": [0.5]}) for _ in range(6)),

@@ -94,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     explained.add_argument(
         "--output", type=Path, help="folder (default: results/NAME/explanations/POLICY, for the report)"
     )
+    explained.add_argument(
+        "--overwrite", action="store_true", help="replace the explanation of another policy of that name"
+    )
 
     prompts = commands.add_parser(
         "prompts",
@@ -184,14 +187,10 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
         from react_rl.experiments.cli.demo import run_demo
 
         return run_demo(known.results, known.episodes, known.seeds, known.finetune)
-    if known.command == "train":
-        return _train(known, overrides)
-    if known.command == "imitate":
-        return _imitate(known, overrides)
-    if known.command == "adjust":
-        from react_rl.experiments.cli.adjusting import run_adjust
+    if known.command in ("train", "imitate", "adjust"):
+        from react_rl.experiments.cli.training import run_kind
 
-        return run_adjust(known, overrides)
+        return run_kind(known, overrides)
     if known.command == "tune":
         from react_rl.experiments.cli.tuning import run_tune
 
@@ -245,62 +244,6 @@ def _plot(known: argparse.Namespace) -> int:
         return 0
     width, formats, strategies, metric, output = options
     plot_for_paper(known.folder, width, formats or (), strategies or (), metric, output)
-    return 0
-
-
-def _train(known: argparse.Namespace, overrides: list[str]) -> int:
-    from react_rl.experiments.cli.screen import console, show_facts, training_progress
-    from react_rl.experiments.config.models import TrainConfig, load_config
-    from react_rl.experiments.run.train import dry_run, run_training
-
-    config = load_config(TrainConfig, known.config, overrides)
-    if known.dry_run:
-        dry_run(config, known.results, known.overwrite, partial(show_facts, where=console))
-        console.print(
-            f"Would train {config.agent.algorithm} for {config.agent.episodes} episodes on "
-            f"{', '.join(c.name or c.corpus for c in config.corpora)} and write "
-            f"{known.results / config.name / 'policy'}.",
-            highlight=False,
-        )
-        return 0
-    with training_progress() as report:
-        trained = run_training(config, known.results, report, overwrite=known.overwrite, on_facts=show_facts)
-    card = trained.card
-    console.print(f"Policy: {trained.folder}", highlight=False)
-    best = max(point["area"] for point in card.validation)
-    console.print(
-        f"Validation area {best:.4f} after {card.chosen_at} episodes; "
-        + ", ".join(f"{name} {area:.4f}" for name, area in card.baselines.items()),
-        highlight=False,
-    )
-    return 0
-
-
-def _imitate(known: argparse.Namespace, overrides: list[str]) -> int:
-    from react_rl.experiments.cli.screen import console, imitation_progress, show_facts
-    from react_rl.experiments.config.models import ImitateConfig, load_config
-    from react_rl.experiments.run.imitate import dry_run, run_imitation
-
-    config = load_config(ImitateConfig, known.config, overrides)
-    if known.dry_run:
-        dry_run(config, known.results, known.overwrite, partial(show_facts, where=console))
-        settings = config.imitation
-        states = settings.states + settings.dagger_rounds * settings.dagger_states
-        console.print(
-            f"Would try {settings.candidates} candidates at each of {states:,} states on tasks from "
-            f"{', '.join(c.name or c.corpus for c in config.corpora)}, fit {settings.networks} networks and "
-            f"write {known.results / config.name / 'policy'}.",
-            highlight=False,
-        )
-        return 0
-    with imitation_progress() as report:
-        trained = run_imitation(config, known.results, report, overwrite=known.overwrite, on_facts=show_facts)
-    console.print(f"Policy: {trained.folder}", highlight=False)
-    console.print(
-        f"Validation area {trained.card.validation[-1]['area']:.4f}; "
-        + ", ".join(f"{name} {area:.4f}" for name, area in trained.card.baselines.items()),
-        highlight=False,
-    )
     return 0
 
 

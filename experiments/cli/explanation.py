@@ -15,7 +15,13 @@ from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.cli.screen import console, show_facts, working_on
 from react_rl.experiments.config.models import CompareConfig, load_config
 from react_rl.experiments.explain.explaining import explain
-from react_rl.experiments.explain.folder import EXPLANATIONS, Explanation, read_explanation, write_explanation
+from react_rl.experiments.explain.folder import (
+    EXPLANATIONS,
+    Explanation,
+    read_explanation,
+    refuse_other_policy,
+    write_explanation,
+)
 from react_rl.experiments.explain.formula import MOST_TERMS
 from react_rl.experiments.explain.subjects import make_subject
 from react_rl.experiments.figures.drawing import FORMATS, save_figures
@@ -24,7 +30,7 @@ from react_rl.experiments.figures.page import SCREEN, Page
 from react_rl.experiments.report.explanation import explanation_markdown, said
 from react_rl.experiments.run.planning import check_corpora, check_tasks, parts_of
 from react_rl.experiments.run.results import slug
-from react_rl.experiments.run.strategies import resolve, surprised
+from react_rl.experiments.run.strategies import identity, resolve, surprised
 from react_rl.files import make_folder, write_atomically
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
@@ -56,6 +62,7 @@ def explain_policy(
     corpora: Sequence[str] = (),
     terms: int = MOST_TERMS,
     output: str | Path | None = None,
+    overwrite: bool = False,
     page: Page = SCREEN,
     formats: Sequence[str] = FORMATS[:2],
     tell: Callable[[str], None] | None = None,
@@ -72,13 +79,15 @@ def explain_policy(
         terms: Most terms of the formula.
         output: Folder of the explanation; None means ``results/NAME/explanations/POLICY``, where the report
             of the comparison NAME finds it.
+        overwrite: Replace the explanation of another policy that is there.
         page: Where the figures will go.
         formats: File types of the figures.
         tell: Told what is being done.
         on_facts: Told what the corpora hold, before anything is encoded.
 
     Raises:
-        ReActError: It is no trained policy, or something in the config does not exist or does not fit.
+        ReActError: It is no trained policy, something in the config does not exist or does not fit, or the
+            folder holds the explanation of another policy.
         WriteError: A file cannot be written.
     """
     config = load_config(CompareConfig, config) if isinstance(config, str) else config
@@ -90,6 +99,9 @@ def explain_policy(
     make_subject(strategy)  # refuses what cannot be explained before anything is encoded
     check_tasks(config)
     folder = Path(output or Path(results) / config.name / EXPLANATIONS / slug(strategy.name))
+    known_by = identity(policy)
+    if not overwrite:
+        refuse_other_policy(folder, strategy.name, known_by)
     make_folder(folder)  # what cannot be written is told before anything is played
     with pulse(__name__, f"Explaining {strategy.name}: preparing the corpora") as say:
 
@@ -107,7 +119,7 @@ def explain_policy(
                 f"A policy is explained on corpora of one task, and these are of {part.task} and "
                 f"{' and '.join(one.task for one in others)}; name those of one with --corpora."
             )
-        write_explanation(folder, explain(strategy, part.corpora, part.config, terms, both))
+        write_explanation(folder, explain(strategy, part.corpora, part.config, known_by, terms, both))
     explanation = read_explanation(folder)  # figures and words are about the numbers as they are written
     save_figures(folder, explanation_figures(explanation, page), page, formats)
     write_atomically(folder / PAGE, explanation_markdown(explanation))
@@ -153,6 +165,7 @@ def run_explain(known: argparse.Namespace, overrides: Sequence[str]) -> int:
             corpora=known.corpora,
             terms=known.terms,
             output=known.output,
+            overwrite=known.overwrite,
             page=Page(known.width),
             formats=known.format or FORMATS[:2],
             tell=tell,

@@ -35,6 +35,7 @@ def explain(
     policy: QueryStrategy,
     corpora: Sequence[EncodedCorpus],
     config: CompareConfig,
+    identity: str,
     terms: int = MOST_TERMS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Explanation:
@@ -46,6 +47,7 @@ def explain(
         policy: A trained policy.
         corpora: What it plays on.
         config: Seeds, episodes, learner, metrics and test rows.
+        identity: Digest of the policy's weights and card.
         terms: Most terms of the formula.
         tell: Told what is being done.
 
@@ -76,6 +78,7 @@ def explain(
     areas = losses(pd.concat(played, ignore_index=True), policy.name, metric)
     facts = Facts(
         policy=policy.name,
+        identity=identity,
         kind=type(subject).__name__.strip("_").lower(),
         corpora=tuple(corpus.name for corpus in corpora),
         seeds=config.seeds,

@@ -31,6 +31,7 @@ class Facts(BaseModel):
 
     Attributes:
         policy: Name of the policy.
+        identity: Digest of its weights and card: another policy of the same name has another.
         kind: scorer, weights, candidates or choice.
         corpora: Names of the corpora that it was played on.
         seeds: Paired seeds of the areas, from ``first_seed``.
@@ -46,6 +47,7 @@ class Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     policy: Name
+    identity: str
     kind: str
     corpora: tuple[Name, ...]
     seeds: int
@@ -121,6 +123,29 @@ def read_explanation(folder: Path) -> Explanation:
             table[column] = [from_csv(cell) if isinstance(cell, str) else cell for cell in table[column]]
         tables[name] = table
     return Explanation(facts, **tables)
+
+
+def refuse_other_policy(folder: Path, policy: str, identity: str) -> None:
+    """Check that a folder holds no explanation of another policy; what cannot be read counts for nothing.
+
+    Args:
+        folder: Where an explanation is to be written.
+        policy: Name of the policy.
+        identity: Digest of its weights and card.
+
+    Raises:
+        ReActError: It does.
+    """
+    try:
+        there = read_explanation(folder).facts
+    except ReActError:
+        return
+    if there.identity != identity:
+        called = "another policy that is" if there.policy == policy else f"{there.policy!r}, not of a policy"
+        raise ReActError(
+            f"{folder} holds the explanation of {called} called {policy!r}. Choose another folder with "
+            "--output, or replace it with --overwrite."
+        )
 
 
 def _checksum(facts: Mapping[str, Any], texts: Sequence[str]) -> str:

@@ -33,8 +33,11 @@ STYLE: Final[dict[Any, Any]] = {
     "figure.dpi": 160,
 }
 
-# Okabe & Ito's palette, which colour-blind readers can distinguish.
-_COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#7F5F00")
+# Okabe & Ito's palette, which colour-blind readers can distinguish, then three that are darker or lighter.
+_COLOURS: Final = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#7F5F00",
+    "#332288", "#882255", "#9DB300"
+)  # fmt: skip
 _DASHES: Final[tuple[tuple[float, ...], ...]] = (
     (), (3.7, 1.6), (6.4, 1.6, 1.0, 1.6), (1.0, 1.65), (6.4, 1.6, 1.0, 1.6, 1.0, 1.6)
 )  # fmt: skip

@@ -10,15 +10,19 @@ import numpy as np
 
 from react_rl.agents.adjustment.search import SearchProgress
 from react_rl.agents.adjustment.training import adjust, starting_scorer
-from react_rl.data.config import CorpusConfig
 from react_rl.data.corpus import Corpus
-from react_rl.encoders.config import EncoderConfig
 from react_rl.experiments.config.models import AdjustConfig
 from react_rl.experiments.run.claim import claimed
-from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
+from react_rl.experiments.run.training_folder import (
+    Trained,
+    begun_training,
+    groups_of,
+    inspect_training,
+    refuse_other_training,
+)
 from react_rl.learners.registry import check_needs
 from react_rl.pulse import pulse
-from react_rl.simulation.corpora import OnFacts, inspect_all, prepare
+from react_rl.simulation.corpora import OnFacts, prepare
 
 
 def check_adjustable(config: AdjustConfig, corpora: Sequence[Corpus]) -> None:
@@ -29,11 +33,6 @@ def check_adjustable(config: AdjustConfig, corpora: Sequence[Corpus]) -> None:
     """
     for corpus in corpora:
         check_needs(f"adjust on {corpus.name}", {"classes"}, config.learner.settings(), corpus.task)
-
-
-def _parts(config: AdjustConfig) -> list[tuple[Sequence[CorpusConfig], EncoderConfig]]:
-    """Corpora with the encoder that they are under."""
-    return [(config.corpora, config.encoder), *((one.corpora, one.encoder) for one in config.further)]
 
 
 def dry_run(config: AdjustConfig, results: Path, overwrite: bool, on_facts: OnFacts) -> None:
@@ -49,10 +48,7 @@ def dry_run(config: AdjustConfig, results: Path, overwrite: bool, on_facts: OnFa
         ReActError: Something in the config does not exist or does not fit.
     """
     starting_scorer(config.adjustment.start)
-    refuse_other_training(config, results / config.name, overwrite)
-    check = partial(check_adjustable, config)
-    for listed, encoder in _parts(config):
-        inspect_all(listed, encoder, config.device, on_facts=on_facts, check=check)
+    inspect_training(config, results, overwrite, on_facts, check=partial(check_adjustable, config))
 
 
 def run_adjustment(
@@ -90,8 +86,9 @@ def run_adjustment(
                 report(state)
 
         corpora, check = [], partial(check_adjustable, config)
-        for listed, encoder in _parts(config):
-            corpora += prepare(listed, encoder, config.device, progress, on_facts=on_facts, check=check)
+        for one in groups_of(config):
+            asked = (one.corpora, one.encoder, config.device, progress)
+            corpora += prepare(*asked, on_facts=on_facts, check=check)
         with begun_training(config, folder, corpora[0].device):
             card = adjust(
                 corpora,

@@ -136,7 +136,7 @@ def _play(
     report(done, len(runs))
     fulls = [FullData(part, folder, own) for part, own in planned]
     failures = [failure for full in fulls for failure in full.measure(BLOCK, tell)]
-    stages = _stages(todo, parts, fulls, config, progress)
+    stages = _stages(todo, parts, fulls, progress)
     around = circumstances(str(resolve_device(config.device)))
     named = {label(strategy): strategy for strategy in config.strategies}
     for block, written, reason in _play_all(todo, config, folder, named, stages, around, tell):
@@ -179,13 +179,12 @@ def _stages(
     todo: Sequence[Block],
     parts: Sequence[Part],
     fulls: Sequence[FullData],
-    config: CompareConfig,
     progress: bool,
 ) -> dict[str, _Stage]:
     """The corpora on which something is left to play, by name."""
     needed = {block.corpus for block in todo}
     return {
-        corpus.name: _Stage(part.config, _ground(corpus, config, progress), full)
+        corpus.name: _Stage(part.config, _ground(corpus, part.config, progress), full)
         for part, full in zip(parts, fulls, strict=True)
         for corpus in part.corpora
         if corpus.name in needed

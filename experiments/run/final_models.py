@@ -5,7 +5,7 @@ Kept in the run files as counts, where a config asks for it. Temperatures are fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.run.altered import CLEAN, Altered, Ground
@@ -23,6 +22,8 @@ from react_rl.seeding import Streams
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.tasks.classification import Classification
+from react_rl.tasks.protocol import Task
+from react_rl.tasks.registry import TASKS
 
 Ids = npt.NDArray[np.int64]
 
@@ -50,7 +51,7 @@ class FinalModels:
     def __init__(
         self, wanted: Sequence[str], corpus: EncodedCorpus, rows: Ids, altered: Altered | None = None
     ) -> None:
-        check_analyses(wanted, corpus.corpus)
+        check_analyses(wanted, {corpus.corpus.task: corpus.name})
         self._wanted = tuple(wanted)
         self._corpus = corpus
         self._rows = rows
@@ -169,16 +170,26 @@ def final_models_of(config: CompareConfig, ground: Ground, rows: Ids) -> FinalMo
     return FinalModels(config.analysis, ground.corpus, rows, ground.altered) if config.analysis else None
 
 
-def check_analyses(wanted: Sequence[str], corpus: Corpus) -> None:
-    """Check that analyses of the final models can be had on a corpus.
+def has_analyses(task: Task) -> bool:
+    """Whether final models of a task can be analysed."""
+    return task.has_classes
+
+
+def check_analyses(wanted: Sequence[str], corpora: Mapping[str, str]) -> None:
+    """Check that analyses of the final models can be had.
+
+    Args:
+        wanted: Names of the analyses.
+        corpora: Tasks, each with the name of a corpus that is of it.
 
     Raises:
-        ReActError: The corpus is not one of classification.
+        ReActError: No corpus is of classification.
     """
-    if wanted and corpus.task != "classification":
+    if wanted and not any(has_analyses(TASKS[task]) for task in corpora if task in TASKS):
+        task, name = next(iter(corpora.items()))
         raise ReActError(
-            f"Analyses ({', '.join(wanted)}) are of classes, and corpus {corpus.name!r} is of "
-            f"{corpus.task}; leave 'analysis' out."
+            f"Analyses ({', '.join(wanted)}) are of classes, and corpus {name!r} is of "
+            f"{task}; leave 'analysis' out."
         )
 
 

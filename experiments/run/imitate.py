@@ -13,10 +13,15 @@ from react_rl.agents.imitation.training import ImitationProgress, check_task, im
 from react_rl.data.corpus import Corpus
 from react_rl.experiments.config.models import ImitateConfig
 from react_rl.experiments.run.claim import claimed
-from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
+from react_rl.experiments.run.training_folder import (
+    Trained,
+    begun_training,
+    inspect_training,
+    refuse_other_training,
+)
 from react_rl.learners.registry import check_needs, learner_for
 from react_rl.pulse import pulse
-from react_rl.simulation.corpora import OnFacts, inspect_all, prepare
+from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.world import World
 from react_rl.tasks.registry import TASK_METRIC, task_of
 
@@ -40,11 +45,7 @@ def dry_run(config: ImitateConfig, results: Path, overwrite: bool, on_facts: OnF
         ReActError: Something in the config does not exist or does not fit.
     """
     check_needs("imitation", {"trials"}, config.learner.settings())
-    refuse_other_training(config, results / config.name, overwrite)
-    check = partial(_check, config)
-    inspect_all(config.corpora, config.encoder, config.device, on_facts=on_facts, check=check)
-    if config.validation:
-        inspect_all(config.validation, config.encoder, config.device, check=check)
+    inspect_training(config, results, overwrite, on_facts, check=partial(_check, config))
 
 
 def run_imitation(

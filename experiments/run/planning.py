@@ -20,7 +20,7 @@ from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import ReActError, suggestion, unknown
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.config.tasks import episode_of, learner_of, of_several
-from react_rl.experiments.run.final_models import analyses_key, check_analyses
+from react_rl.experiments.run.final_models import analyses_key, check_analyses, has_analyses
 from react_rl.experiments.run.results import PLAN, SCHEMA, PlannedTask, ResultFolder, RunId
 from react_rl.experiments.run.sameness import comparison_differences, read_mapping, refuse_another
 from react_rl.experiments.run.strategies import (
@@ -157,7 +157,8 @@ def _for_task(config: CompareConfig, task: str, several: bool) -> CompareConfig:
     elif several:
         metrics = tuple(name for name in metrics if name in kind.metrics)
     changes: dict[str, Any] = {
-        "metrics": metrics, "reference": label(config.reference), "stopping": config.stopping.of_task(kind)
+        "metrics": metrics, "reference": label(config.reference), "stopping": config.stopping.of_task(kind),
+        "analysis": config.analysis if has_analyses(kind) else (),
     }  # fmt: skip
     if several:
         own = {"learner": learner_of(config, task), "episode": episode_of(config, task), "tasks": {}}
@@ -173,9 +174,10 @@ def by_task(config: CompareConfig, tasks: Mapping[str, str]) -> dict[str, Compar
         tasks: Tasks of its corpora, each with the name of one that is of it.
 
     Raises:
-        ReActError: Metrics, learner or a strategy are of other tasks, or the config says something of a task
-            that no corpus is of.
+        ReActError: Metrics, learner, analyses or a strategy are of other tasks, or the config says something
+            of a task that no corpus is of.
     """
+    check_analyses(config.analysis, tasks)
     several = of_several(config, tasks)
     found = {}
     for name, corpus in tasks.items():
@@ -204,12 +206,11 @@ def check_corpora(config: CompareConfig, corpora: Sequence[Corpus]) -> dict[str,
     """A comparison as it is on each task of its corpora, which are loaded and not yet encoded.
 
     Raises:
-        ReActError: As in ``by_task``; or a corpus has no test rows, or analyses are of another task.
+        ReActError: As in ``by_task``; or a corpus has no test rows.
     """
     for corpus in corpora:
         if corpus.ids("test").size == 0:
             raise ReActError(f"Corpus {corpus.name!r} has no test rows; a comparison reports on them.")
-        check_analyses(config.analysis, corpus)
     known: dict[str, str] = {}
     for corpus in corpora:
         known.setdefault(corpus.task, corpus.name)

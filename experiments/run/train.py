@@ -19,13 +19,18 @@ from react_rl.errors import unknown
 from react_rl.experiments.config.models import TrainConfig
 from react_rl.experiments.config.tasks import learner_of, of_several
 from react_rl.experiments.run.claim import claimed
-from react_rl.experiments.run.training_folder import Trained, begun_training, refuse_other_training
+from react_rl.experiments.run.training_folder import (
+    Trained,
+    begun_training,
+    inspect_training,
+    refuse_other_training,
+)
 from react_rl.files import remove_abandoned
 from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
-from react_rl.simulation.corpora import OnFacts, inspect_all, prepare
+from react_rl.simulation.corpora import OnFacts, prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.world import World, worlds_by_task
 from react_rl.tasks.registry import TASK_METRIC
@@ -89,10 +94,7 @@ def dry_run(config: TrainConfig, results: Path, overwrite: bool, on_facts: OnFac
         ReActError: Something in the config does not exist or does not fit.
     """
     check_training(config)
-    refuse_other_training(config, results / config.name, overwrite)
-    inspect_all(config.corpora, config.encoder, config.device, config.episode_of, on_facts)
-    if config.validation:
-        inspect_all(config.validation, config.encoder, config.device, config.episode_of)
+    inspect_training(config, results, overwrite, on_facts, episode=config.episode_of)
 
 
 def run_training(

@@ -8,8 +8,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from react_rl.errors import ReActError
+from react_rl.experiments.analysis.summary import TIE
 from react_rl.experiments.studies.scores import Floats, ScoreTable
 from react_rl.metrics.distributions import student_t_critical
 
@@ -38,7 +40,7 @@ class Gap:
     Args:
         mean: Mean difference over seeds and corpora.
         half: Half of its 95 % t-interval over seeds.
-        won: Share of pairs (one seed on one corpus) that the first wins; ties count half.
+        won: Share of pairs (one seed on one corpus) that the first wins; ties (``TIE``) count half.
         corpora: Corpora in the mean.
         ahead: Of these, where the mean difference is above 0.
         surely_ahead: Where the interval of the corpus is above 0.
@@ -65,12 +67,25 @@ class Gap:
         return cls(
             mean=float(each.mean()),
             half=float(half_interval(each.mean(1))),
-            won=float(((each > 0) + 0.5 * (each == 0)).mean()),
+            won=float(((each > TIE) + 0.5 * (np.abs(each) <= TIE)).mean()),
             corpora=each.shape[1],
             ahead=int((mean > 0).sum()),
             surely_ahead=int((mean - half > 0).sum()),
             surely_behind=int((mean + half < 0).sum()),
         )
+
+    @classmethod
+    def paired(cls, one: pd.Series[float], other: pd.Series[float]) -> Gap:
+        """Read off scores on the corpora that both have and on the seeds that are whole on these.
+
+        Args:
+            one: Scores with ``corpus`` and ``seed`` in the index.
+            other: Likewise, of what it is compared with.
+
+        Raises:
+            ReActError: There is only one such seed.
+        """
+        return cls.of((one - other).dropna().unstack("corpus").dropna())
 
     @property
     def low(self) -> float:

@@ -189,10 +189,9 @@ def with_best_fixed(areas: pd.DataFrame, corpora: Sequence[str]) -> pd.DataFrame
 
 
 def gap(one: pd.DataFrame, other: pd.DataFrame) -> Gap:
-    """How far one is ahead of another on the corpora and seeds that both have."""
-    key = ["corpus", "seed"]
-    both = one.set_index(key)["area"].to_frame("one").join(other.set_index(key)["area"].rename("other"))
-    return Gap.of((both["one"] - both["other"]).unstack("corpus").dropna().to_numpy(float))
+    """How far the areas of one are ahead of another's."""
+    first, second = (frame.set_index(["corpus", "seed"])["area"] for frame in (one, other))
+    return Gap.paired(first, second)
 
 
 def ways_of(areas: pd.DataFrame, corpora: Sequence[str]) -> dict[tuple[str, str], pd.DataFrame]:

@@ -278,7 +278,7 @@ def named(rule: StoppingSettings) -> str:
 def interval(frame: pd.DataFrame, value: str, ours: str, theirs: str) -> str:
     """Mean difference with its 95 % t-interval over seeds, share of pairs won, and corpora ahead."""
     wide = frame.pivot_table(index=["seed", "corpus"], columns="strategy", values=value)
-    found = Gap.of((wide[ours] - wide[theirs]).unstack("corpus"))
+    found = Gap.paired(wide[ours], wide[theirs])
     return f"{found.plain} | {found.won:.2f} | {found.ahead} of {found.corpora}"
 
 

@@ -1,6 +1,7 @@
 """All kinds of learners: their settings, how one is built, what it costs and what it can do.
 
-A new kind is a module that satisfies ``protocol.Learner`` and one entry here.
+A new kind is a module that satisfies ``protocol.Learner`` and one entry here. Entries hold functions of this
+module and no lambdas: whatever holds a learner, such as an environment, can then be pickled.
 """
 
 from __future__ import annotations
@@ -44,6 +45,14 @@ WholeFit = Callable[[Tensor, Tensor, int, Tensor], Tensor]
 to the scores ``(C, T)`` of the latter."""
 
 
+def _no_whole_fit(settings: object) -> None:
+    return None
+
+
+def _as_given(settings: LearnerSettings) -> LearnerSettings:
+    return settings
+
+
 @dataclass(frozen=True)
 class LearnerEntry:
     """One kind of learner.
@@ -68,8 +77,24 @@ class LearnerEntry:
     random: bool
     offers: Callable[[Any], frozenset[Capability]]
     tasks: tuple[str, ...] = ("classification",)
-    fit_all: Callable[[Any], WholeFit | None] = lambda settings: None
-    for_all: Callable[[Any], Any] = lambda settings: settings
+    fit_all: Callable[[Any], WholeFit | None] = _no_whole_fit
+    for_all: Callable[[Any], Any] = _as_given
+
+
+def _softmax(settings: SoftmaxSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> RecipeHead:
+    return RecipeHead(corpora, labelled, settings)
+
+
+def _mlp(settings: MlpSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> MlpHead:
+    return MlpHead([one.embeddings for one in corpora], labelled, settings)
+
+
+def _tagger(settings: TaggerSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> RecipeTagger:
+    return RecipeTagger(corpora, labelled, settings)
+
+
+def _span(settings: SpanSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> SpanScorer:
+    return SpanScorer(corpora, labelled, settings)
 
 
 def _if_dropped(settings: MlpSettings | FineTuneSettings) -> frozenset[Capability]:
@@ -90,9 +115,34 @@ def _tuner(settings: FineTuneSettings, corpora: Sequence[Rows], labelled: Labell
     return kind(own, labelled, settings)
 
 
+def _of_softmax(settings: SoftmaxSettings) -> frozenset[Capability]:
+    return frozenset({"linear", "dropout", "committee", "trials", "recipes"})
+
+
 def _of_mlp(settings: MlpSettings) -> frozenset[Capability]:
     dropout = _if_dropped(settings)
     return dropout | {"committee"} if settings.members > 1 else dropout
+
+
+def _of_transformer(settings: FineTuneSettings) -> frozenset[Capability]:
+    return _if_dropped(settings) | {"committee", "recipes"}
+
+
+def _of_tagger(settings: TaggerSettings) -> frozenset[Capability]:
+    return frozenset({"trials", "recipes"})
+
+
+def _of_span(settings: SpanSettings) -> frozenset[Capability]:
+    return frozenset({"trials"})
+
+
+def _of_prompt(settings: PromptSettings) -> frozenset[Capability]:
+    return frozenset()
+
+
+def _for_all_softmax(settings: SoftmaxSettings) -> SoftmaxSettings:
+    # One refit from the initial labels to all needs more steps than one by a batch.
+    return replace(settings, max_steps=MOST_STEPS)
 
 
 def _fit_softmax(settings: SoftmaxSettings | None) -> WholeFit | None:
@@ -104,18 +154,17 @@ def _fit_softmax(settings: SoftmaxSettings | None) -> WholeFit | None:
 LEARNERS: Final[dict[str, LearnerEntry]] = {
     "softmax": LearnerEntry(
         SoftmaxSettings,
-        lambda settings, corpora, labelled: RecipeHead(corpora, labelled, settings),
+        _softmax,
         "softmax regression on frozen embeddings",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset({"linear", "dropout", "committee", "trials", "recipes"}),
+        offers=_of_softmax,
         fit_all=_fit_softmax,
-        # One refit from the initial labels to all needs more steps than one by a batch.
-        for_all=lambda settings: replace(settings, max_steps=MOST_STEPS),
+        for_all=_for_all_softmax,
     ),
     "mlp": LearnerEntry(
         MlpSettings,
-        lambda settings, corpora, labelled: MlpHead([one.embeddings for one in corpora], labelled, settings),
+        _mlp,
         "head or ensemble of heads with one hidden layer on frozen embeddings",
         cheap=True,
         random=True,
@@ -127,25 +176,25 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "transformer that is fine-tuned in every round",
         cheap=False,
         random=True,
-        offers=lambda settings: _if_dropped(settings) | {"committee", "recipes"},
+        offers=_of_transformer,
         tasks=("classification", "tagging", "question-answering"),
     ),
     "tagger": LearnerEntry(
         TaggerSettings,
-        lambda settings, corpora, labelled: RecipeTagger(corpora, labelled, settings),
+        _tagger,
         "linear tagger on frozen token states",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset({"trials", "recipes"}),
+        offers=_of_tagger,
         tasks=("tagging",),
     ),
     "span": LearnerEntry(
         SpanSettings,
-        lambda settings, corpora, labelled: SpanScorer(corpora, labelled, settings),
+        _span,
         "linear scorer of answers' borders on frozen states",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset({"trials"}),
+        offers=_of_span,
         tasks=("question-answering",),
     ),
     "prompt": LearnerEntry(
@@ -154,7 +203,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         "masked language model that puts words of the classes into a gap, with a linear head beside",
         cheap=True,
         random=False,
-        offers=lambda settings: frozenset(),
+        offers=_of_prompt,
     ),
 }
 """Learners by the name that YAML gives as ``learner.kind``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import warnings
@@ -18,6 +19,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 
 from react_rl.envs import LabelingEnv, LabelingVecEnv, LabelingVectorEnv
 from react_rl.errors import ReActError
+from react_rl.learners.registry import LEARNERS
 from react_rl.simulation import EncodedCorpus, synthetic_encoded
 
 EPISODE = {"pool_size": 40, "dev_size": 30, "initial_size": 5, "budget": 14, "batch_size": 4}
@@ -415,3 +417,21 @@ def test_reset_options_reach_every_face_and_unknown_ones_are_refused() -> None:
         LabelingEnv(**settings()).reset(options={"episod": 3})
     with pytest.raises(ReActError, match="'episode' is -1"):
         LabelingVectorEnv(2, **settings()).reset(options={"episode": -1})
+
+
+@every_space
+def test_a_pickled_environment_plays_on_like_the_one_it_was_made_from(space: str) -> None:
+    env = LabelingEnv(**settings(space))
+    env.reset(seed=0)
+    copy = pickle.loads(pickle.dumps(env))
+    for action in actions_of(space, 1, 3):
+        one, other = env.step(action[0]), copy.step(action[0])
+        np.testing.assert_array_equal(one[0], other[0])
+        assert one[1:3] == other[1:3]
+        if one[2]:
+            break
+
+
+@pytest.mark.parametrize("kind", list(LEARNERS))
+def test_whatever_an_entry_of_the_learners_holds_can_be_pickled(kind: str) -> None:
+    assert pickle.loads(pickle.dumps(LEARNERS[kind])) == LEARNERS[kind]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import react_rl.experiments
@@ -14,7 +15,13 @@ from react_rl.data.config import CorpusConfig
 from react_rl.errors import ReActError
 from react_rl.experiments.cli import main
 from react_rl.experiments.cli.explanation import chosen
-from react_rl.experiments.explain.folder import read_explanation
+from react_rl.experiments.explain.folder import (
+    Explanation,
+    Facts,
+    read_explanation,
+    refuse_other_policy,
+    write_explanation,
+)
 from react_rl.experiments.report.explanation import said
 
 Build = Callable[..., Path]
@@ -87,6 +94,25 @@ def test_what_cannot_be_explained_is_said_in_a_sentence(
     said_of = capsys.readouterr().err.strip().splitlines()
     assert len(said_of) == 1
     assert words in said_of[0]
+
+
+@pytest.mark.usefixtures("no_encoder")
+def test_the_explanation_of_another_policy_is_not_replaced_unasked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = Facts(
+        policy="learned", identity="another", kind="scorer", corpora=("c",), seeds=2, first_seed=0,
+        explained_seeds=2, situations=4, metric="accuracy", episode={}, linear_share=None, formula="f",
+    )  # fmt: skip
+    tables = (pd.DataFrame({"corpus": ["c"]}) for _ in TABLES)
+    folder = tmp_path / "explain" / "explanations" / "learned"
+    write_explanation(folder, Explanation(facts, *tables))
+    assert main(["explain", "learned", "--results", str(tmp_path)]) == 2
+    assert "holds the explanation of another policy that is called 'learned'" in capsys.readouterr().err
+    assert read_explanation(folder).facts == facts
+    refuse_other_policy(folder, "learned", "another")
+    (folder / "picks.csv").unlink()
+    refuse_other_policy(folder, "learned", "what cannot be read counts for nothing")
 
 
 def test_corpora_are_named_from_the_config_or_as_in_one() -> None:

@@ -138,7 +138,7 @@ def test_a_policy_that_is_a_formula_is_distilled_to_it(
     """With weights of 0 the action is 0, and the policy plays its center."""
     monkeypatch.setattr("react_rl.experiments.explain.explaining.EXPLAINED", 4)
     mixture = policy("PPO", "weigh-scores", {"net_arch": [4]}, 0.0, features=list(MIXTURE), center=MIXTURE)
-    found = explain(mixture, corpora, CONFIG, terms=4)
+    found = explain(mixture, corpora, CONFIG, "1", terms=4)
     weights = parse_weights(found.facts.formula)
     assert set(weights) == set(MIXTURE)
     assert {name: weights[name] / weights["density"] for name in weights} == pytest.approx(MIXTURE, rel=0.1)

@@ -23,7 +23,7 @@ from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, areas
 from react_rl.experiments.cli.plot import plot_for_paper
 from react_rl.experiments.figures.drawing import FORMATS, area_figure, figures_of, policy_weights
 from react_rl.experiments.figures.learning import family_curves, leaders, learning_curves
-from react_rl.experiments.figures.looks import line_look
+from react_rl.experiments.figures.looks import MOST_IN_COLOUR, line_look
 from react_rl.experiments.figures.page import Page, caption_of, shortened, width_of, wrapped
 
 Build = Callable[..., Any]
@@ -291,6 +291,11 @@ def test_nothing_is_cut_at_the_edge_of_a_figure(corpora: int, strategies: int, w
 def test_no_two_of_forty_lines_share_dashes_and_marker() -> None:
     looks = [(str(line_look(i)["linestyle"]), line_look(i)["marker"]) for i in range(45)]
     assert len(set(looks)) == 45
+
+
+def test_as_many_lines_as_a_figure_has_in_colour_have_colours_of_their_own() -> None:
+    colours = [line_look(place)["color"] for place in range(MOST_IN_COLOUR + 1)]
+    assert len(set(colours)) == MOST_IN_COLOUR + 1
 
 
 def test_a_strategy_looks_the_same_in_all_figures_of_a_comparison(many: Results) -> None:

@@ -18,6 +18,7 @@ from react_rl.experiments.cli.plot import draw_results
 from react_rl.experiments.config.models import load_config
 from react_rl.experiments.figures.looks import looks_of
 from react_rl.experiments.run.sameness import differences
+from react_rl.experiments.run.training_folder import refuse_other_training
 from react_rl.simulation import PoolView
 
 EPISODE = {"pool_size": 60, "dev_size": 30, "initial_size": 5, "budget": 12, "batch_size": 4}
@@ -163,6 +164,19 @@ def test_another_training_under_a_taken_name_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "one" / "policy" / "policy.safetensors").read_bytes() == weights
     run_training(other, tmp_path, progress=False, overwrite=True)
     assert (tmp_path / "one" / "policy" / "policy.safetensors").read_bytes() != weights
+
+
+def test_a_training_that_was_killed_before_it_kept_anything_is_no_other_training(tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    (folder / "logs").mkdir(parents=True)
+    for name in ("train-circumstances.json", "logs/progress.csv", ".lock", ".policy.safetensors.x.part"):
+        (folder / name).write_text("begun")
+    (folder / "train.json").write_text(training(agent={"seed": 7}).model_dump_json())
+    refuse_other_training(training(), folder, overwrite=False)
+    (folder / "states").mkdir()
+    (folder / "states" / "0000000.safetensors").write_text("states that an expert has judged")
+    with pytest.raises(ReActError, match="holds another training"):
+        refuse_other_training(training(), folder, overwrite=False)
 
 
 def test_policies_are_called_as_their_trainings_and_only_they_are_drawn_as_policies(tmp_path: Path) -> None:

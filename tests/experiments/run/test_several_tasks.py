@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -199,6 +200,21 @@ def test_what_a_task_lacks_is_said_before_anything_is_loaded(
             run_comparison(both(**changes), tmp_path)
         assert message in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_analyses_are_of_the_corpora_that_have_classes_and_change_no_other_run(
+    folder: Path, tmp_path: Path
+) -> None:
+    config = both(analysis=["calibration"], strategies=["random"])
+    runs = play_comparison(config, tmp_path / "other", progress=False).folder.folder / "runs"
+    found = {file.name: json.loads(file.read_text()) for file in runs.iterdir()}
+    assert {run["corpus"] for run in found.values() if "analysis" in run} == {"one", "two"}
+    for name, run in found.items():
+        if run["corpus"] == "sentences":
+            assert (runs / name).read_bytes() == (folder / "runs" / name).read_bytes()
+    report = build_report(runs.parent)
+    assert 'id="classification-calibration"' in report
+    assert 'id="tagging-calibration"' not in report
 
 
 def test_metrics_that_are_asked_for_go_to_the_tasks_that_have_them(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from react_rl.experiments.config.models import CompareConfig, load_config
 from react_rl.experiments.studies import transfer
-from react_rl.experiments.studies.gaps import gap
+from react_rl.experiments.studies.gaps import Gap, gap
 from react_rl.experiments.studies.scores import FOLDER, ScoreTable
 from react_rl.experiments.studies.transfer import CHOICES, MEASURES, POLICY, groups, main
 
@@ -43,6 +43,8 @@ def test_a_difference_is_that_of_the_paired_t_test() -> None:
 def test_ties_count_half_and_a_corpus_behind_is_said_to_be() -> None:
     made = table()
     assert gap(made, POLICY, "mixture", ["one"]).won == 0.5
+    rounded = Gap.of(np.array([[1e-6], [-1e-6], [2e-6], [0.0]]))
+    assert rounded.won == 0.625, "areas that differ by the rounding of two metrics are ties"
     behind = gap(made, POLICY, "random", [CHOICES[0]])
     assert (behind.ahead, behind.surely_behind) == (0, 1)
 
