@@ -14,6 +14,7 @@ from react_rl.acquisition.batching.heats import CANDIDATES, WHOLE, close_rows
 from react_rl.acquisition.batching.row_features import ROW_FEATURES, RowFeatures
 from react_rl.acquisition.batching.selection import best_column, to_ids
 from react_rl.acquisition.features import feature_named
+from react_rl.agents.networks.beside import within_pool
 from react_rl.envs.context import POOL, PROGRESS, pool_numbers, progress_numbers
 from react_rl.errors import ReActError
 from react_rl.files import digest
@@ -122,7 +123,7 @@ class ScorerStrategy:
     def score(self, view: PoolView) -> Tensor:
         """Scores of all rows as the first pick ``(E, P)``."""
         features, context = RowFeatures(view, self.features), row_context(view, self.context)
-        return _score(self.network, features, context)
+        return _first_score(self.network, features, context)
 
     @torch.inference_mode()
     def select(self, view: PoolView, n: int) -> Tensor:
@@ -133,7 +134,7 @@ class ScorerStrategy:
         ids = torch.full((view.n_episodes, n), -1, device=view.device)
         for episode in torch.nonzero(view.n_available)[:, 0].tolist():
             own = context[episode : episode + 1]
-            score = partial(_score, network, context=own)
+            score = partial(_first_score, network, context=own)
             many = max(self.candidates, 4 * n)
             features = close_rows(view, episode, self.features, score, many)
             ids[episode] = self._race(network, features, own, n)[0]
@@ -145,7 +146,7 @@ class ScorerStrategy:
 
     def _race(self, network: Network, features: RowFeatures, context: Tensor, n: int) -> Tensor:
         """Row ids ``(E, n)`` chosen among the rows that features are of. Mutates both."""
-        view = features.view
+        view, network = features.view, _of_pool(network, features)
         scores = _score(network, features, context)
         column = best_column(view, scores, view.available)
         picks = [column]
@@ -173,3 +174,13 @@ class ScorerStrategy:
 def _score(network: Network, features: RowFeatures, context: Tensor) -> Tensor:
     """Scores ``(E, R)`` of the rows that the features are of, equal for copies."""
     return features.growth.level(network(features.values, context))
+
+
+def _first_score(network: Network, features: RowFeatures, context: Tensor) -> Tensor:
+    """Scores ``(E, R)`` at a round's start, by a network that may look at other rows of the pool."""
+    return _score(_of_pool(network, features), features, context)
+
+
+def _of_pool(network: Network, features: RowFeatures) -> Network:
+    """What the network computes in the pools that the features are of, as they are now."""
+    return within_pool(network, features.values, features.counted)

@@ -21,7 +21,9 @@ from react_rl.agents.folder import (
     save_card,
     versions_of,
 )
-from react_rl.agents.networks import RowScorer, ScorerEnsemble
+from react_rl.agents.networks import PoolEnsemble, ScorerEnsemble
+from react_rl.agents.networks.beside import ensemble
+from react_rl.agents.networks.registry import SCORER, row_network
 from react_rl.agents.scorer import SHORT, ScorerStrategy
 from react_rl.errors import ReActError, first_line
 from react_rl.files import written_atomically
@@ -43,12 +45,15 @@ def scorer_card(scorer: ScorerStrategy, **about: Any) -> PolicyCard:
         about: Where it comes from: the fields of ``PolicyCard`` that the scorer does not say itself.
     """
     network = scorer.network
-    assert isinstance(network, ScorerEnsemble), "row scorers are ensembles"
+    assert isinstance(network, ScorerEnsemble | PoolEnsemble), "row scorers are ensembles"
+    kind = {"kind": "row-scorer"}
+    if isinstance(network, PoolEnsemble):
+        kind = {"kind": "pool-scorer", "name": network.name}
     return PolicyCard(
         name=scorer.name,
         algorithm=IMITATION,
         network={
-            "kind": "row-scorer",
+            **kind,
             "features": len(scorer.features),
             "context": len(scorer.context),
             "hidden": network.hidden,
@@ -79,7 +84,7 @@ def load_scorer(folder: Path, name: str | None = None) -> ScorerStrategy:
     if card.algorithm != IMITATION:
         raise ReActError(f"Policy {folder} was trained by {card.algorithm} and scores no rows.")
     check_parts(card, folder)
-    network = _empty(folder, card.network)
+    network = _empty(folder, card)
     check_readable(folder / WEIGHTS)
     try:
         safetensors.torch.load_model(network, str(folder / WEIGHTS))
@@ -98,14 +103,20 @@ def load_scorer(folder: Path, name: str | None = None) -> ScorerStrategy:
     return ScorerStrategy(name or card.name, network.eval(), features, context)
 
 
-def _empty(folder: Path, shape: dict[str, Any]) -> ScorerEnsemble:
+def network_of_card(card: PolicyCard) -> str:
+    """Name of the networks of a row scorer."""
+    return str(card.network.get("name", SCORER))
+
+
+def _empty(folder: Path, card: PolicyCard) -> ScorerEnsemble | PoolEnsemble:
     """A network of the shape that a card says."""
-    sizes = [shape.get(key) for key in _SHAPE]
+    sizes = [card.network.get(key) for key in _SHAPE]
     if not all(isinstance(size, int) and 1 <= size <= 4096 for size in sizes):
         raise ReActError(f"The card of policy {folder} is damaged: its network lacks {', '.join(_SHAPE)}.")
     features, context, hidden, members = (int(size) for size in sizes if size is not None)
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, though none of them stays
-        return ScorerEnsemble([RowScorer(features, context, hidden) for _ in range(members)])
+        name = network_of_card(card)
+        return ensemble([row_network(name, features, context, hidden) for _ in range(members)])
 
 
 def pretrained_policies() -> list[str]:

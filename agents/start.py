@@ -9,13 +9,15 @@ from typing import Any, Final
 import gymnasium
 import torch
 from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor
 
 from react_rl.agents.algorithms import ALGORITHMS
 from react_rl.agents.extra import POLICY
 from react_rl.agents.folder import IMITATION, is_policy, load_policy, read_card
-from react_rl.agents.networks.registry import PLAIN, policy_class
+from react_rl.agents.networks import CandidateNetwork, PoolEnsemble, PoolScorer
+from react_rl.agents.networks.registry import PLAIN, SCORER, policy_class
 from react_rl.agents.scorer import PICKED
-from react_rl.agents.scorer_folder import load_scorer, pretrained_folder
+from react_rl.agents.scorer_folder import load_scorer, network_of_card, pretrained_folder
 from react_rl.agents.settings import AgentSettings, network_of
 from react_rl.envs.interfaces import Interface
 from react_rl.envs.observations import CONTEXT
@@ -50,7 +52,8 @@ def network_of_start(settings: AgentSettings) -> dict[str, Any]:
     card = read_card(folder)
     if card.algorithm != IMITATION:
         return {}
-    return {"features_extractor_kwargs": {key: card.network.get(key) for key in ("hidden", "members")}}
+    keys = ("hidden", "members") if network_of_card(card) == SCORER else ("hidden",)
+    return {"features_extractor_kwargs": {key: card.network.get(key) for key in keys}}
 
 
 def starting_weights(settings: AgentSettings, interface: Interface) -> Start | None:
@@ -58,7 +61,7 @@ def starting_weights(settings: AgentSettings, interface: Interface) -> Start | N
 
     Episodes, rewards, corpora and learner may differ from those that it was trained on. What it sees, what
     its actions mean and the shape of its network may not. A row scorer, which imitation makes, becomes the
-    ``scorer`` network of a pick-candidate policy with the same features.
+    network of a pick-candidate policy with the same features.
 
     Args:
         settings: Settings of the training.
@@ -119,14 +122,14 @@ def starting_weights(settings: AgentSettings, interface: Interface) -> Start | N
 
 
 def _of_scorer(settings: AgentSettings, folder: Path, interface: Interface) -> Start:
-    """The scorer network of a pick-candidate policy from a row scorer."""
-    scorer = load_scorer(folder)
+    """The network of a pick-candidate policy from a row scorer."""
+    scorer, kind = load_scorer(folder), network_of_card(read_card(folder))
     said, seen = interface.describe(), interface.observation.describe()["name"]
     wanted = {"name": "pick-candidate", "features": list(scorer.features)}
     _check_equal(folder, "action_space", wanted, said)
     _check_equal(folder, "observation", {"name": "context"}, {"name": seen})
     network = network_of(settings, interface.observation_space)
-    _check_equal(folder, "agent", {"network": "scorer"}, {"network": network})
+    _check_equal(folder, "agent", {"network": kind}, {"network": network})
     shown = (*CONTEXT, PICKED)
     for number in scorer.context:
         if number not in shown:
@@ -135,6 +138,8 @@ def _of_scorer(settings: AgentSettings, folder: Path, interface: Interface) -> S
                 "or from a row scorer made by imitation."
             )
     places = torch.tensor([shown.index(name) for name in scorer.context])
+    if isinstance(scorer.network, PoolEnsemble):
+        return _of_pool_scorer(settings, folder, scorer.network, len(scorer.features), places)
     weights = {
         name: values * settings.sharpness if name.endswith(_OF_SCORES) else values
         for name, values in scorer.network.state_dict().items()
@@ -151,6 +156,68 @@ def _of_scorer(settings: AgentSettings, folder: Path, interface: Interface) -> S
                 values.copy_(weights[own])
 
     return begin
+
+
+def _of_pool_scorer(
+    settings: AgentSettings, folder: Path, network: PoolEnsemble, n_features: int, places: Tensor
+) -> Start:
+    """The network of a pick-candidate policy from one that imitation fitted to look at the pool.
+
+    Args:
+        settings: Settings of the training.
+        folder: Folder of the row scorer.
+        network: Its network.
+        n_features: F, features of a row.
+        places: ``(G,)`` places of its numbers of the context among those that the policy is shown.
+
+    Raises:
+        ReActError: It is the mean of several networks, or nothing says which weights make its scores larger.
+    """
+    if len(network.members) > 1:
+        raise ReActError(
+            f"Policy {folder} is the mean of {len(network.members)} networks {network.name!r}, and training "
+            "goes on with one; imitate with imitation.networks: 1."
+        )
+    member = network.members[0]
+    assert isinstance(member, PoolScorer)
+    last = member.network.scores_by
+    if settings.sharpness != 1.0 and not last:
+        raise ReActError(
+            f"agent.sharpness {settings.sharpness:g} multiplies the weights of the last layer, and network "
+            f"{network.name!r} does not name it as scores_by; leave agent.sharpness out."
+        )
+    weights = {
+        name: values * settings.sharpness if name.startswith(f"{last}.") else values
+        for name, values in member.network.state_dict().items()
+        if not name.startswith(CandidateNetwork.OF_STATE)
+    }
+    n_context = len(places)
+    columns = {n_context: places, n_features + n_context: _beside(n_features, places)}
+
+    def begin(fresh: BasePolicy) -> None:
+        for name, values in fresh.state_dict().items():
+            own = name.partition("features_extractor.")[2]
+            if own not in weights:
+                continue
+            given = weights[own]
+            if given.shape == values.shape:
+                values.copy_(given)
+            elif given.dim() == 2 and given.shape[1] in columns and len(given) == len(values):
+                # Numbers that the scorer has not seen, those of the dev set, change nothing at first.
+                values.zero_()
+                values[:, columns[given.shape[1]]] = given
+            else:
+                raise ReActError(
+                    f"The weights {own} of policy {folder} have shape {tuple(given.shape)}, those of the "
+                    f"training {tuple(values.shape)}; begin from a policy with a network of the package."
+                )
+
+    return begin
+
+
+def _beside(n_features: int, places: Tensor) -> Tensor:
+    """Places of features, then of numbers of the context that come after them."""
+    return torch.cat([torch.arange(n_features), n_features + places])
 
 
 def _shares(algorithm: str, network: str, space: gymnasium.Space[Any], kind: type[BasePolicy]) -> bool:

@@ -275,7 +275,8 @@ class Store:
 
 
 def states_in(folder: Path) -> Store:
-    states = States(torch.ones(2, 3, 4, dtype=torch.float16), torch.ones(2, 5), *torch.ones(2, 2, 3))
+    rows, beside = torch.ones(2, 3, 4).half(), torch.ones(2, 0, 4).half()
+    states = States(rows, torch.ones(2, 5), torch.ones(2, 3), torch.ones(2, 3), beside)
     states.save(folder / "s.safetensors")
     return Store(folder / "s.safetensors", lambda: States.load(folder / "s.safetensors"), checked=False)
 

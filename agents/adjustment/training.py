@@ -11,8 +11,10 @@ from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.adjustment.search import Search, SearchProgress
 from react_rl.agents.adjustment.settings import AdjustmentSettings
 from react_rl.agents.folder import PolicyCard, curve_point
+from react_rl.agents.networks import ScorerEnsemble
 from react_rl.agents.scorer import ScorerStrategy
 from react_rl.agents.scorer_folder import load_scorer, pretrained_folder, save_scorer, scorer_card
+from react_rl.errors import ReActError
 from react_rl.files import canonical_json, digest
 from react_rl.learners.registry import LearnerSettings
 from react_rl.simulation.encoded import EncodedCorpus
@@ -86,7 +88,13 @@ def starting_scorer(start: str) -> ScorerStrategy:
         ReActError: There is none, or it is another kind of policy.
     """
     folder = Path(start)
-    return load_scorer(folder) if folder.is_dir() else load_scorer(pretrained_folder(start), start)
+    scorer = load_scorer(folder) if folder.is_dir() else load_scorer(pretrained_folder(start), start)
+    if not isinstance(scorer.network, ScorerEnsemble):
+        raise ReActError(
+            f"Policy {start} looks at other rows of the pool, and only weights of a network that scores each "
+            "row by itself are adjusted; begin from a policy imitated with imitation.network: scorer."
+        )
+    return scorer
 
 
 def _digests(corpora: Sequence[EncodedCorpus]) -> dict[str, str]:

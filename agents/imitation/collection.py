@@ -15,6 +15,7 @@ from react_rl.acquisition.strategies.weighted import MIXTURE
 from react_rl.agents.imitation.expert import LookAhead
 from react_rl.agents.imitation.settings import ImitationSettings, mean_price, sized
 from react_rl.agents.imitation.states import States
+from react_rl.agents.networks.beside import drawn_columns, within_pool
 from react_rl.agents.scorer import ScorerStrategy, row_context
 from react_rl.data.generated import Kind
 from react_rl.learners.registry import LearnerSettings
@@ -36,6 +37,9 @@ DEALT: Final = 0.65
 
 AIMLESS: Final = 0.15
 """Share of episodes of mixed behaviour that pick at random."""
+
+STANDING: Final = 32
+"""Rows that stand for the pool in each state, drawn for it, where the network looks at some."""
 
 
 def collect(
@@ -68,6 +72,8 @@ def collect(
     tasks = _tasks(corpora, settings, group, rng)
     engine = LabelingEngine(tasks, options, len(tasks), learner=learner)
     seeds = rng.integers(2**62, size=len(tasks)).tolist()
+    # Draws of their own: what is seen beside the candidates changes none of them.
+    standing = np.random.default_rng((*entropy_of(settings.seed, "beside"), group))
     engine.reset([Streams(seed) for seed in seeds], None, range(len(tasks)))
     visitor = policy or _Mixed(settings.features, len(tasks), rng)
     expert, parts = LookAhead(engine), []
@@ -81,7 +87,7 @@ def collect(
             picked = int(rng.integers(batch)) if rng.random() < settings.inside else 0
             after = ids[:, picked : picked + beyond]
             asked = ids[:, :picked]
-            parts.append(_ask(engine, expert, asked, after, settings, rng, policy, by_cost))
+            parts.append(_ask(engine, expert, asked, after, settings, rng, standing, policy, by_cost))
             engine.step(ids[:, :batch])
     return States.join(parts)
 
@@ -110,6 +116,7 @@ def _ask(
     after: Tensor,
     settings: ImitationSettings,
     rng: np.random.Generator,
+    standing: np.random.Generator,
     policy: ScorerStrategy | None = None,
     by_cost: bool = False,
 ) -> States:
@@ -122,20 +129,24 @@ def _ask(
         after: Rows ``(E, a)`` that are bought together with each candidate.
         settings: How many candidates, and what is seen of them.
         rng: Draws candidates.
+        standing: Draws the rows that stand for the pool.
         policy: Proposes a part of them.
         by_cost: Whether a candidate is worth its gain for each unit that it costs.
     """
     view = engine.view
     share = min(picked.shape[1] / view.progress.batch_size, 1.0)
     features, context = RowFeatures(view, settings.features), row_context(view, picked=share)
+    drawn = drawn_columns(view.available, STANDING if settings.sees_pool else 0, standing)
+    beside = _of_columns(features.values, drawn).half()
+    scores = None if policy is None else within_pool(policy.network, features.values, view.available)
     free = view.available.clone()
     for ids in picked.unbind(1):
         columns = torch.searchsorted(view.ids, ids.clamp_min(0)[:, None].contiguous())
         free.scatter_(1, columns, False)
         features.add(columns[:, 0])
-    own = None if policy is None else policy.network(features.values, context)
+    own = None if scores is None else scores(features.values, context)
     columns = _candidates(features.values, free, settings, rng, own)
-    rows = features.values.gather(1, columns[:, :, None].expand(-1, -1, features.values.shape[2]))
+    rows = _of_columns(features.values, columns)
     before = picked[:, None].expand(-1, columns.shape[1], -1)
     candidates = view.ids.gather(1, columns)[:, :, None]
     later = after[:, None].expand(-1, columns.shape[1], -1)
@@ -152,7 +163,12 @@ def _ask(
     else:
         values = torch.from_numpy(expert.values(tried)).float()
     asked = (free.sum(1) >= columns.shape[1]) & torch.from_numpy(~engine.finished)
-    return States(rows[asked].half(), context[asked].float(), values[asked], weights[asked])
+    return States(rows[asked].half(), context[asked].float(), values[asked], weights[asked], beside[asked])
+
+
+def _of_columns(values: Tensor, columns: Tensor) -> Tensor:
+    """Features ``(E, k, F)`` of the columns ``(E, k)``."""
+    return values.gather(1, columns[:, :, None].expand(-1, -1, values.shape[2]))
 
 
 def _candidates(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from react_rl.acquisition.batching.row_features import FEATURES_OF_TASKS, ROW_FEATURES
 from react_rl.acquisition.features import feature_named
+from react_rl.agents.networks.registry import SCORER
 from react_rl.errors import ReActError
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.options import EpisodeOptions
@@ -59,6 +60,9 @@ class ImitationSettings(BaseModel):
     where rows differ in price, as sentences do that are paid by the token."""
     features: tuple[str, ...] = ROW_FEATURES
     """Features of a row that the network sees; where rows have no classes, others unless told otherwise."""
+    network: str = SCORER
+    """What is fitted: scorer, which scores each row by itself; deep-sets or attention, which look at other
+    rows of the pool, too; or one's own, module:Name."""
     networks: int = Field(default=3, ge=1, le=100)
     """Networks, fitted from different weights, whose scores are averaged."""
     hidden: int = Field(default=48, ge=1, le=4096)
@@ -90,6 +94,11 @@ class ImitationSettings(BaseModel):
         if self.features != ROW_FEATURES:
             return self
         return self.model_copy(update={"features": FEATURES_OF_TASKS.get(task, ROW_FEATURES)})
+
+    @property
+    def sees_pool(self) -> bool:
+        """Whether the network looks at other rows of the pool."""
+        return self.network != SCORER
 
     def by_cost(self, corpora: Sequence[EncodedCorpus]) -> bool:
         """Whether gains are learned for each unit that a row costs."""

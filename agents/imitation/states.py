@@ -14,7 +14,7 @@ from torch import Tensor
 
 from react_rl.files import write_atomically
 
-_TENSORS: Final = ("rows", "context", "values", "weights")
+_TENSORS: Final = ("rows", "context", "values", "weights", "beside")
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,15 @@ class States:
         values: ``(S, K)`` float32 soft score after buying each candidate, or its gain for each unit of cost.
         weights: ``(S, K)`` float32 what each counts, of mean 1. A gain for each unit is as uncertain as its
             row is cheap, so there it counts by its cost.
+        beside: ``(S, M, F)`` float16 features at the round's start of rows that stand for the pool; M is 0
+            for networks that score each row by itself.
     """
 
     rows: Tensor
     context: Tensor
     values: Tensor
     weights: Tensor
+    beside: Tensor
 
     def __len__(self) -> int:
         return len(self.values)
@@ -63,6 +66,7 @@ class States:
             and len(rows) == 3
             and rows[:2] == values
             and states.context.shape[:1] == values[:1]
+            and states.beside.shape[::2] == rows[::2]
         )
         return states if fits else None
 
@@ -87,6 +91,7 @@ class States:
             torch.cat([part.context for part in parts]),
             torch.cat([part.values for part in parts]),
             torch.cat([part.weights for part in parts]),
+            torch.cat([part.beside for part in parts]),
         )
 
 

@@ -24,7 +24,8 @@ from react_rl.agents.imitation.dealing import dealt_again
 from react_rl.agents.imitation.fitting import fit_ensemble
 from react_rl.agents.imitation.settings import ImitationSettings, mean_price
 from react_rl.agents.imitation.states import States
-from react_rl.agents.scorer import ScorerStrategy
+from react_rl.agents.networks.registry import row_network
+from react_rl.agents.scorer import ROW_CONTEXT, ScorerStrategy
 from react_rl.agents.scorer_folder import SCORER_PACKAGES, save_scorer, scorer_card
 from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
@@ -123,7 +124,7 @@ def check_task(
 
     Raises:
         ReActError: Corpora are of several tasks, the learner cannot be copied, a feature needs classes where
-            there are none, or labels are to be invented that cannot be.
+            there are none, the network cannot be made, or labels are to be invented that cannot be.
     """
     task = task_of(corpora).name
     check_needs("imitation", {"trials"}, learner, task)
@@ -131,6 +132,7 @@ def check_task(
     for feature in settings.features:
         if "classes" in feature_named(feature).needs:
             check_needs(f"imitation.features: {feature}", {"classes"}, learner, task)
+    row_network(settings.network, len(settings.features), len(ROW_CONTEXT), settings.hidden)
     for corpus in corpora:
         if settings.generated > 0:
             try:

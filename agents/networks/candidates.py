@@ -8,6 +8,7 @@ scores move with the candidates when these are put in another order.
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar, Final
 
 import torch
 from gymnasium import spaces
@@ -23,11 +24,19 @@ FORBIDDEN = -1e8
 class CandidateNetwork(BaseFeaturesExtractor):
     """From a dict observation to the scores of A actions and H numbers of the state, ``(B, A + H)``.
 
+    Attributes:
+        scores_by: Name of the linear layer whose output the scores are, if there is one.
+
     Args:
         observation_space: Space with ``context``, ``candidates`` and ``mask``.
         stop: Whether the last action stops; its score follows from the state.
         hidden: H.
     """
+
+    OF_STATE: Final = ("row.", "context.", "state.", "stop.")
+    """How the names of weights begin that no score of a candidate depends on."""
+
+    scores_by: ClassVar[str] = ""
 
     def __init__(self, observation_space: spaces.Dict, stop: bool = False, hidden: int = 48) -> None:
         shapes = {key: space.shape or () for key, space in observation_space.spaces.items()}
@@ -46,7 +55,8 @@ class CandidateNetwork(BaseFeaturesExtractor):
         Args:
             rows: The candidates.
             context: What they share.
-            mask: ``(B, K)`` 1 where there is a candidate, 0 elsewhere.
+            mask: ``(B, K)`` 1 where there is a candidate, 0 elsewhere. Rows look at those with a 1 alone.
+                In imitation those with a 0 are the ones that are scored, beside rows that stand for the pool.
         """
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
@@ -96,6 +106,8 @@ class DeepSets(CandidateNetwork):
     Source: Zaheer et al. 2017, Deep sets, eq. 4 and section 3.
     """
 
+    scores_by: ClassVar[str] = "rho.2"
+
     def __init__(self, observation_space: spaces.Dict, stop: bool = False, hidden: int = 48) -> None:
         super().__init__(observation_space, stop, hidden)
         self.phi = nn.Sequential(nn.Linear(self.n_features + self.n_context, hidden), nn.ReLU())
@@ -120,6 +132,8 @@ class Attention(CandidateNetwork):
         hidden: H, a multiple of ``heads``.
         heads: Attention heads.
     """
+
+    scores_by: ClassVar[str] = "last"
 
     def __init__(
         self, observation_space: spaces.Dict, stop: bool = False, hidden: int = 48, heads: int = 4

@@ -14,8 +14,10 @@ from stable_baselines3.common.policies import BasePolicy
 
 from react_rl.agents.algorithms import ALGORITHMS
 from react_rl.agents.extra import made, parameters_of
+from react_rl.agents.networks.beside import PoolScorer, pool_scorer
 from react_rl.agents.networks.candidates import Attention, CandidateNetwork, DeepSets, SharedScorer
 from react_rl.agents.networks.pointers import MaskablePointerPolicy, PointerPolicy, PointerQPolicy
+from react_rl.agents.networks.scorer import RowScorer
 from react_rl.errors import ReActError
 from react_rl.own_code import NETWORK, outside_class
 
@@ -23,6 +25,9 @@ Space = gymnasium.Space[Any]
 
 PLAIN: Final = "mlp"
 """The network that Stable-Baselines3 has for each algorithm."""
+
+SCORER: Final = "scorer"
+"""The network that scores each candidate by itself."""
 
 _POINTERS: Final[dict[str, type[BasePolicy]]] = {
     "PPO": PointerPolicy,
@@ -50,7 +55,7 @@ class NetworkEntry:
 
 NETWORKS: Final[dict[str, NetworkEntry]] = {
     PLAIN: NetworkEntry("layers of the algorithm's own; dict observations are put side by side"),
-    "scorer": NetworkEntry(
+    SCORER: NetworkEntry(
         "each candidate by itself: weights that follow the context, plus an MLP", SharedScorer
     ),
     "deep-sets": NetworkEntry("each candidate beside the mean of all", DeepSets),
@@ -61,7 +66,7 @@ NETWORKS: Final[dict[str, NetworkEntry]] = {
 
 def usual_network(observation_space: Space, algorithm: str) -> str:
     """Network of a training that names none: candidates are scored where the algorithm can."""
-    return "scorer" if _has_candidates(observation_space) and algorithm in _POINTERS else PLAIN
+    return SCORER if _has_candidates(observation_space) and algorithm in _POINTERS else PLAIN
 
 
 def network_named(name: str) -> NetworkEntry:
@@ -74,6 +79,29 @@ def network_named(name: str) -> NetworkEntry:
         return NETWORKS[name]
     public = "react_rl.agents.networks.CandidateNetwork"
     return NetworkEntry("own", outside_class(name, NETWORK, CandidateNetwork, public, NETWORKS))
+
+
+def row_network(name: str, features: int, context: int, hidden: int) -> RowScorer | PoolScorer:
+    """A network called ``name`` that scores rows of pools, with fresh weights; what imitation fits.
+
+    Args:
+        name: Its name.
+        features: F, features of a row.
+        context: G, numbers that all rows of a pool share.
+        hidden: Units of each hidden layer.
+
+    Raises:
+        ReActError: There is no such network, it scores no candidates, or cannot be made in this size.
+    """
+    if name == SCORER:
+        return RowScorer(features, context, hidden)
+    kind = network_named(name).extractor
+    if kind is None:
+        able = [one for one, entry in NETWORKS.items() if entry.extractor is not None]
+        raise ReActError(
+            f"Network {name!r} scores no rows; take {', '.join(able)}, or one's own, module:Name."
+        )
+    return pool_scorer(kind, name, features, context, hidden)
 
 
 def policy_class(name: str, algorithm: str, observation_space: Space) -> type[BasePolicy]:

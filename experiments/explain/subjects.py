@@ -25,6 +25,7 @@ from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.features import feature_named
 from react_rl.agents.learned import LearnedStrategy
 from react_rl.agents.memory import cells_before
+from react_rl.agents.networks.beside import within_pool
 from react_rl.agents.networks.candidates import FORBIDDEN, SharedScorer
 from react_rl.agents.networks.scorer import RowScorer, ScorerEnsemble
 from react_rl.agents.scorer import ScorerStrategy, row_context
@@ -188,7 +189,8 @@ class _Scorer(Subject):
 
     def _answer(self, seen: Seen) -> Answer:
         rows, numbers = torch.from_numpy(seen.rows), torch.from_numpy(seen.numbers)
-        scores = self._network(rows, numbers).double().numpy()
+        network = within_pool(self._network, rows, torch.from_numpy(seen.free))
+        scores = network(rows, numbers).double().numpy()
         if isinstance(self._network, ScorerEnsemble):
             return Answer(scores, linear_weights(self._network, numbers).double().numpy())
         return Answer(scores, np.zeros((len(rows), len(self.features))))

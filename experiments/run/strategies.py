@@ -106,7 +106,7 @@ def outside_parts(card: PolicyCard) -> list[object]:
         parts.append(load_outside(named.observation, OBSERVATION))
     if card.algorithm != IMITATION and named.action_space not in ACTION_SPACES:
         parts.append(interface_class(named.action_space))
-    if card.algorithm != IMITATION and named.network not in NETWORKS:
+    if named.network not in NETWORKS:
         parts.append(network_named(named.network).extractor)
     return parts
 

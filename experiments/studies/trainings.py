@@ -168,6 +168,10 @@ class Collection:
         """Settings of the base."""
         return self._config.imitation
 
+    def invented(self) -> list[EncodedCorpus]:
+        """Corpora of the base, dealt out again."""
+        return self._of("invented", self.settings.seed)
+
     def __getitem__(self, name: str) -> States:
         if name not in self._states:
             self._states[name] = States.join(self._parts(name))
@@ -195,7 +199,8 @@ class Collection:
 
         @cache
         def own() -> ScorerStrategy:
-            return ScorerStrategy("own", fit_ensemble(States.join(parts), settings), settings.features)
+            network = fit_ensemble(States.join(parts), settings, RowScorer)
+            return ScorerStrategy("own", network, settings.features)
 
         return parts + self._mixed(source, settings, settings.dagger_states, _OWN, own)
 

@@ -116,7 +116,9 @@ def test_states_survive_a_file(tmp_path: Path) -> None:
 
 def test_targets_are_centred_scaled_and_cut_off() -> None:
     values = torch.tensor([[0.5, 0.6, 0.7], [0.2, 0.2, 0.2]])
-    targets = States(torch.zeros(2, 3, 1), torch.zeros(2, 1), values, torch.ones(2, 3)).targets
+    targets = States(
+        torch.zeros(2, 3, 1), torch.zeros(2, 1), values, torch.ones(2, 3), torch.zeros(2, 0, 1)
+    ).targets
     expected = np.array([-1.0, 0.0, 1.0]) / np.sqrt(2 / 3)
     np.testing.assert_allclose(targets[0].numpy(), expected, atol=1e-5)
     assert targets[1].abs().max() < 0.01
@@ -127,7 +129,7 @@ def test_a_network_learns_weights_that_depend_on_the_context() -> None:
     rows = torch.randn(3000, 8, 3, generator=generator)
     context = torch.randn(3000, 2, generator=generator).sign()
     values = rows[:, :, 0] * context[:, :1] + rows[:, :, 1].abs()
-    states = States(rows.half(), context, values, torch.ones_like(values))
+    states = States(rows.half(), context, values, torch.ones_like(values), rows[:, :0].half())
     settings = SETTINGS.model_copy(update={"epochs": 12, "hidden": 16, "minibatch": 64})
     before = torch.get_rng_state()
     network = fit_scorer(states, settings, 0)

@@ -12,13 +12,14 @@ import torch
 
 from react_rl.acquisition import make_strategy
 from react_rl.acquisition.stopping import StoppingSettings
+from react_rl.acquisition.strategies.weighted import MIXTURE
 from react_rl.agents import LearnedStrategy
 from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.imitation.states import States
 from react_rl.agents.scorer import ROW_CONTEXT
 from react_rl.experiments.config.models import ImitateConfig
 from react_rl.experiments.run.episodes import play
-from react_rl.experiments.studies import context, oracle_gap, prices, recorded, trainings
+from react_rl.experiments.studies import context, networks, oracle_gap, prices, recorded, trainings
 from react_rl.experiments.studies.scores import ScoreTable
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
@@ -70,6 +71,7 @@ def states(count: int = 40) -> States:
         torch.randn(count, len(ROW_CONTEXT), generator=draw),
         rows[:, :, 0].float() + 0.1 * torch.randn(count, 6, generator=draw),
         torch.ones(count, 6),
+        rows[:, :0],
     )
 
 
@@ -120,6 +122,21 @@ def test_trainings_share_the_states_of_the_base(monkeypatch: pytest.MonkeyPatch,
     assert not asked
     assert len(collection["few"]) == 300
     assert {one[1:] for one in asked} == {(trainings.FEW_TASKS, 0.0, False)}
+
+
+def test_networks_that_are_fitted_to_what_the_pool_decides_explain_it() -> None:
+    draw = torch.Generator().manual_seed(0)
+    rows = torch.randn(500, 8, 3, generator=draw)
+    beside = torch.randn(500, 1, 1, generator=draw).sign() + torch.zeros(500, 4, 3)
+    values = rows[:, :, 0] * beside[:, :1, 0]
+    plain = torch.zeros(500, len(ROW_CONTEXT))
+    made = States(rows.half(), plain, values, torch.ones_like(values), beside.half())
+    settings = ImitationSettings(features=tuple(MIXTURE)[:3], epochs=12, hidden=16, minibatch=32)
+    found = {
+        name: networks.explained(networks.fitted(name, 0, made, settings), made) for name in networks.NETWORKS
+    }
+    assert found["scorer"] < 0.3
+    assert min(found["deep-sets"], found["attention"]) > 0.6
 
 
 def test_a_recorded_curve_is_that_of_a_comparison_with_the_price_of_its_rows() -> None:
