@@ -15,14 +15,13 @@ from react_rl.data.corpus import ALL_CORPORA as ALL_CORPORA
 from react_rl.errors import ReActError, unknown
 from react_rl.experiments.analysis.csv_files import csv_text, read_csv
 from react_rl.experiments.analysis.phases import PhaseRun, RunKey, phase_frame, phase_run, phase_summary
-from react_rl.experiments.run.results import ResultFolder, RunId
+from react_rl.experiments.run.results import CURVES, ResultFolder, RunId
 from react_rl.files import write_atomically
 from react_rl.metrics.curves import area_to_budget, interpolate_curves, labels_to_fractions
 from react_rl.metrics.registry import METRICS
 from react_rl.metrics.significance import holm, wilcoxon_signed_rank
 from react_rl.metrics.statistics import bootstrap_mean, paired_difference
 
-CURVES: Final = "curves.csv"
 SUMMARY: Final = "summary.csv"
 PHASES: Final = "phases.csv"
 

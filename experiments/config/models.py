@@ -42,6 +42,7 @@ from react_rl.validation import Name, check_key, explain, validated
 CONFIGS = "react_rl.experiments.presets"
 
 
+_UNREADABLE: Final = re.compile(r"^Error parsing --([\w.-]+): no type matching .* from \[(.*)\]")
 _WRONG_VALUE: Final = re.compile(
     r"^Error parsing ([\w.-]+): 1 validation error for (\w+) (?!Value error)(\w[\w.]*) "
     r"(?:Value error, )?(.+?) \[type=\w+, input_value=(.+?), input_type="
@@ -359,6 +360,12 @@ def _complaint(box: str) -> str:
         place, kind, key, said, value = wrong.groups()
         where = key if place == kind else f"{place}.{key}"
         return f"{where} is {value}: {said[0].lower()}{said[1:].rstrip('.')}."
+    unread = _UNREADABLE.search(sentence)
+    if unread is not None:
+        return (
+            f"{unread[1]} cannot be read from {unread[2]}: the parts of a list follow each other without "
+            "brackets, and mappings go into the YAML file."
+        )
     sentence = re.sub(r"1 validation error for \w+ ", "", sentence).split(" [type=")[0]
     sentence = re.sub(r"^Error parsing [\w.-]+: Value error, ", "", sentence)
     return f"{sentence.rstrip('.') or 'it cannot be read'}."

@@ -117,11 +117,13 @@ def check_tasks(config: CompareConfig) -> dict[str, CompareConfig]:
 def check_same(config: CompareConfig, folder: ResultFolder) -> None:
     """Refuse to replace another comparison; one with more strategies, seeds or corpora is the same.
 
+    One of which nothing was kept, because every run failed or the command was killed first, is none.
+
     Raises:
         ReActError: The folder holds another comparison; what differs is named.
     """
     old = read_mapping(folder.folder / PLAN)
-    if old is None:
+    if old is None or not folder.kept_anything():
         return
     written = old.get("config")
     if not isinstance(written, dict):

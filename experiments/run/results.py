@@ -29,6 +29,8 @@ SCHEMA: Final = 1
 
 PLAN: Final = "plan.json"
 FAILURES: Final = "failures.json"
+CURVES: Final = "curves.csv"
+"""The learning curves, from which tables and figures can be made where run files are gone."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class ResultFolder:
         self.runs = folder / "runs"
         self.circumstances = folder / "circumstances"
         self.progress = folder / "progress"
+
+    def kept_anything(self) -> bool:
+        """Whether a run, part of one or the curves of runs are there: what a new plan could lose."""
+        kept = (*self.runs.glob("*.json"), *self.progress.glob("*"), *self.folder.glob(CURVES))
+        return len(kept) > 0
 
     def finished(self, run: RunId) -> bool:
         """Whether the run's file is there; files are written whole or not at all."""

@@ -18,8 +18,8 @@ from pandas.api.types import is_numeric_dtype
 
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text, read_csv
-from react_rl.experiments.analysis.summary import CURVES, read_results
-from react_rl.experiments.run.results import PLAN
+from react_rl.experiments.analysis.summary import read_results
+from react_rl.experiments.run.results import CURVES, PLAN
 from react_rl.files import write_atomically
 from react_rl.metrics.curves import area_to_budget, final_metric
 

@@ -69,6 +69,11 @@ EPISODE: Final = EpisodeOptions(pool_size=400, dev_size=200, initial_size=10, bu
 Floats = npt.NDArray[np.float64]
 
 
+def unseen(fold: str, chinese: Sequence[str]) -> list[str]:
+    """Corpora that the policies of a fold are played on: the training corpora of others, and Chinese ones."""
+    return [*(one for other, pair in FOLDS.items() if other != fold for one in pair), *chinese]
+
+
 def trained(corpora: Sequence[EncodedCorpus], gain: str, folder: Path) -> ScorerStrategy:
     """The policy in a folder, trained first where there is none.
 
@@ -98,12 +103,13 @@ def curves(corpus: EncodedCorpus, strategy: ScorerStrategy, name: str, seeds: in
     return pd.DataFrame(rows, columns=["corpus", "strategy", "seed", "round", "tokens", "share", "f1"])
 
 
-def page(table: pd.DataFrame, seeds: int, command: str) -> str:
+def page(table: pd.DataFrame, seeds: int, chinese: Sequence[str], command: str) -> str:
     """Areas on corpora never seen, and paired differences to each rival.
 
     Args:
         table: Curves of policies (``FOLD, GAIN``) and of ``RIVALS``.
         seeds: Paired seeds.
+        chinese: Chinese corpora that are played.
         command: What made it.
     """
     rng = np.random.default_rng(0)
@@ -152,8 +158,8 @@ def page(table: pd.DataFrame, seeds: int, command: str) -> str:
     gone = [
         f"{fold}, {title}, on {corpus}"
         for title in GAINS
-        for fold, own in FOLDS.items()
-        for corpus in (*(one for pair in FOLDS.values() if pair != own for one in pair), *CHINESE)
+        for fold in FOLDS
+        for corpus in unseen(fold, chinese)
         if (corpus, f"{fold}, {title}") not in found
     ]
     if gone:
@@ -192,14 +198,13 @@ def study(asked: argparse.Namespace) -> str:
     for title in asked.gains:
         gain = GAINS[title]
         for fold in asked.folds:
-            own = FOLDS[fold]
             name = f"{fold}, {title}"
-            unseen = [one for pair in FOLDS.values() if pair != own for one in pair] + list(asked.chinese)
-            missing = [one for one in unseen if not table.holds(asked.seeds, corpus=one, strategy=name)]
+            wanted = unseen(fold, asked.chinese)
+            missing = [one for one in wanted if not table.holds(asked.seeds, corpus=one, strategy=name)]
             if not missing:
                 continue
             say(f"training: {name}")
-            policy = trained([corpus_of(one) for one in own], gain, asked.policies / f"{fold}-{gain}")
+            policy = trained([corpus_of(one) for one in FOLDS[fold]], gain, asked.policies / f"{fold}-{gain}")
             for one in missing:
                 say(f"playing: {name} on {one}")
                 table.add(curves(corpus_of(one), policy, name, asked.seeds))
@@ -215,7 +220,7 @@ def write_page(policies: pd.DataFrame, rivals: pd.DataFrame, asked: argparse.Nam
         f"--seeds {asked.seeds} --folds {' '.join(asked.folds)} --gains {' '.join(asked.gains)}"
     )
     both = pd.concat([policies, rivals[rivals["corpus"].isin(set(policies["corpus"]))]], ignore_index=True)
-    text = page(both, asked.seeds, command)
+    text = page(both, asked.seeds, asked.chinese, command)
     write_atomically(asked.out / "policy.md", text)
     return text
 

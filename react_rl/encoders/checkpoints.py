@@ -130,7 +130,8 @@ def _from_hub(name: str) -> Path:
     except Exception as error:
         raise ReActError(
             f"Encoder {name!r} is no local folder and the Hugging Face hub cannot be reached "
-            f"({type(error).__name__}); check the name and the network, or use {EMBEDDED!r}."
+            f"({type(error).__name__}); check the name and the network, or name a "
+            "local folder."
         ) from error
     _require_complete(folder, f"The hub's {name!r}")
     return folder

@@ -373,3 +373,17 @@ def test_configs_are_frozen(config_file: Build) -> None:
 def test_policies_of_a_packaged_training_are_called_as_it_is_named(packaged: str) -> None:
     config = load_config(TrainConfig, packaged, ["--name", "mine"])
     assert (config.strategy or config.name) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (["--episode.phases", "[1, 2]"], r"episode.phases cannot be read from '\[1, 2\]'"),
+        (["--episode.confusion", "{a: {b: 0.2}}"], "mappings go into the YAML file"),
+    ],
+)
+def test_lists_and_mappings_that_the_command_line_cannot_read_are_said_in_a_sentence(
+    override: list[str], said: str
+) -> None:
+    with pytest.raises(ReActError, match=said):
+        load_config(CompareConfig, "demo-compare", override)

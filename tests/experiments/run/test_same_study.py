@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from react_rl.experiments.analysis.summary import read_results
 from react_rl.experiments.cli.plot import draw_results
 from react_rl.experiments.config.models import load_config
 from react_rl.experiments.figures.looks import looks_of
+from react_rl.experiments.run.planning import check_same
 from react_rl.experiments.run.sameness import differences
 from react_rl.experiments.run.training_folder import refuse_other_training
 from react_rl.simulation import PoolView
@@ -149,6 +151,18 @@ def test_a_name_that_leads_to_no_strategy_is_one_sentence(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ReActError, match=said):
         run_comparison(comparison(strategies=["random", name]), tmp_path)
+
+
+def test_a_comparison_of_which_nothing_was_kept_is_no_other_comparison(tmp_path: Path) -> None:
+    folder = run_comparison(comparison(), tmp_path).folder
+    other = comparison(episode=EPISODE | {"budget": 8})
+    shutil.rmtree(folder.runs)
+    curves = folder.folder / "curves.csv"
+    curves.write_text("of runs that are elsewhere")
+    with pytest.raises(ReActError, match="holds another comparison"):
+        check_same(other, folder)
+    curves.unlink()
+    check_same(other, folder)
 
 
 def test_another_training_under_a_taken_name_is_refused(tmp_path: Path) -> None:
