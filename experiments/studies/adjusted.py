@@ -91,10 +91,16 @@ def areas_of_rivals(results: Path, name: str, seeds: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def markdown(tables: Mapping[str, ScoreTable]) -> str:
-    """Differences to the rivals over all corpora, by table and over the three together; then by corpus."""
+def markdown(tables: Mapping[str, ScoreTable], made_on: Mapping[str, str] = OTHER) -> str:
+    """Differences to the rivals over all corpora, by table and over the three together; then by corpus.
+
+    Args:
+        tables: Areas by setting.
+        made_on: Fold that the policy played on a fold was adjusted on.
+    """
+    whose = "the other" if made_on == OTHER else "its own"
     lines = [
-        "# The adjusted policy on corpora of the other fold, in numbers",
+        f"# The adjusted policy on corpora of {whose} fold, in numbers",
         "",
         "Area of the adjusted policy minus that of others, with 95 % t-intervals over paired seeds.",
         "",
@@ -122,7 +128,7 @@ def markdown(tables: Mapping[str, ScoreTable]) -> str:
         for corpus in table.corpora:
             cells = [gap(table, ADJUSTED, rival, [corpus]).short for rival in shown]
             area = table.mean(ADJUSTED, [corpus])
-            lines.append(f"| {corpus} | {OTHER[fold_of(corpus)]} | {area:.4f} | {' | '.join(cells)} |")
+            lines.append(f"| {corpus} | {made_on[fold_of(corpus)]} | {area:.4f} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
@@ -181,6 +187,7 @@ class HeldOutPlay:
     def __init__(self, asked: argparse.Namespace) -> None:
         self._asked = asked
         self._policies = policies_of(asked.policies)
+        self.made_on = {fold: fold for fold in FOLDS} if asked.own_fold else OTHER
         played = {fold: repr(load_strategy(folder, ADJUSTED)) for fold, folder in self._policies.items()}
         self._areas = GrowingTable(asked.out / "adjusted.csv", _NAMES, settings=played)
         self.tables: dict[str, ScoreTable] = {}
@@ -191,7 +198,7 @@ class HeldOutPlay:
         for corpus in corpora:
             if self._areas.holds(seeds, setting=setting, corpus=corpus):
                 continue
-            policy = load_strategy(self._policies[OTHER[fold_of(corpus)]], ADJUSTED)
+            policy = load_strategy(self._policies[self.made_on[fold_of(corpus)]], ADJUSTED)
             played = TransferCorpora(self._asked.data, (corpus,), **ground)
             self._areas.add(played.areas(played.corpora[0], policy, ADJUSTED, seeds).assign(setting=setting))
             say(f"{setting}, {corpus}")
@@ -217,7 +224,7 @@ def policies_of(named: Sequence[str]) -> dict[str, Path]:
 
 
 def study(asked: argparse.Namespace) -> str:
-    """Play each adjusted policy on the fold that it has not seen, and write areas and page."""
+    """Play each adjusted policy on a fold, the one that it has not seen or its own; write areas and page."""
     here = HeldOutPlay(asked)
     for name, episode in EPISODES.items():
         here.play(name, areas_of_rivals(asked.results, name, asked.seeds), asked.seeds, episode=episode)
@@ -228,7 +235,7 @@ def study(asked: argparse.Namespace) -> str:
     if asked.large_seeds:
         own = beyond[beyond["setting"] == LARGE_SETTING]
         here.play(LARGE_SETTING, own, asked.large_seeds, max_rows=LARGE_ROWS, episode=LARGE_EPISODE)
-    text = markdown(here.tables) + oracle_shares(here.tables["batch-5"], asked.results)
+    text = markdown(here.tables, here.made_on) + oracle_shares(here.tables["batch-5"], asked.results)
     write_atomically(asked.out / "adjusted.md", text)
     return text
 
@@ -241,6 +248,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=["a=results/adjusted-a/policy", "b=results/adjusted-b/policy"],
         help="policy that was adjusted on each fold",
     )  # fmt: skip
+    parser.add_argument(
+        "--own-fold", action="store_true", help="play each policy on the fold that it was adjusted on"
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the earlier studies")
     parser.add_argument("--encoders", type=Path, nargs="*", default=[], help="folders of checkpoints")
     parser.add_argument("--large-seeds", type=int, default=8, help="paired episodes of 1,000 labels")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from react_rl.acquisition.contract import QueryStrategy
+from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.errors import unknown
 from react_rl.experiments.config.models import CompareConfig, load_config
@@ -37,6 +38,7 @@ class TransferCorpora:
         max_rows: Most rows of each; None leaves it as it is.
         encoder: What embeds them; None leaves it as it is.
         episode: Sizes of an episode that differ.
+        others: Corpora that are taken in place of the comparison's.
 
     Raises:
         ReActError: The comparison has no corpus of such a name.
@@ -50,10 +52,22 @@ class TransferCorpora:
         max_rows: int | None = None,
         encoder: EncoderConfig | None = None,
         episode: Mapping[str, float] = MappingProxyType({}),
+        others: Sequence[CorpusConfig] = (),
     ) -> None:
         config = load_config(CompareConfig, PRESET)
         sizes = config.episode.model_copy(update=dict(episode))
         self.config = config.model_copy(update={"episode": sizes})
+        self.corpora: list[EncodedCorpus] = prepare(
+            list(others) or self._chosen(data, names, cost, max_rows),
+            encoder or config.encoder,
+            "cpu",
+            episode=self.config.episode,
+        )
+
+    def _chosen(
+        self, data: Path, names: Sequence[str] | None, cost: str | None, max_rows: int | None
+    ) -> list[CorpusConfig]:
+        """Corpora of the comparison, in the folder of corpora."""
         known = {str(corpus.name): corpus for corpus in self.config.corpora}
         chosen = list(known) if names is None else list(names)
         for name in chosen:
@@ -68,9 +82,7 @@ class TransferCorpora:
             if max_rows is not None:
                 changes["max_rows"] = max_rows
             configs.append(known[name].model_copy(update=changes))
-        self.corpora: list[EncodedCorpus] = prepare(
-            configs, encoder or config.encoder, "cpu", episode=self.config.episode
-        )
+        return configs
 
     def areas(
         self,

@@ -15,6 +15,7 @@ from react_rl.acquisition.contract import QueryStrategy
 from react_rl.errors import ReActError
 from react_rl.experiments.config.models import AdjustConfig, load_config
 from react_rl.experiments.studies import adjusted
+from react_rl.experiments.studies.derived_corpora import CORPORA
 from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.recorded import NAMES, areas
 from react_rl.experiments.studies.scores import ScoreTable, read_scores
@@ -24,11 +25,11 @@ RESULTS = Path(__file__).parents[3] / "results"
 
 
 @pytest.mark.parametrize("fold", ["a", "b"])
-@pytest.mark.parametrize("search", ["adjusted", "adjusted-longer"])
+@pytest.mark.parametrize("search", ["adjusted", "adjusted-longer", "adjusted-own"])
 def test_the_config_of_a_fold_names_no_corpus_of_the_other(search: str, fold: str) -> None:
     config = load_config(AdjustConfig, str(RESULTS / "transfer" / f"{search}-{fold}.yaml"))
     parts = (config.corpora, *(part.corpora for part in config.further))
-    named = {corpus.name for corpora in parts for corpus in corpora if corpus.name}
+    named = {corpus.name for corpora in parts for corpus in corpora if corpus.name} - set(CORPORA)
     assert named == set(adjusted.FOLDS[fold])
     assert not named & set(adjusted.FOLDS[adjusted.OTHER[fold]])
 
@@ -57,7 +58,7 @@ def test_a_policy_is_played_on_the_fold_that_it_was_not_adjusted_on(
 ) -> None:
     monkeypatch.setattr(adjusted, "TransferCorpora", _Ground)
     monkeypatch.setattr(adjusted, "load_strategy", lambda folder, name: str(folder))
-    asked = Namespace(data=tmp_path, out=tmp_path, policies=["a=a", "b=b"])
+    asked = Namespace(data=tmp_path, out=tmp_path, policies=["a=a", "b=b"], own_fold=False)
     here = adjusted.HeldOutPlay(asked)
     rivals = pd.concat([
         pd.DataFrame({"corpus": corpus, "strategy": rival, "seed": range(3), "area": 0.5})
@@ -71,6 +72,19 @@ def test_a_policy_is_played_on_the_fold_that_it_was_not_adjusted_on(
     assert "| mean of the three | 2, 3 | 0.6000 | imitated | +0.1000 [+0.1000, +0.1000] | 1.000 |" in page
     assert "| cola | a | 0.6000 | +100.0*" in page
     assert len(pd.read_csv(tmp_path / "adjusted.csv")) == 18
+
+
+def test_on_its_own_fold_a_policy_is_played_where_it_was_adjusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adjusted, "TransferCorpora", _Ground)
+    monkeypatch.setattr(adjusted, "load_strategy", lambda folder, name: str(folder))
+    asked = Namespace(data=tmp_path, out=tmp_path, policies=["a=b", "b=a"], own_fold=True)
+    here = adjusted.HeldOutPlay(asked)  # the stub knows the policies of the other fold by their folders
+    rivals = pd.DataFrame({"corpus": "cr", "strategy": "mixture", "seed": range(3), "area": 0.5})
+    here.play("batch-5", rivals, 3)
+    assert (here.tables["batch-5"].of("adjusted") == 0.6).all()
+    assert here.made_on["a"] == "a"
 
 
 def test_areas_of_rivals_are_those_of_all_eighteen_corpora() -> None:

