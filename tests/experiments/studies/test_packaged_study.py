@@ -14,7 +14,6 @@ import pytest
 
 from react_rl.errors import ReActError
 from react_rl.experiments.studies import packaged, packaged_corpora
-from react_rl.experiments.studies.derived_corpora import article, first_type
 
 
 def _zip(files: dict[str, str | bytes]) -> bytes:
@@ -66,17 +65,6 @@ def test_a_package_or_a_file_that_is_not_there_is_named(packages: Path) -> None:
         packaged_corpora.rows_of(packaged_corpora.CORPORA["news_sites"], packages)
     with pytest.raises(ReActError, match="no file datasets/friends"):
         packaged_corpora.rows_of(packaged_corpora.CORPORA["friends"], packages)
-
-
-def test_sentences_and_questions_get_classes() -> None:
-    tokens = ["EU", "rejects", "German", "call"]
-    assert first_type({"tokens": tokens, "tags": ["O", "B-ORG", "I-ORG", "B-PER"]}) == (
-        "EU rejects German call",
-        "ORG",
-    )
-    assert first_type({"tokens": tokens, "tags": ["O"] * 4}) == ("EU rejects German call", "none")
-    assert first_type({"tokens": tokens[:2], "tags": ["O", "O"]}) is None
-    assert article({"question": "Who?", "title": "EU", "context": "-"}) == ("Who?", "EU")
 
 
 class _Ground:
