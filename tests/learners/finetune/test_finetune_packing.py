@@ -50,8 +50,12 @@ def test_every_token_is_kept_once_and_comes_back_to_its_place(
     owner = kept.view(episodes, each) // (mask.numel() // episodes)
     assert torch.equal(owner, torch.arange(episodes)[:, None].expand(-1, each))
     x = torch.randn(*mask.shape, 3)
-    assert torch.equal(packing.spread(packing.gather(x))[mask], x[mask])
-    assert torch.equal(packing.gather(x), packing.pack(x))
+    assert torch.equal(packing.spread(packing.pack(x))[mask], x[mask])
+    heads = torch.randn(1, len(kept), 2, 3)
+    apart = packing.to_heads(heads)
+    rectangle = apart.view(6, 2, -1, 3).transpose(1, 2).flatten(2)
+    assert torch.equal(rectangle[mask], packing.spread(heads.flatten(2))[mask])
+    assert torch.equal(packing.from_heads(apart, 2), heads)
     assert torch.equal(packing.positions[0], kept % mask.shape[1])
     places = token_places(6 // episodes, mask.shape[1], first, mask.device).expand(episodes, -1).flatten()
     assert torch.equal(packing.places.flatten(), places[kept])
@@ -64,8 +68,12 @@ def test_gradients_of_moving_tokens_are_right(step: int) -> None:
     known = torch.zeros(MASK.numel(), 1, dtype=torch.float64)
     known[packing.kept] = 1.0
     assert torch.autograd.gradcheck(lambda x: packing.spread(x) * known.view(*MASK.shape, 1), (rows,))
-    slots = torch.randn(*MASK.shape, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(packing.gather, (slots,))
+    heads = torch.randn(1, len(packing.kept), 3, 2, dtype=torch.float64, requires_grad=True)
+    kept = packing.rows_of(3)[1]
+    asked = torch.zeros(MASK.numel() * 3, 1, dtype=torch.float64).index_fill_(0, kept, 1.0)
+    assert torch.autograd.gradcheck(lambda x: packing.to_heads(x).flatten(0, 1) * asked, (heads,))
+    apart = torch.randn(len(MASK) * 3, MASK.shape[1], 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: packing.from_heads(x, 3), (apart,))
 
 
 def test_little_padding_is_left_where_it_is() -> None:

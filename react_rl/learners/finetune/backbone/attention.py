@@ -64,7 +64,8 @@ def product_attention(
         query: ``(B, H, T, F)``.
         key: ``(B, G, T, F)`` with G a divisor of H.
         value: Like key.
-        attention_mask: ``(B, 1, T, T)``, bool or additive; None lets every token see every token.
+        attention_mask: ``(B, 1, T, T)`` or ``(B, 1, 1, T)``, bool or additive; None lets every token see
+            every token.
         dropout: Must be 0.
         scaling: Factor on the scores; None is F to the power of minus a half.
         packing: Where the tokens, ``(1, H, N, F)``, belong; None where they come in their rectangle.
@@ -72,34 +73,27 @@ def product_attention(
     Returns:
         ``(B, T, H, F)``, or ``(1, N, H, F)``, and None for weights that are not kept.
     """
-    if packing is not None:
-        query, key, value = (_spread(x, packing) for x in (query, key, value))
-    batch, heads, width, size = query.shape
+    heads, size = query.shape[1], query.shape[-1]
     if key.shape[1] != heads:
         key = key.repeat_interleave(heads // key.shape[1], 1)
         value = value.repeat_interleave(heads // value.shape[1], 1)
     scale = size**-0.5 if scaling is None else scaling
-    q, k, v = (x.reshape(batch * heads, -1, x.shape[-1]) for x in (query, key, value))
+    if packing is None:
+        q, k, v = (x.reshape(-1, *x.shape[2:]) for x in (query, key, value))
+    else:
+        q, k, v = (packing.to_heads(x.transpose(1, 2)) for x in (query, key, value))
     if attention_mask is None:
         scores = torch.bmm(q * scale, k.transpose(1, 2))
     else:
         mask = attention_mask
         if mask.dtype == torch.bool:
             mask = torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill_(~mask, -1e9)
-        shift = mask.to(q.dtype).expand(batch, heads, width, k.shape[1]).reshape(batch * heads, width, -1)
+        shift = mask.to(q.dtype).expand(len(q) // heads, heads, -1, k.shape[1]).flatten(0, 1)
         scores = torch.baddbmm(shift, q, k.transpose(1, 2), alpha=scale)
-    mixed = torch.bmm(_softmax(scores.float()).to(v.dtype), v).view(batch, heads, width, -1)
-    mixed = mixed.transpose(1, 2)
-    if packing is None:
-        return mixed, None
-    return packing.gather(mixed.flatten(2)).view(1, -1, heads, size), None
-
-
-def _spread(x: Tensor, packing: Packing) -> Tensor:
-    """Packed ``(1, H, N, F)`` in their rectangle ``(B, H, T, F)``."""
-    heads, size = x.shape[1], x.shape[-1]
-    rectangle = packing.spread(x.transpose(1, 2).flatten(2))
-    return rectangle.view(*rectangle.shape[:2], heads, size).transpose(1, 2)
+    mixed = torch.bmm(_softmax(scores.float()).to(v.dtype), v)
+    if packing is not None:
+        return packing.from_heads(mixed, heads), None
+    return mixed.view(-1, heads, *mixed.shape[1:]).transpose(1, 2), None
 
 
 def register() -> None:

@@ -62,6 +62,7 @@ class Packing:
         """Of each token the number that decides what is dropped, ``(R, N)``."""
         self.shift = torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -1e9)[:, None, None]
         """``(R B, 1, 1, T)`` what attention adds to its scores."""
+        self._rows: dict[int, tuple[Tensor, Tensor]] = {}
 
     def pack(self, x: Tensor) -> Tensor:
         """Kept slots ``(1, R N, ...)`` of a rectangle ``(R B, T, ...)``."""
@@ -72,9 +73,27 @@ class Packing:
         spread: Tensor = _Spread.apply(x, self)  # type: ignore[no-untyped-call]
         return spread
 
-    def gather(self, x: Tensor) -> Tensor:
-        """Kept slots ``(1, R N, F)`` of a rectangle ``(R B, T, F)``, with a gradient."""
-        return _gather(x, self.kept)
+    def to_heads(self, x: Tensor) -> Tensor:
+        """Tokens ``(1, R N, H, F)`` as attention multiplies them, ``(R B H, T, F)``; see ``spread``."""
+        heads: Tensor = _ToHeads.apply(x, self)  # type: ignore[no-untyped-call]
+        return heads
+
+    def from_heads(self, x: Tensor, heads: int) -> Tensor:
+        """Kept slots ``(1, R N, H, F)`` of what attention gives, ``(R B H, T, F)``."""
+        parts = _gather(x, self.rows_of(heads)[1])
+        return parts.view(1, len(self.kept), heads, -1)
+
+    def rows_of(self, heads: int) -> tuple[Tensor, Tensor]:
+        """Which part of which token is in each row of ``(R B H T)``, and the row of each part ``(R N H)``."""
+        found = self._rows.get(heads)
+        if found is None:
+            texts, width = self.mask.shape
+            head = torch.arange(heads, device=self.mask.device)
+            part = self.place_of.view(texts, 1, width) * heads + head[:, None]
+            text, place = self.kept // width, self.kept % width
+            row = (text[:, None] * heads + head) * width + place[:, None]
+            found = self._rows[heads] = part.flatten(), row.flatten()
+        return found
 
 
 class Scored:
@@ -167,6 +186,26 @@ class _Spread(torch.autograd.Function):
         """Gradient of the tokens."""
         gradient = gradients[0]
         return gradient.reshape(-1, gradient.shape[-1]).index_select(0, ctx.packing.kept)[None], None
+
+
+class _ToHeads(torch.autograd.Function):
+    """From kept slots to a rectangle for each head, in one movement; gradients as in ``_Spread``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, packing: Packing) -> Tensor:
+        """Map ``(1, R N, H, F)``."""
+        heads, size = x.shape[2:]
+        part, ctx.row = packing.rows_of(heads)
+        ctx.tokens = x.shape[1]
+        return x.reshape(-1, size).index_select(0, part).view(-1, packing.mask.shape[1], size)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Gradient of the tokens."""
+        gradient = gradients[0]
+        size = gradient.shape[-1]
+        parts = gradient.reshape(-1, size).index_select(0, ctx.row)
+        return parts.view(1, ctx.tokens, -1, size), None
 
 
 class _Gather(torch.autograd.Function):
