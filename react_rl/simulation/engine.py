@@ -31,8 +31,8 @@ from react_rl.simulation.oracle import ABSTAINED, Oracle
 from react_rl.simulation.phases import Phases
 from react_rl.simulation.pools import Pools
 from react_rl.simulation.progress import DevMetrics, Progress
-from react_rl.simulation.purchases import Bought, Mask, Round
-from react_rl.simulation.threads import threads_for
+from react_rl.simulation.purchases import Bought, Mask, Round, all_of, any_of
+from react_rl.simulation.threads import inferring, threads_for
 from react_rl.simulation.view import PoolView
 from react_rl.tasks.protocol import Scores
 from react_rl.tasks.registry import named_metrics, task_of
@@ -72,8 +72,7 @@ class LabelingEngine:
         check_task(learner, self.task, corpora[0].name)
         self._kind = entry_of(learner)
         self.corpora = list(corpora)
-        self.options = options
-        self.n_episodes = n_episodes
+        self.options, self.n_episodes = options, n_episodes
         self.device = corpora[0].device
         width, dev, classes = options.pool_size, options.dev_size, self.most_classes
         mean_cost = min(float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora)
@@ -102,9 +101,9 @@ class LabelingEngine:
     def __repr__(self) -> str:
         """One line: how many episodes, on which corpora, with which learner."""
         names = ", ".join(corpus.name for corpus in self.corpora[:4])
-        more = f" and {len(self.corpora) - 4} more" if len(self.corpora) > 4 else ""
+        names += f" and {len(self.corpora) - 4} more" if len(self.corpora) > 4 else ""
         learner = type(self.learner).__name__
-        return f"LabelingEngine({self.n_episodes} episodes on {names}{more}, {learner}, {self.device})"
+        return f"LabelingEngine({self.n_episodes} episodes on {names}, {learner}, {self.device})"
 
     @property
     def most_classes(self) -> int:
@@ -252,7 +251,8 @@ class LabelingEngine:
 
     def _end_failed(self) -> None:
         """End episodes whose learner cannot go on. Mutates."""
-        self.finished[list(self.learner.failures)] = True
+        if self.learner.failures:
+            self.finished[list(self.learner.failures)] = True
 
     @property
     def view(self) -> PoolView:
@@ -271,7 +271,7 @@ class LabelingEngine:
         if len(self._basket):
             available = available | chosen_columns(self._basket.picks(), available.shape[1])
         available = self.pools.within(available, self.options.budget - spent)
-        if self.finished.any():
+        if any_of(self.finished):
             available = available & torch.from_numpy(~self.finished).to(self.device)[:, None]
         scored = None if self._selective is None else self._selective.candidates(available)
         available = available if scored is None else scored
@@ -286,6 +286,7 @@ class LabelingEngine:
             self.draws.notebooks,
         )  # fmt: skip
 
+    @inferring
     def step(self, ids: Tensor, recipes: Sequence[Recipe | None] | None = None) -> Round:
         """Buy the labels of ``ids`` ``(E, b)`` (row ids, -1 for none), refit, measure.
 
@@ -303,7 +304,7 @@ class LabelingEngine:
         self.buy(ids)
         return self.learn(recipes=recipes)
 
-    @torch.inference_mode()
+    @inferring
     def buy(self, ids: Tensor) -> Bought:
         """Buy ``ids`` ``(E, b)`` as ``step`` does; their labels come with the next ``learn``. Mutates.
 
@@ -313,7 +314,7 @@ class LabelingEngine:
         ids = ids.contiguous()
         numbers = ids.cpu().numpy()
         asked = numbers >= 0
-        if self.finished.any():
+        if any_of(self.finished):
             asked &= ~self.finished[:, None]
         columns = self.pools.columns_of(ids)
         self.pools.check(ids, columns, numbers, asked)
@@ -324,7 +325,7 @@ class LabelingEngine:
         self._basket.add(columns, bought, cost)
         return Bought(bought, cost)
 
-    @torch.inference_mode()
+    @inferring
     def learn(self, episodes: Mask | None = None, recipes: Sequence[Recipe | None] | None = None) -> Round:
         """End the round of all episodes, or of those given ``(E,)``: labels come, learners are refitted.
 
@@ -337,17 +338,16 @@ class LabelingEngine:
         """
         if recipes is not None and any(recipe is not None for recipe in recipes):
             choose_recipes(self.learner, recipes, episodes)
-        everyone = episodes is None or bool(episodes.all())
-        ending = np.ones(self.n_episodes, dtype=np.bool_) if episodes is None else episodes.copy()
-        columns, ids, bought = self._basket.take(None if everyone else ending)
-        self._dev.keep(None if everyone else ending)
-        index = self._everyone if everyone else torch.from_numpy(np.flatnonzero(ending)).to(self.device)
+        chosen = None if episodes is None or episodes.all() else episodes
+        columns, ids, bought = self._basket.take(chosen)
+        self._dev.keep(chosen)
+        index = self._everyone if chosen is None else self._everyone[torch.from_numpy(chosen)]
         with self.threads():
             if columns.shape[1] > 0:
                 self._learn(index, columns, ids >= 0)
             self._measure()
         self._view, self._dev.reached = None, self.current
-        ending &= ~self.finished
+        ending = ~self.finished if chosen is None else ~self.finished & chosen
         self.rounds += ending
         if self.phases.several:
             self._move_on(ending)
@@ -372,21 +372,21 @@ class LabelingEngine:
 
     def threads(self) -> AbstractContextManager[None]:
         """Context in which torch uses as many threads as pay off here; wrap whole rounds in it."""
-        if not self._kind.cheap:
-            return nullcontext()
-        return threads_for(self.n_episodes * (self.options.pool_size + self.options.dev_size))
+        columns = self.n_episodes * (self.options.pool_size + self.options.dev_size)
+        return threads_for(columns) if self._kind.cheap else nullcontext()
 
     def _learn(self, episodes: Tensor, columns: Tensor, wanted: Mask) -> None:
         everyone = episodes.numel() == self.n_episodes
         targets = self.oracle.answer(episodes, columns)
         answers = self.task.kinds(targets)
-        if not wanted.all():
+        if not all_of(wanted):
             answers = torch.where(torch.from_numpy(wanted).to(self.device), answers, ABSTAINED)
             targets = answers if self.task.has_classes else targets
         similarity = self.geometry.rows(columns) if everyone else self.geometry.rows_of(episodes, columns)
-        self.learner.update(self.ledger.append(episodes, columns, answers, similarity, targets))
-        where = slice(None) if everyone else episodes.cpu().numpy()
-        self.labels[where] += (answers.cpu().numpy() != ABSTAINED).sum(1)
+        bought = self.ledger.append(episodes, columns, answers, similarity, targets)
+        self.learner.update(bought)
+        labels = columns.shape[1] if bought.answered else bought.live.sum(1).cpu().numpy()
+        self.labels[slice(None) if everyone else episodes.cpu().numpy()] += labels
         self.geometry.forget_picks()
         self._view = None
 

@@ -208,6 +208,8 @@ class Geometry:
         if corpus.gram is not None:
             # Whole rows first: reading them in order and then choosing is quicker than choosing alone.
             bought = corpus.gram.index_select(0, ids.gather(1, columns).flatten())
+            if len(ids) == 1:
+                return bought.index_select(1, ids[0])[None]
             return bought.view(*columns.shape, -1).gather(2, ids[:, None, :].expand(-1, columns.shape[1], -1))
         assert self._gathered is not None
         gathered = self._gathered if members is None else self._gathered[members]

@@ -157,8 +157,11 @@ class Ledger:
             )
         # A missing label (-1) equals no class.
         self.onehot.transpose(1, 2)[place] = (labels[:, :, None] == self._classes).to(self.onehot)
-        for episode in episodes.tolist():
-            self.used[episode] += batch
+        if everyone:
+            self.used = [slots + batch for slots in self.used]
+        else:
+            for episode in episodes.tolist():
+                self.used[episode] += batch
         return bought
 
     def replicate(self, times: int, room: int) -> Ledger:

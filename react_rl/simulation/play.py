@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from react_rl.learners.recipes import Recipe
 from react_rl.simulation.engine import LabelingEngine
-from react_rl.simulation.purchases import Mask, Round
+from react_rl.simulation.purchases import Mask, Round, all_of, any_of
 from react_rl.simulation.view import PoolView
 
 
@@ -64,9 +64,9 @@ def play(engine: LabelingEngine, strategy: Chooser) -> Iterator[Turn]:
     Yields:
         Each round after it was played.
     """
-    # Asked once: a check against a protocol takes as long as several small products.
-    chooser = strategy if isinstance(strategy, ChoosesRecipes) else None
-    while not engine.finished.all():
+    # Classes remember which protocols they follow; asking an object takes as long as a small round.
+    chooser = cast(ChoosesRecipes, strategy) if issubclass(type(strategy), ChoosesRecipes) else None
+    while not all_of(engine.finished):
         running = ~engine.finished
         started, recipes = time.perf_counter(), None
         with torch.inference_mode():
@@ -74,9 +74,9 @@ def play(engine: LabelingEngine, strategy: Chooser) -> Iterator[Turn]:
                 ids, recipes = chooser.choose(engine.view, engine.options.batch_size)
             else:
                 ids = strategy.select(engine.view, engine.options.batch_size)
-        chosen = time.perf_counter()
-        round_ = engine.step(ids, recipes)
-        nothing = np.asarray((ids.cpu().numpy() < 0).all(1))
-        if nothing.any():
-            engine.stop(nothing)
+            chosen = time.perf_counter()
+            round_ = engine.step(ids, recipes)
+        asked = ids.cpu().numpy()
+        if not asked.shape[1] or any_of(asked < 0):
+            engine.stop(np.asarray((asked < 0).all(1)))
         yield Turn(round_, running, chosen - started, time.perf_counter() - chosen)

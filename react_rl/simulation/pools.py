@@ -15,7 +15,7 @@ from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.oracle import Oracle
 from react_rl.simulation.phases import Phases
-from react_rl.simulation.purchases import PENNY, Mask, affordable, check_ids
+from react_rl.simulation.purchases import PENNY, Mask, affordable, all_of, check_ids
 from react_rl.tasks.protocol import Task
 
 NO_ROW: Final = torch.iinfo(torch.int64).max
@@ -146,14 +146,14 @@ class Pools:
         self, columns: Tensor, asked: Mask, remaining: npt.NDArray[np.float64]
     ) -> tuple[Mask, npt.NDArray[np.float64]]:
         """Rows ``(E, b)`` that fit, in this order, in what is left ``(E,)``, and what they cost ``(E,)``."""
-        if self._price is not None and (remaining + PENNY >= columns.shape[1] * self._price).all():
+        if self._price is not None and all_of(remaining + PENNY >= columns.shape[1] * self._price):
             return asked, asked.sum(1) * self._price
         return affordable(self._oracle.cost.gather(1, columns).cpu().numpy(), asked, remaining)
 
     def mark(self, episodes: Tensor, columns: Tensor, wanted: Mask) -> None:
         """Count rows as bought. Mutates."""
         everyone = episodes.numel() == self.ids.shape[0]
-        if everyone and wanted.all():
+        if everyone and all_of(wanted):
             self.labelled.scatter_(1, columns, True)
         else:
             # Columns of rows that are not wanted may repeat others, so only the wanted are written.

@@ -16,6 +16,16 @@ PENNY: Final = 1e-9
 """Tolerance when sums of costs are compared with a budget."""
 
 
+def all_of(mask: Mask) -> bool:
+    """Whether all are true: ``mask.all()``, which takes ten times as long for a few numbers."""
+    return 0 not in mask.tobytes()
+
+
+def any_of(mask: Mask) -> bool:
+    """Whether one is true: ``mask.any()``, which takes ten times as long for a few numbers."""
+    return 1 in mask.tobytes()
+
+
 @dataclass(frozen=True)
 class Bought:
     """What one purchase brought; labels are not among it.
@@ -57,16 +67,19 @@ def check_ids(numbers: npt.NDArray[np.int64], asked: Mask, right: Mask) -> None:
     Raises:
         ReActError: An id is not in its episode's pool, is labelled already, or comes twice.
     """
-    ordered = np.where(asked, numbers, -1)
+    ordered = numbers.copy()
     ordered.sort(axis=1)
-    later = ordered[:, 1:]
-    twice = (later == ordered[:, :-1]) & (later >= 0)
-    if twice.any():
-        episode = int(np.nonzero(twice)[0][0])
-        raise ReActError(f"A row is asked for twice in one batch of episode {episode}.")
-    wrong = asked & ~right
-    if wrong.any():
-        episode, place = (int(v) for v in np.argwhere(wrong)[0])
+    if any_of(ordered[:, 1:] == ordered[:, :-1]):
+        # Often what is repeated asks for nothing.
+        ordered = np.where(asked, numbers, -1)
+        ordered.sort(axis=1)
+        later = ordered[:, 1:]
+        twice = (later == ordered[:, :-1]) & (later >= 0)
+        if twice.any():
+            episode = int(np.nonzero(twice)[0][0])
+            raise ReActError(f"A row is asked for twice in one batch of episode {episode}.")
+    if not all_of(right >= asked):
+        episode, place = (int(v) for v in np.argwhere(asked & ~right)[0])
         raise ReActError(
             f"Row id {int(numbers[episode, place])} is not an unlabelled row "
             f"of the pool of episode {episode}; "

@@ -149,17 +149,17 @@ class PoolView(PoolRows):
         """The learner's class probabilities ``(E, C, P)``."""
         return self._classes.probabilities
 
-    @cached_property
+    @property
     def confidence(self) -> Tensor:
         """Largest class probability ``(E, P)``; what the task makes of it where there are no classes."""
         return self.signals.confidence
 
-    @cached_property
+    @property
     def margin(self) -> Tensor:
         """Difference between the two largest class probabilities ``(E, P)``; small means uncertain."""
         return self.signals.margin
 
-    @cached_property
+    @property
     def entropy(self) -> Tensor:
         """Entropy of the class probabilities in nats ``(E, P)``."""
         return self.signals.entropy

@@ -19,13 +19,13 @@ from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level, Sc
 SHARPNESS: Final = 10.0
 """Factor on the logits of soft accuracies: a regularised head is less sure than it is right."""
 
-_FEW: Final = 1 << 14
-"""Numbers below which one operation is quicker than several that read memory in order."""
+_FEW: Final = 600
+"""Numbers for each class past the first below which one operation is quicker than several for each class."""
 
 
 def top_two(values: Tensor) -> tuple[Tensor, Tensor]:
     """The largest and the second value along axis 1 of ``(E, C, n)``, C of two at least."""
-    if values.shape[1] > 16 or values.numel() < _FEW:
+    if values.shape[1] > 16 or values.numel() < _FEW * (values.shape[1] - 1):
         best = values.topk(2, dim=1).values
         return best[:, 0], best[:, 1]
     # A running pair of maxima over the class axis reads memory in order, which topk does not.

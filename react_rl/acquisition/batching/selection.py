@@ -13,6 +13,7 @@ from react_rl.acquisition.features import NOVELTY, Growth, feature_named
 from react_rl.acquisition.features.landmarks import ALL
 from react_rl.acquisition.wide.chunks import WIDE
 from react_rl.acquisition.wide.frontier import Frontier, Worth
+from react_rl.simulation.purchases import all_of, any_of
 from react_rl.simulation.view import PoolView
 
 _DRAWN = 1 << 13
@@ -36,7 +37,7 @@ def top_columns(view: PoolView, scores: Tensor, n: int) -> Tensor:
     values, columns = scores.topk(count, dim=1)
     best = values.cpu().numpy()
     tied = best[:, 1:] == best[:, :-1]
-    tied_episodes = np.flatnonzero((tied & (best[:, 1:] > -np.inf)).any(1)).tolist() if tied.any() else ()
+    tied_episodes = np.flatnonzero((tied & (best[:, 1:] > -np.inf)).any(1)).tolist() if any_of(tied) else ()
     for episode in tied_episodes:
         shuffled = torch.from_numpy(view.generator(episode).permutation(width)).to(view.device)
         # Only what is not below the last of the best has to be sorted.
@@ -44,7 +45,7 @@ def top_columns(view: PoolView, scores: Tensor, n: int) -> Tensor:
         order = scores[episode, shuffled].argsort(descending=True, stable=True)
         columns[episode] = shuffled[order[:count]]
     columns = columns[:, :n]
-    if not best[:, : columns.shape[1]].min(initial=np.inf) > -np.inf:
+    if not all_of(best[:, : columns.shape[1]] > -np.inf):
         # Ties change which rows are taken, never the values.
         columns = torch.where(values[:, :n] > -torch.inf, columns, -1)
     if columns.shape[1] < n:

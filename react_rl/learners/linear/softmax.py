@@ -197,19 +197,24 @@ class SoftmaxRegression(ColumnScores):
     ) -> None:
         """Take preconditioned steps on ``weights`` until the gradient is small in every episode, in place."""
         settings = self.settings
+        alone = len(weights) == 1 and taught is None
         for _ in range(settings.max_steps):
             gradient = torch.softmax(fitted, 1).sub_(target)
             if mask is not None:
                 gradient *= mask
             gradient.add_(weights, alpha=settings.l2)
-            largest = gradient.abs().amax((1, 2))
-            if taught is not None:
-                largest *= taught
-            worst = largest.tolist()
+            if alone:  # the ends of all numbers take half the time of their sizes episode by episode
+                low, high = torch.aminmax(gradient)
+                largest, worst = None, [max(-low.item(), high.item())]
+            else:
+                largest = gradient.abs().amax((1, 2))
+                if taught is not None:
+                    largest *= taught
+                worst = largest.tolist()
             if max(worst) <= settings.tolerance:
                 break
             self.steps += 1
-            if min(worst) <= settings.tolerance:
+            if largest is not None and min(worst) <= settings.tolerance:
                 # A converged episode stands still, so that its result does not depend on its neighbours.
                 gradient *= (largest > settings.tolerance)[:, None, None]
             step = torch.bmm(gradient, inverse)
