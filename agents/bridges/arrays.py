@@ -59,10 +59,10 @@ def pool_of_arrays(
             f"Embeddings of shape {vectors.shape} and labels of shape {known.shape} do not go together; give "
             "(N, D) and (N,)."
         )
-    if not np.issubdtype(known.dtype, np.integer) or (known.size and known.min() < -1):
-        raise ReActError(
-            f"Labels are {known.dtype}, from {known.min()} on; give integers: classes from 0, -1 for none."
-        )
+    whole = np.issubdtype(known.dtype, np.integer)
+    if not whole or (known.size and known.min() < -1):
+        least = f", from {known.min()} on" if whole else ""
+        raise ReActError(f"Labels are {known.dtype}{least}; give integers: classes from 0, -1 for none.")
     bought = np.flatnonzero(known >= 0)
     rows, left = len(known), int((known < 0).sum())
     if bought.size == 0 or left == 0:

@@ -11,10 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import matplotlib
 import pandas as pd
+from matplotlib.figure import Figure
 
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
+from react_rl.experiments.figures.drawing import save_figures
+from react_rl.experiments.figures.looks import STYLE
+from react_rl.experiments.figures.page import SCREEN
 from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.experiments.studies.gaps import Gap, gap
 from react_rl.experiments.studies.scores import FOLDER, Measure, ScoreTable, collect, read_scores
@@ -26,6 +31,8 @@ MEASURES: Final = {NAME: Measure("rivals")}
 
 REFERENCES: Final = ("random", "margin", "uncertainty-herding", "mixture")
 """Strategies that all others are set against."""
+POLICIES: Final = ("learned", "imitated")
+"""Trained policies among the strategies."""
 
 
 Gaps = dict[tuple[str, str, str], Gap]
@@ -88,8 +95,30 @@ def markdown(table: ScoreTable, found: Gaps) -> str:
     )
 
 
+def draw(table: ScoreTable, found: Gaps) -> Figure:
+    """Every strategy minus the first reference, over all corpora and on each; policies are black."""
+    rival = next(one for one in REFERENCES if one in table.values)
+    order = [one for one in dict.fromkeys(strategy for strategy, _, _ in found) if one != rival][::-1]
+    panels = ["", *table.corpora]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1.5 + 2.1 * len(panels), 0.21 * len(order) + 1.0), layout="constrained")
+        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for ax, corpus in zip(axes, panels, strict=True):
+            for level, strategy in enumerate(order):
+                one = found[strategy, rival, corpus]
+                look = {"color": "#000000" if strategy in POLICIES else "#0072B2", "linewidth": 1.6}
+                ax.plot([1000 * one.low, 1000 * one.high], [level, level], **look)
+                ax.plot([1000 * one.mean], [level], marker="o", markersize=4.5, **look)
+            ax.axvline(0.0, color="#444444", linewidth=0.8)
+            ax.set_title(corpus or f"mean of {len(table.corpora)} corpora")
+        axes[0].set_yticks(range(len(order)), order)
+        axes[0].set_ylim(-0.6, len(order) - 0.4)
+        figure.supxlabel(f"area under the test accuracy curve x 1,000 minus that of {rival}", fontsize=9)
+    return figure
+
+
 def write(results: Path, out: Path) -> str:
-    """Read what was played, and write areas, differences and tables.
+    """Read what was played, and write areas, differences, tables and the figure.
 
     Args:
         results: Folder of the comparisons; the table in ``out`` stands in where it is not there.
@@ -111,6 +140,7 @@ def write(results: Path, out: Path) -> str:
     frame = pd.DataFrame(lines, columns=["strategy", "rival", "corpus", "mean", "half", "won"])
     write_atomically(out / "gaps.csv", csv_text(frame.round(6)))
     write_atomically(out / "tables.md", text)
+    save_figures(out, {"gains": draw(table, found)}, SCREEN, ("png",))
     return text
 
 

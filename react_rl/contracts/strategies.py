@@ -20,6 +20,7 @@ from react_rl.contracts.worlds import (
     require_available,
     same_random_state,
 )
+from react_rl.errors import ReActError
 
 Make = Callable[[], QueryStrategy]
 """Makes a strategy: its class, where that needs no arguments."""
@@ -157,6 +158,12 @@ def check_strategy(make: Make) -> None:
 
     Raises:
         ContractBroken: It does something that the engine does not expect; the first thing is named.
+        ReActError: It is a strategy, and not what makes one.
     """
+    if not callable(make):
+        raise ReActError(
+            f"check_strategy asks for what makes a strategy, and got a {type(make).__name__}; give its "
+            "class, or a function without arguments that returns it."
+        )
     for check in STRATEGY_CHECKS.values():
         check(make)

@@ -49,8 +49,16 @@ class Draws:
 
         Returns:
             Positions in ascending order, in which learner and geometry take them, and their draws.
+
+        Raises:
+            ReActError: There are not as many streams as episodes, or they are something else.
         """
         chosen = list(range(len(self.of))) if episodes is None else list(episodes)
+        if len(streams) != len(chosen) or not all(isinstance(one, Streams) for one in streams):
+            kinds = ", ".join(sorted({type(one).__name__ for one in streams})) or "nothing"
+            raise ReActError(
+                f"{len(chosen)} episodes begin with {len(streams)} of {kinds}; give Streams(seed) for each."
+            )
         order = sorted(range(len(chosen)), key=chosen.__getitem__)
         draws = []
         for i in order:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from react_rl.acquisition import make_strategy
+from react_rl.acquisition import Margin, make_strategy
 from react_rl.contracts import (
     INTERFACE_CHECKS,
     LEARNER_CHECKS,
@@ -25,6 +25,7 @@ from react_rl.contracts import (
 from react_rl.contracts.learners import bench_of
 from react_rl.contracts.tasks import Example
 from react_rl.envs import ACTION_SPACES, Decision, Interface, make_interface
+from react_rl.errors import ReActError
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.softmax import SoftmaxRegression
 from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings
@@ -194,3 +195,8 @@ def test_a_fault_of_a_task_is_found(
     monkeypatch.setattr(Classification, name, instead)
     with pytest.raises(ContractBroken, match=message):
         check_task(TASKS["classification"], EXAMPLES["classification"].corpus)
+
+
+def test_a_strategy_in_place_of_what_makes_one_is_said_to_be_that() -> None:
+    with pytest.raises(ReActError, match="got a Margin; give its class"):
+        check_strategy(Margin())  # type: ignore[arg-type]

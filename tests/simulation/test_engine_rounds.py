@@ -362,6 +362,17 @@ def test_an_unknown_metric_names_the_nearest() -> None:
         engine_on(metrics=("acuracy",))
 
 
+@pytest.mark.parametrize(
+    ("streams", "message"),
+    [([Streams(0)], "2 episodes begin with 1 of Streams"), ([0, 1], "2 episodes begin with 2 of int")],
+    ids=["too few", "seeds"],
+)
+def test_what_is_no_stream_for_each_episode_is_refused(streams: list[Any], message: str) -> None:
+    engine = LabelingEngine([synthetic_encoded()], EpisodeOptions(pool_size=50, dev_size=30, budget=20), 2)
+    with pytest.raises(ReActError, match=message):
+        engine.reset(streams)
+
+
 def test_an_episode_that_was_never_reset_says_so() -> None:
     with pytest.raises(ReActError, match="never reset"):
         engine_on().draw_of(0)

@@ -75,12 +75,13 @@ def test_no_label_that_is_not_there_is_read() -> None:
     [
         ({"labels": np.zeros(5, int)}, "do not go together"),
         ({"labels": np.zeros(80)}, "give integers"),
+        ({"labels": np.array(["a"] * 80)}, "give integers"),
         ({"labels": np.full(80, -1)}, "0 of 80 rows have a label"),
         ({"labels": np.zeros(80, int)}, "80 of 80 rows have a label"),
         ({"n_classes": 2}, "does not fit 2 classes"),
         ({"strategy": "margn"}, "Did you mean 'margin'"),
     ],
-    ids=["shape", "kind", "none", "all", "classes", "name"],
+    ids=["shape", "kind", "words", "none", "all", "classes", "name"],
 )
 def test_arrays_that_do_not_fit_are_refused(change: dict[str, object], message: str) -> None:
     vectors, _, known = rows()

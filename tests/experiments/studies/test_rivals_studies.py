@@ -61,6 +61,7 @@ def test_the_tables_are_written_from_kept_areas_alone(tmp_path: Path) -> None:
     assert rivals.main(["--results", str(tmp_path / "none"), "--out", str(tmp_path)]) == 0
     assert (tmp_path / "tables.md").read_text().startswith("# Rivals, in numbers")
     assert len(pd.read_csv(tmp_path / "gaps.csv")) == 12
+    assert (tmp_path / "gains.png").stat().st_size > 0
 
 
 def test_without_comparison_and_table_one_sentence_says_so(
