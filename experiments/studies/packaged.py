@@ -19,6 +19,7 @@ from react_rl.agents.learned import load_strategy
 from react_rl.agents.scorer_folder import pretrained_folder
 from react_rl.data.config import CorpusConfig
 from react_rl.errors import ReActError
+from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.studies.adjusted import BEGUN, EPISODES
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import Gap, gap
@@ -26,7 +27,7 @@ from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.packaged_corpora import CORPORA
 from react_rl.experiments.studies.played import TransferCorpora, score_table
 from react_rl.experiments.studies.scores import ScoreTable
-from react_rl.experiments.studies.transfer import LABELS, POLICY
+from react_rl.experiments.studies.transfer import LABELS, POLICY, draw, gaps_of
 from react_rl.files import write_atomically
 
 FIXED: Final = (
@@ -97,7 +98,7 @@ def _line(setting: str, rival: str, found: Gap) -> str:
 
 
 def study(asked: argparse.Namespace) -> str:
-    """Play what is missing, and write areas and page."""
+    """Play what is missing, and write areas, tables and figure."""
     further = named_policies(asked.policies)
     shipped = {name: load_strategy(pretrained_folder(name), name) for name in (BEGUN, POLICY)}
     policies: dict[str, QueryStrategy] = {**shipped, **further}
@@ -119,6 +120,7 @@ def study(asked: argparse.Namespace) -> str:
         tables[setting] = score_table(found, list(CORPORA), asked.seeds)
     text = markdown(tables, [POLICY, *further])
     write_atomically(asked.out / "tables.md", text)
+    save_figures(asked.out, {"packaged": draw(tables, gaps_of(tables))})
     return text
 
 
