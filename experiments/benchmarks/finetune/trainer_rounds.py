@@ -47,6 +47,8 @@ Ids = npt.NDArray[np.int64]
 TRAINER: Final = "Trainer"
 QUERY: Final = 20
 """Rows that are chosen."""
+_FEW: Final = 16
+"""Labelled rows of a round that warms up."""
 
 
 @dataclass(frozen=True)
@@ -217,17 +219,26 @@ def encoded(corpus: Corpus) -> EncodedCorpus:
     return EncodedCorpus.build(corpus, vectors)
 
 
-def seconds_of(play: Callable[[], object], turn: int) -> Seconds:
-    """Seconds of a round."""
-    return timed(play)[1]
+def seconds_of(warming: Callable[[], object], play: Callable[[], object], turn: int) -> Seconds:
+    """Seconds of a round; turn 0 warms up."""
+    return timed(play if turn else warming)[1]
+
+
+def contestants_of(scene: RoundScene, contest: Contest, folder: str) -> dict[str, RoundPlayer]:
+    """All by name, the Trainer first."""
+    found: dict[str, RoundPlayer] = {TRAINER: contest.peer(scene, folder)}
+    return found | {name: OurRound(scene, contest, changes) for name, changes in contest.ours.items()}
 
 
 def measure(scene: RoundScene, contest: Contest, repeats: int) -> list[dict[str, Any]]:
-    """Play the contestants in turn; a line for each, the Trainer's first."""
+    """Play the contestants in turn; a line for each, the Trainer's first. They warm up on a few rows."""
+    few = replace(scene, labelled=scene.labelled[:_FEW], unlabelled=scene.unlabelled[: _FEW + QUERY])
     with tempfile.TemporaryDirectory() as folder:
-        contestants: dict[str, RoundPlayer] = {TRAINER: contest.peer(scene, folder)}
-        contestants |= {name: OurRound(scene, contest, changes) for name, changes in contest.ours.items()}
-        plays = {name: partial(seconds_of, one.round) for name, one in contestants.items()}
+        warming = contestants_of(few, contest, folder)
+        contestants = contestants_of(scene, contest, folder)
+        plays = {
+            name: partial(seconds_of, warming[name].round, one.round) for name, one in contestants.items()
+        }
         seconds = in_turns(plays, repeats)
         scores = {name: contestant.f1() for name, contestant in contestants.items()}
     lines: list[dict[str, Any]] = []
@@ -264,6 +275,7 @@ def run(
     for option, value in (sizes | {"max-length": 128, "repeats": 3}).items():
         parser.add_argument(f"--{option}", type=int, default=value, help=f"default {value}")
     parser.add_argument("--rate", type=float, default=3e-4, help="learning rate")
+    parser.add_argument("--top-rate", type=float, help="of the top layers alone; --rate without it")
     parser.set_defaults(**usual)
     return run_benchmark(parser, arguments, lambda asked: benchmark(contest, name, asked))
 
@@ -277,9 +289,14 @@ def benchmark(contest: Contest, name: str, asked: argparse.Namespace) -> str:
     about = {
         "corpus": corpus.name, "labelled": asked.labels, "pool": asked.pool, "test": asked.test,
         "epochs": asked.epochs, "batch size": asked.batch_size, "learning rate": asked.rate,
+        "learning rate of the top layers": asked.top_rate or asked.rate,
         "max length": asked.max_length, "repeats": asked.repeats,
         "machine": describe_device(torch.device("cpu")),
     }  # fmt: skip
+    if asked.top_rate is not None:
+        tops = {"learning_rate": asked.top_rate}
+        ours = {name: {**one, **(tops if "layers" in one else {})} for name, one in contest.ours.items()}
+        contest = replace(contest, ours=ours)
     lines = MeasuredLines(asked.out / f"{name.replace('_', '-')}-{corpus.name}.json", about)
     for line in measure(drawn_scene(corpus, asked), contest, asked.repeats):
         lines.add(line)
