@@ -22,7 +22,7 @@ from react_rl.errors import ReActError, suggestion, unknown
 
 _NAME: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 _ENDING: Final = re.compile(
-    r"(?:^|:)(?!(?:feature|subsample|distinct|proxy|hub):)([A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
+    r"(?:^|:)(?!(?:feature|subsample|distinct|proxy|per-cost|hub):)([A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 )
 
 

@@ -157,6 +157,7 @@ PIECES = st.lists(
                 "subsample:",
                 "distinct:",
                 "proxy:",
+                "per-cost:",
                 ":",
                 "=",
                 ",",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,10 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from react_rl.acquisition.batching.row_features import FEATURES_OF_TASKS, ROW_FEATURES
 from react_rl.acquisition.features import feature_named
 from react_rl.agents.networks.registry import SCORER
+from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.validation import validated
+
+PRICE: Final = "cheapness"
+"""The feature that says what a row costs."""
 
 Size = Annotated[int, Field(ge=1, le=10**6)]
 
@@ -59,7 +63,8 @@ class ImitationSettings(BaseModel):
     """What of a candidate is learned: its gain, or its gain for each unit that it costs; auto is the latter
     where rows differ in price, as sentences do that are paid by the token."""
     features: tuple[str, ...] = ROW_FEATURES
-    """Features of a row that the network sees; where rows have no classes, others unless told otherwise."""
+    """Features of a row that the network sees; where rows have no classes, others unless told otherwise, and
+    where they differ in price, cheapness as well."""
     network: str = SCORER
     """What is fitted: scorer, which scores each row by itself; deep-sets or attention, which look at other
     rows of the pool, too; or one's own, module:Name."""
@@ -89,11 +94,14 @@ class ImitationSettings(BaseModel):
             raise ValueError("features must be at least one, each named once")
         return self
 
-    def of_task(self, task: str) -> ImitationSettings:
-        """The same with the features of a task, where none are named."""
+    def of_task(self, task: str, corpora: Sequence[Corpus] = ()) -> ImitationSettings:
+        """The same with the features of a task, where none are named; prices where rows differ in price."""
         if self.features != ROW_FEATURES:
             return self
-        return self.model_copy(update={"features": FEATURES_OF_TASKS.get(task, ROW_FEATURES)})
+        features = FEATURES_OF_TASKS.get(task, ROW_FEATURES)
+        if PRICE not in features and any(map(_has_prices, corpora)):
+            features = (*features, PRICE)
+        return self.model_copy(update={"features": features})
 
     @property
     def sees_pool(self) -> bool:
@@ -103,7 +111,7 @@ class ImitationSettings(BaseModel):
     def by_cost(self, corpora: Sequence[EncodedCorpus]) -> bool:
         """Whether gains are learned for each unit that a row costs."""
         if self.gain == "auto":
-            return any(np.unique(one.corpus.cost[one.corpus.ids("train")]).size > 1 for one in corpora)
+            return any(_has_prices(one.corpus) for one in corpora)
         return self.gain == "per-cost"
 
     def extremes(self, episode: EpisodeOptions, price: float = 1.0) -> tuple[EpisodeOptions, EpisodeOptions]:
@@ -118,6 +126,11 @@ class ImitationSettings(BaseModel):
     def rounds_of(self, batch: int, drawn: int) -> int:
         """Rounds of an episode with batches of this size, where ``drawn`` were drawn."""
         return min(drawn, max(self.most_labels // batch, 1))
+
+
+def _has_prices(corpus: Corpus) -> bool:
+    """Whether train rows differ in price."""
+    return bool(np.unique(corpus.cost[corpus.ids("train")]).size > 1)
 
 
 def mean_price(corpora: Sequence[EncodedCorpus]) -> float:

@@ -128,7 +128,7 @@ def check_task(
     """
     task = task_of(corpora).name
     check_needs("imitation", {"trials"}, learner, task)
-    settings = settings.of_task(task)
+    settings = settings.of_task(task, corpora)
     for feature in settings.features:
         if "classes" in feature_named(feature).needs:
             check_needs(f"imitation.features: {feature}", {"classes"}, learner, task)

@@ -1,19 +1,23 @@
 """Which network imitation should fit: the row scorer, deep sets or attention, on the same states.
 
-States, candidates and what the expert said are those of the base of the small trainings. Each kind is fitted
-twice, one network each time, from different first weights, and judged on ten corpora.
+States, candidates and what the expert said are those of the base of the small trainings. One network of each
+kind is fitted and judged on the eight corpora of these trainings, then one more from other first weights, and
+so on.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import pandas as pd
 import torch
 
+from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.imitation.collection import collect
 from react_rl.agents.imitation.fitting import fit_ensemble
@@ -33,16 +37,7 @@ from react_rl.files import write_atomically
 
 NETWORKS: Final = ("scorer", "deep-sets", "attention")
 
-MANY_CLASSES: Final = ("banking77", "clinc150")
-"""The context helps where there are many classes; what others of the pool say may, too."""
-
-JUDGED_ON: Final = (*CHOICES, *MANY_CLASSES)
-"""Written down before anything was trained."""
-
-FITS: Final = 2
-"""Times that each network is fitted, from other first weights and in another order of the states."""
-
-REFERENCES: Final = ("mixture", "uncertainty-herding", "learned")
+REFERENCES: Final = ("mixture",)
 
 KEPT_BACK: Final = 960
 """States of other tasks on which it is measured how much of the expert's gains a network explains."""
@@ -115,52 +110,41 @@ def explained(policy: ScorerStrategy, states: States) -> float:
     return 1.0 - float(torch.cat(missed).square().mean() / targets.square().mean())
 
 
-def averaged(table: ScoreTable) -> ScoreTable:
+def averaged(table: ScoreTable, fits: int) -> ScoreTable:
     """The table with the mean of the fits in place of each, under the network's name."""
-    values = dict(table.values)
-    for name in NETWORKS:
-        fits = [values.pop(called(name, fit)) for fit in range(FITS)]
-        values[name] = sum(fits[1:], fits[0]) / FITS
-    order = [*NETWORKS, *(one for one in values if one not in NETWORKS)]
-    return ScoreTable(table.corpora, table.seeds, {one: values[one] for one in order})
+    values = {
+        name: sum((table.values[called(name, fit)] for fit in range(fits)), np.zeros(1)) / fits
+        for name in NETWORKS
+    }
+    return ScoreTable(table.corpora, table.seeds, values | {one: table.values[one] for one in REFERENCES})
 
 
-def markdown(table: ScoreTable, shares: dict[str, float], states: int) -> str:
+def markdown(table: ScoreTable, shares: Mapping[str, float], fits: int, states: int) -> str:
     """Areas and differences by network, then differences to the row scorer by fit and by corpus."""
-    mean = averaged(table)
+    mean = averaged(table, fits)
     lines = [
         "# Networks under imitation, in numbers",
         "",
         f"Area under the test accuracy curve, {len(table.corpora)} corpora, {len(table.seeds)} paired seeds, "
-        f"mean of {FITS} fits of one network each to the same {states:,} states; differences x 1,000 with "
-        "95 % t-intervals over seeds, * where they exclude 0. Explained: share of the variance of the "
-        "expert's gains on states of other tasks.",
+        f"{fits} network{'s' * (fits > 1)} of each kind fitted to the same {states:,} states; differences x "
+        "1,000 with 95 % t-intervals over seeds, * where they exclude 0. Explained: share of the variance of "
+        "the expert's gains on states of other tasks.",
         "",
-        f"| network | explained | area | minus scorer | minus mixture | minus scorer, "
-        f"{len(CHOICES)} chosen on | minus scorer, {' and '.join(MANY_CLASSES)} |",
-        "| --- | ---: | ---: | --- | --- | --- | --- |",
+        "| network | explained | area | minus scorer | minus mixture |",
+        "| --- | ---: | ---: | --- | --- |",
     ]
     for name in mean.values:
-        own = [shares[called(name, fit)] for fit in range(FITS)] if name in NETWORKS else []
-        cells = [
-            gap(mean, name, rival, corpora).long if name != rival else ""
-            for rival, corpora in (
-                ("scorer", None),
-                ("mixture", None),
-                ("scorer", CHOICES),
-                ("scorer", MANY_CLASSES),
-            )
-        ]
-        share = f"{sum(own) / FITS:.3f}" if own else ""
-        lines.append(f"| {name} | {share} | {mean.of(name).mean():.4f} | {' | '.join(cells)} |")
-    lines += ["", "| fit | explained | area | minus scorer (1) |", "| --- | ---: | ---: | --- |"]
-    for name in NETWORKS:
-        for fit in range(FITS):
-            own_name = called(name, fit)
-            cell = gap(table, own_name, called("scorer", 0)).long if own_name != called("scorer", 0) else ""
-            lines.append(
-                f"| {own_name} | {shares[own_name]:.3f} | {table.of(own_name).mean():.4f} | {cell} |"
-            )
+        cells = [gap(mean, name, rival).long if name != rival else "" for rival in ("scorer", "mixture")]
+        share = sum(shares[called(name, fit)] for fit in range(fits)) / fits if name in NETWORKS else None
+        said = "" if share is None else f"{share:.3f}"
+        lines.append(f"| {name} | {said} | {mean.of(name).mean():.4f} | {' | '.join(cells)} |")
+    if fits > 1:
+        lines += ["", "| fit | explained | area | minus the row scorer's |", "| --- | ---: | ---: | --- |"]
+        for fit in range(fits):
+            for name in NETWORKS:
+                one, base = called(name, fit), called("scorer", fit)
+                cell = gap(table, one, base).long if one != base else ""
+                lines.append(f"| {one} | {shares[one]:.3f} | {table.of(one).mean():.4f} | {cell} |")
     lines += ["", "| corpus | deep-sets minus scorer | attention minus scorer |", "| --- | --- | --- |"]
     for corpus in table.corpora:
         cells = [gap(mean, name, "scorer", [corpus]).long for name in ("deep-sets", "attention")]
@@ -172,20 +156,32 @@ def study(asked: argparse.Namespace) -> str:
     """Collect, fit, judge; what is on disk already is not done again."""
     config = load_config(ImitateConfig, str(asked.config))
     shared = SharedStates(config, asked.data, asked.out / "states")
-    corpora = TransferCorpora(asked.data, JUDGED_ON)
+    corpora = TransferCorpora(asked.data, CHOICES)
     areas = GrowingTable(asked.out / "networks.csv", _NAMES)
-    states, fresh = shared.states, shared.kept_back()
-    shares: dict[str, float] = {}
-    policies = [fitted(name, fit, states, shared.settings) for fit in range(FITS) for name in NETWORKS]
-    for policy in policies:
-        shares[policy.name] = explained(policy, fresh)
-        say(f"{policy.name}: {shares[policy.name]:.3f} of the variance explained")
-    for strategy in (*policies, *map(make_strategy, REFERENCES)):
+    explains = GrowingTable(asked.out / "networks_explained.csv", ("strategy",), (), 4)
+
+    def judge(strategy: QueryStrategy) -> None:
         for corpus in corpora.corpora:
             if not areas.holds(asked.seeds, strategy=strategy.name, corpus=corpus.name):
                 areas.add(corpora.areas(corpus, strategy, strategy.name, asked.seeds))
         say(f"{strategy.name} is judged")
-    text = markdown(score_table(areas.frame, JUDGED_ON, asked.seeds), shares, len(states))
+
+    states, fresh = shared.states, shared.kept_back()
+    for name in REFERENCES:
+        judge(make_strategy(name))
+    for fit in range(asked.fits):
+        for name in NETWORKS:
+            own = called(name, fit)
+            judged = (areas.holds(asked.seeds, strategy=own, corpus=one.name) for one in corpora.corpora)
+            if explains.holds(strategy=own) and all(judged):
+                continue
+            policy = fitted(name, fit, states, shared.settings)
+            share = explained(policy, fresh)
+            explains.add(pd.DataFrame({"strategy": [own], "explained": [share]}))
+            say(f"{own}: {share:.3f} of the variance explained")
+            judge(policy)
+    shares = dict(zip(explains.frame["strategy"], explains.frame["explained"], strict=True))
+    text = markdown(score_table(areas.frame, CHOICES, asked.seeds), shares, asked.fits, len(states))
     write_atomically(asked.out / "networks.md", text)
     return text
 
@@ -196,6 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--config", type=Path, default=Path("results/ablations/base.yaml"), help="the base training"
     )
+    parser.add_argument("--fits", type=int, default=1, help="networks of each kind, each judged by itself")
     return run_study(parser, arguments, study)
 
 

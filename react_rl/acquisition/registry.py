@@ -9,6 +9,7 @@ from typing import Final
 from react_rl.acquisition.catalogue import PACKAGED
 from react_rl.acquisition.contract import QueryStrategy, StrategyEntry
 from react_rl.acquisition.features import feature_named
+from react_rl.acquisition.strategies.cost import PER_COST, ReturnOnInvestment, parse_per_cost
 from react_rl.acquisition.strategies.weighted import FEATURE, WEIGHTS, WeightedFeatures, parse_weights
 from react_rl.acquisition.wide.distinct import DISTINCT, Distinct, parse_distinct
 from react_rl.acquisition.wide.proxy import PROXY, ByProxy, parse_proxy
@@ -32,10 +33,10 @@ def is_strategy(name: str) -> bool:
 def entry_of(name: str) -> StrategyEntry:
     """What the list says of ``name``.
 
-    ``subsample:NAME``, ``subsample:SIZE:NAME``, ``distinct:NAME``, ``distinct:SIMILARITY:NAME`` and
-    ``proxy:NAME`` follow from the strategy NAME; ``feature:NAME`` takes the rows where one feature of rows is
-    largest; ``weights:NAME=NUMBER,...`` weighs several; ``module:Name`` and what a package announces is
-    imported.
+    ``subsample:NAME``, ``subsample:SIZE:NAME``, ``distinct:NAME``, ``distinct:SIMILARITY:NAME``,
+    ``proxy:NAME``, ``per-cost:NAME`` and ``per-cost:DEVIATIONS:NAME`` follow from the strategy NAME;
+    ``feature:NAME`` takes the rows where one feature of rows is largest; ``weights:NAME=NUMBER,...`` weighs
+    several; ``module:Name`` and what a package announces is imported.
 
     Raises:
         ReActError: There is no such strategy; the nearest name is given.
@@ -121,10 +122,23 @@ def _by_proxy(name: str) -> MadeOfOne:
     )
 
 
+def _per_cost(name: str) -> MadeOfOne:
+    base, deviations = parse_per_cost(name)
+    return MadeOfOne(
+        base,
+        lambda name, strategy: ReturnOnInvestment(name, strategy, deviations),
+        lambda entry: replace(
+            entry, family="cost-aware", summary=f"what {base} expects for each unit that a row costs",
+            cost=f"n times that of {base}",
+        ),
+    )  # fmt: skip
+
+
 _OF_ONE: Final[Mapping[str, Callable[[str], MadeOfOne]]] = {
     SUBSAMPLE: _subsampled,
     DISTINCT: _distinct,
     PROXY: _by_proxy,
+    PER_COST: _per_cost,
 }
 """Strategies made of another one, by how their names begin."""
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.batching.selection import to_ids, top_columns
+from react_rl.acquisition.batching.selection import best_column, standardise, to_ids, top_columns
 from react_rl.acquisition.contract import QueryStrategy
+from react_rl.errors import ReActError
+from react_rl.simulation.basket import chosen_columns
 from react_rl.simulation.view import PoolView
+
+PER_COST: Final = "per-cost:"
+"""How the name of such a strategy begins: ``per-cost:mixture``, or ``per-cost:2:mixture``."""
+
+WORTHLESS: Final = 1.0
+"""Deviations below the mean score at which a row is worth nothing, where a name does not say."""
 
 _PENNY = 1e-9  # tolerance when sums of costs are compared with a budget
 
@@ -60,6 +69,92 @@ class PerCost:
             ranked = torch.cat([row[chosen], row[~chosen]])[:n]
             packed[e, : ranked.numel()] = ranked
         return to_ids(view, packed)
+
+
+@dataclass(frozen=True)
+class ReturnOnInvestment:
+    """What another strategy expects of a row for each unit that it costs, row by row within the budget.
+
+    Scores have no unit, so a row is taken to be worth its standardised score above a point at which rows are
+    worth nothing. After each pick the base scores again as if it had been bought; rows that no longer fit
+    into the budget come last. Where all rows have one price the base chooses.
+
+    Source: Haertel et al. 2008, Return on investment for active learning; Settles et al. 2008, Active
+    learning with real annotation costs.
+
+    Args:
+        name: Name in tables and configs.
+        base: Strategy whose scores are asked.
+        deviations: Below the mean score of the available rows, where a row is worth nothing.
+
+    Raises:
+        ReActError: ``deviations`` is not between 0 and 100.
+    """
+
+    name: str
+    base: QueryStrategy
+    deviations: float = WORTHLESS
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.deviations <= 100:
+            raise ReActError(
+                f"{self.name!r} calls rows {self.deviations:g} deviations below the mean worth nothing; "
+                "take a number from 0 to 100."
+            )
+
+    def score(self, view: PoolView) -> Tensor:
+        """Worth per cost unit ``(E, P)`` float64; rows that are not available have any number."""
+        scores = torch.where(view.available, self.base.score(view).double(), 0.0)
+        worth = (standardise(view, scores) + self.deviations).clamp_min(0.0)
+        return worth / view.cost.clamp_min(_PENNY)
+
+    def select(self, view: PoolView, n: int) -> Tensor:
+        """Choose up to ``n`` rows one after the other, those within the budget first."""
+        even = _one_price(view)
+        if even.all():
+            return self.base.select(view, n)
+        now, picks = (
+            view.only(~even),
+            torch.zeros((view.n_episodes, 0), dtype=torch.int64, device=view.device),
+        )
+        uneven = now
+        for _ in range(n):
+            scores = self.score(now)
+            left = torch.from_numpy(now.progress.budget - now.progress.spent + _PENNY).to(view.device)
+            column = best_column(now, scores, now.available & (now.cost <= left[:, None]))
+            if (column < 0).any():
+                rest = uneven.available & ~chosen_columns(picks, view.width) & (column < 0)[:, None]
+                column = torch.maximum(column, best_column(now, scores, rest))
+            picks = torch.cat([picks, column[:, None]], 1)
+            now = uneven.after(picks)
+        ids = to_ids(view, picks)
+        return torch.where(
+            torch.from_numpy(even).to(view.device)[:, None], self.base.select(view.only(even), n), ids
+        )
+
+
+def _one_price(view: PoolView) -> npt.NDArray[np.bool_]:
+    """Episodes ``(E,)`` whose available rows all cost the same."""
+    most = torch.where(view.available, view.cost, -torch.inf).amax(1)
+    least = torch.where(view.available, view.cost, torch.inf).amin(1)
+    return np.asarray((most <= least).cpu().numpy())
+
+
+def parse_per_cost(name: str) -> tuple[str, float]:
+    """Base and deviations of a name that begins with ``PER_COST``.
+
+    Raises:
+        ReActError: There is no name of a strategy in it.
+    """
+    first, colon, rest = name.removeprefix(PER_COST).partition(":")
+    number = bool(colon) and first.replace(".", "", 1).isdecimal()
+    base, deviations = (rest, float(first)) if number else (first + colon + rest, WORTHLESS)
+    if not base or base.startswith(PER_COST):
+        raise ReActError(
+            f"Strategy {name!r} names nothing to choose with; "
+            f"write e.g. {PER_COST}mixture or {PER_COST}2:mixture."
+        )
+    return base, deviations
 
 
 def _packed(cost: npt.NDArray[np.float64], budget: float, n: int) -> npt.NDArray[np.bool_]:

@@ -9,10 +9,14 @@ import pytest
 import torch
 
 from react_rl.acquisition import Entropy, Margin, RandomSampling, make_strategy
+from react_rl.acquisition.registry import entry_of, is_strategy
 from react_rl.acquisition.strategies.adaptive import PhaseSwitch, RoundRobin
-from react_rl.acquisition.strategies.cost import PerCost
+from react_rl.acquisition.strategies.cost import PerCost, ReturnOnInvestment, parse_per_cost
+from react_rl.contracts import STRATEGY_CHECKS
 from react_rl.errors import ReActError
-from react_rl.simulation import LabelingEngine
+from react_rl.seeding import Streams
+from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation.view import PoolView
 
 
 def packed(worth: dict[int, float], cost: dict[int, float], budget: float, n: int) -> list[int]:
@@ -54,6 +58,74 @@ def test_a_worse_row_that_fits_goes_before_a_better_one_that_does_not(mixed: Lab
     assert (mixed.spent <= 60.0).all()
     assert (result.cost > 0).all()
     assert (before + result.cost == mixed.spent).all()
+
+
+def worth_for_cost(view: PoolView, base: str, deviations: float, e: int) -> np.ndarray:
+    """Of the rows of one episode, columns that cannot be bought at minus infinity."""
+    free = view.available[e].numpy()
+    scores = make_strategy(base).score(view)[e].double().numpy()
+    spread = scores[free].std()
+    worth = np.maximum((scores - scores[free].mean()) / spread + deviations, 0.0)
+    return np.where(free, worth / view.cost[e].numpy(), -np.inf)
+
+
+@pytest.mark.parametrize("base", ["margin", "mixture", "uncertainty-herding"])
+def test_each_pick_is_worth_most_for_its_price_once_the_others_are_bought(
+    mixed: LabelingEngine, base: str
+) -> None:
+    view, n = mixed.view, 4
+    ids = make_strategy(f"per-cost:0.5:{base}").select(view, n)
+    columns = torch.searchsorted(view.ids, ids)
+    for turn in range(n):
+        now = view.after(columns[:, :turn])
+        for e in range(6):
+            worth = worth_for_cost(now, base, 0.5, e)
+            assert worth[int(columns[e, turn])] == pytest.approx(worth.max())
+    assert not torch.equal(ids, make_strategy(base).select(view, n))
+
+
+def test_at_one_price_the_base_chooses_and_beyond_the_budget_rows_come_last(mixed: LabelingEngine) -> None:
+    options = EpisodeOptions(pool_size=60, dev_size=30, initial_size=6, budget=40, batch_size=5)
+    plain = LabelingEngine([synthetic_encoded(300, 3)], options, 2)
+    plain.reset([Streams(0), Streams(1)])
+    expected = make_strategy("mixture").select(plain.view, 5)
+    assert torch.equal(make_strategy("per-cost:mixture").select(plain.view, 5), expected)
+    mixed.spent[:] = 55.0
+    mixed.stop(np.zeros(6, dtype=np.bool_))
+    view = mixed.view
+    ids = make_strategy("per-cost:mixture").select(view, 30)
+    cost = view.cost.gather(1, torch.searchsorted(view.ids, ids.clamp_min(0)))
+    for e in range(6):
+        count = int((ids[e] >= 0).sum())
+        assert count == min(30, int(view.available[e].sum()))
+        assert len(set(ids[e][:count].tolist())) == count
+        bought = int((cost[e].cumsum(0) <= 5.0 + 1e-9).sum())
+        left = 5.0 - float(cost[e][:bought].sum())
+        rest = [float(view.cost[e, c]) for c in range(view.width)
+                if view.available[e, c] and view.ids[e, c] not in ids[e][:bought]]  # fmt: skip
+        assert min(rest) > left, "a row that fits comes before one that does not"
+
+
+@pytest.mark.parametrize("check", sorted(STRATEGY_CHECKS))
+def test_a_strategy_for_each_unit_of_cost_keeps_the_contract(check: str) -> None:
+    STRATEGY_CHECKS[check](lambda: make_strategy("per-cost:mixture"))
+
+
+def test_names_of_strategies_for_each_unit_of_cost() -> None:
+    assert parse_per_cost("per-cost:mnlp") == ("mnlp", 1.0)
+    assert parse_per_cost("per-cost:0.5:subsample:20:mnlp") == ("subsample:20:mnlp", 0.5)
+    assert is_strategy("per-cost:learned")
+    assert entry_of("per-cost:mnlp").needs == {"tokens"}
+    for name, sentence in (
+        ("per-cost:", "names nothing to choose with"),
+        ("per-cost:per-cost:margin", "names nothing to choose with"),
+        ("per-cost:200:margin", "take a number from 0 to 100"),
+        ("per-cost:margine", "Unknown strategy 'margine'"),
+    ):
+        with pytest.raises(ReActError, match=sentence):
+            make_strategy(name)
+    with pytest.raises(ReActError, match="'x' calls rows -1 deviations"):
+        ReturnOnInvestment("x", Margin(), -1.0)
 
 
 def test_random_rows_for_each_cost_unit_are_cheap_rows(mixed: LabelingEngine) -> None:

@@ -17,7 +17,9 @@ from react_rl.agents import Validation, load_strategy, read_card
 from react_rl.agents.imitation.collection import collect
 from react_rl.agents.imitation.dealing import dealt_again
 from react_rl.agents.imitation.expert import LookAhead
+from react_rl.agents.imitation.fitting import fit_ensemble
 from react_rl.agents.imitation.settings import ImitationSettings
+from react_rl.agents.imitation.states import States
 from react_rl.agents.imitation.training import imitate
 from react_rl.errors import ReActError
 from react_rl.learners.linear.span import SpanSettings
@@ -186,6 +188,19 @@ def test_what_does_not_fit_the_task_is_refused_in_a_sentence(
     with pytest.raises(ReActError, match=message):
         imitate([made], None, EPISODE, changed(SMALL, **changes), tmp_path, learner=learner)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_policy_for_texts_of_several_prices_sees_them_and_wants_cheap_ones() -> None:
+    made = synthetic_encoded(400, 3)
+    cost = np.random.default_rng(0).uniform(0.3, 3.0, made.corpus.n_rows)
+    priced = made.with_corpus(replace(made.corpus, cost=cost))
+    settings = changed(SMALL.of_task("classification", [priced.corpus]), epochs=20)
+    assert settings.features == (*ROW_FEATURES, "cheapness")
+    assert SMALL.of_task("classification", [made.corpus]).features == ROW_FEATURES
+    states = States.join([collect([priced], EPISODE, settings, group) for group in range(3)])
+    scores = fit_ensemble(states, settings)(states.rows.float(), states.context).detach()
+    cheap = (scores - scores.mean(1, keepdim=True)) * states.rows[:, :, -1].float()
+    assert float(cheap.mean()) > 0.05
 
 
 def test_features_that_are_named_stay() -> None:

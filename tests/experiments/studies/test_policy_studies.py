@@ -19,7 +19,15 @@ from react_rl.agents.imitation.states import States
 from react_rl.agents.scorer import ROW_CONTEXT
 from react_rl.experiments.config.models import ImitateConfig
 from react_rl.experiments.run.episodes import play
-from react_rl.experiments.studies import context, networks, oracle_gap, prices, recorded, trainings
+from react_rl.experiments.studies import (
+    context,
+    networks,
+    oracle_gap,
+    per_cost,
+    prices,
+    recorded,
+    trainings,
+)
 from react_rl.experiments.studies.scores import ScoreTable
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
@@ -149,6 +157,24 @@ def test_a_recorded_curve_is_that_of_a_comparison_with_the_price_of_its_rows() -
         np.testing.assert_allclose([line[f"test {n}"] for n in range(4)], run["test"]["accuracy"], atol=1e-6)
         paid = np.cumsum([cost[batch].sum() for batch in run["batches"]])
         np.testing.assert_allclose([line[f"spent {n}"] for n in (1, 2, 3)], paid)
+
+
+def test_a_strategy_stops_after_the_last_round_within_a_sum_and_the_best_sum_is_chosen_elsewhere() -> None:
+    run = {"cost": [0.0, 4.0, 11.0, 79.0], "test": {"accuracy": [0.2, 0.5, 0.6, 0.9]}}
+    line = per_cost.line_of(run, 80.0)
+    assert [line[f"test {most}"] for most in (0, 5, 10, 15, 75, 80)] == [0.2, 0.5, 0.5, 0.6, 0.6, 0.9]
+    assert [line[f"spent {most}"] for most in (0, 5, 75, 80)] == [0.0, 4.0, 11.0, 79.0]
+    lines = pd.DataFrame(
+        [
+            {"corpus": corpus, "strategy": "x", "seed": seed} | line
+            for corpus in (*per_cost.CHOSEN_ON, *per_cost.JUDGED_ON)
+            for seed in range(2)
+        ]
+    )
+    chosen, net = per_cost.net_returns(lines, "x", 0.01)
+    assert chosen == 15
+    assert net.shape == (2, len(per_cost.JUDGED_ON))
+    np.testing.assert_allclose(net, 0.6 - 0.11)
 
 
 def test_a_rule_stops_in_a_recording_where_it_stops_in_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
