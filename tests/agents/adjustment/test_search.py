@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from react_rl.acquisition import make_strategy
+from react_rl.acquisition.strategies.weighted import MIXTURE
 from react_rl.agents.adjustment.playing import areas
 from react_rl.agents.adjustment.search import Search, SearchProgress
 from react_rl.agents.adjustment.settings import AdjustmentSettings
@@ -58,6 +60,18 @@ def test_the_search_finds_where_the_area_rises(tmp_path: Path) -> None:
     state = search.run(tmp_path / "state", "key")
     assert state.points[-1][0, 0] > 1.0  # more of the mixture
     assert state.areas[-1].mean() > state.areas[0].mean()
+
+
+def test_where_rows_differ_in_price_the_search_learns_to_want_cheap_ones(tmp_path: Path) -> None:
+    priced = []
+    for corpus in CORPORA:
+        cost = np.random.default_rng(0).uniform(0.2, 1.8, corpus.corpus.n_rows)
+        priced.append(corpus.with_corpus(replace(corpus.corpus, cost=cost)))
+    start = ScorerStrategy("plain", against_the_mixture().network, ("cheapness", *list(MIXTURE)[1:]))
+    changes = {"directions": ("cheapness",), "pairs": 16, "updates": 3, "sigma": 0.5, "kinds": {"own": 1.0}}
+    settings = SMALL.model_copy(update=changes | {"rate": 200.0, "longest": 3.0})
+    state = Search(priced, start, EPISODE, settings).run(tmp_path / "state", "key")
+    assert state.points[-1][0, 0] > 0.5
 
 
 class _StoppedError(Exception):
