@@ -192,6 +192,17 @@ def table(lines: Sequence[Mapping[str, Any]], machine: Mapping[str, Any], comman
     return "\n".join(page) + "\n"
 
 
+def command_of(asked: argparse.Namespace, commits: Sequence[str]) -> str:
+    """The command that measures the same again."""
+    episodes = " ".join(map(str, asked.episodes))
+    return (
+        f"python -m react_rl.experiments.benchmarks.versions --revisions {' '.join(commits)} --corpora "
+        f"{' '.join(asked.corpora)} --episodes {episodes} --strategy {asked.strategy} --pool-size "
+        f"{asked.pool_size} --dev-size {asked.dev_size} --repeats {asked.repeats} --least-seconds "
+        f"{asked.least_seconds:g}"
+    )
+
+
 def benchmark(asked: argparse.Namespace) -> str:
     """Measure what was asked for, and write the files."""
     machine, lines = describe_machine(), []
@@ -204,11 +215,7 @@ def benchmark(asked: argparse.Namespace) -> str:
             raise ReActError("Versions are compared with one another; give at least two as --revisions.")
         for corpus in asked.corpora:
             lines += measure(corpus, trees, asked)
-    command = (
-        f"python -m react_rl.experiments.benchmarks.versions --revisions {' '.join(trees)} --corpora "
-        f"{' '.join(asked.corpora)} --episodes {' '.join(map(str, asked.episodes))} --repeats {asked.repeats}"
-    )
-    page = table(lines, machine, command)
+    page = table(lines, machine, command_of(asked, list(trees)))
     write_atomically(
         asked.out / "versions.json", canonical_json({"machine": machine, "lines": lines}, 1) + "\n"
     )
