@@ -22,10 +22,14 @@ SHARPNESS: Final = 10.0
 _FEW: Final = 600
 """Numbers for each class past the first below which one operation is quicker than several for each class."""
 
+_FEW_ELSEWHERE: Final = 1 << 14
+"""Numbers below which it is on a GPU, where every operation waits for its start."""
+
 
 def top_two(values: Tensor) -> tuple[Tensor, Tensor]:
     """The largest and the second value along axis 1 of ``(E, C, n)``, C of two at least."""
-    if values.shape[1] > 16 or values.numel() < _FEW * (values.shape[1] - 1):
+    few = _FEW * (values.shape[1] - 1) if values.is_cpu else _FEW_ELSEWHERE
+    if values.shape[1] > 16 or values.numel() < few:
         best = values.topk(2, dim=1).values
         return best[:, 0], best[:, 1]
     # A running pair of maxima over the class axis reads memory in order, which topk does not.
