@@ -90,6 +90,17 @@ def fitted(name: str, fit: int, states: States, settings: ImitationSettings) -> 
     return ScorerStrategy(called(name, fit), fit_ensemble(states, own), settings.features)
 
 
+def fitted_together(name: str, fits: int, states: States, settings: ImitationSettings) -> ScorerStrategy:
+    """The policy that goes by the mean of the scores of the first fits."""
+    own = settings.model_copy(update={"network": name, "networks": fits})
+    return ScorerStrategy(together(name), fit_ensemble(states, own), settings.features)
+
+
+def together(name: str) -> str:
+    """Name of the averaged fits in the table."""
+    return f"{name} (averaged)"
+
+
 def called(name: str, fit: int) -> str:
     """Name of a fit in the table."""
     return f"{name} ({fit + 1})"
@@ -145,6 +156,15 @@ def markdown(table: ScoreTable, shares: Mapping[str, float], fits: int, states: 
                 one, base = called(name, fit), called("scorer", fit)
                 cell = gap(table, one, base).long if one != base else ""
                 lines.append(f"| {one} | {shares[one]:.3f} | {table.of(one).mean():.4f} | {cell} |")
+        lines += [
+            "",
+            "| all fits in one policy | area | minus the row scorer's | minus mixture |",
+            "| --- | ---: | --- | --- |",
+        ]
+        for name in NETWORKS:
+            one, base = together(name), together("scorer")
+            cells = [gap(table, one, rival).long if one != rival else "" for rival in (base, "mixture")]
+            lines.append(f"| {name} | {table.of(one).mean():.4f} | {' | '.join(cells)} |")
     lines += ["", "| corpus | deep-sets minus scorer | attention minus scorer |", "| --- | --- | --- |"]
     for corpus in table.corpora:
         cells = [gap(mean, name, "scorer", [corpus]).long for name in ("deep-sets", "attention")]
@@ -180,6 +200,12 @@ def study(asked: argparse.Namespace) -> str:
             explains.add(pd.DataFrame({"strategy": [own], "explained": [share]}))
             say(f"{own}: {share:.3f} of the variance explained")
             judge(policy)
+    for name in NETWORKS if asked.fits > 1 else ():
+        judged = (
+            areas.holds(asked.seeds, strategy=together(name), corpus=one.name) for one in corpora.corpora
+        )
+        if not all(judged):
+            judge(fitted_together(name, asked.fits, states, shared.settings))
     shares = dict(zip(explains.frame["strategy"], explains.frame["explained"], strict=True))
     text = markdown(score_table(areas.frame, CHOICES, asked.seeds), shares, asked.fits, len(states))
     write_atomically(asked.out / "networks.md", text)
