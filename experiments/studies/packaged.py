@@ -21,6 +21,7 @@ from react_rl.data.config import CorpusConfig
 from react_rl.errors import ReActError
 from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.studies.adjusted import BEGUN, EPISODES
+from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE_SETTING
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import Gap, gap
 from react_rl.experiments.studies.growing import GrowingTable
@@ -40,6 +41,12 @@ RIVALS: Final = (*FIXED, BEGUN)
 
 MAX_ROWS: Final = 2500
 """Rows of each corpus."""
+
+LARGE: Final = ("reuters", "election_tweets", "friends", "health_tweets", "rated_tweets", "editorials")
+"""Corpora that are large enough to buy 1,000 labels."""
+
+LARGE_RIVALS: Final = ("random", "margin", "uncertainty-herding", "mixture")
+"""Fixed strategies that buy as many."""
 
 
 def named_policies(named: Sequence[str]) -> dict[str, QueryStrategy]:
@@ -90,11 +97,75 @@ def markdown(tables: Mapping[str, ScoreTable], policies: Sequence[str]) -> str:
     return "\n".join([*lines, ""])
 
 
+def many_labels(table: ScoreTable, policies: Sequence[str]) -> str:
+    """Differences of each policy to the others with 1,000 labels."""
+    lines = [
+        "",
+        f"## {LARGE_SETTING}",
+        "",
+        f"Pools of 2,000, rounds of 25, {len(table.seeds)} paired seeds: area of a policy minus that of "
+        "others, over all corpora and by corpus, x 1,000; * where the interval excludes 0.",
+    ]
+    for policy in policies:
+        rivals = [one for one in table.values if one != policy]
+        lines += [
+            "",
+            f"| {policy} | area | {' | '.join(f'minus {rival}' for rival in rivals)} |",
+            f"| --- | ---: |{' ---: |' * len(rivals)}",
+        ]
+        for where, some in {"all": list(table.corpora), **{one: [one] for one in table.corpora}}.items():
+            found = [gap(table, policy, rival, some) for rival in rivals]
+            cells = [one.long if where == "all" else one.short for one in found]
+            lines.append(f"| {where} | {table.mean(policy, some):.4f} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
 def _line(setting: str, rival: str, found: Gap) -> str:
     return (
         f"| {setting} | {rival} | {found.plain} | {found.won:.3f} | {found.ahead} of {found.corpora} "
         f"| {found.surely_ahead}, {found.surely_behind} |"
     )
+
+
+class PackagedPlay:
+    """What is played on these corpora, and where it is written.
+
+    Args:
+        asked: Arguments of the command.
+        played: Strategies by name.
+        policies: Those among them whose weights decide what is measured.
+    """
+
+    def __init__(
+        self,
+        asked: argparse.Namespace,
+        played: Mapping[str, QueryStrategy],
+        policies: Mapping[str, QueryStrategy],
+    ) -> None:
+        self._asked, self._played = asked, played
+        versions = {name: repr(one) for name, one in policies.items()}
+        self._areas = GrowingTable(
+            asked.out / "areas.csv", ("setting", "corpus", "strategy"), settings=versions
+        )
+
+    def table(
+        self, setting: str, corpora: Sequence[str], strategies: Sequence[str], rows: int, seeds: int,
+        episode: Mapping[str, float],
+    ) -> ScoreTable:  # fmt: skip
+        """Play what is missing of a setting; returns all of it."""
+        configs = [
+            CorpusConfig(corpus=str(self._asked.data / f"{name}.csv"), name=name, max_rows=rows)
+            for name in corpora
+        ]
+        ground = TransferCorpora(self._asked.data, episode=episode, others=configs)
+        for corpus in ground.corpora:
+            for name in strategies:
+                if not self._areas.holds(seeds, setting=setting, corpus=corpus.name, strategy=name):
+                    part = ground.areas(corpus, self._played[name], name, seeds)
+                    self._areas.add(part.assign(setting=setting))
+            say(f"{setting}, {corpus.name}")
+        found = self._areas.frame[self._areas.frame["setting"] == setting].drop(columns="setting")
+        return score_table(found, corpora, seeds)
 
 
 def study(asked: argparse.Namespace) -> str:
@@ -103,22 +174,16 @@ def study(asked: argparse.Namespace) -> str:
     shipped = {name: load_strategy(pretrained_folder(name), name) for name in (BEGUN, POLICY)}
     policies: dict[str, QueryStrategy] = {**shipped, **further}
     played = {name: make_strategy(name) for name in FIXED} | policies
-    versions = {name: repr(one) for name, one in policies.items()}
-    areas = GrowingTable(asked.out / "areas.csv", ("setting", "corpus", "strategy"), settings=versions)
-    configs = [
-        CorpusConfig(corpus=str(asked.data / f"{name}.csv"), name=name, max_rows=MAX_ROWS) for name in CORPORA
-    ]
-    tables = {}
-    for setting, episode in EPISODES.items():
-        ground = TransferCorpora(asked.data, episode=episode, others=configs)
-        for corpus in ground.corpora:
-            for name, own in played.items():
-                if not areas.holds(asked.seeds, setting=setting, corpus=corpus.name, strategy=name):
-                    areas.add(ground.areas(corpus, own, name, asked.seeds).assign(setting=setting))
-            say(f"{setting}, {corpus.name}")
-        found = areas.frame[areas.frame["setting"] == setting].drop(columns="setting")
-        tables[setting] = score_table(found, list(CORPORA), asked.seeds)
+    here = PackagedPlay(asked, played, policies)
+    tables = {
+        setting: here.table(setting, list(CORPORA), list(played), MAX_ROWS, asked.seeds, episode)
+        for setting, episode in EPISODES.items()
+    }
     text = markdown(tables, [POLICY, *further])
+    if asked.large_seeds:
+        some = [*LARGE_RIVALS, *policies]
+        large = here.table(LARGE_SETTING, LARGE, some, LARGE_ROWS, asked.large_seeds, LARGE_EPISODE)
+        text += many_labels(large, [POLICY, *further])
     write_atomically(asked.out / "tables.md", text)
     save_figures(asked.out, {"packaged": draw(tables, gaps_of(tables))})
     return text
@@ -129,6 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = study_parser(__doc__, "packaged", "results/transfer/packaged", seeds=48)
     parser.add_argument(
         "--data", type=Path, default=Path("data/packaged"), help="folder that packaged_corpora wrote"
+    )
+    parser.add_argument(
+        "--large-seeds", type=int, default=8, help="paired episodes of 1,000 labels; 0 for none"
     )
     parser.add_argument(
         "--policies", nargs="*", default=[], metavar="NAME=FOLDER", help="further policies that are played"

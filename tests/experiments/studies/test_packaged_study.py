@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from react_rl.data.config import CorpusConfig
 from react_rl.errors import ReActError
 from react_rl.experiments.studies import packaged, packaged_corpora
 
@@ -70,8 +71,8 @@ def test_a_package_or_a_file_that_is_not_there_is_named(packages: Path) -> None:
 class _Ground:
     """Corpora that are not there."""
 
-    def __init__(self, data: Path, others: Sequence[object], **_: object) -> None:
-        self.corpora = [SimpleNamespace(name=name) for name in packaged_corpora.CORPORA]
+    def __init__(self, data: Path, others: Sequence[CorpusConfig], **_: object) -> None:
+        self.corpora = [SimpleNamespace(name=one.name) for one in others]
 
     def areas(self, corpus: SimpleNamespace, strategy: object, name: str, seeds: int) -> pd.DataFrame:
         """Policies are worth .6, everything else .5."""
@@ -84,10 +85,14 @@ def test_what_ships_and_further_policies_are_played_and_not_played_again(
 ) -> None:
     monkeypatch.setattr(packaged, "TransferCorpora", _Ground)
     monkeypatch.setattr(packaged, "load_strategy", lambda folder, name: f"{name} of {Path(folder).name}")
-    asked = SimpleNamespace(out=tmp_path, data=tmp_path, seeds=3, policies=["mine=here"])
+    asked = SimpleNamespace(out=tmp_path, data=tmp_path, seeds=3, large_seeds=2, policies=["mine=here"])
     page = packaged.study(asked)  # type: ignore[arg-type]
     assert "| mean of all | mixture | +0.1000 [+0.1000, +0.1000] | 1.000 | 8 of 8 | 8, 0 |" in page
     assert "| mean of all | learned | +0.0000 [+0.0000, +0.0000] | 0.500 |" in page
+    assert (
+        "| learned | area | minus random | minus margin | minus uncertainty-herding | minus mixture |" in page
+    )
+    assert "| all | 0.6000 | +100.0 [+100.0, +100.0]* |" in page
     monkeypatch.setattr(_Ground, "areas", None)
     assert packaged.study(asked) == page  # type: ignore[arg-type]
     with pytest.raises(ReActError, match="NAME=FOLDER"):
