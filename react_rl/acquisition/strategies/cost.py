@@ -113,11 +113,8 @@ class ReturnOnInvestment:
         even = _one_price(view)
         if even.all():
             return self.base.select(view, n)
-        now, picks = (
-            view.only(~even),
-            torch.zeros((view.n_episodes, 0), dtype=torch.int64, device=view.device),
-        )
-        uneven = now
+        now = uneven = view.only(~even)
+        picks = torch.zeros((view.n_episodes, 0), dtype=torch.int64, device=view.device)
         for _ in range(n):
             scores = self.score(now)
             left = torch.from_numpy(now.progress.budget - now.progress.spent + _PENNY).to(view.device)
@@ -128,9 +125,10 @@ class ReturnOnInvestment:
             picks = torch.cat([picks, column[:, None]], 1)
             now = uneven.after(picks)
         ids = to_ids(view, picks)
-        return torch.where(
-            torch.from_numpy(even).to(view.device)[:, None], self.base.select(view.only(even), n), ids
-        )
+        if not even.any():
+            return ids
+        own = self.base.select(view.only(even), n)
+        return torch.where(torch.from_numpy(even).to(view.device)[:, None], own, ids)
 
 
 def _one_price(view: PoolView) -> npt.NDArray[np.bool_]:
