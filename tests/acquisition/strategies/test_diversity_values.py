@@ -70,7 +70,8 @@ def view(
     made.__dict__["embeddings"] = x
     made.__dict__["nearest_labelled"] = gram[:, :, some].amax(2) if some else torch.full((e, p), -2.0)
     made.__dict__["labelled_geometry"] = (gram[:, some][:, :, some], None, torch.ones(e, len(some)))
-    made.__dict__["margin"] = torch.zeros(e, p) if margin is None else torch.from_numpy(margin).float()
+    says = torch.zeros(e, p) if margin is None else torch.from_numpy(margin).float()
+    made.__dict__["signals"] = SimpleNamespace(margin=says)
     return made
 
 
