@@ -78,7 +78,7 @@ def _streams(seeds: list[int]) -> list[Any]:
 def _rounds(engine: Any, strategy: Any) -> list[Any]:
     try:
         from react_rl.simulation.play import play
-    except ImportError:  # before there was one loop, everybody wrote this
+    except ImportError:  # before there was one loop, each caller wrote its own
         played = []
         while not engine.finished.all():
             with torch.inference_mode():

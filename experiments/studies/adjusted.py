@@ -21,7 +21,7 @@ from react_rl.encoders.config import EncoderConfig
 from react_rl.errors import ReActError
 from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE_SETTING, PREFIXES
 from react_rl.experiments.studies.command import run_study, say, study_parser
-from react_rl.experiments.studies.gaps import Gap, gap
+from react_rl.experiments.studies.gaps import Gap, gap, mean_gap
 from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.oracle_gap import closed
 from react_rl.experiments.studies.played import TransferCorpora, score_table
@@ -111,7 +111,9 @@ def markdown(tables: Mapping[str, ScoreTable], made_on: Mapping[str, str] = OTHE
     rounds = [tables[name] for name in EPISODES if name in tables]
     if len(rounds) == len(EPISODES):
         area = float(np.mean([table.mean(ADJUSTED) for table in rounds]))
-        lines += _whole("mean of the three", rounds[0], area, {one: _together(rounds, one) for one in RIVALS})
+        lines += _whole(
+            "mean of the three", rounds[0], area, {one: mean_gap(rounds, ADJUSTED, one) for one in RIVALS}
+        )
     for name, table in tables.items():
         found = {one: gap(table, ADJUSTED, one) for one in RIVALS if one in table.values}
         lines += _whole(LABELS.get(name, name), table, table.mean(ADJUSTED), found)
@@ -135,16 +137,9 @@ def markdown(tables: Mapping[str, ScoreTable], made_on: Mapping[str, str] = OTHE
 def _whole(setting: str, table: ScoreTable, area: float, found: Mapping[str, Gap]) -> list[str]:
     """Lines of the table over all corpora."""
     return [
-        f"| {setting} | {len(table.corpora)}, {len(table.seeds)} | {area:.4f} | {rival} | {one.plain} "
-        f"| {one.won:.3f} | {one.ahead} of {one.corpora} | {one.surely_ahead}, {one.surely_behind} |"
+        f"| {setting} | {len(table.corpora)}, {len(table.seeds)} | {area:.4f} | {rival} | {one.cells} |"
         for rival, one in found.items()
     ]
-
-
-def _together(tables: Sequence[ScoreTable], rival: str) -> Gap:
-    """The mean difference over several tables with the same seeds and corpora."""
-    gaps = [table.values[ADJUSTED] - table.values[rival] for table in tables]
-    return Gap.of(np.mean(gaps, axis=0))
 
 
 def oracle_shares(table: ScoreTable, results: Path) -> str:

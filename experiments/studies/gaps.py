@@ -108,6 +108,14 @@ class Gap:
         return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
 
     @property
+    def cells(self) -> str:
+        """What a table over all corpora says of it: difference, pairs won, corpora ahead, and surely so."""
+        return (
+            f"{self.plain} | {self.won:.3f} | {self.ahead} of {self.corpora} "
+            f"| {self.surely_ahead}, {self.surely_behind}"
+        )
+
+    @property
     def short(self) -> str:
         """The difference x 1,000, * where the interval excludes 0."""
         return f"{1000 * self.mean:+.1f}{self.star}"
@@ -126,3 +134,12 @@ def gap(table: ScoreTable, strategy: str, rival: str, corpora: Sequence[str] | N
     """
     some = table.corpora if corpora is None else corpora
     return Gap.of(np.stack([table.of(strategy, one) - table.of(rival, one) for one in some], axis=1))
+
+
+def mean_gap(tables: Sequence[ScoreTable], strategy: str, rival: str) -> Gap:
+    """Compare two strategies by their mean over several tables with the same seeds and corpora.
+
+    Raises:
+        ReActError: There is only one seed.
+    """
+    return Gap.of(np.mean([table.values[strategy] - table.values[rival] for table in tables], axis=0))

@@ -34,6 +34,7 @@ from react_rl.experiments.studies.scores import ScoreTable
 from react_rl.experiments.studies.trainings import Collection
 from react_rl.experiments.studies.transfer import CHOICES
 from react_rl.files import write_atomically
+from react_rl.simulation.encoded import EncodedCorpus
 
 NETWORKS: Final = ("scorer", "deep-sets", "attention")
 
@@ -84,16 +85,13 @@ class SharedStates:
         return States.join(parts)
 
 
-def fitted(name: str, fit: int, states: States, settings: ImitationSettings) -> ScorerStrategy:
-    """The policy of a network."""
-    own = settings.model_copy(update={"network": name, "networks": 1, "seed": settings.seed + fit})
-    return ScorerStrategy(called(name, fit), fit_ensemble(states, own), settings.features)
-
-
-def fitted_together(name: str, fits: int, states: States, settings: ImitationSettings) -> ScorerStrategy:
-    """The policy that goes by the mean of the scores of the first fits."""
-    own = settings.model_copy(update={"network": name, "networks": fits})
-    return ScorerStrategy(together(name), fit_ensemble(states, own), settings.features)
+def fitted(
+    name: str, fit: int, states: States, settings: ImitationSettings, networks: int = 1
+) -> ScorerStrategy:
+    """The policy of one fit of a network, or of the mean of several from this one on."""
+    changes = {"network": name, "networks": networks, "seed": settings.seed + fit}
+    own = called(name, fit) if networks == 1 else together(name)
+    return ScorerStrategy(own, fit_ensemble(states, settings.model_copy(update=changes)), settings.features)
 
 
 def together(name: str) -> str:
@@ -180,10 +178,14 @@ def study(asked: argparse.Namespace) -> str:
     areas = GrowingTable(asked.out / "networks.csv", _NAMES)
     explains = GrowingTable(asked.out / "networks_explained.csv", ("strategy",), (), 4)
 
+    def unjudged(name: str) -> list[EncodedCorpus]:
+        return [
+            one for one in corpora.corpora if not areas.holds(asked.seeds, strategy=name, corpus=one.name)
+        ]
+
     def judge(strategy: QueryStrategy) -> None:
-        for corpus in corpora.corpora:
-            if not areas.holds(asked.seeds, strategy=strategy.name, corpus=corpus.name):
-                areas.add(corpora.areas(corpus, strategy, strategy.name, asked.seeds))
+        for corpus in unjudged(strategy.name):
+            areas.add(corpora.areas(corpus, strategy, strategy.name, asked.seeds))
         say(f"{strategy.name} is judged")
 
     states, fresh = shared.states, shared.kept_back()
@@ -192,8 +194,7 @@ def study(asked: argparse.Namespace) -> str:
     for fit in range(asked.fits):
         for name in NETWORKS:
             own = called(name, fit)
-            judged = (areas.holds(asked.seeds, strategy=own, corpus=one.name) for one in corpora.corpora)
-            if explains.holds(strategy=own) and all(judged):
+            if explains.holds(strategy=own) and not unjudged(own):
                 continue
             policy = fitted(name, fit, states, shared.settings)
             share = explained(policy, fresh)
@@ -201,11 +202,8 @@ def study(asked: argparse.Namespace) -> str:
             say(f"{own}: {share:.3f} of the variance explained")
             judge(policy)
     for name in NETWORKS if asked.fits > 1 else ():
-        judged = (
-            areas.holds(asked.seeds, strategy=together(name), corpus=one.name) for one in corpora.corpora
-        )
-        if not all(judged):
-            judge(fitted_together(name, asked.fits, states, shared.settings))
+        if unjudged(together(name)):
+            judge(fitted(name, 0, states, shared.settings, asked.fits))
     shares = dict(zip(explains.frame["strategy"], explains.frame["explained"], strict=True))
     text = markdown(score_table(areas.frame, CHOICES, asked.seeds), shares, asked.fits, len(states))
     write_atomically(asked.out / "networks.md", text)

@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.learned import load_strategy
@@ -23,7 +21,7 @@ from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.studies.adjusted import BEGUN, EPISODES
 from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE_SETTING
 from react_rl.experiments.studies.command import run_study, say, study_parser
-from react_rl.experiments.studies.gaps import Gap, gap
+from react_rl.experiments.studies.gaps import gap, mean_gap
 from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.packaged_corpora import CORPORA
 from react_rl.experiments.studies.played import TransferCorpora, score_table
@@ -78,11 +76,11 @@ def markdown(tables: Mapping[str, ScoreTable], policies: Sequence[str]) -> str:
             "| setting | rival | minus rival | pairs won | corpora ahead | surely ahead, behind |",
             "| --- | --- | --- | ---: | ---: | --- |",
         ]
-        for rival in rivals:
-            together = [table.values[policy] - table.values[rival] for table in tables.values()]
-            lines.append(_line("mean of all", rival, Gap.of(np.mean(together, axis=0))))
+        together = list(tables.values())
+        lines += [f"| mean of all | {one} | {mean_gap(together, policy, one).cells} |" for one in rivals]
         for name, table in tables.items():
-            lines += [_line(LABELS.get(name, name), rival, gap(table, policy, rival)) for rival in rivals]
+            setting = LABELS.get(name, name)
+            lines += [f"| {setting} | {one} | {gap(table, policy, one).cells} |" for one in rivals]
         for name, table in tables.items():
             lines += [
                 "",
@@ -118,13 +116,6 @@ def many_labels(table: ScoreTable, policies: Sequence[str]) -> str:
             cells = [one.long if where == "all" else one.short for one in found]
             lines.append(f"| {where} | {table.mean(policy, some):.4f} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
-
-
-def _line(setting: str, rival: str, found: Gap) -> str:
-    return (
-        f"| {setting} | {rival} | {found.plain} | {found.won:.3f} | {found.ahead} of {found.corpora} "
-        f"| {found.surely_ahead}, {found.surely_behind} |"
-    )
 
 
 class PackagedPlay:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from react_rl.acquisition.batching.selection import best_column, standardise, to_ids, top_columns
 from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.naming import numbered_base
 from react_rl.errors import ReActError
 from react_rl.simulation.basket import chosen_columns
 from react_rl.simulation.view import PoolView
@@ -144,15 +145,7 @@ def parse_per_cost(name: str) -> tuple[str, float]:
     Raises:
         ReActError: There is no name of a strategy in it.
     """
-    first, colon, rest = name.removeprefix(PER_COST).partition(":")
-    number = bool(colon) and first.replace(".", "", 1).isdecimal()
-    base, deviations = (rest, float(first)) if number else (first + colon + rest, WORTHLESS)
-    if not base or base.startswith(PER_COST):
-        raise ReActError(
-            f"Strategy {name!r} names nothing to choose with; "
-            f"write e.g. {PER_COST}mixture or {PER_COST}2:mixture."
-        )
-    return base, deviations
+    return numbered_base(name, PER_COST, WORTHLESS, f"{PER_COST}mixture or {PER_COST}2:mixture")
 
 
 def _packed(cost: npt.NDArray[np.float64], budget: float, n: int) -> npt.NDArray[np.bool_]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.naming import numbered_base
 from react_rl.errors import ReActError
 from react_rl.simulation.basket import chosen_columns
 from react_rl.simulation.view import PoolView
@@ -133,12 +134,4 @@ def parse_distinct(name: str) -> tuple[str, float]:
     Raises:
         ReActError: There is no name of a strategy in it.
     """
-    first, colon, rest = name.removeprefix(DISTINCT).partition(":")
-    number = bool(colon) and first.replace(".", "", 1).isdecimal()
-    base, similarity = (rest, float(first)) if number else (first + colon + rest, NEAR)
-    if not base or base.startswith(DISTINCT):
-        raise ReActError(
-            f"Strategy {name!r} names nothing to choose with; "
-            f"write e.g. {DISTINCT}mnlp or {DISTINCT}0.9:mnlp."
-        )
-    return base, similarity
+    return numbered_base(name, DISTINCT, NEAR, f"{DISTINCT}mnlp or {DISTINCT}0.9:mnlp")

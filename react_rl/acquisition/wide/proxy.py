@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.contract import QueryStrategy
-from react_rl.errors import ReActError
+from react_rl.acquisition.naming import named_base
 from react_rl.learners.ledger_view import LedgerView
 from react_rl.learners.linear.primal import MOST_STEPS
 from react_rl.learners.linear.settings import SoftmaxSettings
@@ -89,7 +89,4 @@ def parse_proxy(name: str) -> str:
     Raises:
         ReActError: There is no name of a strategy in it.
     """
-    base = name.removeprefix(PROXY)
-    if not base or base.startswith(PROXY):
-        raise ReActError(f"Strategy {name!r} names nothing to choose with; write e.g. {PROXY}margin.")
-    return base
+    return named_base(name, PROXY, f"{PROXY}margin")

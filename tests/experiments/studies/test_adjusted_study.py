@@ -52,11 +52,15 @@ class _Ground:
         return pd.DataFrame({"corpus": corpus, "strategy": name, "seed": range(seeds), "area": area})
 
 
-def test_a_policy_is_played_on_the_fold_that_it_was_not_adjusted_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def played_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is played: areas follow from the folders of the policies."""
     monkeypatch.setattr(adjusted, "TransferCorpora", _Ground)
     monkeypatch.setattr(adjusted, "load_strategy", lambda folder, name: str(folder))
+
+
+@pytest.mark.usefixtures("played_by_name")
+def test_a_policy_is_played_on_the_fold_that_it_was_not_adjusted_on(tmp_path: Path) -> None:
     asked = Namespace(data=tmp_path, out=tmp_path, policies=["a=a", "b=b"], own_fold=False)
     here = adjusted.HeldOutPlay(asked)
     rivals = pd.concat([
@@ -73,11 +77,8 @@ def test_a_policy_is_played_on_the_fold_that_it_was_not_adjusted_on(
     assert len(pd.read_csv(tmp_path / "adjusted.csv")) == 18
 
 
-def test_on_its_own_fold_a_policy_is_played_where_it_was_adjusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(adjusted, "TransferCorpora", _Ground)
-    monkeypatch.setattr(adjusted, "load_strategy", lambda folder, name: str(folder))
+@pytest.mark.usefixtures("played_by_name")
+def test_on_its_own_fold_a_policy_is_played_where_it_was_adjusted(tmp_path: Path) -> None:
     asked = Namespace(data=tmp_path, out=tmp_path, policies=["a=b", "b=a"], own_fold=True)
     here = adjusted.HeldOutPlay(asked)  # the stub knows the policies of the other fold by their folders
     rivals = pd.DataFrame({"corpus": "cr", "strategy": "mixture", "seed": range(3), "area": 0.5})
