@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,9 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
     elif cost == "tokens":
         if encoder is None:
             raise ReActError("The cost model 'tokens' needs an encoder, whose tokenizer counts them.")
-        corpus = apply_cost(
-            corpus, "tokens", tokenizer=checkpoint_of(encoder, "The cost model 'tokens'").tokenizer
-        )
+        tokenizer = checkpoint_of(encoder, "The cost model 'tokens'").tokenizer
+        # Texts that are longer than what the model reads are counted whole, which is nothing to warn of.
+        corpus = apply_cost(corpus, "tokens", tokenizer=partial(tokenizer.tokenize, verbose=False))
     elif cost != "uniform" and not cost.startswith(COLUMN):
         corpus = apply_cost(corpus, cost)
     if config.half is not None:

@@ -11,9 +11,11 @@ import huggingface_hub.constants
 import pytest
 from huggingface_hub import errors
 
+from react_rl.data.config import CorpusConfig
 from react_rl.encoders import checkpoints
 from react_rl.encoders.transformer import EncoderSettings, TextEncoder
 from react_rl.errors import ReActError
+from react_rl.simulation.corpora import load
 
 
 def test_the_embedded_weights_are_the_expected_ones() -> None:
@@ -138,3 +140,23 @@ def test_a_damaged_index_of_weights_is_one_sentence(tmp_path: Path, content: byt
     (tmp_path / "model.safetensors.index.json").write_bytes(content)
     with pytest.raises(ReActError, match=sentence):
         checkpoints.locate(str(tmp_path))
+
+
+def test_long_texts_are_priced_whole_and_without_a_warning(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    settings = tiny_bert / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"model_max_length": 8}))
+    texts = [f"{one} {other}" for one in ("good", "bad", "very") for other in ("film", "plot", "was", "the")]
+    rows = [f"{text},a\n" if place % 2 else f"{text * 10},b\n" for place, text in enumerate(texts)]
+    file = tmp_path / "lengths.csv"
+    file.write_text("text,label\n" + "".join(rows))
+    said: list[object] = []
+    logger = transformers.utils.logging.get_logger("transformers.tokenization_utils_base")
+    monkeypatch.setattr(logger, "warning", lambda *message, **_: said.append(message))
+    config = CorpusConfig(corpus=str(file), cost="tokens")
+    corpus = load(config, TextEncoder(EncoderSettings(model=str(tiny_bert), max_length=8)))
+    assert (2 * corpus.cost / corpus.cost.min()).tolist() == [11.0, 2.0] * 6
+    assert not said
