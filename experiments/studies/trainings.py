@@ -54,8 +54,11 @@ REAL: Final = (
 )
 """Corpora that lend their own labels to one training, their texts to another; nothing is judged on them."""
 
-FEW_TASKS: Final = 16
-"""Tasks of the training that meets the same ones again and again."""
+FEW_TASKS: Final = {"16 tasks": 16, "64 tasks": 64}
+"""Tasks of trainings that meet the same ones again and again."""
+
+NEXT_ROWS: Final = (0, 5, 15)
+"""Rows that are bought together with a candidate where its gain is that of several steps."""
 
 POSTERIOR: Final = ("unsure_herding", "variance", "even_reduction", "variance_reduction")
 """Features that ask what a row does for all rows of the pool."""
@@ -144,7 +147,12 @@ TRAININGS: Final = (
     Training("an eighth of the tasks", "eighth", "750 of these"),
     Training("real labels", "real", "3,000 states on eight other corpora, their own labels"),
     Training("their texts", "texts", "3,000 states on the same eight, invented labels"),
-    Training("16 tasks", "few", "3,000 states in 16 tasks"),
+    Training("16 tasks", "16 tasks", "3,000 states in 16 tasks"),
+    Training("64 tasks", "64 tasks", "3,000 states in 64 tasks"),
+    Training(
+        "several steps", "several steps",
+        "3,000 states, a candidate tried with the next 0, 5 or 15 rows",
+    ),
 )  # fmt: skip
 """Written down before anything was trained."""
 
@@ -190,8 +198,10 @@ class Collection:
             parts += self._mixed("invented", settings, whole - settings.states, _FURTHER)
             found = np.cumsum([len(part) for part in parts])
             return parts[: int(np.searchsorted(found, share * found[-1])) + 1]
-        given = settings.model_copy(update={"generated": 1.0 if name == "texts" else 0.0})
-        return self._mixed(name, given, whole // 2)
+        changes: dict[str, object] = {"beyond": NEXT_ROWS}
+        if name != "several steps":
+            changes = {"generated": 1.0 if name == "texts" else 0.0}
+        return self._mixed(name, settings.model_copy(update=changes), whole // 2)
 
     def _with_own(self, source: str, settings: ImitationSettings) -> list[States]:
         """States of mixed behaviour, then where a policy goes that was fitted to them."""
@@ -238,8 +248,9 @@ class Collection:
             else:
                 corpora = prepare(self._config.corpora, self._config.encoder, "cpu")
             dealt = [dealt_again(corpus, seed) for corpus in corpora]
-            if source == "few":
-                dealt = [generated_task(dealt[task % len(dealt)], task) for task in range(FEW_TASKS)]
+            few = FEW_TASKS.get(source, 0)
+            if few:
+                dealt = [generated_task(dealt[task % len(dealt)], task) for task in range(few)]
             self._corpora[key] = dealt
         return self._corpora[key]
 

@@ -107,11 +107,13 @@ def test_a_linear_training_has_one_weight_for_each_feature() -> None:
 
 def test_trainings_share_the_states_of_the_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[int, int, float, bool]] = []
+    beyond: list[tuple[int, ...]] = []
 
     def collected(
         corpora: list[EncodedCorpus], _: EpisodeOptions, given: ImitationSettings, group: int, own: object
     ) -> States:
         asked.append((group, len(corpora), given.generated, own is not None))
+        beyond.append(given.beyond)
         return states(100)
 
     monkeypatch.setattr(trainings, "collect", collected)
@@ -128,8 +130,16 @@ def test_trainings_share_the_states_of_the_base(monkeypatch: pytest.MonkeyPatch,
     asked.clear()
     assert len(trainings.Collection(config, tmp_path, tmp_path / "states")["base"]) == 600
     assert not asked
-    assert len(collection["few"]) == 300
-    assert {one[1:] for one in asked} == {(trainings.FEW_TASKS, 0.0, False)}
+    for name, tasks in trainings.FEW_TASKS.items():
+        asked.clear()
+        assert len(collection[name]) == 300
+        assert {one[1:] for one in asked} == {(tasks, 0.0, False)}
+    assert set(beyond) == {(0,)}
+    asked.clear()
+    beyond.clear()
+    assert len(collection["several steps"]) == 300
+    assert {one[1:] for one in asked} == {(1, 1.0, False)}
+    assert set(beyond) == {trainings.NEXT_ROWS}
 
 
 def test_networks_that_are_fitted_to_what_the_pool_decides_explain_it() -> None:
