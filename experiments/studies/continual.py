@@ -27,7 +27,7 @@ from react_rl.experiments.analysis.phases import PhaseRun, phase_frame, phase_ru
 from react_rl.experiments.config.learners import learner_config
 from react_rl.experiments.run.episodes import play
 from react_rl.experiments.studies.command import run_study, say, study_parser
-from react_rl.experiments.studies.growing import GrowingTable
+from react_rl.experiments.studies.growing import GrowingTable, this_machine
 from react_rl.files import write_atomically
 from react_rl.learners.recipes import ContinualSettings, Recipe
 from react_rl.learners.recipes.registry import kinds_of
@@ -122,16 +122,22 @@ def mean_matrices(order: str, name: str, runs: Sequence[PhaseRun]) -> pd.DataFra
 
 
 def table(runs: pd.DataFrame) -> str:
-    """The numbers as Markdown: means over orders, then over seeds, with 95 % intervals over the seeds."""
-    pooled = runs.groupby(["strategy", "recipe", "seed"], sort=False)[[*NUMBERS, "seconds"]].mean()
+    """The numbers as Markdown: means over orders, then over seeds, with 95 % intervals over the seeds.
+
+    What a recipe is beyond ``sequential`` is of the orders in which both were played.
+    """
     lines = [
         "| strategy | recipe | average | beyond sequential | learned | forgetting | backward | forward | s |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for strategy, recipe in dict.fromkeys(zip(runs["strategy"], runs["recipe"], strict=True)):
-        own, rng = pooled.loc[strategy, recipe], np.random.default_rng(0)
+        mine = runs[(runs["strategy"] == strategy) & (runs["recipe"] == recipe)]
+        base = runs[(runs["strategy"] == strategy) & (runs["recipe"] == "sequential")]
+        own, rng = _over_orders(mine), np.random.default_rng(0)
         cells = {name: bootstrap_mean(own[name].to_numpy(), rng) for name in NUMBERS}
-        beyond = "" if recipe == "sequential" else _beyond(own, pooled.loc[strategy, "sequential"])
+        shared = set(mine["order"]) & set(base["order"])
+        both = [_over_orders(part[part["order"].isin(shared)]) for part in (mine, base)]
+        beyond = "" if recipe == "sequential" or not shared else _beyond(*both)
         forgotten = cells["forgetting"]
         lines.append(
             f"| {strategy} | {recipe} | {float(cells['average'].estimate):.3f} | {beyond} "
@@ -141,6 +147,11 @@ def table(runs: pd.DataFrame) -> str:
             f"| {own['seconds'].mean():.2f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _over_orders(runs: pd.DataFrame) -> pd.DataFrame:
+    """Means over orders, a line for each seed."""
+    return runs.groupby("seed", sort=False)[[*NUMBERS, "seconds"]].mean()
 
 
 def _beyond(own: pd.DataFrame, other: pd.DataFrame) -> str:
@@ -164,6 +175,8 @@ def study(asked: argparse.Namespace) -> str:
         "sets": list(asked.sets), "seeds": asked.seeds, "budget": asked.budget,
         "batch_size": asked.batch_size, "test_rows": asked.test_rows,
     }  # fmt: skip
+    if asked.learner == "finetune":
+        settings |= this_machine()
     file = asked.out / f"{asked.learner}.csv"
     runs = GrowingTable(file, ("order", "strategy", "recipe"), digits=5, settings=settings)
     matrices = GrowingTable(file.with_name(f"{asked.learner}_matrices.csv"), _MATRIX, (), digits=4)

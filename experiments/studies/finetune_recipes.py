@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from react_rl.data.config import CorpusConfig
@@ -26,19 +24,18 @@ from react_rl.errors import unknown
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.run.episodes import TestSplit
 from react_rl.experiments.studies.command import run_study, say, study_parser
-from react_rl.experiments.studies.gaps import half_interval
-from react_rl.experiments.studies.growing import GrowingTable
+from react_rl.experiments.studies.finetune_gains import LONGER, page, summary, table
+from react_rl.experiments.studies.growing import GrowingTable, this_machine
 from react_rl.experiments.studies.played import METRIC
 from react_rl.files import write_atomically
 from react_rl.learners.finetune.settings import FineTuneSettings
-from react_rl.learners.recipes import RECIPES
+from react_rl.learners.recipes import RECIPES, AdversarialSettings, Recipe
 from react_rl.simulation.corpora import prepare
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
 
 LABELS: Final = (50, 200)
-LONGER: Final = "twice the epochs"
 PRETRAINED: Final = "pretrained"
 MASKED: Final = "masked-words"
 MEASURED: Final = (
@@ -50,12 +47,19 @@ BESIDES: Final[dict[str, Callable[[FineTuneSettings], FineTuneSettings]]] = {
     LONGER: lambda plain: plain.model_copy(update={"epochs": 2 * plain.epochs}),
     "ensemble of 3": lambda plain: plain.model_copy(update={"members": 3}),
     PRETRAINED: lambda plain: plain.model_copy(update={"pretraining": PretrainingSettings(steps=200)}),
+    "freelb .01": lambda plain: _moved(plain, 0.01),
+    "freelb .001": lambda plain: _moved(plain, 0.001),
 }
 """Ways to train that are settings of the learner and no recipes, by name."""
 NAMES: Final = ("corpus", "recipe", "at")
 """What names a run, beside its seed, in the table of runs; it holds accuracy and seconds besides."""
 _POOL: Final = 500
 _DEV: Final = 50
+
+
+def _moved(plain: FineTuneSettings, epsilon: float) -> FineTuneSettings:
+    """FreeLB with another longest move than the recipe's."""
+    return plain.following(Recipe(adversarial=AdversarialSettings(kind="freelb", epsilon=epsilon)))
 
 
 def trained_as(name: str, plain: FineTuneSettings, masked_lm: Path | None = None) -> FineTuneSettings:
@@ -113,100 +117,6 @@ def at_labels(
     return pd.DataFrame({"seed": range(seeds), "accuracy": found, "seconds": seconds})
 
 
-def table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Paired gains with 95 % intervals (Student's t over seeds) and cost ratios.
-
-    Args:
-        runs: Columns corpus, recipe, at, seed, accuracy, seconds. Seeds that were not played everywhere with
-            a number of labels do not count there.
-
-    Returns:
-        Columns recipe, corpus, at, seeds (how many), plain (accuracy), gain, half (of the interval), cost:
-        processor time of training over plain's, seconds: processor time of one training. A line with
-        ``corpus`` ``mean`` for each recipe and number of labels at which it was measured on every corpus is
-        the mean over them; its column ``longer`` is the gain less that of ``LONGER``, ``longer_half`` half
-        its interval.
-    """
-    lines: list[dict[str, object]] = []
-    for at, own in runs.groupby("at", sort=False):
-        lines += [{"at": at} | line for line in _gains(own)]
-    columns = ["recipe", "corpus", "at", "seeds", "plain", "gain", "half", "cost", "seconds"]
-    columns += ["longer", "longer_half"]
-    return pd.DataFrame(lines).reindex(columns=columns)
-
-
-def _gains(runs: pd.DataFrame) -> list[dict[str, object]]:
-    """Lines of ``table`` of one number of labels."""
-    accuracy, seconds = {}, {}
-    each = runs.groupby(["recipe", "corpus"], sort=False)
-    seeds = sorted(set.intersection(*(set(one["seed"]) for _, one in each)))
-    for (recipe, corpus), one in each:
-        accuracy[str(recipe), str(corpus)] = one.set_index("seed")["accuracy"][seeds].to_numpy(np.float64)
-        seconds[str(recipe), str(corpus)] = float(one["seconds"].iloc[0]) / len(one)
-    corpora = [corpus for recipe, corpus in accuracy if recipe == "plain"]
-    recipes = list(dict.fromkeys(recipe for recipe, _ in accuracy))
-    whole = {
-        recipe: np.mean([accuracy[recipe, corpus] for corpus in corpora], axis=0)
-        for recipe in recipes
-        if all((recipe, corpus) in accuracy for corpus in corpora)
-    }
-    lines: list[dict[str, object]] = []
-    for recipe in recipes:
-        own = [corpus for corpus in corpora if (recipe, corpus) in accuracy]
-        for corpus in own:
-            plain, taken = accuracy["plain", corpus], seconds[recipe, corpus]
-            line = {"recipe": recipe, "corpus": corpus, "plain": plain.mean(), "seconds": taken}
-            line["cost"] = taken / seconds["plain", corpus]
-            lines.append(line | _gain(accuracy[recipe, corpus] - plain, "gain", "half"))
-        if recipe in whole:
-            mean: dict[str, object] = {"recipe": recipe, "corpus": "mean", "plain": whole["plain"].mean()}
-            mean["seconds"] = np.mean([seconds[recipe, corpus] for corpus in corpora])
-            mean["cost"] = np.mean([seconds[recipe, one] / seconds["plain", one] for one in corpora])
-            mean |= _gain(whole[recipe] - whole["plain"], "gain", "half")
-            if LONGER in whole:
-                mean |= _gain(whole[recipe] - whole[LONGER], "longer", "longer_half")
-            lines.append(mean)
-    return [{"seeds": len(seeds)} | line for line in lines]
-
-
-def _gain(by_seed: npt.NDArray[np.float64], name: str, half: str) -> dict[str, object]:
-    return {name: float(by_seed.mean()), half: float(half_interval(by_seed))}
-
-
-def page(found: pd.DataFrame, said: str) -> str:
-    """Markdown of ``table``: for each number of labels lines of recipes and columns of corpora."""
-    lines = [
-        f"Gain over `plain` in test accuracy, paired seeds, 95 % interval over them; {said}.",
-        f"Mean: of the corpora. Beyond longer: mean gain less that of {LONGER}. Cost: processor time of",
-        "training over that of `plain`; s: processor seconds of one training; both are means of the corpora.",
-    ]
-    for at, own in found.groupby("at", sort=False):
-        corpora = [name for name in dict.fromkeys(own["corpus"]) if name != "mean"]
-        first = f"{at} labels, {own['seeds'].iloc[0]} seeds"
-        lines += [
-            "",
-            f"| {first} | {' | '.join(corpora)} | mean | beyond longer | cost | s |",
-            "| --- |" + " ---: |" * (len(corpora) + 4),
-        ]
-        for recipe, part in own.groupby("recipe", sort=False):
-            of = {str(line["corpus"]): line for line in part.to_dict("records")}
-            mean, is_plain = of.get("mean"), recipe == "plain"
-            what = "plain" if is_plain else "gain"
-            cells = [_cell(of.get(place), what, "half") for place in [*corpora, "mean"]]
-            known = mean is not None and not is_plain and recipe != LONGER and np.isfinite(mean["longer"])
-            cells.append(_cell(mean if known else None, "longer", "longer_half"))
-            each = part[part["corpus"] != "mean"]
-            cells += [f"{each['cost'].mean():.1f}", f"{each['seconds'].mean():.1f}"]
-            lines.append(f"| {recipe!s} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(line: Mapping[Hashable, Any] | None, name: str, half: str) -> str:
-    if line is None:
-        return "-"
-    return f"{line[name]:.3f}" if name == "plain" else f"{line[name]:+.3f} ± {line[half]:.3f}"
-
-
 def study(asked: argparse.Namespace) -> str:
     """Train as every recipe says where that was not done yet, and write the tables when each is measured."""
     settings = FineTuneSettings(
@@ -227,7 +137,7 @@ def study(asked: argparse.Namespace) -> str:
         name: getattr(asked, name)
         for name in ("layers", "epochs", "learning_rate", "max_length", "rows", "test_rows")
     }
-    measured |= {"model": Path(asked.model).name}
+    measured |= {"model": Path(asked.model).name} | this_machine()
     runs, text = GrowingTable(asked.out / "finetune_runs.csv", NAMES, digits=5, settings=measured), ""
     for recipe, way in ({"plain": settings} | ways).items():
         for corpus, n in product(corpora, asked.labels):
@@ -238,7 +148,7 @@ def study(asked: argparse.Namespace) -> str:
                 say(f"{corpus.name}, {n}, {recipe}: {part['seconds'][0]:.0f} s of training")
         found = table(runs.frame)
         write_atomically(asked.out / "finetune.csv", csv_text(found.round(5)))
-        text = page(found, said)
+        text = f"{summary(found)}\n{page(found, said)}"
         write_atomically(asked.out / "finetune.md", text)
     return text
 
