@@ -5,7 +5,7 @@ Pages are made of tables of runs here; what is trained and measured is in ``fine
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -59,18 +59,22 @@ def _gains(runs: pd.DataFrame) -> list[dict[str, object]]:
             line = {"recipe": recipe, "corpus": corpus, "plain": plain.mean(), "seconds": taken}
             line["cost"] = taken / seconds["plain", corpus]
             lines.append(line | _gain(accuracy[recipe, corpus] - plain, "gain", "half"))
-
-        def mean_of(name: str, own: list[str] = own) -> npt.NDArray[np.float64]:
-            return np.mean([accuracy[name, corpus] for corpus in own], axis=0)
-
-        mean: dict[str, object] = {"recipe": recipe, "corpus": "mean", "plain": mean_of("plain").mean()}
+        whole, base = (_mean_of(accuracy, name, own) for name in (recipe, "plain"))
+        mean: dict[str, object] = {"recipe": recipe, "corpus": "mean", "plain": base.mean()}
         mean["seconds"] = np.mean([seconds[recipe, corpus] for corpus in own])
         mean["cost"] = np.mean([seconds[recipe, one] / seconds["plain", one] for one in own])
-        mean |= _gain(mean_of(recipe) - mean_of("plain"), "gain", "half")
+        mean |= _gain(whole - base, "gain", "half")
         if all((LONGER, corpus) in accuracy for corpus in own):
-            mean |= _gain(mean_of(recipe) - mean_of(LONGER), "longer", "longer_half")
+            mean |= _gain(whole - _mean_of(accuracy, LONGER, own), "longer", "longer_half")
         lines.append(mean)
     return [{"seeds": len(seeds)} | line for line in lines]
+
+
+def _mean_of(
+    accuracy: Mapping[tuple[str, str], npt.NDArray[np.float64]], recipe: str, corpora: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """Mean accuracy over corpora, of each seed."""
+    return np.asarray(np.mean([accuracy[recipe, corpus] for corpus in corpora], axis=0), np.float64)
 
 
 def _gain(by_seed: npt.NDArray[np.float64], name: str, half: str) -> dict[str, object]:

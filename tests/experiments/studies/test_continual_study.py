@@ -12,6 +12,7 @@ from react_rl.data import drifting, synthetic_corpus
 from react_rl.data.synthetic import synthetic_embeddings
 from react_rl.experiments.run.episodes import play
 from react_rl.experiments.studies import continual as study
+from react_rl.metrics.continual import NUMBERS
 from react_rl.simulation import EncodedCorpus, EpisodeOptions
 
 SMALL = EpisodeOptions(pool_size=60, dev_size=30, initial_size=5, budget=24, batch_size=4)
@@ -61,6 +62,22 @@ def test_the_command_writes_runs_matrices_and_a_table(
     assert "was measured with test_rows 1500, not 20" in capsys.readouterr().err
     assert study.main(["--seeds", "1"]) == 2
     assert "give at least 2" in capsys.readouterr().err
+
+
+def test_a_recipe_is_compared_with_sequential_on_the_orders_in_which_both_were_played() -> None:
+    lines = [
+        {"order": order, "strategy": "random", "recipe": recipe, "seed": seed, "average": average + seed / 10}
+        for order, recipe, average in (
+            ("first", "sequential", 0.2),
+            ("second", "sequential", 0.4),
+            ("second", "ewc 1", 0.5),
+        )
+        for seed in range(3)
+    ]
+    runs = pd.DataFrame(lines).assign(**dict.fromkeys([*NUMBERS[1:], "seconds"], 0.0))
+    written = study.table(runs)
+    assert "| random | sequential | 0.400 |  |" in written, "the mean of both orders"
+    assert "| random | ewc 1 | 0.600 | +0.100 [+0.100, +0.100] |" in written
 
 
 def test_the_second_order_puts_the_same_sets_elsewhere() -> None:

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from react_rl.errors import ReActError
+from react_rl.experiments.studies import finetune_gains as gains
 from react_rl.experiments.studies import finetune_recipes as study
 from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.recipes import AdversarialSettings
 from react_rl.simulation import synthetic_encoded
 
 
@@ -25,7 +27,7 @@ def runs_of(ways: dict[str, tuple[float, float]], seeds: int = 4) -> pd.DataFram
 
 
 def test_the_table_holds_gains_with_intervals_and_cost_ratios() -> None:
-    found = study.table(runs_of({"plain": (0.0, 2.0), study.LONGER: (0.03, 4.0), "eda": (0.02, 3.0)}))
+    found = gains.table(runs_of({"plain": (0.0, 2.0), gains.LONGER: (0.03, 4.0), "eda": (0.02, 3.0)}))
     eda = found[found["recipe"] == "eda"].set_index("corpus")
     assert eda.loc["a", "gain"] == pytest.approx(0.02)
     assert eda.loc["a", "cost"] == 1.5
@@ -34,29 +36,57 @@ def test_the_table_holds_gains_with_intervals_and_cost_ratios() -> None:
     assert eda.loc["mean", "longer"] == pytest.approx(-0.01), "more epochs bring more"
 
 
-def test_a_recipe_that_was_not_measured_everywhere_has_no_mean() -> None:
-    runs = runs_of({"plain": (0.0, 1.0), "eda": (0.02, 3.0)})
-    found = study.table(runs[(runs["recipe"] == "plain") | (runs["corpus"] == "a")])
-    assert set(found[found["recipe"] == "eda"]["corpus"]) == {"a"}
-    assert "| eda | +0.020 ± 0.000 | - | - | - | 3.0 | 0.8 |" in study.page(found, "said")
+def test_the_mean_is_of_the_corpora_on_which_a_recipe_was_measured() -> None:
+    runs = runs_of({"plain": (0.0, 1.0), gains.LONGER: (0.01, 2.0), "eda": (0.02, 3.0)})
+    runs.loc[runs["corpus"] == "b", "accuracy"] += 0.1
+    runs = runs[(runs["recipe"] == "plain") | (runs["corpus"] == "a")]
+    eda = gains.table(runs).query("recipe == 'eda'").set_index("corpus")
+    assert set(eda.index) == {"a", "mean"}
+    assert eda["plain"].tolist() == pytest.approx([0.65, 0.65]), "plain of the same corpora"
+    assert eda.loc["mean", "longer"] == pytest.approx(0.01)
+    written = gains.page(gains.table(runs), "said")
+    assert "| eda | +0.020 ± 0.000 | - | +0.020 ± 0.000 | +0.010 ± 0.000 | 3.0 | 0.8 |" in written
+    assert "| eda | **+0.020 ± 0.000** (1) | 3.0 |" in gains.summary(gains.table(runs))
+
+
+def test_beyond_longer_is_left_out_where_longer_was_not_measured_on_the_same_corpora() -> None:
+    runs = runs_of({"plain": (0.0, 1.0), gains.LONGER: (0.01, 2.0), "eda": (0.02, 3.0)})
+    found = gains.table(runs[(runs["recipe"] != gains.LONGER) | (runs["corpus"] == "a")])
+    assert found.query("recipe == 'eda' and corpus == 'mean'")["longer"].isna().all()
+
+
+def test_the_summary_counts_comparisons_and_corrects_for_them() -> None:
+    """Gains of .1, .2, .3 and .4 have t = 3.873 and p = .0304, which ten like it do not survive."""
+    runs = runs_of({"plain": (0.0, 1.0), "sure": (0.3, 1.0), "maybe": (0.1, 1.0), "worse": (-0.2, 1.0)})
+    runs["accuracy"] += runs["seed"] * runs["recipe"].map({"maybe": 0.1}).fillna(0)
+    runs.loc[runs["recipe"] == "sure", "accuracy"] += runs["seed"] % 2 * 0.01
+    written = gains.summary(gains.table(runs))
+    assert "| maybe | **+0.250 ± 0.205** (2) |" in written
+    assert "3 comparisons, 0.2 of them" in written
+    assert "2 are above 0, 1 below." in written
+    assert "sure at 50 (+0.305), maybe at 50 (+0.250), worse at 50 (-0.200)." in written
+    lonely = gains.summary(gains.table(runs[runs["recipe"].isin(["plain", "maybe"])]))
+    assert lonely.endswith("over all of them: maybe at 50 (+0.250).\n")
+    noisy = pd.concat([runs, *(runs[runs["recipe"] == "maybe"].assign(recipe=f"like {k}") for k in range(9))])
+    assert "maybe" not in gains.summary(gains.table(noisy)).splitlines()[-1]
 
 
 def test_each_number_of_labels_has_a_mean_and_a_table_of_its_own() -> None:
     few, many = runs_of({"plain": (0.0, 1.0), "eda": (0.02, 1.0)}), runs_of({"plain": (0.0, 1.0)})
-    found = study.table(pd.concat([few, many.assign(at="200")]))
+    found = gains.table(pd.concat([few, many.assign(at="200")]))
     means = found[found["corpus"] == "mean"]
     assert list(zip(means["recipe"], means["at"], strict=True)) == [
         ("plain", "50"),
         ("eda", "50"),
         ("plain", "200"),
     ]
-    written = study.page(found, "said")
+    written = gains.page(found, "said")
     assert written.index("| eda |") < written.index("| 200 labels, 4 seeds |")
 
 
 def test_seeds_that_were_not_played_everywhere_do_not_count() -> None:
     plain, eda = runs_of({"plain": (0.0, 1.0)}, seeds=5), runs_of({"eda": (0.02, 1.0)}, seeds=3)
-    found = study.table(pd.concat([plain, eda]))
+    found = gains.table(pd.concat([plain, eda]))
     assert set(found["seeds"]) == {3}
     assert found["plain"].to_numpy() == pytest.approx(0.6), "the mean of the first three"
 
@@ -69,8 +99,12 @@ def test_more_labels_than_the_usual_pool_have_a_larger_one() -> None:
 
 def test_what_is_no_recipe_changes_settings() -> None:
     plain = FineTuneSettings(epochs=3, method="full", layers=1)
-    assert study.trained_as(study.LONGER, plain).epochs == 6
+    assert study.trained_as(gains.LONGER, plain).epochs == 6
     assert study.trained_as("ensemble of 3", plain).members == 3
+    assert study.trained_as("freelb .01", plain).adversarial.epsilon == 0.01
+    assert study.trained_as("freelb .001", plain).adversarial == AdversarialSettings(
+        kind="freelb", epsilon=0.001
+    )
     filled = study.trained_as(study.MASKED, plain, Path("a folder"))
     assert filled.augmentation.models == ("a folder",)
     with pytest.raises(ReActError, match="'smooth'"):
@@ -91,3 +125,6 @@ def test_the_command_writes_a_table_for_recipes_that_fine_tuning_has(
     assert (tmp_path / "finetune.md").read_text() in capsys.readouterr().out
     monkeypatch.setattr(study, "at_labels", None)
     assert study.main([*asked, *short]) == 0, "what was measured is kept"
+    monkeypatch.setattr(study, "this_machine", lambda: {"processor": "another", "precision": "fp32"})
+    assert study.main([*asked, *short]) == 2, "pairs are of one machine"
+    assert "name another --out" in capsys.readouterr().err
