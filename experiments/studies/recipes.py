@@ -167,15 +167,17 @@ def means(found: pd.DataFrame, corpora: Sequence[str] | None = None) -> pd.DataF
 
 
 def page(found: pd.DataFrame) -> str:
-    """Markdown: mean gains on the corpora of choice and on the others, then every corpus."""
+    """Markdown: mean gains on all corpora, on those of choice and on the others, then every corpus."""
     lines = [
         "Gains over `plain` in test accuracy (area under it in the loop), paired seeds, 95 % intervals over",
         "the seeds of these corpora. Better and worse: corpora whose own interval excludes 0. Seconds:",
         "processor time of one episode beyond plain, one thread; at a number of labels of one refit and",
         "prediction.",
     ]
-    others = sorted(set(found["corpus"]) - set(TRAINING))
-    for heading, corpora in (("Corpora of choice", list(TRAINING)), ("Other corpora", others)):
+    every = set(found["corpus"])
+    others = sorted(every - set(TRAINING))
+    sets = {"All corpora": sorted(every), "Corpora of choice": list(TRAINING), "Other corpora": others}
+    for heading, corpora in sets.items():
         part = means(found, corpora)
         if part.empty:
             continue

@@ -50,3 +50,13 @@ def test_the_command_measures_recipes_at_labels_and_in_the_loop(
     assert (tmp_path / "table.md").read_text() in capsys.readouterr().out
     assert study.main([*arguments, "--recipes", "smoth"]) == 2
     assert "is not measured here" in capsys.readouterr().err
+
+
+def test_the_page_begins_with_means_over_all_corpora() -> None:
+    lines = [
+        (corpus, "50", "smooth", 0.5, gain, 0.01, 0.0) for corpus, gain in (("bbc_news", 0.02), ("cr", 0.04))
+    ]
+    columns = ["corpus", "at", "recipe", "plain", "gain", "error", "seconds"]
+    written = study.page(pd.DataFrame(lines, columns=columns))
+    every, chosen = (written.index(f"## {name}: ") for name in ("All corpora", "Corpora of choice"))
+    assert every < written.index("| 50 | smooth | +0.0300 | +0.0161 to +0.0439 | 2 | 0 | 0.000 |") < chosen
