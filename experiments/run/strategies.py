@@ -31,8 +31,8 @@ from react_rl.envs.interfaces import ACTION_SPACES, interface_class
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.errors import ReActError, unknown
 from react_rl.files import digest
-from react_rl.learners.linear.settings import SoftmaxSettings
-from react_rl.learners.registry import LearnerSettings, check_needs
+from react_rl.learners.registry import LearnerSettings, check_needs, proxy_for
+from react_rl.learners.registry import entry_of as learner_entry
 from react_rl.own_code import OBSERVATION, STRATEGY, announced, load_outside, source_of
 
 LEARNED: Final = "learned"
@@ -171,7 +171,10 @@ def _check_one(name: str, learner: LearnerSettings, task: str | None) -> None:
     if name in REFERENCES:
         check_needs(name, REFERENCES[name]().needs, learner, task)
     elif made is not None and folder is not None:
-        check_learner([made.base], SoftmaxSettings() if name.startswith(PROXY) else learner, task)
+        if name.startswith(PROXY):
+            _check_proxy(made.base, learner, task)
+        else:
+            check_learner([made.base], learner, task)
     elif folder is None and is_strategy(name):
         check_needs(name, entry_of(name).needs, learner, task)
     elif folder is not None:
@@ -181,6 +184,17 @@ def _check_one(name: str, learner: LearnerSettings, task: str | None) -> None:
         for feature in named.features:
             if "classes" in feature_named(feature).needs:
                 check_needs(f"{card.name} (feature {feature})", {"classes"}, learner, task)
+
+
+def _check_proxy(base: str, learner: LearnerSettings, task: str | None) -> None:
+    """Check that the proxy of the task, or of one that the learner can learn, does what a policy needs."""
+    tasks = learner_entry(learner).tasks if task is None else (task,)
+    for position, one in enumerate(tasks, 1):
+        try:
+            return check_learner([base], proxy_for(one), one)
+        except ReActError:
+            if position == len(tasks):
+                raise
 
 
 def _fitting_policies(name: str, learner: LearnerSettings, task: str | None) -> list[str]:

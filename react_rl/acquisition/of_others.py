@@ -51,10 +51,9 @@ OF_OTHERS: Final[dict[str, StrategyEntry]] = {
     "proxy:mixture": StrategyEntry(
         lambda: ByProxy("proxy:mixture", WeightedFeatures()),
         "hybrid",
-        "mixture by a softmax regression in place of the learner; so with any strategy, proxy:NAME",
+        "mixture by a cheap frozen learner in place of the learner; so with any strategy, proxy:NAME",
         "Coleman et al. 2020",
-        cost="O(P (C + n D)) + O(L^2 C) a step",
-        needs=_CLASSES,
+        cost="O(P (C + n D)) + a fit to all labels",
     ),
     "margin-per-cost": StrategyEntry(
         lambda: PerCost("margin-per-cost", Margin(), shift=1.0),

@@ -12,7 +12,7 @@ from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.strategies.cost import PER_COST, ReturnOnInvestment, parse_per_cost
 from react_rl.acquisition.strategies.weighted import FEATURE, WEIGHTS, WeightedFeatures, parse_weights
 from react_rl.acquisition.wide.distinct import DISTINCT, Distinct, parse_distinct
-from react_rl.acquisition.wide.proxy import PROXY, ByProxy, parse_proxy
+from react_rl.acquisition.wide.proxy import PROXY, ByProxy, needs_by_proxy, parse_proxy
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE, Subsampled, parse_subsample
 from react_rl.errors import unknown
 from react_rl.learners.capabilities import Capability, missing
@@ -115,9 +115,9 @@ def _by_proxy(name: str) -> MadeOfOne:
         ByProxy,
         lambda entry: replace(
             entry,
-            summary=f"{base} by a softmax regression on the frozen embeddings in place of the learner",
-            cost=f"{entry.cost} + O(L^2 C) a step",
-            needs=_CLASSES | (entry.needs - offers_of(None)),
+            summary=f"{base} by a cheap frozen learner in place of the learner",
+            cost=f"{entry.cost} + a fit to all labels",
+            needs=needs_by_proxy(base, entry.needs),
         ),
     )
 

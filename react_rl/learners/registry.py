@@ -68,6 +68,7 @@ class LearnerEntry:
         fit_all: Under given settings (None are those as they come), how it is fitted to thousands of rows at
             once, where that is quicker than to buy them; None where there is no such way.
         for_all: Its settings where all labels of a pool come in one refit.
+        as_proxy: Its settings where it is fitted from nothing to all labels in every round.
     """
 
     settings: type[LearnerSettings]
@@ -79,6 +80,7 @@ class LearnerEntry:
     tasks: tuple[str, ...] = ("classification",)
     fit_all: Callable[[Any], WholeFit | None] = _no_whole_fit
     for_all: Callable[[Any], Any] = _as_given
+    as_proxy: Callable[[Any], Any] = _as_given
 
 
 def _softmax(settings: SoftmaxSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> RecipeHead:
@@ -145,6 +147,11 @@ def _for_all_softmax(settings: SoftmaxSettings) -> SoftmaxSettings:
     return replace(settings, max_steps=MOST_STEPS)
 
 
+def _tagger_as_proxy(settings: TaggerSettings) -> TaggerSettings:
+    # Refits from round to round come near the optimum in few coarse steps each; one from nothing does not.
+    return settings.model_copy(update={"max_steps": 50, "tolerance": 0.3})
+
+
 def _fit_softmax(settings: SoftmaxSettings | None) -> WholeFit | None:
     settings = settings or SoftmaxSettings()
     plain = settings.class_weights == "none" and settings.recipe == PLAIN
@@ -161,6 +168,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         offers=_of_softmax,
         fit_all=_fit_softmax,
         for_all=_for_all_softmax,
+        as_proxy=_for_all_softmax,
     ),
     "mlp": LearnerEntry(
         MlpSettings,
@@ -186,6 +194,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         cheap=True,
         random=False,
         offers=_of_tagger,
+        as_proxy=_tagger_as_proxy,
         tasks=("tagging",),
     ),
     "span": LearnerEntry(
@@ -234,6 +243,17 @@ def learner_for(task: str, settings: LearnerSettings | None) -> LearnerSettings 
         return settings
     kinds = [entry.settings for entry in LEARNERS.values() if entry.cheap and task in entry.tasks]
     return None if not kinds or kinds[0] is SoftmaxSettings else kinds[0]()
+
+
+def proxy_for(task: str) -> LearnerSettings:
+    """Settings of the learner that can stand in for any other of a task: its first cheap one.
+
+    Args:
+        task: Name of the task.
+    """
+    settings = learner_for(task, None) or SoftmaxSettings()
+    found: LearnerSettings = entry_of(settings).as_proxy(settings)
+    return found
 
 
 def offers_of(settings: LearnerSettings | None, task: str | None = None) -> frozenset[Capability]:

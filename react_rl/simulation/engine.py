@@ -31,7 +31,8 @@ from react_rl.simulation.oracle import ABSTAINED, Oracle
 from react_rl.simulation.phases import Phases
 from react_rl.simulation.pools import Pools
 from react_rl.simulation.progress import DevMetrics, Progress
-from react_rl.simulation.purchases import Bought, Mask, Round, all_of, any_of
+from react_rl.simulation.proxies import Proxies
+from react_rl.simulation.purchases import Bought, Mask, Round, all_of, any_of, as_ids
 from react_rl.simulation.threads import inferring, threads_for
 from react_rl.simulation.view import PoolView
 from react_rl.tasks.protocol import Scores
@@ -87,6 +88,7 @@ class LabelingEngine:
         self.draws = Draws(corpora, options, n_episodes)
         self.phases = Phases(n_episodes, options, self.device)
         self.geometry = Geometry(corpora, n_episodes, width + dev, self.device)
+        self._proxies = Proxies(corpora, self.geometry, self.ledger, self.oracle)
         self._everyone = torch.arange(n_episodes, device=self.device)
         self.pools = Pools(corpora, options, self.task, shape, classes, self.oracle, self.phases)
         self.spent = np.zeros(n_episodes)
@@ -283,35 +285,28 @@ class LabelingEngine:
         return PoolView(
             self.pools.shown, available, self.pools.labelled, self.oracle.cost, self.pools.density, self.task,
             self.learner, self.ledger, self.geometry, self.draws.streams, progress, scored,
-            self.draws.notebooks,
+            self.draws.notebooks, self._proxies,
         )  # fmt: skip
 
     @inferring
-    def step(self, ids: Tensor, recipes: Sequence[Recipe | None] | None = None) -> Round:
+    def step(self, ids: Tensor | npt.ArrayLike, recipes: Sequence[Recipe | None] | None = None) -> Round:
         """Buy the labels of ``ids`` ``(E, b)`` (row ids, -1 for none), refit, measure.
 
         Rows are bought in the order given, as long as each fits in what is left of the budget.
-        Finished episodes buy nothing.
-
-        Args:
-            ids: Row ids.
-            recipes: How each episode is trained from this round on; None changes nothing.
-
-        Raises:
-            ReActError: An id is not in its episode's pool, is labelled already, or comes twice; or the
-                learner knows no recipes.
+        Finished episodes buy nothing. Arguments and errors are those of ``buy`` and ``learn``.
         """
         self.buy(ids)
         return self.learn(recipes=recipes)
 
     @inferring
-    def buy(self, ids: Tensor) -> Bought:
+    def buy(self, ids: Tensor | npt.ArrayLike) -> Bought:
         """Buy ``ids`` ``(E, b)`` as ``step`` does; their labels come with the next ``learn``. Mutates.
 
         Raises:
-            ReActError: An id is not in its episode's pool, is bought already, or comes twice.
+            ReActError: Ids have no line for each episode, or one is not in its episode's pool, is bought
+                already, or comes twice.
         """
-        ids = ids.contiguous()
+        ids = as_ids(ids, self.n_episodes, self.device)
         numbers = ids.cpu().numpy()
         asked = numbers >= 0
         if any_of(self.finished):

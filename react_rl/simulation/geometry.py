@@ -59,6 +59,11 @@ class Geometry:
         if self._gathered is not None and data.gram is None:
             self._gathered[episode] = data.embeddings[self._ids[episode]]
 
+    @property
+    def placed(self) -> tuple[list[int], Tensor]:
+        """Corpus of each episode, and row ids of its columns ``(E, W)``, -1 where there is none; copies."""
+        return list(self._corpus), torch.where(self._real, self._ids, -1)
+
     def forget_kept(self) -> None:
         """Drop what depends on the pools, because rows have come. Mutates."""
         self._kept.clear()

@@ -42,7 +42,7 @@ class Oracle:
     ) -> None:
         self._options = options
         self._task: Task = Classification() if task is None else task
-        self._shape = shape
+        self.shape = shape
         self._answers = torch.full((n_episodes, width, *shape), ABSTAINED, dtype=torch.int64, device=device)
         self._cost = torch.ones((n_episodes, width), dtype=torch.float64, device=device)
         self._annotators: dict[int, Annotator | None] = {}
@@ -69,7 +69,7 @@ class Oracle:
         for episode, drawn, stream in zip(episodes, draws, streams, strict=True):
             encoded = corpora[drawn.corpus]
             data, size = encoded.corpus, drawn.pool.size
-            answers = self._task.targets(data, drawn.pool, drawn.classes, self._shape)
+            answers = self._task.targets(data, drawn.pool, drawn.classes, self.shape)
             if drawn.corpus not in self._annotators:
                 found = self._task.annotator(data, encoded.embeddings, self._options)
                 self._annotators[drawn.corpus] = found
@@ -92,6 +92,6 @@ class Oracle:
         """
         everyone = episodes.numel() == self._answers.shape[0]
         answers = self._answers if everyone else self._answers[episodes]
-        if not self._shape:
+        if not self.shape:
             return answers.gather(1, columns)
         return answers[torch.arange(len(columns), device=columns.device)[:, None], columns]

@@ -7,6 +7,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from react_rl.errors import ReActError
 
@@ -54,6 +56,33 @@ class Round:
     cost: npt.NDArray[np.float64]
     metrics: dict[str, npt.NDArray[np.float64]]
     finished: npt.NDArray[np.bool_]
+
+
+def as_ids(ids: npt.ArrayLike | Tensor, n_episodes: int, device: torch.device) -> Tensor:
+    """Row ids ``(E, b)`` int64 on a device, given as a tensor, an array or lists of lists.
+
+    Raises:
+        ReActError: They are no whole numbers, or have no line for each episode.
+    """
+    given = ids
+    if not isinstance(ids, Tensor):
+        try:
+            ids = torch.as_tensor(np.asarray(ids))
+        except (TypeError, ValueError):
+            raise ReActError(
+                f"Row ids are {type(given).__name__} that make no table of numbers; give as many for each "
+                "episode, -1 where nothing is asked for."
+            ) from None
+    if ids.ndim != 2 or len(ids) != n_episodes:
+        raise ReActError(
+            f"Row ids have shape {tuple(ids.shape)}, but the engine plays {n_episodes} "
+            f"episode{'s' if n_episodes > 1 else ''}; give one line of ids for each, ({n_episodes}, b)."
+        )
+    if not ids.numel():
+        ids = ids.long()
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise ReActError(f"Row ids are whole numbers, not {str(ids.dtype).removeprefix('torch.')}.")
+    return ids.to(device, torch.int64).contiguous()
 
 
 def check_ids(numbers: npt.NDArray[np.int64], asked: Mask, right: Mask) -> None:

@@ -7,9 +7,9 @@ private to one view: what leaves a strategy are row ids of the corpus.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import torch
 from torch import Tensor
@@ -23,7 +23,8 @@ from react_rl.learners.capabilities import (
     SamplesDropout,
     ScoresClasses,
 )
-from react_rl.learners.protocol import LabelledRows, ScoresColumns
+from react_rl.learners.protocol import ScoresColumns
+from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.classification import predicted_class
 from react_rl.seeding import Streams
 from react_rl.simulation.pool_rows import PoolRows, as_they_are
@@ -38,12 +39,8 @@ if TYPE_CHECKING:
     from react_rl.learners.linear.settings import SoftmaxSettings
     from react_rl.simulation.geometry import Geometry
     from react_rl.simulation.ledger import Ledger
+    from react_rl.simulation.proxies import Proxies
 from react_rl.simulation.notebook import Notebook
-
-T = TypeVar("T")
-
-Taught = Callable[[LabelledRows, Tensor], ScoresColumns]
-"""From the labelled rows and the number of classes of each episode ``(E,)`` to learners that know them."""
 
 
 class PoolView(PoolRows):
@@ -63,6 +60,7 @@ class PoolView(PoolRows):
         progress: See ``PoolRows``.
         scored: ``(E, P)`` bool, rows that the learner scores in this round; None for all.
         notebooks: See ``PoolRows``.
+        proxies: Other learners that have learned from the same labels; None where nobody looks through them.
     """
 
     def __init__(
@@ -80,13 +78,15 @@ class PoolView(PoolRows):
         progress: Progress,
         scored: Tensor | None = None,
         notebooks: Sequence[Notebook] = (),
+        proxies: Proxies | None = None,
     ) -> None:
         super().__init__(ids, available, labelled, cost, density, geometry, streams, progress, notebooks)
         self.task = task
         self._learner = learner
         self._ledger = ledger
         self._scored = scored
-        self._others: dict[Taught, ScoresColumns] = {}
+        self._proxies = proxies
+        self._others: dict[LearnerSettings, ScoresColumns] = {}
 
     @cached_property
     def scores(self) -> Scores:
@@ -243,18 +243,20 @@ class PoolView(PoolRows):
             )
         return self._learner.dropout_logits(slice(0, self.width), samples)
 
-    def through(self, taught: Taught) -> Self:
+    def through(self, settings: LearnerSettings) -> Self:
         """The same round as other learners see it, which have learned from the same labels.
 
         Args:
-            taught: Makes and teaches them, once in a round.
+            settings: Their settings; they are taught once in a round.
         """
-        return self._seen_by(self._other_learner(taught))
+        return self._seen_by(self._proxy(settings))
 
-    def _other_learner(self, taught: Taught) -> ScoresColumns:
-        if taught not in self._others:
-            self._others[taught] = taught(self._ledger, torch.from_numpy(self.progress.n_classes))
-        return self._others[taught]
+    def _proxy(self, settings: LearnerSettings) -> ScoresColumns:
+        if settings not in self._others:
+            assert self._proxies is not None, "an engine's view has proxies"
+            n_classes = torch.from_numpy(self.progress.n_classes)
+            self._others[settings] = self._proxies.taught(settings, n_classes)
+        return self._others[settings]
 
     def _seen_by(self, learner: ScoresColumns) -> Self:
         """The same view with what another learner says in place of what this one does."""
@@ -263,7 +265,7 @@ class PoolView(PoolRows):
             name for name in vars(other) if isinstance(getattr(type(self), name, None), cached_property)
         ]:
             del vars(other)[name]
-        other._learner, other._scored, other._others = learner, None, {}
+        other._learner, other._scored = learner, None
         other._start = None if self._start is None else self._start._seen_by(learner)
         return other
 

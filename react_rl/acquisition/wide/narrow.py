@@ -19,10 +19,11 @@ from torch import Tensor
 from react_rl.acquisition.wide.chunks import WIDE, column_slices
 from react_rl.encoders.copies import copy_members
 from react_rl.learners.protocol import ScoresColumns
+from react_rl.learners.registry import LearnerSettings
 from react_rl.simulation.geometry import HELD
 from react_rl.simulation.progress import DevMetric, Progress
 from react_rl.simulation.trials import Judge
-from react_rl.simulation.view import PoolView, Taught
+from react_rl.simulation.view import PoolView
 from react_rl.tasks.protocol import RowSignals
 from react_rl.tasks.questions import SpanSignals
 from react_rl.tasks.tagging import TokenSignals
@@ -194,8 +195,8 @@ class NarrowView(PoolView):
 
         return whole.suppose(places, supposed, of_part)[mine]
 
-    def _other_learner(self, taught: Taught) -> ScoresColumns:
-        return self._whole._other_learner(taught)
+    def _proxy(self, settings: LearnerSettings) -> ScoresColumns:
+        return self._whole._proxy(settings)
 
     def _seen_by(self, learner: ScoresColumns) -> Self:
         other = super()._seen_by(learner)

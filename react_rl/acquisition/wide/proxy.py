@@ -1,21 +1,18 @@
-"""Selection via a proxy: any strategy, with a softmax regression in place of an expensive learner."""
+"""Selection via a proxy: any strategy, with a cheap learner on frozen states in place of an expensive one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-import torch
 from torch import Tensor
 
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.naming import named_base
-from react_rl.learners.ledger_view import LedgerView
-from react_rl.learners.linear.primal import MOST_STEPS
-from react_rl.learners.linear.settings import SoftmaxSettings
-from react_rl.learners.linear.softmax import SoftmaxRegression
-from react_rl.learners.protocol import LabelledRows, Purchase
+from react_rl.errors import ReActError
+from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS, Capability, missing
+from react_rl.learners.registry import offers_of, proxy_for
 from react_rl.simulation.view import PoolView
 
 PROXY: Final = "proxy:"
@@ -24,11 +21,12 @@ PROXY: Final = "proxy:"
 
 @dataclass(frozen=True)
 class ByProxy:
-    """Another strategy that sees a softmax regression on the frozen embeddings in place of the learner.
+    """Another strategy that sees a cheap learner on frozen states in place of the episode's own.
 
-    The regression is fitted to all bought labels in each round. Where the learner itself is fine-tuned, the
-    strategy so reads the steady probabilities of a regularised model, and a policy that was trained on such
-    regressions sees what it was trained on.
+    In classification that is the softmax regression, in tagging the linear tagger, in question answering the
+    scorer of spans. It is fitted to all bought labels in each round. Where the learner itself is fine-tuned,
+    the strategy so reads the steady probabilities of a regularised model, and a policy that was trained on
+    such models sees what it was trained on.
 
     Source: Coleman et al. 2020, Selection via proxy: efficient data selection for deep learning.
 
@@ -41,46 +39,41 @@ class ByProxy:
     base: QueryStrategy
 
     def score(self, view: PoolView) -> Tensor:
-        """Scores of the base ``(E, P)`` by what the regression says."""
-        return self.base.score(view.through(regression))
+        """Scores of the base ``(E, P)`` by what the proxy says."""
+        return self.base.score(_by_proxy(view))
 
     def select(self, view: PoolView, n: int) -> Tensor:
-        """Choose up to ``n`` rows of each pool as the base does by what the regression says."""
-        return self.base.select(view.through(regression), n)
+        """Choose up to ``n`` rows of each pool as the base does by what the proxy says."""
+        return self.base.select(_by_proxy(view), n)
 
 
-def regression(
-    labelled: LabelledRows, n_classes: Tensor, settings: SoftmaxSettings | None = None
-) -> SoftmaxRegression:
-    """Softmax regressions that are fitted to all labelled rows at once.
+def _by_proxy(view: PoolView) -> PoolView:
+    return view.through(proxy_for(view.task.name))
+
+
+def needs_by_proxy(base: str, needs: Iterable[Capability]) -> frozenset[Capability]:
+    """What is left of a strategy's needs where it sees a proxy: the task whose proxy meets them.
 
     Args:
-        labelled: The labelled rows of E episodes.
-        n_classes: ``(E,)`` int64.
-        settings: Regularisation and convergence; None are those as they come.
+        base: Name of the strategy, for the message.
+        needs: What it asks of the learner that it sees.
+
+    Raises:
+        ReActError: It needs what no proxy can do.
     """
-    # One fit to all labels needs more steps than one to those of a round.
-    settings = settings or replace(SoftmaxSettings(), max_steps=MOST_STEPS)
-    head = SoftmaxRegression(_Uneven(labelled), settings)
-    n_episodes, slots = labelled.shape[0], labelled.slots
-    everyone = torch.arange(n_episodes, device=labelled.device)
-    head.start(everyone, n_classes)
-    if slots:
-        known = labelled.live[:, :slots] > 0
-        labels = torch.where(known, labelled.onehot[:, :, :slots].argmax(1), -1)
-        rows = labelled.rows[:, :slots]
-        columns = labelled.columns[:, :slots]
-        head.update(Purchase(everyone, columns, labels, labels, rows, [0] * n_episodes, everyone=True))
-    return head
-
-
-class _Uneven(LedgerView):
-    """A ledger whose episodes may hold different numbers of labels, though none of them is missing."""
-
-    @cached_property
-    def unanswered(self) -> bool:
-        """Whether a slot of some episode carries no label."""
-        return not bool(self.live[:, : self.slots].all())
+    needs = frozenset(needs)
+    lacking = {task: missing(needs, offers_of(proxy_for(task), task)) for task in SAID_OF_ROWS}
+    served = [task for task, own in lacking.items() if not own]
+    if not served:
+        # Of the task that serves it best: elsewhere rows of another kind are missing as well.
+        missed = min(lacking.values(), key=len)[0]
+        raise ReActError(
+            f"Strategy {base!r} needs {CAPABILITIES[missed].partition(';')[0]}, which no proxy has; name it "
+            f"without {PROXY!r}."
+        )
+    if len(served) == len(SAID_OF_ROWS):
+        return frozenset()
+    return frozenset(SAID_OF_ROWS[task] for task in served) if len(served) == 1 else needs
 
 
 def parse_proxy(name: str) -> str:
