@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_NEAR = 3
+"""Most names that are offered in place of one that does not exist."""
+
 
 class ReActError(Exception):
     """A mistake in the input or the set-up.
@@ -30,9 +33,21 @@ def first_line(error: BaseException) -> str:
     return lines[0].rstrip(". ") if lines else type(error).__name__
 
 
-def unknown(kind: str, name: str, options: Iterable[str]) -> ReActError:
-    """Build the error for a name that is not among ``options``."""
-    names = sorted(options)
+def unknown(kind: str, name: str, options: Iterable[str], listed: str = "") -> ReActError:
+    """Build the error for a name that is not among ``options``.
+
+    Args:
+        kind: What it should be a name of.
+        name: The name.
+        options: All names there are.
+        listed: What `react-rl list` calls them, where they are too many for a message: it then holds the
+            nearest names alone, and where all can be read.
+    """
+    names = sorted(set(options))
+    if listed:
+        near = difflib.get_close_matches(name, names, n=_NEAR, cutoff=0.5)
+        close = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        return ReActError(f"Unknown {kind} {name!r}.{close} `react-rl list {listed}` shows all.")
     return ReActError(
         f"Unknown {kind} {name!r}.{suggestion(name, names)} Known: {', '.join(names) or 'none'}."
     )

@@ -37,30 +37,6 @@ _RECIPE_ON_COMMAND_LINE: Final = tyro.constructors.PrimitiveConstructorSpec[str 
 )
 
 
-def _words_as_text(words: dict[str, tuple[str, ...]]) -> list[str]:
-    plain = {name: list(own) for name, own in words.items()}
-    return [yaml.safe_dump(plain, default_flow_style=True).strip()]
-
-
-WORDS: Final = tyro.constructors.ConstructorRegistry()
-"""Lets the command line take the words of classes as YAML, whose keys no parser can know."""
-
-
-@WORDS.primitive_rule
-def _words_on_command_line(
-    type_info: tyro.constructors.PrimitiveTypeInfo,
-) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
-    if type_info.type != dict[str, tuple[str, ...]]:
-        return None
-    return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="{CLASS: [WORD, ...], ...}",
-        instance_from_str=lambda words: parse_yaml(words[0], "Override --learner.prompt.words"),
-        is_instance=lambda value: isinstance(value, dict),
-        str_from_instance=_words_as_text,
-    )
-
-
 class LearnerConfig(Frozen):
     """The model that is trained on bought labels: what every kind has."""
 

@@ -31,7 +31,8 @@ from react_rl.errors import ReActError, unknown
 from react_rl.experiments.config.analysis import Analysis, RobustnessSettings
 from react_rl.experiments.config.frozen import Frozen
 from react_rl.experiments.config.interface import ActionConfig, ObservationConfig
-from react_rl.experiments.config.learners import WORDS, AnyLearner, SoftmaxLearner
+from react_rl.experiments.config.learners import AnyLearner, SoftmaxLearner
+from react_rl.experiments.config.mappings import MAPPINGS
 from react_rl.experiments.config.tasks import TaskConfig, check_task_names, episode_of, without_empty_tasks
 from react_rl.files import unusual
 from react_rl.metrics.registry import METRICS
@@ -49,6 +50,7 @@ _WRONG_VALUE: Final = re.compile(
 )
 """What pydantic says of a value, in tyro's words around it."""
 _EXTRA: Final = "--agent.extra."
+_NO_BRACKETS: Final = "the parts of a list follow each other without brackets"
 _KIND: Final = "--learner.kind"
 
 
@@ -271,6 +273,8 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
                 raise ReActError(f"Override {argument}: write {_EXTRA}{last}, as Stable-Baselines3 calls it.")
             # Switches come in pairs: --action-space.stop and --action-space.no-stop.
             check_key(config, ".".join([*sections, last.removeprefix("no_")]), f"Override {argument}")
+        elif argument.startswith("["):
+            raise ReActError(f"Override of config {source}: {_NO_BRACKETS} ({argument}).")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -280,7 +284,7 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
                 default=config,
                 prog=f"react-rl ... {source}",
                 config=(tyro.conf.AvoidSubcommands,),  # the learner's kind is settled already
-                registry=WORDS,
+                registry=MAPPINGS,
             )
     except ValidationError as error:
         raise ReActError(f"Config {source} with overrides: {explain(kind, error)}") from None
@@ -363,8 +367,8 @@ def _complaint(box: str) -> str:
     unread = _UNREADABLE.search(sentence)
     if unread is not None:
         return (
-            f"{unread[1]} cannot be read from {unread[2]}: the parts of a list follow each other without "
-            "brackets, and mappings go into the YAML file."
+            f"{unread[1]} cannot be read from {unread[2]}: {_NO_BRACKETS}, and mappings go into the YAML "
+            "file."
         )
     sentence = re.sub(r"1 validation error for \w+ ", "", sentence).split(" [type=")[0]
     sentence = re.sub(r"^Error parsing [\w.-]+: Value error, ", "", sentence)

@@ -57,7 +57,7 @@ def resolve(name: str) -> QueryStrategy:
     if "/" in name or Path(name).exists():
         raise ReActError(f"{name} is no policy folder (no {CARD} in it); train one with `react-rl train`.")
     known = dict.fromkeys([*STRATEGIES, *announced(STRATEGY.group), *REFERENCES, *pretrained_policies()])
-    raise unknown("strategy", name, known)
+    raise unknown("strategy", name, known, "strategies")
 
 
 def label(name: str) -> str:

@@ -16,7 +16,7 @@ def named_base(name: str, beginning: str, examples: str) -> str:
     Raises:
         ReActError: There is no name of another strategy in it.
     """
-    return _checked(name, name.removeprefix(beginning), beginning, examples)
+    return checked_base(name, name.removeprefix(beginning), beginning, examples)
 
 
 def numbered_base(name: str, beginning: str, usual: float, examples: str) -> tuple[str, float]:
@@ -34,11 +34,24 @@ def numbered_base(name: str, beginning: str, usual: float, examples: str) -> tup
     rest = name.removeprefix(beginning)
     first, colon, later = rest.partition(":")
     if colon and first.replace(".", "", 1).isdecimal():
-        return _checked(name, later, beginning, examples), float(first)
-    return _checked(name, rest, beginning, examples), usual
+        return checked_base(name, later, beginning, examples), float(first)
+    return checked_base(name, rest, beginning, examples), usual
 
 
-def _checked(name: str, base: str, beginning: str, examples: str) -> str:
-    if not base or base.startswith(beginning):
+def checked_base(name: str, base: str, beginning: str, examples: str) -> str:
+    """The other one's name, if it is one.
+
+    Args:
+        name: The whole name.
+        base: What is left of it behind its beginning.
+        beginning: How it begins.
+        examples: Right names, for the message.
+
+    Raises:
+        ReActError: Nothing is left, or it begins so once more.
+    """
+    if not base or base == beginning:
         raise ReActError(f"Strategy {name!r} names nothing to choose with; write e.g. {examples}.")
+    if base.startswith(beginning):
+        raise ReActError(f"Strategy {name!r} says {beginning!r} twice; once is all it takes: write {base!r}.")
     return base

@@ -52,7 +52,7 @@ def entry_of(name: str) -> StrategyEntry:
         if name.startswith(beginning):
             return of_features(name)
     if not is_outside(name, STRATEGY):
-        raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group)])
+        raise unknown("strategy", name, [*STRATEGIES, *announced(STRATEGY.group)], "strategies")
     return _entry_from_outside(name)
 
 

@@ -112,6 +112,9 @@ def test_it_calls_itself_as_the_registry_does(name: str) -> None:
     assert STRATEGIES[name].family in families
 
 
-def test_an_unknown_strategy_names_the_nearest() -> None:
-    with pytest.raises(ReActError, match=r"Unknown strategy 'margn'. Did you mean 'margin'\?"):
+def test_an_unknown_strategy_names_the_nearest_and_where_all_are_listed() -> None:
+    wanted = (
+        r"^Unknown strategy 'margn'\. Did you mean 'margin'( or '[^']+'){0,2}\? `react-rl list strategies`"
+    )
+    with pytest.raises(ReActError, match=wanted):
         make_strategy("margn")

@@ -126,6 +126,17 @@ def snapshot(engine: LabelingEngine) -> list[npt.NDArray[Any]]:
     return [tensor.numpy().copy() for tensor in state] + [array.copy() for array in counters]
 
 
+def test_a_step_takes_lists_and_arrays_of_ids() -> None:
+    rounds = []
+    for kind in (torch.Tensor.clone, torch.Tensor.tolist, torch.Tensor.numpy):
+        engine = engine_on(n=2)
+        engine.reset(seeds(0, 1))
+        rounds.append(engine.step(kind(make_strategy("margin").select(engine.view, 4))))
+    for other in rounds[1:]:
+        assert np.array_equal(other.ids, rounds[0].ids)
+        assert np.array_equal(other.metrics["accuracy"], rounds[0].metrics["accuracy"])
+
+
 @pytest.mark.parametrize(
     "wrong", ["train row outside the pool", "dev", "test", "initial", "bought", "twice", "no row", "largest"]
 )

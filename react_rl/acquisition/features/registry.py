@@ -297,7 +297,7 @@ def feature_named(name: str, what: str = "feature") -> Feature:
     if name in FEATURES:
         return FEATURES[name]
     if not is_outside(name, FEATURE):
-        raise unknown(what, name, [*FEATURES, *announced(FEATURE.group)])
+        raise unknown(what, name, [*FEATURES, *announced(FEATURE.group)], "features")
     found = load_outside(name, FEATURE)
     if isinstance(found, Feature):
         return found

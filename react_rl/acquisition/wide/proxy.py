@@ -65,8 +65,9 @@ def needs_by_proxy(base: str, needs: Iterable[Capability]) -> frozenset[Capabili
     lacking = {task: missing(needs, offers_of(proxy_for(task), task)) for task in SAID_OF_ROWS}
     served = [task for task, own in lacking.items() if not own]
     if not served:
-        # Of the task that serves it best: elsewhere rows of another kind are missing as well.
-        missed = min(lacking.values(), key=len)[0]
+        # That rows are of another kind elsewhere does not matter, unless nothing else is missing.
+        kinds = SAID_OF_ROWS.values()
+        missed = min((one for own in lacking.values() for one in own), key=lambda one: one in kinds)
         raise ReActError(
             f"Strategy {base!r} needs {CAPABILITIES[missed].partition(';')[0]}, which no proxy has; name it "
             f"without {PROXY!r}."

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.naming import checked_base
 from react_rl.acquisition.wide.narrow import NarrowView
 from react_rl.errors import ReActError
 from react_rl.simulation.view import PoolView
@@ -100,9 +101,4 @@ def parse_subsample(name: str) -> tuple[str, int]:
     """
     first, colon, rest = name.removeprefix(SUBSAMPLE).partition(":")
     base, size = (rest, first) if colon and first.isdecimal() else (first + colon + rest, str(CANDIDATES))
-    if not base or base.startswith(SUBSAMPLE):
-        raise ReActError(
-            f"Strategy {name!r} names nothing to subsample; "
-            f"write e.g. {SUBSAMPLE}badge or {SUBSAMPLE}1000:badge."
-        )
-    return base, int(size)
+    return checked_base(name, base, SUBSAMPLE, f"{SUBSAMPLE}badge or {SUBSAMPLE}1000:badge"), int(size)

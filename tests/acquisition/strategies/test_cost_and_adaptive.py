@@ -118,7 +118,10 @@ def test_names_of_strategies_for_each_unit_of_cost() -> None:
     assert entry_of("per-cost:mnlp").needs == {"tokens"}
     for name, sentence in (
         ("per-cost:", "names nothing to choose with"),
-        ("per-cost:per-cost:margin", "names nothing to choose with"),
+        (
+            "per-cost:2:per-cost:margin",
+            "says 'per-cost:' twice; once is all it takes: write 'per-cost:margin'",
+        ),
         ("per-cost:200:margin", "take a number from 0 to 100"),
         ("per-cost:margine", "Unknown strategy 'margine'"),
     ):

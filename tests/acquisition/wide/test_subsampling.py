@@ -204,8 +204,8 @@ def test_names_make_subsampled_strategies() -> None:
         True,
         False,
     ]
-    for wrong in ("subsample:", "subsample:9:", "subsample:subsample:badge"):
-        with pytest.raises(ReActError, match="names nothing to subsample"):
+    for wrong in ("subsample:", "subsample:9:", "subsample:9:subsample:"):
+        with pytest.raises(ReActError, match="names nothing to choose with"):
             make_strategy(wrong)
     with pytest.raises(ReActError, match="Did you mean 'badge'"):
         make_strategy("subsample:bagde")

@@ -105,7 +105,7 @@ def test_the_demo_compares_on_rows_that_training_never_sees() -> None:
             "episode is ['budget']: it should hold keys and values, as in {key: value}.",
         ),
         ({"corpora": []}, "corpora is []: it should hold at least 1."),
-        ({"strategies": ["random", "margn"]}, "Unknown strategy 'margn'. Did you mean 'margin'?"),
+        ({"strategies": ["random", "margn"]}, "Unknown strategy 'margn'. Did you mean 'margin'"),
         ({"strategies": ["random", "./nowhere"]}, "./nowhere is no policy folder"),
         ({"reference": "randm"}, "'randm' is not compared. Did you mean 'random'?"),
         ({"episode": {"batch_size": 500}}, "batch_size 500 is larger than the 490 unlabelled rows"),
@@ -135,10 +135,10 @@ def test_a_mistake_in_a_comparison_is_one_sentence_before_any_model_is_loaded(
         ({"reward": {"metric": "acuracy"}}, "Did you mean 'accuracy'?"),
         ({"reward": {"kind": "areas"}}, "reward.kind: Unknown reward 'areas'. Did you mean 'area'?"),
         ({"action_space": {"name": "choose-strategy", "features": ["margin"]}}, "features"),
-        ({"action_space": {"features": ["margn"]}}, "Did you mean 'margin'?"),
-        ({"action_space": {"center": {"margn": 1}}}, "Did you mean 'margin'?"),
+        ({"action_space": {"features": ["margn"]}}, "Did you mean 'margin'"),
+        ({"action_space": {"center": {"margn": 1}}}, "Did you mean 'margin'"),
         ({"action_space": {"reach": 0}}, "reach"),
-        ({"action_space": {"name": "choose-strategy", "strategies": ["margn"]}}, "Did you mean 'margin'?"),
+        ({"action_space": {"name": "choose-strategy", "strategies": ["margn"]}}, "Did you mean 'margin'"),
         ({"strategies": ["random"]}, "unknown key 'strategies'. Did you mean 'strategy'?"),
     ],
 )
@@ -378,8 +378,15 @@ def test_policies_of_a_packaged_training_are_called_as_it_is_named(packaged: str
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        (["--episode.phases", "[1, 2]"], r"episode.phases cannot be read from '\[1, 2\]'"),
-        (["--episode.confusion", "{a: {b: 0.2}}"], "mappings go into the YAML file"),
+        (
+            ["--episode.phases", "[1, 2]"],
+            r"the parts of a list follow each other without brackets \(\[1, 2\]\)",
+        ),
+        (["--strategies", "[random, margin]"], r"without brackets \(\[random, margin\]\)"),
+        (["--episode.phases", "{a: 2}"], "mappings go into the YAML file"),
+        (["--episode.confusion", "{a: 0.2}"], r"episode.confusion is {'a': 0.2}: class 'a' is given 0.2"),
+        (["--episode.confusion", "{a: "], "Override --episode.confusion is no valid YAML"),
+        (["--episode.confusion", "smilar"], "did you mean 'similar'"),
     ],
 )
 def test_lists_and_mappings_that_the_command_line_cannot_read_are_said_in_a_sentence(
@@ -387,3 +394,14 @@ def test_lists_and_mappings_that_the_command_line_cannot_read_are_said_in_a_sent
 ) -> None:
     with pytest.raises(ReActError, match=said):
         load_config(CompareConfig, "demo-compare", override)
+
+
+def test_confusion_is_a_mapping_on_the_command_line_as_in_yaml() -> None:
+    rates = {"positive": {"neutral": 0.2}, "negative": {"neutral": 0.1}}
+    given = ["--episode.confusion", "{positive: {neutral: 0.2}, negative: {neutral: 0.1}}"]
+    assert load_config(CompareConfig, "demo-compare", given).episode.confusion == rates
+    similar = ["--episode.label-noise", "0.1", "--episode.confusion", "similar"]
+    assert load_config(CompareConfig, "demo-compare", similar).episode.confusion == "similar"
+    assert (
+        load_config(CompareConfig, "demo-compare", ["--episode.confusion", "null"]).episode.confusion is None
+    )

@@ -16,6 +16,7 @@ from react_rl.experiments.analysis.about import about
 from react_rl.experiments.analysis.summary import read_results
 from react_rl.experiments.cli.comparison import run_comparison
 from react_rl.experiments.run.strategies import check_learner, identity, label, resolve
+from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.learners.mlp.training import MlpSettings
 
@@ -64,6 +65,11 @@ def test_a_policy_needs_of_its_proxy_what_it_was_trained_on() -> None:
     check_learner([f"proxy:{folder}"], MlpSettings(dropout=0.0), "classification")
     with pytest.raises(ReActError, match="needs a corpus of classification"):
         check_learner([f"proxy:{folder}"], TaggerSettings(), "tagging")
+    tuned = FineTuneSettings()
+    check_learner(["proxy:learned-tagging", "proxy:mixture", "proxy:mnlp"], tuned, "tagging")
+    check_learner(["proxy:learned-tagging", f"proxy:{folder}"], tuned)
+    with pytest.raises(ReActError, match="needs a corpus of classification"):
+        check_learner([f"proxy:{folder}"], tuned, "tagging")
     with pytest.raises(ReActError, match="no/such/policy"):
         resolve("proxy:no/such/policy")
 
