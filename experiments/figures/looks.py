@@ -43,7 +43,9 @@ _DASHES: Final[tuple[tuple[float, ...], ...]] = (
 )  # fmt: skip
 """Lengths of line and gap in line widths; none of a solid line."""
 _MARKERS: Final = "os^DvPX<>"
-# 5 and 9 have no common divisor: 45 lines have 45 pairs of dashes and marker, whatever their colours.
+_PAIRS: Final = len(_DASHES) * len(_MARKERS)
+"""Lines of one width that differ without colours: 5 and 9 have no common divisor, so pairs come once."""
+_WIDTHS: Final = (1.3, 0.7)
 MOST_IN_COLOUR: Final = 10
 """Strategies that a reader can follow in one panel; further ones are grey."""
 GREY: Final = "#C8CCD0"
@@ -78,7 +80,7 @@ def line_look(place: int) -> dict[str, object]:
     return {
         "color": _COLOURS[place % len(_COLOURS)],
         "linestyle": (0, dashes) if dashes else "-",
-        "linewidth": 1.3,
+        "linewidth": _WIDTHS[place // _PAIRS % len(_WIDTHS)],
         "marker": _MARKERS[place % len(_MARKERS)],
         "markersize": 3.5,
         # A marker now and then along a curve, at other places on each.

@@ -17,13 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from react_rl.acquisition.registry import STRATEGIES as STRATEGIES_LISTED
 from react_rl.errors import ReActError
 from react_rl.experiments import draw_all, read_results, run_comparison, summarise
 from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, areas
 from react_rl.experiments.cli.plot import plot_for_paper
 from react_rl.experiments.figures.drawing import FORMATS, area_figure, figures_of, policy_weights
 from react_rl.experiments.figures.learning import family_curves, leaders, learning_curves
-from react_rl.experiments.figures.looks import MOST_IN_COLOUR, line_look
+from react_rl.experiments.figures.looks import MOST_IN_COLOUR, line_look, looks_of
 from react_rl.experiments.figures.page import Page, caption_of, shortened, width_of, wrapped
 
 Build = Callable[..., Any]
@@ -288,9 +289,13 @@ def test_nothing_is_cut_at_the_edge_of_a_figure(corpora: int, strategies: int, w
             )
 
 
-def test_no_two_of_forty_lines_share_dashes_and_marker() -> None:
-    looks = [(str(line_look(i)["linestyle"]), line_look(i)["marker"]) for i in range(45)]
-    assert len(set(looks)) == 45
+def test_no_two_lines_look_alike_in_grey_whatever_is_compared() -> None:
+    policies = [f"policy {i}" for i in range(4)]
+    looks = looks_of([*STRATEGIES_LISTED, *policies], policies)
+    grey = {(str(look["linestyle"]), look["marker"], look["linewidth"]) for look in looks.values()}
+    assert len(grey) == len(looks) > 60
+    usual = [line_look(i) for i in range(45)]
+    assert len({(str(look["linestyle"]), look["marker"]) for look in usual}) == 45
 
 
 def test_as_many_lines_as_a_figure_has_in_colour_have_colours_of_their_own() -> None:
