@@ -15,7 +15,6 @@ from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.learned import load_strategy
 from react_rl.agents.scorer_folder import pretrained_folder
-from react_rl.data.config import CorpusConfig
 from react_rl.errors import ReActError
 from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.studies.adjusted import BEGUN, EPISODES
@@ -23,7 +22,7 @@ from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import gap, mean_gap
 from react_rl.experiments.studies.growing import GrowingTable
-from react_rl.experiments.studies.packaged_corpora import CORPORA
+from react_rl.experiments.studies.packaged_corpora import CORPORA, MAX_ROWS, packaged_configs
 from react_rl.experiments.studies.played import TransferCorpora, score_table
 from react_rl.experiments.studies.scores import ScoreTable
 from react_rl.experiments.studies.transfer import LABELS, POLICY, draw, gaps_of
@@ -36,9 +35,6 @@ FIXED: Final = (
 
 RIVALS: Final = (*FIXED, BEGUN)
 """These, and the policy that the adjusted one began from."""
-
-MAX_ROWS: Final = 2500
-"""Rows of each corpus."""
 
 LARGE: Final = ("reuters", "election_tweets", "friends", "health_tweets", "rated_tweets", "editorials")
 """Corpora that are large enough to buy 1,000 labels."""
@@ -144,10 +140,7 @@ class PackagedPlay:
         episode: Mapping[str, float],
     ) -> ScoreTable:  # fmt: skip
         """Play what is missing of a setting; returns all of it."""
-        configs = [
-            CorpusConfig(corpus=str(self._asked.data / f"{name}.csv"), name=name, max_rows=rows)
-            for name in corpora
-        ]
+        configs = packaged_configs(self._asked.data, corpora, rows)
         ground = TransferCorpora(self._asked.data, episode=episode, others=configs)
         for corpus in ground.corpora:
             for name in strategies:

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from react_rl.errors import ReActError
+from react_rl.data.config import CorpusConfig
+from react_rl.errors import ReActError, unknown
 from react_rl.experiments.studies.command import run_study, study_parser
 from react_rl.files import write_atomically
 
@@ -36,6 +37,9 @@ FEWEST_ROWS: Final = 20
 
 FEWEST_WORDS: Final = 3
 """Texts with fewer words are left out."""
+
+MAX_ROWS: Final = 2500
+"""Rows of each corpus that are played."""
 
 _PARAGRAPH: Final = 10
 """Words of a paragraph of a speech that is taken."""
@@ -150,6 +154,26 @@ def rows_of(corpus: PackagedCorpus, packages: Path) -> list[Row]:
     rows = [row for row in rows if len(row[0].split()) >= FEWEST_WORDS]
     sizes = Counter(label for _, label in rows)
     return [row for row in rows if sizes[row[1]] >= FEWEST_ROWS]
+
+
+def packaged_configs(
+    folder: Path, names: Sequence[str] | None = None, rows: int = MAX_ROWS
+) -> list[CorpusConfig]:
+    """The corpora as a study reads them.
+
+    Args:
+        folder: What this module wrote.
+        names: Some of ``CORPORA``; None takes all.
+        rows: Most rows of each.
+
+    Raises:
+        ReActError: There is no corpus of such a name.
+    """
+    chosen = list(CORPORA) if names is None else list(names)
+    for name in chosen:
+        if name not in CORPORA:
+            raise unknown("corpus", name, list(CORPORA))
+    return [CorpusConfig(corpus=str(folder / f"{name}.csv"), name=name, max_rows=rows) for name in chosen]
 
 
 def _opener(package: str, packages: Path) -> Opened:

@@ -26,6 +26,7 @@ from react_rl.experiments.run.episodes import TestSplit
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import Gap
 from react_rl.experiments.studies.growing import GrowingTable
+from react_rl.experiments.studies.packaged_corpora import packaged_configs
 from react_rl.experiments.studies.played import METRIC, TransferCorpora
 from react_rl.experiments.studies.recipe_choice import (
     begun,
@@ -300,8 +301,10 @@ def _by_corpus(
 
 def study(asked: argparse.Namespace) -> str:
     """Play what is missing, the most telling first, and write areas and table after each part."""
-    ground = TransferCorpora(asked.data, asked.corpora)
-    areas = GrowingTable(asked.out / "recipes_for_all.csv", NAMES)
+    others = packaged_configs(asked.packaged, asked.corpora) if asked.packaged else []
+    ground = TransferCorpora(asked.data, asked.corpora if not others else None, others=others)
+    version = {POLICY: repr(make_strategy(POLICY))}
+    areas = GrowingTable(asked.out / "recipes_for_all.csv", NAMES, settings=version)
     text = ""
     for play in (
         partial(play_fixed, ground, (POLICY, *RIVALS), areas, asked.seeds),
@@ -318,7 +321,8 @@ def study(asked: argparse.Namespace) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = study_parser(__doc__, "recipes_for_all", "results/transfer", seeds=24, data=True)
-    parser.add_argument("--corpora", nargs="+", help="names in `transfer`; the default is all")
+    parser.add_argument("--packaged", type=Path, help="folder of `packaged_corpora`, in place of --data")
+    parser.add_argument("--corpora", nargs="+", help="names in `transfer`, or there; the default is all")
     parser.add_argument("--kept", type=Path, default=Path("results/recipes-for-all"), help="rounds, kept")
     return run_study(parser, arguments, study)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,10 @@ import pandas as pd
 import pytest
 
 from react_rl.acquisition import make_strategy
+from react_rl.data.config import CorpusConfig
+from react_rl.errors import ReActError
 from react_rl.experiments.studies import recipes_for_all as study
+from react_rl.experiments.studies.packaged_corpora import packaged_configs
 from react_rl.experiments.studies.played import TransferCorpora
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.simulation import EpisodeOptions, synthetic_encoded
@@ -75,7 +80,7 @@ def test_a_choice_that_never_changes_is_the_fixed_recipe(ground: TransferCorpora
 def test_the_command_plays_judges_and_goes_on(
     ground: TransferCorpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "TransferCorpora", lambda *_: ground)
+    monkeypatch.setattr(study, "TransferCorpora", lambda *_, **__: ground)
     some = {name: study.RECIPES[name] for name in ("plain", "smooth")}
     for name, value in (("RIVALS", ("mixture",)), ("FAR_RIVALS", ("random",)), ("_TRAINING_SEEDS", 2)):
         monkeypatch.setattr(study, name, value)
@@ -91,3 +96,25 @@ def test_the_command_plays_judges_and_goes_on(
     monkeypatch.setattr(study, "chosen_areas", None)
     assert study.main(arguments) == 0, "what was played is kept"
     assert (tmp_path / "out" / "recipes_for_all.md").read_text() == first
+    monkeypatch.setattr(study, "make_strategy", lambda name: f"another {name}")
+    with pytest.raises(ReActError, match="was measured with learned"):
+        study.study(argparse.Namespace(data=tmp_path, packaged=None, corpora=None, out=tmp_path / "out"))
+
+
+def test_packaged_corpora_are_played_in_place_of_the_comparisons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[CorpusConfig] = []
+
+    def asked_for(*_: object, others: Sequence[CorpusConfig]) -> TransferCorpora:
+        seen.extend(others)
+        raise ReActError("that is enough")
+
+    monkeypatch.setattr(study, "TransferCorpora", asked_for)
+    arguments = ["--packaged", str(tmp_path), "--corpora", "friends", "reuters"]
+    assert study.main(arguments) != 0
+    assert [(one.name, one.corpus, one.max_rows) for one in seen] == [
+        (name, str(tmp_path / f"{name}.csv"), 2500) for name in ("friends", "reuters")
+    ]
+    with pytest.raises(ReActError, match="reuters"):
+        packaged_configs(tmp_path, ["reuter"])
