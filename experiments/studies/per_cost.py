@@ -16,8 +16,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.registry import make_strategy
-from react_rl.acquisition.strategies.cost import PER_COST
+from react_rl.acquisition.strategies.cost import PER_COST, ReturnOnInvestment
+from react_rl.agents.imitation.settings import PRICE
 from react_rl.agents.learned import load_strategy
 from react_rl.experiments.run.episodes import play
 from react_rl.experiments.studies.command import run_study, say, study_parser
@@ -82,7 +84,8 @@ def markdown(lines: pd.DataFrame, seeds: int) -> str:
         "| --- | ---: | ---: | --- | --- | --- | --- |",
     ]
     rounds = lines.groupby("strategy")["rounds"].mean()
-    for base in BASES:
+    bases = [name for name in table.values if PER_COST + name in table.values]
+    for base in bases:
         own = PER_COST + base
         found = gap(table, own, base)
         out.append(
@@ -99,10 +102,10 @@ def markdown(lines: pd.DataFrame, seeds: int) -> str:
         "| --- | --- |",
     ]
     out += [f"| {name} | {gap(table, name, 'learned').long} |" for name in named]
-    out += ["", "| corpus | " + " | ".join(f"{PER_COST}{base} minus {base}" for base in BASES) + " |"]
-    out.append("| --- |" + " --- |" * len(BASES))
+    out += ["", "| corpus | " + " | ".join(f"{PER_COST}{base} minus {base}" for base in bases) + " |"]
+    out.append("| --- |" + " --- |" * len(bases))
     for corpus in corpora:
-        cells = [gap(table, PER_COST + base, base, [corpus]).long for base in BASES]
+        cells = [gap(table, PER_COST + base, base, [corpus]).long for base in bases]
         out.append(f"| {corpus} | {' | '.join(cells)} |")
     out += [
         "",
@@ -122,14 +125,22 @@ def markdown(lines: pd.DataFrame, seeds: int) -> str:
     return "\n".join([*out, ""])
 
 
+def contestants(folders: Sequence[Path]) -> dict[str, QueryStrategy]:
+    """What is played by name: strategies and policies, per unit of cost as well if they see no price."""
+    found: dict[str, QueryStrategy] = {name: make_strategy(name) for name in STRATEGIES}
+    for policy in map(load_strategy, folders):
+        found[policy.name] = policy
+        if PRICE not in getattr(policy, "features", ()):
+            found[PER_COST + policy.name] = ReturnOnInvestment(PER_COST + policy.name, policy)
+    return found
+
+
 def study(asked: argparse.Namespace) -> str:
     """Play what is missing, and write the page."""
     lines = GrowingTable(asked.out / "per_cost.csv", _NAMES, digits=5)
     corpora = TransferCorpora(asked.data, (*CHOSEN_ON, *JUDGED_ON), "tokens")
     config = corpora.config
-    strategies = {name: make_strategy(name) for name in STRATEGIES}
-    policies = [load_strategy(folder) for folder in asked.policies]
-    strategies |= {policy.name: policy for policy in policies}
+    strategies = contestants(asked.policies)
     for corpus in corpora.corpora:
         for name, strategy in strategies.items():
             if lines.holds(asked.seeds, strategy=name, corpus=corpus.name):

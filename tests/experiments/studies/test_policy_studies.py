@@ -12,11 +12,14 @@ import torch
 
 from react_rl.acquisition import make_strategy
 from react_rl.acquisition.stopping import StoppingSettings
+from react_rl.acquisition.strategies.cost import ReturnOnInvestment
 from react_rl.acquisition.strategies.weighted import MIXTURE
 from react_rl.agents import LearnedStrategy
-from react_rl.agents.imitation.settings import ImitationSettings
+from react_rl.agents.imitation.settings import PRICE, ImitationSettings
 from react_rl.agents.imitation.states import States
-from react_rl.agents.scorer import ROW_CONTEXT
+from react_rl.agents.networks import RowScorer, ScorerEnsemble
+from react_rl.agents.scorer import ROW_CONTEXT, ScorerStrategy
+from react_rl.agents.scorer_folder import pretrained_folder, save_scorer, scorer_card
 from react_rl.experiments.config.models import ImitateConfig
 from react_rl.experiments.run.episodes import play
 from react_rl.experiments.studies import (
@@ -251,3 +254,18 @@ def test_without_corpora_one_sentence_says_so(tmp_path: Path, capsys: pytest.Cap
     assert "Did you mean 'trec6'" in capsys.readouterr().err
     assert prices.main(asked) == 2
     assert "none" in capsys.readouterr().err
+
+
+def test_policies_that_see_no_price_are_played_for_each_unit_of_cost_as_well(tmp_path: Path) -> None:
+    plain = pretrained_folder("imitated")
+    features = (*ImitationSettings().features, PRICE)
+    network = ScorerEnsemble([RowScorer(len(features), len(ROW_CONTEXT), 4)])
+    sees = ScorerStrategy("sees-prices", network, features)
+    about = {"reward": {}, "episode": {}, "trained_on": {}, "validated_on": {}, "settings": {}}
+    card = scorer_card(sees, **about, validation=[], baselines={}, chosen_at=0)
+    save_scorer(tmp_path / "priced", network, card)
+    found = per_cost.contestants([plain, tmp_path / "priced"])
+    assert [*found] == [*per_cost.STRATEGIES, "imitated", "per-cost:imitated", "sees-prices"]
+    both = found["per-cost:imitated"]
+    assert isinstance(both, ReturnOnInvestment)
+    assert both.base is found["imitated"]
