@@ -8,9 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from react_rl.acquisition.contract import LEARNED
 from react_rl.acquisition.origin import base_of, is_packaged
 from react_rl.acquisition.references import REFERENCES
-from react_rl.acquisition.registry import STRATEGIES, entry_of, is_strategy, made_of_one
+from react_rl.acquisition.registry import STRATEGIES, entry_of, is_strategy
 from react_rl.own_code import STRATEGY, announced
 
 REFERENCE: Final = "reference, looks at labels nobody bought"
@@ -44,10 +45,11 @@ def about(name: str, policies: Collection[str] = ()) -> About:
         policies: Names of the trained policies among the contestants.
     """
     if name in policies:
-        return About("learned", "-", "trained policy", "-")
-    if made_of_one(name) is not None and not is_strategy(base_of(name)):
-        return About("learned", "-", f"trained policy, by {name.removesuffix(base_of(name))}", "-")
-    if name in STRATEGIES or name in announced(STRATEGY.group) or (is_strategy(name) and is_packaged(name)):
+        return About(LEARNED, "-", "trained policy", "-")
+    base = base_of(name)
+    if base != name and not is_strategy(base):
+        return About(LEARNED, "-", f"trained policy, by {name.removesuffix(base)}", "-")
+    if name in STRATEGIES or base in announced(STRATEGY.group) or (is_strategy(name) and is_packaged(name)):
         entry = entry_of(name)
         return About(entry.family, entry.cost, entry.summary, entry.source)
     if name in REFERENCES:

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from react_rl.acquisition.contract import LEARNED
 from react_rl.data.corpus import ALL_CORPORA as ALL_CORPORA
 from react_rl.errors import ReActError, unknown
+from react_rl.experiments.analysis.about import about
 from react_rl.experiments.analysis.csv_files import csv_text, read_csv
 from react_rl.experiments.analysis.phases import PhaseRun, RunKey, phase_frame, phase_run, phase_summary
 from react_rl.experiments.run.results import CURVES, ResultFolder, RunId
@@ -50,7 +52,7 @@ class Results:
         reference: Strategy that differences are taken to.
         strategies: Names in the order of the config.
         missing: Runs of the plan without a file.
-        policies: Folder of each trained policy, by its name; nothing else is called or drawn as one.
+        policies: Folder of each trained policy that the config names by one, by its name.
         phases: Accuracy matrices of the runs on corpora that come in phases.
         task: Name of the task, where the comparison has corpora of several; else nothing.
     """
@@ -68,6 +70,11 @@ class Results:
     def called(self, corpus: str) -> str:
         """How tables and figures call a corpus, or the mean over the corpora of this task."""
         return f"(mean of {self.task} corpora)" if self.task and corpus == ALL_CORPORA else corpus
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Strategies that are trained policies or made of one, whether by a folder or by a listed name."""
+        return tuple(s for s in self.strategies if about(s, self.policies).family == LEARNED)
 
     @property
     def higher_is_better(self) -> bool:

@@ -13,7 +13,7 @@ from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.report.text import counted
 from react_rl.experiments.run.compare import play_comparison
 from react_rl.experiments.run.outcome import Outcome
-from react_rl.experiments.run.planning import check_corpora, check_same, check_strategies
+from react_rl.experiments.run.planning import check_before_encoding, check_same, check_strategies
 from react_rl.experiments.run.results import ResultFolder
 from react_rl.experiments.run.strategies import label
 from react_rl.simulation.corpora import OnFacts, inspect_all
@@ -38,7 +38,7 @@ def dry_run(config: CompareConfig, results: Path, overwrite: bool, on_facts: OnF
     tasks: dict[str, CompareConfig] = {}
 
     def check(corpora: Sequence[Corpus]) -> None:
-        tasks.update(check_corpora(config, corpora))
+        tasks.update(check_before_encoding(config, corpora))
 
     asked = (config.encoder, config.device, config.episode_of, on_facts, check)
     corpora = inspect_all(config.corpora, *asked)

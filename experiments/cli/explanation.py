@@ -28,7 +28,7 @@ from react_rl.experiments.figures.drawing import FORMATS, save_figures
 from react_rl.experiments.figures.explanation import explanation_figures
 from react_rl.experiments.figures.page import SCREEN, Page
 from react_rl.experiments.report.explanation import explanation_markdown, said
-from react_rl.experiments.run.planning import check_corpora, check_tasks, parts_of
+from react_rl.experiments.run.planning import check_before_encoding, check_tasks, parts_of
 from react_rl.experiments.run.results import slug
 from react_rl.experiments.run.strategies import identity, resolve, surprised
 from react_rl.files import make_folder, write_atomically
@@ -110,7 +110,7 @@ def explain_policy(
             if tell is not None:
                 tell(line)
 
-        asked = (config.episode_of, surprised([policy]), on_facts, partial(check_corpora, config))
+        asked = (config.episode_of, surprised([policy]), on_facts, partial(check_before_encoding, config))
         part, *others = parts_of(
             config, prepare(config.corpora, config.encoder, config.device, tell is not None, *asked)
         )

@@ -24,6 +24,7 @@ from react_rl.experiments.figures.learning import (
     leaders,
     learning_curves,
     ranking,
+    trained_of,
 )
 from react_rl.experiments.figures.looks import line_look, looks_of, metric_name
 from react_rl.experiments.figures.page import SCREEN, Page, caption_of, first_in_row, wrapped
@@ -135,7 +136,7 @@ def area_figure(found: Sequence[Summarised], page: Page = SCREEN) -> Figure:
     pitch = (2.4 if page.width is None else 1.5) * size / 72
     height = pitch * sum(lines.values()) + (1.0 if page.width is None else 0.6)
     figure, axes = page.panels(len(panels), 3.9, height, rigid=True)
-    looks = looks_of(strategies, found[0][0].policies)
+    looks = looks_of(strategies, trained_of([results for results, _ in found]))
     shared = ranking(found)[::-1] if page.width is not None else None
     for ax, (results, table, corpus) in zip(axes, panels, strict=True):
         rows = table[table["corpus"] == corpus]

@@ -47,17 +47,17 @@ def leaders(found: Sequence[Summarised], families: bool = True) -> list[str]:
         found: Results of each task and their summary; with several tasks the mean rank over them decides.
         families: Whether the best of each family are meant, else those of all.
     """
-    results = found[0][0]
-    names = contestants_of([one for one, _ in found])
+    results, every = found[0][0], [one for one, _ in found]
+    names, trained = contestants_of(every), trained_of(every)
     ordered = ranking(found)
     if len(names) <= MOST_IN_COLOUR or not ordered:
         return names
     if families:
         first = {about(s, results.policies).family: s for s in reversed(ordered)}
-        policies = [s for s in ordered if s in results.policies][:_MOST_POLICIES]
+        policies = [s for s in ordered if s in trained][:_MOST_POLICIES]
         best = [s for s in ordered if s in first.values() and s not in policies]
     else:
-        learned = [s for s in names if s in results.policies][: MOST_IN_COLOUR - 2]
+        learned = [s for s in names if s in trained][: MOST_IN_COLOUR - 2]
         policies = [s for s in learned if s != results.reference]
         best = [s for s in ordered if s not in (results.reference, *policies)]
     chosen = [results.reference, *policies, *best][:MOST_IN_COLOUR]
@@ -67,6 +67,11 @@ def leaders(found: Sequence[Summarised], families: bool = True) -> list[str]:
 def contestants_of(found: Sequence[Results]) -> list[str]:
     """Contestants of all tasks, in the order of the config."""
     return list(dict.fromkeys(strategy for results in found for strategy in results.strategies))
+
+
+def trained_of(found: Sequence[Results]) -> list[str]:
+    """Those of them that are trained policies or made of one."""
+    return list(dict.fromkeys(strategy for results in found for strategy in results.trained))
 
 
 def ranking(found: Sequence[Summarised]) -> list[str]:
@@ -99,7 +104,7 @@ def learning_curves(
     few = len(shown) == len(names)
     panels = [(results, corpus) for results in found for corpus in results.corpora]
     figure, axes = page.panels(len(panels), 4.4 if few else 4.9, 3.2)
-    every = looks_of(names, found[0].policies)
+    every = looks_of(names, trained_of(found))
     looks = {s: every[s] for s in shown}
     for ax, (results, corpus) in zip(axes, panels, strict=True):
         grid = np.linspace(0.0, results.budget, _GRID_POINTS)
@@ -149,7 +154,7 @@ def family_curves(results: Results, page: Page = SCREEN) -> Figure | None:
         families.setdefault(family, []).append(strategy)
     if not families:
         return None
-    every = looks_of(results.strategies, results.policies)
+    every = looks_of(results.strategies, results.trained)
     figure, axes = page.panels(len(families), 4.9, 3.2)
     ends = [float(extreme) for band in gains.values() for extreme in (band[1].min(), band[2].max())]
     for ax, (family, members) in zip(axes, families.items(), strict=True):

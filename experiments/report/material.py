@@ -76,7 +76,7 @@ class Material:
     @property
     def looks(self) -> Looks:
         """Lines of all strategies, in their order."""
-        looks = looks_of(self.results.strategies, self.results.policies)
+        looks = looks_of(self.results.strategies, self.results.trained)
         return {strategy: looks[strategy] for strategy in self.results.strategies}
 
     @property

@@ -24,7 +24,7 @@ from react_rl.experiments.run.full_data import FullData
 from react_rl.experiments.run.outcome import Outcome
 from react_rl.experiments.run.planning import (
     Part,
-    check_corpora,
+    check_before_encoding,
     check_same,
     check_strategies,
     parts_of,
@@ -123,7 +123,12 @@ def _play(
     remove_abandoned(folder.folder)
     if not overwrite:
         check_same(config, folder)
-    asked = (config.episode_of, surprised(config.strategies), on_facts, partial(check_corpora, config))
+    asked = (
+        config.episode_of,
+        surprised(config.strategies),
+        on_facts,
+        partial(check_before_encoding, config),
+    )
     corpora = prepare(config.corpora, config.encoder, config.device, progress, *asked)
     parts = parts_of(config, corpora)
     planned = [(part, plan(part)) for part in parts]

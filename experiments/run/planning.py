@@ -32,7 +32,9 @@ from react_rl.experiments.run.strategies import (
     resolve,
 )
 from react_rl.files import canonical_json, digest
+from react_rl.learners.checkpoints import check_checkpoints
 from react_rl.learners.registry import check_needs, check_task
+from react_rl.learners.registry import entry_of as learner_entry
 from react_rl.own_code import import_modules
 from react_rl.simulation.corpora import by_config, task_by_name
 from react_rl.simulation.encoded import EncodedCorpus
@@ -217,6 +219,19 @@ def check_corpora(config: CompareConfig, corpora: Sequence[Corpus]) -> dict[str,
     for corpus in corpora:
         known.setdefault(corpus.task, corpus.name)
     return by_task(config, known)
+
+
+def check_before_encoding(config: CompareConfig, corpora: Sequence[Corpus]) -> dict[str, CompareConfig]:
+    """What ``check_corpora`` checks, and that the models of the learners can be loaded.
+
+    Raises:
+        ReActError: As in ``by_task``; or a checkpoint is missing or lacks a head.
+    """
+    found = check_corpora(config, corpora)
+    for own in found.values():
+        settings = own.learner.settings()
+        check_checkpoints(learner_entry(settings).checkpoints(settings))
+    return found
 
 
 def parts_of(config: CompareConfig, corpora: Sequence[EncodedCorpus]) -> list[Part]:

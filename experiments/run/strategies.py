@@ -6,9 +6,8 @@ import itertools
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
-from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.contract import LEARNED, QueryStrategy
 from react_rl.acquisition.features import code_of_feature, feature_named, is_packaged_feature
 from react_rl.acquisition.origin import added_by, base_of, is_packaged, parts_behind
 from react_rl.acquisition.references import REFERENCES
@@ -34,9 +33,6 @@ from react_rl.files import digest
 from react_rl.learners.registry import LearnerSettings, check_needs, proxy_for
 from react_rl.learners.registry import entry_of as learner_entry
 from react_rl.own_code import OBSERVATION, STRATEGY, announced, load_outside, source_of
-
-LEARNED: Final = "learned"
-"""Family of the strategies that are trained policies."""
 
 
 def resolve(name: str) -> QueryStrategy:

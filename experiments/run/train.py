@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from react_rl.acquisition.registry import needs_surprisal
@@ -10,6 +11,7 @@ from react_rl.agents.evaluation import Validation
 from react_rl.agents.settings import check_fit as check_algorithm
 from react_rl.agents.start import starting_weights
 from react_rl.agents.training import TrainingProgress, train
+from react_rl.data.corpus import Corpus
 from react_rl.envs.interfaces import Interface, check_learner_of, make_interface
 from react_rl.envs.many_tasks import labeling
 from react_rl.envs.observations import Observation, make_observation
@@ -26,7 +28,8 @@ from react_rl.experiments.run.training_folder import (
     refuse_other_training,
 )
 from react_rl.files import remove_abandoned
-from react_rl.learners.registry import LearnerSettings
+from react_rl.learners.checkpoints import check_checkpoints
+from react_rl.learners.registry import LearnerSettings, entry_of
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
@@ -63,6 +66,20 @@ def check_training(config: TrainConfig) -> Interface:
     return interface
 
 
+def _learner_by_task(config: TrainConfig, corpora: Sequence[Corpus]) -> Callable[[str], LearnerSettings]:
+    """The learner of each task that is among corpora."""
+    several = of_several(config, list(dict.fromkeys(corpus.task for corpus in corpora)))
+    return lambda task: (learner_of(config, task) if several else config.learner).settings()
+
+
+def _check_checkpoints(config: TrainConfig, corpora: Sequence[Corpus]) -> None:
+    """Check that what the learners load is there, before anything is encoded."""
+    learner = _learner_by_task(config, corpora)
+    for task in dict.fromkeys(corpus.task for corpus in corpora):
+        settings = learner(task)
+        check_checkpoints(entry_of(settings).checkpoints(settings))
+
+
 def worlds_of(config: TrainConfig, corpora: Sequence[EncodedCorpus], interface: Interface) -> list[World]:
     """Corpora by their tasks, in the order in which the config names these, as they are played.
 
@@ -70,11 +87,7 @@ def worlds_of(config: TrainConfig, corpora: Sequence[EncodedCorpus], interface: 
         ReActError: The config says something of a task that no corpus is of, or the learner of a task cannot
             do what an action asks for.
     """
-    several = of_several(config, list(dict.fromkeys(corpus.corpus.task for corpus in corpora)))
-
-    def learner(task: str) -> LearnerSettings:
-        return learner_of(config, task).settings() if several else config.learner.settings()
-
+    learner = _learner_by_task(config, [corpus.corpus for corpus in corpora])
     worlds = worlds_by_task(corpora, config.episode_of, learner)
     for world in worlds:
         check_learner_of(interface, world.learner, world.task.name)
@@ -94,7 +107,8 @@ def dry_run(config: TrainConfig, results: Path, overwrite: bool, on_facts: OnFac
         ReActError: Something in the config does not exist or does not fit.
     """
     check_training(config)
-    inspect_training(config, results, overwrite, on_facts, episode=config.episode_of)
+    check = partial(_check_checkpoints, config)
+    inspect_training(config, results, overwrite, on_facts, episode=config.episode_of, check=check)
 
 
 def run_training(
@@ -148,14 +162,11 @@ def _run(
     against = config.reward.against
     paired = () if against in (None, GROUP) else (against,)
     surprisal = needs_surprisal((*(config.action_space.strategies or ()), *paired))
-    corpora = prepare(
-        config.corpora, config.encoder, config.device, progress, config.episode_of, surprisal, on_facts
-    )
+    asked = (config.encoder, config.device, progress, config.episode_of, surprisal)
+    corpora = prepare(config.corpora, *asked, on_facts, partial(_check_checkpoints, config))
     validation: list[EncodedCorpus] = corpora
     if config.validation:
-        validation = prepare(
-            config.validation, config.encoder, config.device, progress, config.episode_of, surprisal
-        )
+        validation = prepare(config.validation, *asked)
     worlds = worlds_of(config, corpora, interface)
     core = labeling(worlds, interface, config.reward, min(config.agent.n_envs, config.agent.episodes))
     episodes = Validation(

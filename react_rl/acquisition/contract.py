@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from torch import Tensor
 
 from react_rl.learners.capabilities import Capability
 from react_rl.simulation.view import PoolView
+
+LEARNED: Final = "learned"
+"""Family of the strategies that are trained policies."""
 
 
 class QueryStrategy(Protocol):
@@ -57,8 +60,8 @@ class StrategyEntry:
 
     Args:
         make: Makes the strategy with its defaults.
-        family: random, uncertainty, diversity, representative, hybrid, cost-aware, adaptive, tagging or
-            questions.
+        family: random, uncertainty, diversity, representative, hybrid, cost-aware, adaptive, tagging,
+            questions or learned.
         summary: One line for people.
         source: The paper.
         cost: Work of one batch of n rows for one episode; P pool rows, C classes, D dimensions, L labelled

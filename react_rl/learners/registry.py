@@ -15,6 +15,7 @@ from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS, Capability, missing
+from react_rl.learners.checkpoints import Checkpoint, of_finetune, of_prompt
 from react_rl.learners.finetune.contrastive import ContrastiveTune
 from react_rl.learners.finetune.ensemble import FineTuneEnsemble
 from react_rl.learners.finetune.learner import FineTune
@@ -49,6 +50,10 @@ def _no_whole_fit(settings: object) -> None:
     return None
 
 
+def _loads_none(settings: object) -> tuple[Checkpoint, ...]:
+    return ()
+
+
 def _as_given(settings: LearnerSettings) -> LearnerSettings:
     return settings
 
@@ -69,6 +74,7 @@ class LearnerEntry:
             once, where that is quicker than to buy them; None where there is no such way.
         for_all: Its settings where all labels of a pool come in one refit.
         as_proxy: Its settings where it is fitted from nothing to all labels in every round.
+        checkpoints: What it loads under given settings.
     """
 
     settings: type[LearnerSettings]
@@ -81,6 +87,7 @@ class LearnerEntry:
     fit_all: Callable[[Any], WholeFit | None] = _no_whole_fit
     for_all: Callable[[Any], Any] = _as_given
     as_proxy: Callable[[Any], Any] = _as_given
+    checkpoints: Callable[[Any], Sequence[Checkpoint]] = _loads_none
 
 
 def _softmax(settings: SoftmaxSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> RecipeHead:
@@ -186,6 +193,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         random=True,
         offers=_of_transformer,
         tasks=("classification", "tagging", "question-answering"),
+        checkpoints=of_finetune,
     ),
     "tagger": LearnerEntry(
         TaggerSettings,
@@ -213,6 +221,7 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         cheap=True,
         random=False,
         offers=_of_prompt,
+        checkpoints=of_prompt,
     ),
 }
 """Learners by the name that YAML gives as ``learner.kind``."""

@@ -214,7 +214,7 @@ def test_only_some_of_many_strategies_are_in_colour_the_reference_and_policies_a
     shown = leaders([(results, table)], families=False)
     assert len(shown) == MOST_IN_COLOUR
     assert set(shown) == {"random", "my-policy", *(f"s{i:02d}" for i in range(12, 20))}
-    key = key_of(looks_of(results.strategies, results.policies), shown)
+    key = key_of(looks_of(results.strategies, results.trained), shown)
     assert [entry.name for entry in key] == [*shown, "further strategies"]
     assert leaders([(replace(results, strategies=results.strategies[:4]), table)], families=False) == list(
         results.strategies[:4]

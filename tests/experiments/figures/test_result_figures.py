@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,19 @@ def test_nothing_is_cut_at_the_edge_of_a_figure(corpora: int, strategies: int, w
             assert all(
                 strategy.replace(" ", "") in written.replace(" ", "") for strategy in results.strategies
             )
+
+
+def test_policies_look_alike_whether_a_folder_or_a_listed_name_stands_for_them(results: Results) -> None:
+    names = ["random", "learned", "imitated", "proxy:learned"]
+    curves = results.curves[results.curves["strategy"] == "random"]
+    runs = pd.concat([curves.assign(strategy=name) for name in names])
+    found = replace(results, curves=runs, strategies=tuple(names), policies={"imitated": "imitated"})
+    assert found.trained == ("learned", "imitated", "proxy:learned")
+    for figure in (learning_curves([found]), area_figure([(found, summarise(found))])):
+        black = {str(line.get_label()) for line in figure.axes[0].lines if line.get_color() == "#000000"}
+        assert len(black) >= 3
+    lines = curves_in(learning_curves([found]).axes[0])
+    assert [lines[name].get_linewidth() for name in names] == [1.3, 2.2, 2.2, 2.2]
 
 
 def test_no_two_lines_look_alike_in_grey_whatever_is_compared() -> None:
