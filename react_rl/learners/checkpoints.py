@@ -13,7 +13,7 @@ from react_rl.learners.prompts.settings import PromptSettings
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class NamedModel:
     """A checkpoint that a learner names.
 
     Args:
@@ -27,7 +27,7 @@ class Checkpoint:
     masked_by: str = ""
 
 
-def check_checkpoints(named: Iterable[Checkpoint]) -> None:
+def check_checkpoints(named: Iterable[NamedModel]) -> None:
     """Check that checkpoints are there, and have the heads that are asked for.
 
     Raises:
@@ -42,7 +42,7 @@ def check_checkpoints(named: Iterable[Checkpoint]) -> None:
             raise ReActError(f"{one.key}: {error}") from error
 
 
-def of_finetune(settings: FineTuneSettings) -> list[Checkpoint]:
+def of_finetune(settings: FineTuneSettings) -> list[NamedModel]:
     """What fine-tuning loads: the model, and those of an augmentation."""
     made, filled = settings.augmentation, settings.augmentation.kind == "masked-lm"
     wanting = {
@@ -51,12 +51,12 @@ def of_finetune(settings: FineTuneSettings) -> list[Checkpoint]:
         "augmentation": filled and not made.models,
     }
     masked_by = next((who for who, needs in wanting.items() if needs), "")
-    own = Checkpoint(settings.model, "learner.finetune.model", masked_by)
+    own = NamedModel(settings.model, "learner.finetune.model", masked_by)
     key = "learner.finetune.augmentation.models"
-    return [own, *(Checkpoint(name, key, "augmentation" if filled else "") for name in made.models)]
+    return [own, *(NamedModel(name, key, "augmentation" if filled else "") for name in made.models)]
 
 
-def of_prompt(settings: PromptSettings) -> list[Checkpoint]:
+def of_prompt(settings: PromptSettings) -> list[NamedModel]:
     """What prompt learning loads: a masked language model, or a decoder for answers."""
     masked_by = "learner.kind prompt" if settings.answers == "gap" else ""
-    return [Checkpoint(settings.model, "learner.prompt.model", masked_by)]
+    return [NamedModel(settings.model, "learner.prompt.model", masked_by)]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS, Capability, missing
-from react_rl.learners.checkpoints import Checkpoint, of_finetune, of_prompt
+from react_rl.learners.checkpoints import NamedModel, of_finetune, of_prompt
 from react_rl.learners.finetune.contrastive import ContrastiveTune
 from react_rl.learners.finetune.ensemble import FineTuneEnsemble
 from react_rl.learners.finetune.learner import FineTune
@@ -50,7 +50,7 @@ def _no_whole_fit(settings: object) -> None:
     return None
 
 
-def _loads_none(settings: object) -> tuple[Checkpoint, ...]:
+def _loads_none(settings: object) -> tuple[NamedModel, ...]:
     return ()
 
 
@@ -87,7 +87,7 @@ class LearnerEntry:
     fit_all: Callable[[Any], WholeFit | None] = _no_whole_fit
     for_all: Callable[[Any], Any] = _as_given
     as_proxy: Callable[[Any], Any] = _as_given
-    checkpoints: Callable[[Any], Sequence[Checkpoint]] = _loads_none
+    checkpoints: Callable[[Any], Sequence[NamedModel]] = _loads_none
 
 
 def _softmax(settings: SoftmaxSettings, corpora: Sequence[Rows], labelled: LabelledRows) -> RecipeHead:
