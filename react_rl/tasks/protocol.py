@@ -39,12 +39,15 @@ class ScoredVectors:
         place: ``(E, U)`` int64, its place in the column's row.
         rows: ``(E, n)`` row ids of the columns, -1 for none.
         corpora: The corpus of each episode.
+        repeated: ``(E, U)`` bool, whether a vector is that of the one before it, as words of one piece have
+            the same; None where none is.
     """
 
     column: Tensor
     place: Tensor
     rows: Ids
     corpora: Sequence[Corpus]
+    repeated: Tensor | None = None
 
 
 class AnnotatorSettings(Protocol):

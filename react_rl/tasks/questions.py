@@ -333,8 +333,15 @@ class QuestionAnswering(WithoutClasses):
         return (right * judged).sum(1) / judged.sum(1).clamp_min(1)
 
     def scores_of(self, logits: Tensor, vectors: ScoredVectors) -> SpanScores:
-        """Scores of the borders, from log-odds of words against "no answer"; see ``heads.SpanHead``."""
+        """Scores of the borders, from log-odds of words against "no answer"; see ``heads.SpanHead``.
+
+        Of words of one piece the first alone can begin an answer, and the last alone can end it.
+        """
         episodes, n = vectors.rows.shape
+        if vectors.repeated is not None:
+            continued = torch.nn.functional.pad(vectors.repeated[:, 1:], (0, 1))
+            inside = torch.stack([vectors.repeated, continued], 1)
+            logits = logits.masked_fill(inside, NEVER)
         longest = int(vectors.place.max()) + 2 if vectors.place.numel() else 1
         found = logits.new_full((2, episodes, n + 1, longest), NEVER)
         line = torch.arange(episodes, device=logits.device)[:, None]

@@ -86,6 +86,7 @@ class _Members(FineTuneInPhases):
             vectors.place[::members],
             vectors.rows[::members],
             list(vectors.corpora)[::members],
+            None if vectors.repeated is None else vectors.repeated[::members],
         )
         return super()._as_scores(_mean(logits, members), first)
 

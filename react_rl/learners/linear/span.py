@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from react_rl.data.passages import Passages
+from react_rl.encoders.shared_pieces import SharedPieces, repeated_states
 from react_rl.errors import ReActError
 from react_rl.learners.linear.minimise import minimise
 from react_rl.learners.linear.overlap import OVERLAPS, overlaps
@@ -65,6 +66,7 @@ class _Store:
         questions: ``(N, d)`` float32, projected likewise.
         starts: ``(N + 1,)`` first place of each row.
         passages: The contexts.
+        shared: Words of one piece, which have one state.
     """
 
     states: Tensor
@@ -72,6 +74,7 @@ class _Store:
     questions: Tensor
     starts: Ids
     passages: Passages
+    shared: SharedPieces
 
     def inputs(self, row: int) -> Tensor:
         """Features of one question's words ``(n + 1, F)`` float32."""
@@ -141,7 +144,8 @@ class SpanScorer:
         for line, episode in enumerate(bought.episodes.tolist()):
             own = answered[line]
             rows = self._rows[episode][columns[line][own]]
-            spans = targets[line][own]
+            store = self._stores[self._corpus[episode]]
+            spans = store.shared.widened(targets[line][own], store.starts[rows] + 1)
             fresh = [(int(row), int(a), int(b)) for row, (a, b) in zip(rows, spans, strict=True)]
             if fresh:
                 self._note(episode, fresh)
@@ -229,6 +233,10 @@ class SpanScorer:
             turned = plain + store.questions[torch.from_numpy(rows).to(self.device), None] * crossed
             scores = torch.bmm(turned, store.states[at].float().transpose(1, 2))  # (rows, 2R, words)
             scores += overlap @ store.overlap[at].float().transpose(1, 2)
+            if store.shared.present:  # of words of one piece the first can begin an answer, the last end it
+                sides = (store.shared.repeated, store.shared.continued)
+                within = torch.stack([torch.from_numpy(side).to(self.device)[at] for side in sides], 1)
+                scores.masked_fill_(within.repeat_interleave(len(episodes), 1), NEVER)
             table[begin : begin + len(rows), :, :width] = scores.masked_fill_(~inside[:, None], NEVER)
             begin += len(rows)
         if not store.passages.has_unanswerable:
@@ -350,7 +358,8 @@ def _store_of(corpus: Rows, dimensions: int, device: torch.device) -> _Store:
     asked = (questions - questions.mean(0)) @ axes
     asked = asked / asked.square().mean().sqrt().clamp_min(1e-6)
     overlap = torch.from_numpy(overlaps(passages, corpus.corpus.texts)).half()
-    return _Store(projected.to(device), overlap.to(device), asked.to(device), corpus.tokens.starts, passages)
+    starts, shared = corpus.tokens.starts, SharedPieces(repeated_states(corpus.tokens.states))
+    return _Store(projected.to(device), overlap.to(device), asked.to(device), starts, passages, shared)
 
 
 def _axes(sample: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -235,6 +235,53 @@ def test_words_of_several_windows_compete_as_independent_windows_would(finetunin
         )
 
 
+def glued() -> EncodedCorpus:
+    """Contexts of eight Han characters, each a word; those without a space between them are one piece."""
+    rng, found = np.random.default_rng(0), []
+    for row in range(60):
+        order = [*rng.permutation([*"天地人山水火日月"])]
+        wanted = order[int(rng.integers(8))]
+        context = " ".join("".join(part) for part in (order[:3], order[3], order[4:7], order[7]))
+        answers = ((wanted, context.index(wanted)),)
+        found.append(Question(f"question {row}", row + 1, "", wanted, context, answers))
+    return encoded(question_corpus([(None, "glued", found)], name="glued", source="made here"))
+
+
+@pytest.mark.parametrize(("room", "members"), [(32, 1), (9, 1), (32, 2)], ids=["one", "windows", "ensemble"])
+def test_words_of_one_piece_are_one_place_for_borders(
+    room: int, members: int, finetuning: Finetuning
+) -> None:
+    # Of the words, which count from 1, 1 to 3 and 5 to 7 are a piece.
+    first, last = np.array([0, 1, 1, 1, 4, 5, 5, 5, 8]), np.array([0, 3, 3, 3, 4, 7, 7, 7, 8])
+    corpus = glued()
+    engine = LabelingEngine([corpus], OPTIONS, 2, ["answer_f1"], finetuning(max_length=room, members=members))
+    engine.reset([Streams(seed) for seed in (1, 2)])
+    rows = np.arange(20)
+    scores = engine.scores(rows)
+    for side, border in ((scores.start, first), (scores.end, last)):
+        can = [word for word in range(1, 9) if border[word] == word]
+        assert bool((side[:, :, can] > -1e6).all())
+        assert bool((side[:, :, [word for word in range(9) if word not in can]] < -1e6).all())
+    signals, unknown = engine.view.spans, ~engine.view.labelled
+    assert bool((signals.span_margin[unknown] > 0).all()), "no answer ties with a shorter one"
+    assert bool((signals.margin[unknown] > 0).all())
+    if members == 1:
+        assert isinstance(engine.learner, FineTune)
+        store = engine.learner.stores[0]
+        examples, targets = store.taught(rows, torch.tensor(corpus.corpus.targets[rows]))
+        counts, at = store.n_vectors(examples), 0
+        for row in rows.tolist():
+            told: dict[int, list[int]] = {1: [], 2: []}
+            words = 0
+            while words < 8:
+                line = targets[at, 1 : 1 + counts[at]].tolist()
+                for code, found in told.items():
+                    found += [words + p + 1 for p, value in enumerate(line) if value & code]
+                words, at = words + counts[at], at + 1
+            begin, end = corpus.corpus.targets[row].tolist()
+            assert told == {1: [first[begin]], 2: [last[end]]}
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from scipy.optimize import minimize as scipy_minimise
 
 from react_rl.acquisition import make_strategy
 from react_rl.data.passages import Passages
+from react_rl.encoders.token_states import TokenStates
 from react_rl.errors import ReActError
 from react_rl.learners.linear.minimise import minimise
 from react_rl.learners.linear.overlap import OVERLAPS, overlaps
@@ -180,3 +183,26 @@ def test_learner_and_corpus_of_two_tasks_are_refused() -> None:
     for other in (synthetic_encoded(600, 3), synthetic_tagged(300, 2)):
         with pytest.raises(ReActError, match="does not learn"):
             LabelingEngine([other], OPTIONS, learner=SpanSettings())
+
+
+def test_words_of_one_state_are_one_place_for_borders() -> None:
+    plain = synthetic_asked(240)
+    assert plain.tokens is not None
+    passages = plain.corpus.passages
+    assert passages is not None
+    states, starts = plain.tokens.states.copy(), plain.tokens.starts
+    for row in range(240):  # words 2 and 3 of every context are of one piece
+        states[starts[row] + 3] = states[starts[row] + 2]
+    corpus = replace(plain, tokens=TokenStates(states, starts, 0))
+    engine = engine_of(2, corpus=corpus)
+    learner = engine.learner
+    assert isinstance(learner, SpanScorer)
+    begins = [row for own in learner._bought for row, first, _ in own if plain.corpus.targets[row, 0] == 3]
+    assert {first for own in learner._bought for row, first, _ in own if row in begins} <= {2}
+    assert all(last != 2 for own in learner._bought for _, _, last in own)
+    rows = np.arange(30)
+    scores, usual = learner.logits_of_rows([rows, rows]), engine_of(2, corpus=plain).scores(rows)
+    for side, other, never in ((scores.start, usual.start, 3), (scores.end, usual.end, 2)):
+        expected = other < -1e29
+        expected[:, :, never] = True
+        assert torch.equal(side < -1e29, expected)

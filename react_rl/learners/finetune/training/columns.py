@@ -128,7 +128,12 @@ class Columns:
     def vectors(self, grid: Grid, rows: _Ids, episodes: Sequence[int]) -> ScoredVectors:
         """What the vectors of a grid belong to: columns with rows ``(E, n)`` of these episodes."""
         corpora = [self._corpora[self._corpus[e]] for e in episodes]
-        return ScoredVectors(grid.column, grid.place, rows, corpora)
+        repeated = None
+        if any(self.of(e).shares_pieces for e in episodes):
+            columns, places = grid.column.cpu().numpy(), grid.place.cpu().numpy()
+            own = [self.of(e).repeated(*at) for e, *at in zip(episodes, rows, columns, places, strict=True)]
+            repeated = torch.from_numpy(np.stack(own)).to(grid.column.device)
+        return ScoredVectors(grid.column, grid.place, rows, corpora, repeated)
 
     def wanting(self, episode: int, logits: Tensor, task: TrainsNetworks, class_mask: Tensor) -> Tensor:
         """What early stopping wants small, from scores ``(C, U)`` of the vectors of an episode's dev rows.

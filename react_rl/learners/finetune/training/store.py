@@ -81,6 +81,21 @@ class PieceStore:
         return np.ones_like(rows)
 
     @property
+    def shares_pieces(self) -> bool:
+        """Whether some vectors of a row are scored by one piece."""
+        return False
+
+    def repeated(self, rows: _Rows, column: _Rows, place: _Rows) -> npt.NDArray[np.bool_]:
+        """Whether vectors ``(U,)`` have the piece of the one before; see ``tasks.protocol.ScoredVectors``.
+
+        Args:
+            rows: ``(n,)`` row ids, -1 for none.
+            column: ``(U,)`` which of them each vector belongs to; n for none.
+            place: ``(U,)`` its place in the row.
+        """
+        return np.zeros(column.shape, np.bool_)
+
+    @property
     def padding_share(self) -> float:
         """Share of padding among all tokens that were served so far."""
         return 1.0 - self.real_tokens / self.padded_tokens if self.padded_tokens else 0.0

@@ -14,6 +14,7 @@ from torch import Tensor
 from react_rl.data.corpus import Corpus
 from react_rl.data.passages import Passages
 from react_rl.encoders.question_states import cut_contexts
+from react_rl.encoders.shared_pieces import SharedPieces
 from react_rl.encoders.token_states import Windows, cut_sentences
 from react_rl.learners.finetune.methods.network import Network, Texts
 from react_rl.learners.finetune.training.store import PieceStore, TextStore
@@ -132,13 +133,33 @@ class QuestionStore(WindowStore):
         )
         super().__init__(windows, network, folder, kept)
         self._mark_last = settings.pooling == "last"
+        repeated = np.diff(windows.places, prepend=-1) == 0
+        repeated[windows.words[:-1][windows.words[:-1] < repeated.size]] = False  # windows share no piece
+        self._shared = SharedPieces(repeated)
+
+    @property
+    def shares_pieces(self) -> bool:
+        """See ``PieceStore.shares_pieces``."""
+        return self._shared.present
+
+    def repeated(self, rows: _Rows, column: _Rows, place: _Rows) -> npt.NDArray[np.bool_]:
+        """See ``PieceStore.repeated``."""
+        row = np.append(rows, -1)[column]
+        word = np.where(row >= 0, self._before(np.maximum(row, 0)) + place, 0)
+        found: npt.NDArray[np.bool_] = (row >= 0) & self._shared.repeated[word]
+        return found
+
+    def _before(self, rows: _Rows) -> _Rows:
+        """Words, of all rows, in front of the first one of each row."""
+        found: _Rows = self._windows.words[self._windows.first[rows]]
+        return found
 
     def taught(self, rows: _Rows, told: Tensor) -> tuple[_Rows, Tensor]:
         """Windows, and for mark and words whether the answer begins (1) and ends (2) there.
 
-        A border that is in another window, or nowhere, is at the mark.
+        A border that is in another window, or nowhere, is at the mark; one inside a piece is at the piece's.
         """
-        examples, spans = self.examples(rows), told.cpu().numpy()
+        examples, spans = self.examples(rows), self._shared.widened(told.cpu().numpy(), self._before(rows))
         counts = self.n_vectors(examples)
         owner = np.repeat(np.arange(len(rows)), self._windows.first[rows + 1] - self._windows.first[rows])
         before = self._windows.words[examples] - self._windows.words[self._windows.first[rows[owner]]]
