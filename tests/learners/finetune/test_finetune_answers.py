@@ -15,6 +15,7 @@ from react_rl.acquisition import make_strategy
 from react_rl.acquisition.registry import suited
 from react_rl.data.questions import Question, question_corpus
 from react_rl.data.synthetic_questions import synthetic_questions
+from react_rl.encoders.token_states import TokenStates
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.finetune.training.word_stores import QuestionStore
@@ -31,8 +32,11 @@ MASK = torch.ones(1, 2, dtype=torch.bool)
 
 
 def encoded(corpus: Any) -> EncodedCorpus:
-    vectors = np.random.default_rng(0).standard_normal((corpus.n_rows, 8)).astype(np.float32)
-    return EncodedCorpus.build(corpus, vectors)
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((corpus.n_rows, 8)).astype(np.float32)
+    starts = np.concatenate([[0], np.cumsum(corpus.passages.lengths + 1)])
+    states = rng.standard_normal((starts[-1], 8)).astype(np.float16)
+    return EncodedCorpus.build(corpus, vectors, tokens=TokenStates(states, starts, 0))
 
 
 def asked(unanswerable: float = 0.3, seed: int = 0) -> EncodedCorpus:
