@@ -121,12 +121,11 @@ def pool_numbers(view: PoolView) -> Tensor:
 def _neighbour_agreement(view: PoolView) -> Tensor:
     """Share of labelled rows whose nearest labelled row has their class, minus what chance gives ``(E,)``."""
     similarity, onehot, live = view.labelled_geometry
-    blocked = (live[:, :, None] * live[:, None, :]) == 0
-    similarity = similarity.masked_fill(blocked, -torch.inf)
+    similarity = similarity.masked_fill(live[:, None] == 0, -torch.inf)
     similarity.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
     best, nearest = similarity.max(2)
     same = onehot.gather(2, nearest[:, None, :].expand(-1, onehot.shape[1], -1)).mul(onehot).sum(1)
-    usable = (best > -torch.inf).float()
+    usable = live * (best > -torch.inf)
     total = usable.sum(1).clamp_min(1.0)
     shares = onehot.sum(2) / live.sum(1, keepdim=True).clamp_min(1.0)
     return (same * usable).sum(1) / total - shares.square().sum(1)

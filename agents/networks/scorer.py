@@ -11,9 +11,13 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-_TOGETHER: Final = 2048
-"""Rows whose hidden units are computed together: few enough to stay in a core's own cache."""
+_TOGETHER: Final = 1 << 14
+"""Rows whose hidden units are computed together: few enough to stay in the processor's cache."""
+
+_IMAGES: Final = 16
+"""Images from which on torch leaves a convolution on a CPU to oneDNN."""
 
 
 class RowScorer(nn.Module):
@@ -102,11 +106,11 @@ class ScorerEnsemble(nn.Module):
         fixed = [one.weights + layer.bias for one, (_, layer) in zip(members, gates, strict=True)]
         plain = torch.stack(fixed).mean(0)  # (F,)
         gated = torch.cat([layer.weight for _, layer in gates], 1).T / many  # (M H, F)
-        # (F, H), (H, H), (H,), (H,) of each member; products are quicker with contiguous factors.
+        # (H, F), (H, H), (H,), (H,) of each member.
         inner, last = zip(*[one.layers for one in members], strict=True)
-        firsts = [one.rows.weight.T.contiguous() for one in members]
-        seconds = [layer.weight.T.contiguous() for layer in inner]
-        parts = list(zip(firsts, seconds, [layer.bias for layer in inner], strict=True))
+        parts = [
+            (one.rows.weight, layer.weight, layer.bias) for one, layer in zip(members, inner, strict=True)
+        ]
         thirds = [layer.weight[0] / many for layer in last]
         # An adjustment (``agents.adjustment``) is a member whose MLP says nothing.
         speaking = [place for place, third in enumerate(thirds) if third.any()]
@@ -116,17 +120,29 @@ class ScorerEnsemble(nn.Module):
             seen = torch.addmm(start, context, joint.T)
             hidden, shift = seen.chunk(2, 1)
             weights = torch.addmm(plain, hidden.tanh(), gated)
-            scores = torch.bmm(rows, weights[:, :, None])[:, :, 0] + constant
+            # Features of rows are often columns in memory, and are read as such.
+            scores = torch.bmm(weights[:, None], rows.transpose(1, 2))[:, 0] + constant
             shifts = shift[:, None].chunk(many, 2)  # (B, 1, H) each
             step = max(1, _TOGETHER // max(rows.shape[1], 1))
             for begin in range(0, len(rows), step):
-                some, own = slice(begin, begin + step), rows[begin : begin + step]
+                some, own = slice(begin, begin + step), rows[begin : begin + step].contiguous()
                 for place in speaking:
                     first, second, bias = parts[place]
-                    shifted = shifts[place][some]
-                    units = torch.baddbmm(shifted, own, first.expand(len(own), -1, -1)).relu_()
-                    units = torch.addmm(bias, units.flatten(0, 1), second).relu_()
-                    scores[some] += torch.mv(units, thirds[place]).view(own.shape[:2])
+                    units = _affine(own, first).add_(shifts[place][some]).relu_()
+                    units = _affine(units, second, bias).relu_()
+                    scores[some] += torch.mv(units.flatten(0, 1), thirds[place]).view(own.shape[:2])
             return scores
 
         return score
+
+
+def _affine(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Rows ``(B, R, i)`` times weights ``(o, i)``, plus a bias ``(o,)``: ``(B, R, o)``.
+
+    A convolution over single places is the same product. On a CPU it is oneDNN's, which knows the
+    instructions of more processors than the library of torch's products does; on a GPU it might be rounded.
+    """
+    if not rows.is_cpu or len(rows) < _IMAGES:
+        return functional.linear(rows, weight, bias)
+    places = rows[:, None].permute(0, 3, 1, 2)  # (B, i, 1, R), channels last in memory
+    return functional.conv2d(places, weight[:, :, None, None], bias).permute(0, 2, 3, 1)[:, 0]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from react_rl.encoders.copies import CopyPairs, copy_groups, copy_members
 from react_rl.errors import ReActError
+from react_rl.large_arrays import large_array
 from react_rl.simulation.encoded import EncodedCorpus
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ class Geometry:
 
     def _square(self, n_columns: int) -> Tensor:
         ids = self._ids[:, :n_columns]
-        result = torch.empty(*ids.shape, n_columns, device=self._device)
+        result = large_array(*ids.shape, n_columns, device=self._device)
         store: Tensor | None = None  # whole rows of a table; fresh memory would take as long as reading it
         for episode, (corpus, own) in enumerate(zip(self._corpus, ids, strict=True)):
             data = self._corpora[corpus]

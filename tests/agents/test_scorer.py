@@ -54,12 +54,19 @@ def test_scores_move_with_the_rows_and_do_not_depend_on_other_rows() -> None:
     torch.testing.assert_close(network(rows[:, :4], context), network(rows, context)[:, :4])
 
 
-def test_an_ensemble_is_the_mean_of_its_members() -> None:
+@pytest.mark.parametrize("shape", [(2, 5), (40, 7), (40, 500), (1, 20_000)])
+def test_an_ensemble_is_the_mean_of_its_members(shape: tuple[int, int]) -> None:
     both = scorer(members=2).network
     assert isinstance(both, ScorerEnsemble)
-    rows, context = torch.randn(2, 5, len(ROW_FEATURES)), torch.randn(2, len(ROW_CONTEXT))
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(*shape, len(ROW_FEATURES), generator=generator)
+    context = torch.randn(shape[0], len(ROW_CONTEXT), generator=generator)
     each = [member(rows, context) for member in both.members]
-    torch.testing.assert_close(both(rows, context), (each[0] + each[1]) / 2)
+    expected = (each[0] + each[1]) / 2
+    torch.testing.assert_close(both(rows, context), expected, rtol=1e-4, atol=1e-5)
+    # Strategies hand it features as columns.
+    columns = rows.transpose(1, 2).contiguous().transpose(1, 2)
+    torch.testing.assert_close(both(columns, context), expected, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(each[0], each[1])
 
 

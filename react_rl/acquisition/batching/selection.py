@@ -185,7 +185,7 @@ def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: i
         growth.narrow(rows)
         score, free = score.gather(1, rows), free.gather(1, rows)
     picks = []
-    for _ in range(n):
+    for pick in range(n):
         column = best_column(view, _wanted(score, terms), free)
         chosen = column.clamp_min(0)
         free = free.scatter(1, chosen[:, None], False)
@@ -193,7 +193,7 @@ def take_weighted(view: PoolView, features: Sequence[str], weights: Tensor, n: i
             chosen = rows.gather(1, chosen[:, None])[:, 0]
         picks.append(torch.where(column >= 0, chosen, -1))
         # An episode without free rows picks nothing more, so what its row 0 does to the features is idle.
-        growth.add(chosen)
+        growth.add(chosen, last=pick == n - 1)
     return to_ids(view, torch.stack(picks, 1))
 
 

@@ -118,6 +118,7 @@ class KeptPairs:
         n_episodes, width = nearest.shape
         values, landmarks, lengths, room = [], [], [], DENSE * self._similarity.numel()
         ends = torch.arange(width, width * width + 1, width, device=nearest.device)  # of rows
+        columns = torch.arange(width, dtype=torch.int32, device=nearest.device).repeat(width)
         for episode in range(n_episodes):
             similarity = self._similarity[episode]
             places = torch.nonzero((similarity > nearest[episode]).view(-1))[:, 0]
@@ -127,7 +128,7 @@ class KeptPairs:
             lengths.append(torch.searchsorted(places, ends).diff(prepend=ends.new_zeros(1)))
             chosen = similarity.reshape(-1).index_select(0, places)
             values.append(kernel(chosen[None], self._tau[episode : episode + 1])[0])
-            landmarks.append(places.remainder_(width).add_(episode * width).int())
+            landmarks.append(columns.index_select(0, places).add_(episode * width))
         return OpenPairs(torch.cat(values), torch.cat(landmarks), torch.stack(lengths))
 
 

@@ -82,13 +82,20 @@ class Growth:
         first = self._first if values.dim() == 2 else self._first[:, None].expand(values.shape)
         return values.gather(-1, first)
 
-    def add(self, columns: Tensor) -> None:
+    def add(self, columns: Tensor, last: bool = False) -> None:
         """Count one picked column of each episode ``(E,)`` as labelled. Mutates.
 
         Only parts that were asked for before know of it.
+
+        Args:
+            columns: The picks.
+            last: Whether nobody asks for features any more; the engine still learns of similarities that it
+                needs for buying the rows.
         """
         known = self.__dict__
         similarity, to_landmarks = self._similarity_of(columns)
+        if last:
+            return
         if "nearest" in known:
             known["nearest"] = torch.maximum(self.nearest, similarity)
         if "mass" in known:

@@ -24,7 +24,8 @@ FAINT: Final = 1e-3
 def kernel(similarity: Tensor, tau: Tensor) -> Tensor:
     """Values of the kernel at similarities ``(E, ...)``."""
     steep = 1.0 / tau.view(-1, *[1] * (similarity.dim() - 1))
-    return torch.addcmul(-steep, similarity, steep).exp_()
+    # In two steps, each quicker than torch's operation of three arguments.
+    return similarity.mul(steep).sub_(steep).exp_()
 
 
 def near_labelled(landmarks: Landmarks) -> Tensor:

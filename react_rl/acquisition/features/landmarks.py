@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from react_rl.large_arrays import large_array
 from react_rl.simulation.view import PoolView
 
 ALL: Final = 2048
@@ -176,5 +177,7 @@ def rows_of(array: Tensor, rows: Tensor) -> Tensor:
         return array.gather(1, rows[:, :, None].expand(-1, -1, array.shape[2]))
     # Whole rows are copied at once, where a gather looks up every number.
     first = torch.arange(0, array.shape[0] * array.shape[1], array.shape[1], device=rows.device)
-    found = array.flatten(0, 1).index_select(0, (rows + first[:, None]).flatten())
-    return found.view(*rows.shape, array.shape[2])
+    places = (rows + first[:, None]).flatten()
+    found = large_array(*rows.shape, array.shape[2], device=array.device)
+    torch.index_select(array.flatten(0, 1), 0, places, out=found.view(-1, array.shape[2]))
+    return found

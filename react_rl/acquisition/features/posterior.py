@@ -20,13 +20,15 @@ from torch import Tensor
 
 from react_rl.acquisition.committees import head_settings
 from react_rl.acquisition.features.landmarks import EVEN, UNSURE, Landmarks, rows_of
+from react_rl.large_arrays import large_array
 
 LEAST: Final = 1e-6
 """Smallest variance: rounding must not make one negative."""
 
-GROUP: Final = 16
+GROUP: Final = 5
 """Labelled rows that are taken off the kept covariances together. Groups begin at multiples of this, so that
-the same labels give the same bits, whenever somebody first asks."""
+the same labels give the same bits, whenever somebody first asks. It divides the usual sizes of batches, so no
+label is left over, which would have to be taken off in each round until its group is whole."""
 
 
 class Covariances:
@@ -42,21 +44,26 @@ class Covariances:
 
     def __init__(self, similarity: Tensor, shift: float, noise: float) -> None:
         self._similarity, self._shift, self._noise = similarity, shift, noise
-        self.matrix = similarity + shift
+        self.matrix = torch.add(
+            similarity, shift, out=large_array(*similarity.shape, device=similarity.device)
+        )
         """Covariances ``(E, P, P)`` given the labels followed so far."""
         self._columns = torch.zeros(len(similarity), 0, dtype=torch.int64, device=similarity.device)
         self._live = torch.zeros(len(similarity), 0, device=similarity.device)
 
-    def follow(self, columns: Tensor, live: Tensor) -> int:
+    def follow(self, columns: Tensor, live: Tensor, weights: Tensor) -> tuple[int, Tensor | None]:
         """Take off what whole groups of the labelled rows explain. Mutates.
 
         Args:
             columns: ``(E, n)`` labelled columns in the order of their purchase.
             live: ``(E, n)`` 1 where a slot holds a label, 0 elsewhere.
+            weights: ``(E, k, P)`` what each row counts in sums of squared covariances.
 
         Returns:
-            How many of them, a multiple of ``GROUP``, ``matrix`` takes into account.
+            How many of them, a multiple of ``GROUP``, ``matrix`` takes into account; the sums ``(E, k, P)``
+            if these are all and some are new, since then they cost no pass of their own over the matrix.
         """
+        sums = None
         known, whole = self._columns.shape[1], columns.shape[1] // GROUP * GROUP
         same = torch.equal(self._columns, columns[:, :known]) and torch.equal(self._live, live[:, :known])
         if not same:
@@ -65,10 +72,37 @@ class Covariances:
         for first in range(known, whole, GROUP):
             rows, here = columns[:, first : first + GROUP], live[:, first : first + GROUP]
             basis = explained(rows_of(self.matrix, rows), rows, here, self._noise)
-            self.matrix.baddbmm_(basis.transpose(1, 2), basis, alpha=-1.0)
+            if first + GROUP == columns.shape[1]:
+                sums = squared_sums(self.matrix, basis, weights, keep=True)
+            else:
+                for covariance, own in zip(self.matrix, basis, strict=True):
+                    covariance.addmm_(own.T, own, alpha=-1.0)
         if known < whole or not same:
             self._columns, self._live = columns[:, :whole].clone(), live[:, :whole].clone()
-        return whole
+        return whole, sums
+
+
+def squared_sums(matrix: Tensor, basis: Tensor, weights: Tensor, keep: bool = False) -> Tensor:
+    """Weighted sums of squared covariances, ``sum_j w_j cov_ij^2`` with ``cov = matrix - basis^T basis``.
+
+    Args:
+        matrix: ``(E, P, P)``, symmetric.
+        basis: ``(E, n, P)``, n may be 0.
+        weights: ``(E, k, P)``.
+        keep: Whether the covariances take the place of ``matrix``, which is mutated then.
+
+    Returns:
+        ``(E, k, P)``.
+    """
+    # Episode by episode, so that what is made of a matrix stays in a core's own cache.
+    store, sums = torch.empty_like(matrix[0]), torch.empty_like(weights)
+    for prior, own, weight, result in zip(matrix, basis, weights, sums, strict=True):
+        covariance = prior
+        if len(own):
+            covariance = torch.addmm(prior, own.T, own, alpha=-1.0, out=prior if keep else store)
+        # Symmetric, so that rows serve as columns; products read them more quickly.
+        torch.mm(weight, torch.mul(covariance, covariance, out=store), out=result)
+    return sums
 
 
 def explained(reach: Tensor, columns: Tensor, live: Tensor, noise: float) -> Tensor:
@@ -116,7 +150,7 @@ class Posterior:
         self._noise = 4.0 * settings.l2
         self._rows: Tensor | None = None
         kept, columns, live = self._followed(), *view.labelled_columns
-        done = 0 if kept is None else kept.follow(columns, live)
+        done, sums = (0, None) if kept is None else kept.follow(columns, live, landmarks.weights)
         columns, live = columns[:, done:], live[:, done:]
         # C of the rows with the landmarks (E, R, J), and of the rows with each other (E, R, R).
         self._near = self._among = None if kept is None else kept.matrix
@@ -125,7 +159,7 @@ class Posterior:
         self._theirs = landmarks.of(self._basis)  # V of the landmarks (E, n, J)
         own = 1.0 + self._shift if kept is None else kept.matrix.diagonal(dim1=1, dim2=2)
         self._variance = (own - self._basis.square().sum(1)).clamp_min(LEAST)  # (E, R)
-        self._sums = self._first_sums()  # a: (E, 2, R)
+        self._sums = self._first_sums() if sums is None else sums  # a: (E, 2, R)
         # What cov_ii^2 is counted too often in a_i, (E, 2, R).
         ones = torch.ones_like(landmarks.weights[:, EVEN])
         excess = [found for w in (EVEN, UNSURE) if (found := landmarks.of_themselves(ones, w)) is not None]
@@ -141,7 +175,7 @@ class Posterior:
     def _first_sums(self) -> Tensor:
         landmarks, view = self._landmarks, self._landmarks.view
         if self._near is not None:
-            return self._sums_of_followed(self._near)
+            return squared_sums(self._near, self._basis, landmarks.weights)
         sums = torch.empty(view.n_episodes, 2, view.width, device=view.device)
         store: Tensor | None = None
         for some, rows, similarity in landmarks.blocks():
@@ -152,14 +186,6 @@ class Posterior:
             squares = covariance.add_(self._shift).square_().transpose(1, 2)
             torch.bmm(landmarks.weights[some], squares, out=sums[some, :, rows])
         return sums
-
-    def _sums_of_followed(self, near: Tensor) -> Tensor:
-        # Episode by episode, so that what is made of a matrix stays in a core's own cache.
-        store, sums = torch.empty_like(near[0]), []
-        for prior, basis, weights in zip(near, self._basis, self._landmarks.weights, strict=True):
-            covariance = torch.addmm(prior, basis.T, basis, alpha=-1.0, out=store)
-            sums.append(weights @ covariance.square_().T)
-        return torch.stack(sums)
 
     @property
     def variance(self) -> Tensor:
@@ -208,7 +234,8 @@ class Posterior:
     def _prior_times(self, vectors: Tensor) -> Tensor:
         """Vectors ``(E, k, J)`` times C of the landmarks with the rows, ``(E, k, R)``."""
         if self._near is not None:
-            return torch.bmm(vectors, self._near.transpose(1, 2))
+            # All rows with all rows is symmetric, and quicker to read as it lies in memory.
+            return torch.bmm(vectors, self._near if self._rows is None else self._near.transpose(1, 2))
         return self._landmarks.product(vectors) + self._shift * vectors.sum(2, keepdim=True)
 
     def narrow(self, rows: Tensor) -> None:
@@ -222,7 +249,10 @@ class Posterior:
             self._near = rows_of(self._near, rows)
         self._near.baddbmm_(own, self._theirs, alpha=-1.0)
         if landmarks.everyone:
-            self._among = self._near.gather(2, rows[:, None].expand(-1, rows.shape[1], -1))
+            index = rows[:, None].expand(-1, rows.shape[1], -1)
+            self._among = torch.gather(
+                self._near, 2, index, out=large_array(*index.shape, device=index.device)
+            )
         else:
             vectors = rows_of(landmarks.view.embeddings, rows)
             self._among = torch.bmm(vectors, vectors.transpose(1, 2)).add_(self._shift)

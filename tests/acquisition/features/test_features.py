@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch import Tensor
 
 from react_rl.acquisition import FEATURES, WeightedFeatures, make_strategy
 from react_rl.acquisition.batching.selection import take_weighted
@@ -172,17 +173,33 @@ def test_other_labels_do_not_meet_what_earlier_ones_explained() -> None:
     engine.reset([Streams(seed) for seed in range(2)])
     kept = engine.view.kept("one", lambda: posterior.Covariances(torch.eye(5).repeat(2, 1, 1), 0.1, 0.4))
     fresh = kept.matrix.clone()
-    columns, live = torch.tensor([[0, 1, 2, 3] * 4] * 2), torch.ones(2, 16)
-    assert kept.follow(columns, live) == 16
+    columns, live = torch.tensor([[0, 1, 2, 3] * 4] * 2)[:, :15], torch.ones(2, 15)
+    weights = torch.rand(2, 3, 5, generator=torch.Generator().manual_seed(0))
+
+    def follow(labels: int, live: Tensor) -> tuple[int, Tensor | None]:
+        return kept.follow(columns[:, :labels], live[:, :labels], weights)
+
+    assert follow(15, live)[0] == 15
     first = kept.matrix.clone()
-    assert kept.follow(columns, live) == 16
+    assert follow(15, live) == (15, None)
     assert torch.equal(kept.matrix, first)
-    assert kept.follow(columns[:, :5], live[:, :5]) == 0
+    assert follow(4, live) == (0, None)
     assert torch.equal(kept.matrix, fresh)
-    assert kept.follow(columns, live) == 16
+    done, sums = follow(15, live)
+    assert done == 15
     assert torch.equal(kept.matrix, first)
-    assert kept.follow(columns, torch.zeros(2, 16)) == 16
+    assert sums is not None
+    assert torch.allclose(sums, torch.einsum("ekj,eij->eki", weights, first.square()))
+    assert follow(15, torch.zeros(2, 15))[0] == 15
     assert torch.equal(kept.matrix, fresh)
+
+
+def test_sums_made_on_the_way_are_those_of_a_pass_of_their_own() -> None:
+    options = EpisodeOptions(pool_size=90, dev_size=30, initial_size=2 * posterior.GROUP, budget=20)
+    engine = LabelingEngine([synthetic_encoded(400, 3)], options, 3)
+    engine.reset([Streams(seed) for seed in range(3)])
+    new, again = (Growth(engine.view).posterior.reductions for _ in range(2))
+    assert torch.equal(new, again)
 
 
 @pytest.fixture
