@@ -99,7 +99,7 @@ def test_a_phase_without_rows_left_makes_room_for_the_next() -> None:
 
 
 def test_the_dev_metric_knows_only_phases_that_have_come() -> None:
-    engine, phases = begun(), stream().corpus.phases
+    engine, phases, clear = begun(), stream().corpus.phases, 0
     assert phases is not None
     for turn in play(engine, make_strategy("margin")):
         for episode in range(3):
@@ -108,7 +108,12 @@ def test_the_dev_metric_knows_only_phases_that_have_come() -> None:
                 assert so_far["accuracy"][episode] == said["accuracy"][episode]
             come = dev[phases.of[dev] <= engine.phases.now[episode]]
             own = HeldOut(come).measure(engine, ["accuracy"])["accuracy"][episode]
-            assert engine.current["accuracy"][episode] == pytest.approx(own)
+            # Classes without a label are level, and rounding says which of them comes first.
+            best, second = engine.scores(come)[episode].topk(2, 0).values
+            level = float((best - second < 1e-5).float().mean())
+            assert engine.current["accuracy"][episode] == pytest.approx(own, abs=level + 1e-6)
+            clear += level == 0
+    assert clear > 10, "turns without such rows are compared exactly"
 
 
 def test_a_new_phase_costs_no_reward() -> None:
