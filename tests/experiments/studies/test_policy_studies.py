@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -261,7 +262,13 @@ def test_policies_that_see_no_price_are_played_for_each_unit_of_cost_as_well(tmp
     features = (*ImitationSettings().features, PRICE)
     network = ScorerEnsemble([RowScorer(len(features), len(ROW_CONTEXT), 4)])
     sees = ScorerStrategy("sees-prices", network, features)
-    about = {"reward": {}, "episode": {}, "trained_on": {}, "validated_on": {}, "settings": {}}
+    about: dict[str, Any] = {
+        "reward": {},
+        "episode": {},
+        "trained_on": {},
+        "validated_on": {},
+        "settings": {},
+    }
     card = scorer_card(sees, **about, validation=[], baselines={}, chosen_at=0)
     save_scorer(tmp_path / "priced", network, card)
     found = per_cost.contestants([plain, tmp_path / "priced"])
