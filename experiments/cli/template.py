@@ -28,8 +28,8 @@ TEMPLATES: Final[dict[str, Templated]] = {
 
 _REQUIRED: Final = {
     "name": "my-study",
-    "corpora": (CorpusConfig(corpus="synthetic"),),
-    "corpus": "synthetic",
+    "corpora": (CorpusConfig(corpus="bbc_news"),),
+    "corpus": "bbc_news",
 }
 """Values of the keys that have no default."""
 

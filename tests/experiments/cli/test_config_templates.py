@@ -11,13 +11,14 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from react_rl.data import CorpusConfig, synthetic_corpus
+from react_rl.data import CorpusConfig, load_corpus, synthetic_corpus
 from react_rl.experiments import CompareConfig, TrainConfig, load_config
 from react_rl.experiments.cli import main
 from react_rl.experiments.cli.template import TEMPLATES, template
 from react_rl.experiments.config.models import packaged_configs, packaged_text
 from react_rl.experiments.config.tuning import TuneConfig
 from react_rl.simulation import synthetic_encoded
+from react_rl.simulation.draw import check_fit
 
 
 def nested(model: type[BaseModel]) -> list[type[BaseModel]]:
@@ -51,8 +52,10 @@ def test_the_printed_config_reads_back_to_the_defaults(
     assert main(["config", command]) == 0
     path = tmp_path / "my.yaml"
     path.write_text(capsys.readouterr().out, encoding="utf-8")
-    expected = kind.model_validate({"name": "my-study", "corpora": [{"corpus": "synthetic"}]})
+    expected = kind.model_validate({"name": "my-study", "corpora": [{"corpus": "bbc_news"}]})
     assert load_config(kind, str(path)) == expected
+    if kind is CompareConfig:  # what is printed can be played
+        check_fit(load_corpus("bbc_news"), expected.episode)
 
 
 @pytest.mark.parametrize("kind", TEMPLATES.values())
