@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 
 from react_rl.agents.learned import load_strategy
-from react_rl.encoders.config import EncoderConfig
 from react_rl.errors import ReActError
-from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE_SETTING, PREFIXES
+from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE_SETTING, encoder_in
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import Gap, gap, mean_gap
 from react_rl.experiments.studies.growing import GrowingTable
@@ -225,7 +224,7 @@ def study(asked: argparse.Namespace) -> str:
         here.play(name, areas_of_rivals(asked.results, name, asked.seeds), asked.seeds, episode=episode)
     beyond = GrowingTable(asked.results / "ablations" / "beyond.csv", _NAMES).frame
     for folder in asked.encoders:
-        encoder = EncoderConfig(model=str(folder), max_length=128, prefix=PREFIXES.get(folder.name, ""))
+        encoder = encoder_in(folder)
         here.play(folder.name, beyond[beyond["setting"] == folder.name], _ENCODER_SEEDS, encoder=encoder)
     if asked.large_seeds:
         own = beyond[beyond["setting"] == LARGE_SETTING]

@@ -64,6 +64,11 @@ def markdown(areas: GrowingTable, seeds: dict[str, int]) -> str:
     return "\n".join([*lines, ""])
 
 
+def encoder_in(folder: Path) -> EncoderConfig:
+    """The encoder of a folder, with what it wants before each text."""
+    return EncoderConfig(model=str(folder), max_length=128, prefix=PREFIXES.get(folder.name, ""))
+
+
 def study(asked: argparse.Namespace) -> str:
     """Play what is missing, and write areas and page."""
     if asked.large_seeds < 2:
@@ -71,8 +76,8 @@ def study(asked: argparse.Namespace) -> str:
     areas = GrowingTable(asked.out / "beyond.csv", ["setting", "corpus", "strategy"])
     seeds: dict[str, int] = {}
     for folder in asked.encoders:
-        encoder = EncoderConfig(model=str(folder), max_length=128, prefix=PREFIXES.get(folder.name, ""))
-        _play(areas, folder.name, TransferCorpora(asked.data, CORPORA, encoder=encoder), asked.seeds)
+        ground = TransferCorpora(asked.data, CORPORA, encoder=encoder_in(folder))
+        _play(areas, folder.name, ground, asked.seeds)
         seeds[folder.name] = asked.seeds
     large = TransferCorpora(asked.data, LARGE, max_rows=LARGE_ROWS, episode=LARGE_EPISODE)
     _play(areas, LARGE_SETTING, large, asked.large_seeds)

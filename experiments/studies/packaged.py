@@ -15,10 +15,11 @@ from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.learned import load_strategy
 from react_rl.agents.scorer_folder import pretrained_folder
+from react_rl.encoders.config import EncoderConfig
 from react_rl.errors import ReActError
 from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.studies.adjusted import BEGUN, EPISODES
-from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE_SETTING
+from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE_SETTING, encoder_in
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import gap, mean_gap
 from react_rl.experiments.studies.growing import GrowingTable
@@ -91,14 +92,14 @@ def markdown(tables: Mapping[str, ScoreTable], policies: Sequence[str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def many_labels(table: ScoreTable, policies: Sequence[str]) -> str:
-    """Differences of each policy to the others with 1,000 labels."""
+def by_corpus(setting: str, what: str, table: ScoreTable, policies: Sequence[str]) -> str:
+    """Differences of each policy to the others in a further setting."""
     lines = [
         "",
-        f"## {LARGE_SETTING}",
+        f"## {setting}",
         "",
-        f"Pools of 2,000, rounds of 25, {len(table.seeds)} paired seeds: area of a policy minus that of "
-        "others, over all corpora and by corpus, x 1,000; * where the interval excludes 0.",
+        f"{what}, {len(table.seeds)} paired seeds: area of a policy minus that of others, over all corpora "
+        "and by corpus, x 1,000; * where the interval excludes 0.",
     ]
     for policy in policies:
         rivals = [one for one in table.values if one != policy]
@@ -137,11 +138,11 @@ class PackagedPlay:
 
     def table(
         self, setting: str, corpora: Sequence[str], strategies: Sequence[str], rows: int, seeds: int,
-        episode: Mapping[str, float],
+        episode: Mapping[str, float], encoder: EncoderConfig | None = None,
     ) -> ScoreTable:  # fmt: skip
         """Play what is missing of a setting; returns all of it."""
         configs = packaged_configs(self._asked.data, corpora, rows)
-        ground = TransferCorpora(self._asked.data, episode=episode, others=configs)
+        ground = TransferCorpora(self._asked.data, encoder=encoder, episode=episode, others=configs)
         for corpus in ground.corpora:
             for name in strategies:
                 if not self._areas.holds(seeds, setting=setting, corpus=corpus.name, strategy=name):
@@ -154,6 +155,9 @@ class PackagedPlay:
 
 def study(asked: argparse.Namespace) -> str:
     """Play what is missing, and write areas, tables and figure."""
+    for option, seeds in (("--large-seeds", asked.large_seeds), ("--encoder-seeds", asked.encoder_seeds)):
+        if seeds == 1:
+            raise ReActError(f"{option} 1 gives no interval; give at least 2.")
     further = named_policies(asked.policies)
     shipped = {name: load_strategy(pretrained_folder(name), name) for name in (BEGUN, POLICY)}
     policies: dict[str, QueryStrategy] = {**shipped, **further}
@@ -167,7 +171,19 @@ def study(asked: argparse.Namespace) -> str:
     if asked.large_seeds:
         some = [*LARGE_RIVALS, *policies]
         large = here.table(LARGE_SETTING, LARGE, some, LARGE_ROWS, asked.large_seeds, LARGE_EPISODE)
-        text += many_labels(large, [POLICY, *further])
+        text += by_corpus(LARGE_SETTING, "Pools of 2,000, rounds of 25", large, [POLICY, *further])
+    for folder in asked.encoders:
+        encoder = encoder_in(folder)
+        table = here.table(
+            folder.name,
+            list(CORPORA),
+            list(played),
+            MAX_ROWS,
+            asked.encoder_seeds,
+            EPISODES["batch-5"],
+            encoder,
+        )
+        text += by_corpus(f"Embeddings of {folder.name}", "16 rounds of 5", table, [POLICY, *further])
     write_atomically(asked.out / "tables.md", text)
     save_figures(asked.out, {"packaged": draw(tables, gaps_of(tables))})
     return text
@@ -182,6 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--large-seeds", type=int, default=8, help="paired episodes of 1,000 labels; 0 for none"
     )
+    parser.add_argument(
+        "--encoders", nargs="*", type=Path, default=[], metavar="FOLDER", help="checkpoints of other encoders"
+    )
+    parser.add_argument("--encoder-seeds", type=int, default=24, help="paired episodes with each of them")
     parser.add_argument(
         "--policies", nargs="*", default=[], metavar="NAME=FOLDER", help="further policies that are played"
     )

@@ -86,6 +86,7 @@ def test_what_ships_and_further_policies_are_played_and_not_played_again(
     monkeypatch.setattr(packaged, "TransferCorpora", _Ground)
     monkeypatch.setattr(packaged, "load_strategy", lambda folder, name: f"{name} of {Path(folder).name}")
     asked = SimpleNamespace(out=tmp_path, data=tmp_path, seeds=3, large_seeds=2, policies=["mine=here"])
+    asked.encoders, asked.encoder_seeds = [tmp_path / "other"], 2
     page = packaged.study(asked)  # type: ignore[arg-type]
     assert "| mean of all | mixture | +0.1000 [+0.1000, +0.1000] | 1.000 | 8 of 8 | 8, 0 |" in page
     assert "| mean of all | learned | +0.0000 [+0.0000, +0.0000] | 0.500 |" in page
@@ -93,7 +94,13 @@ def test_what_ships_and_further_policies_are_played_and_not_played_again(
         "| learned | area | minus random | minus margin | minus uncertainty-herding | minus mixture |" in page
     )
     assert "| all | 0.6000 | +100.0 [+100.0, +100.0]* |" in page
+    other = page[page.index("## Embeddings of other") :]
+    assert "16 rounds of 5, 2 paired seeds" in other
+    assert "| reuters | 0.6000 | +100.0" in other
     monkeypatch.setattr(_Ground, "areas", None)
     assert packaged.study(asked) == page  # type: ignore[arg-type]
+    asked.encoder_seeds = 1
+    with pytest.raises(ReActError, match="--encoder-seeds 1 gives no interval"):
+        packaged.study(asked)  # type: ignore[arg-type]
     with pytest.raises(ReActError, match="NAME=FOLDER"):
         packaged.named_policies(["here"])
