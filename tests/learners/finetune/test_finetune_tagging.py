@@ -15,6 +15,7 @@ from torch.nn import functional
 from react_rl.acquisition import make_strategy
 from react_rl.acquisition.registry import suited
 from react_rl.data.synthetic import synthetic_sentences
+from react_rl.encoders.token_states import TokenStates
 from react_rl.errors import ReActError
 from react_rl.learners.finetune.learner import FineTune
 from react_rl.learners.recipes import make_recipe
@@ -35,8 +36,11 @@ def tagged(seed: int = 0, n_types: int = 2, words: int = 16) -> EncodedCorpus:
     targets[:] = [own[: 1 + row % words] if words < 16 else own for row, own in enumerate(corpus.targets)]
     tokens = tuple(own[: len(tags)] for own, tags in zip(corpus.tokens, targets, strict=True))
     corpus = replace(corpus, targets=targets, tokens=tokens)
-    vectors = np.random.default_rng(0).standard_normal((80, 8)).astype(np.float32)
-    return EncodedCorpus.build(corpus, vectors)
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((80, 8)).astype(np.float32)
+    starts = np.concatenate([[0], np.cumsum([len(own) for own in tokens])])
+    states = rng.standard_normal((starts[-1], 8)).astype(np.float16)
+    return EncodedCorpus.build(corpus, vectors, tokens=TokenStates(states, starts, 0))
 
 
 def engine_of(
