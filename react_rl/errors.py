@@ -21,10 +21,10 @@ class ReActError(Exception):
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in super().__str__())
 
 
-def suggestion(name: str, options: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the option nearest to ``name``, or an empty string."""
-    near = difflib.get_close_matches(name, list(options), n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
+def suggestion(name: str, options: Iterable[str], most: int = 1) -> str:
+    """Return `` Did you mean 'x'?`` for the ``most`` options nearest to ``name``, or an empty string."""
+    near = difflib.get_close_matches(name, list(options), n=most, cutoff=0.5)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def first_line(error: BaseException) -> str:
@@ -45,9 +45,8 @@ def unknown(kind: str, name: str, options: Iterable[str], listed: str = "") -> R
     """
     names = sorted(set(options))
     if listed:
-        near = difflib.get_close_matches(name, names, n=_NEAR, cutoff=0.5)
-        close = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        return ReActError(f"Unknown {kind} {name!r}.{close} `react-rl list {listed}` shows all.")
+        near = suggestion(name, names, _NEAR)
+        return ReActError(f"Unknown {kind} {name!r}.{near} `react-rl list {listed}` shows all.")
     return ReActError(
         f"Unknown {kind} {name!r}.{suggestion(name, names)} Known: {', '.join(names) or 'none'}."
     )

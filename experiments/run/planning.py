@@ -32,9 +32,7 @@ from react_rl.experiments.run.strategies import (
     resolve,
 )
 from react_rl.files import canonical_json, digest
-from react_rl.learners.checkpoints import check_checkpoints
-from react_rl.learners.registry import check_needs, check_task
-from react_rl.learners.registry import entry_of as learner_entry
+from react_rl.learners.registry import check_models, check_needs, check_task
 from react_rl.own_code import import_modules
 from react_rl.simulation.corpora import by_config, task_by_name
 from react_rl.simulation.encoded import EncodedCorpus
@@ -229,8 +227,7 @@ def check_before_encoding(config: CompareConfig, corpora: Sequence[Corpus]) -> d
     """
     found = check_corpora(config, corpora)
     for own in found.values():
-        settings = own.learner.settings()
-        check_checkpoints(learner_entry(settings).checkpoints(settings))
+        check_models(own.learner.settings())
     return found
 
 

@@ -28,8 +28,7 @@ from react_rl.experiments.run.training_folder import (
     refuse_other_training,
 )
 from react_rl.files import remove_abandoned
-from react_rl.learners.checkpoints import check_checkpoints
-from react_rl.learners.registry import LearnerSettings, entry_of
+from react_rl.learners.registry import LearnerSettings, check_models
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
@@ -76,8 +75,7 @@ def _check_checkpoints(config: TrainConfig, corpora: Sequence[Corpus]) -> None:
     """Check that what the learners load is there, before anything is encoded."""
     learner = _learner_by_task(config, corpora)
     for task in dict.fromkeys(corpus.task for corpus in corpora):
-        settings = learner(task)
-        check_checkpoints(entry_of(settings).checkpoints(settings))
+        check_models(learner(task))
 
 
 def worlds_of(config: TrainConfig, corpora: Sequence[EncodedCorpus], interface: Interface) -> list[World]:

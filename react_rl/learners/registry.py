@@ -15,7 +15,7 @@ from torch import Tensor
 
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS, Capability, missing
-from react_rl.learners.checkpoints import NamedModel, of_finetune, of_prompt
+from react_rl.learners.checkpoints import NamedModel, check_checkpoints, of_finetune, of_prompt
 from react_rl.learners.finetune.contrastive import ContrastiveTune
 from react_rl.learners.finetune.ensemble import FineTuneEnsemble
 from react_rl.learners.finetune.learner import FineTune
@@ -252,6 +252,15 @@ def learner_for(task: str, settings: LearnerSettings | None) -> LearnerSettings 
         return settings
     kinds = [entry.settings for entry in LEARNERS.values() if entry.cheap and task in entry.tasks]
     return None if not kinds or kinds[0] is SoftmaxSettings else kinds[0]()
+
+
+def check_models(settings: LearnerSettings) -> None:
+    """Check that what a learner loads is there, and has the heads that it needs.
+
+    Raises:
+        ReActError: A checkpoint is missing or lacks a head; where it is named is said.
+    """
+    check_checkpoints(entry_of(settings).checkpoints(settings))
 
 
 def proxy_for(task: str) -> LearnerSettings:

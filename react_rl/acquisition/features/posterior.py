@@ -234,7 +234,7 @@ class Posterior:
     def _prior_times(self, vectors: Tensor) -> Tensor:
         """Vectors ``(E, k, J)`` times C of the landmarks with the rows, ``(E, k, R)``."""
         if self._near is not None:
-            # All rows with all rows is symmetric, and quicker to read as it lies in memory.
+            # The matrix of all rows with all rows is symmetric, and reading it in memory order is quicker.
             return torch.bmm(vectors, self._near if self._rows is None else self._near.transpose(1, 2))
         return self._landmarks.product(vectors) + self._shift * vectors.sum(2, keepdim=True)
 

@@ -218,6 +218,11 @@ class SpanScorer:
         weights = self._weights[episodes].transpose(0, 1).flatten(0, 1)  # (2R, F), starts first
         plain, crossed, overlap = weights[:, :size], weights[:, size : 2 * size], weights[:, 2 * size :]
         table = torch.full((union.size, len(weights), int(lengths[-1])), NEVER, device=self.device)
+        # Of words of one piece the first can begin an answer, the last end it: the others (2, T) cannot.
+        within = None
+        if store.shared.present:
+            sides = np.stack([store.shared.repeated, store.shared.continued])
+            within = torch.from_numpy(sides).to(self.device)
         begin = 0
         while begin < union.size:
             block = max(_BLOCK // (int(lengths[begin]) * size), 1)
@@ -233,10 +238,9 @@ class SpanScorer:
             turned = plain + store.questions[torch.from_numpy(rows).to(self.device), None] * crossed
             scores = torch.bmm(turned, store.states[at].float().transpose(1, 2))  # (rows, 2R, words)
             scores += overlap @ store.overlap[at].float().transpose(1, 2)
-            if store.shared.present:  # of words of one piece the first can begin an answer, the last end it
-                sides = (store.shared.repeated, store.shared.continued)
-                within = torch.stack([torch.from_numpy(side).to(self.device)[at] for side in sides], 1)
-                scores.masked_fill_(within.repeat_interleave(len(episodes), 1), NEVER)
+            if within is not None:
+                here = within[:, at].transpose(0, 1)  # (rows, 2, words)
+                scores.masked_fill_(here.repeat_interleave(len(episodes), 1), NEVER)
             table[begin : begin + len(rows), :, :width] = scores.masked_fill_(~inside[:, None], NEVER)
             begin += len(rows)
         if not store.passages.has_unanswerable:
