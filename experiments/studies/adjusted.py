@@ -22,7 +22,7 @@ from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import Gap, gap, mean_gap
 from react_rl.experiments.studies.growing import GrowingTable
-from react_rl.experiments.studies.oracle_gap import closed
+from react_rl.experiments.studies.oracle_gap import shares
 from react_rl.experiments.studies.played import TransferCorpora, score_table
 from react_rl.experiments.studies.recorded import NAMES as OF_CURVES
 from react_rl.experiments.studies.recorded import ORACLE
@@ -149,26 +149,9 @@ def oracle_shares(table: ScoreTable, results: Path) -> str:
         results: Folder of the earlier studies, where the curves of the oracle are.
     """
     curves = GrowingTable(results / "ablations" / "curves.csv", OF_CURVES).frame
-    oracle = areas_of_curves(curves[curves["strategy"] == ORACLE])
-    seeds = min(int(oracle["seed"].max()) + 1, len(table.seeds))
-    values = {name: own[:seeds] for name, own in table.values.items()}
-    values[ORACLE] = score_table(oracle, table.corpora, seeds).values[ORACLE]
-    both = ScoreTable(table.corpora, table.seeds[:seeds], values)
-    lines = [
-        "",
-        "## Share of the gap to a greedy oracle",
-        "",
-        f"Rounds of 5, {len(table.corpora)} corpora, {seeds} seeds: of the distance from random "
-        f"({both.mean('random'):.4f}) to the oracle ({both.mean(ORACLE):.4f}), with 95 % bootstrap intervals "
-        "over seeds.",
-        "",
-        "| strategy | area | share |",
-        "| --- | ---: | --- |",
-    ]
-    for name in (ADJUSTED, *(rival for rival in RIVALS if rival != "random")):
-        share, below, above = closed(both, name, table.corpora)
-        lines.append(f"| {name} | {both.mean(name):.4f} | {share:.2f} [{below:.2f}, {above:.2f}] |")
-    return "\n".join([*lines, ""])
+    found = areas_of_curves(curves[curves["strategy"] == ORACLE])
+    oracle = score_table(found, table.corpora, int(found["seed"].max()) + 1)
+    return shares(table, oracle, [ADJUSTED, *(rival for rival in RIVALS if rival != "random")])
 
 
 class HeldOutPlay:

@@ -51,6 +51,34 @@ def _cell(share: float, below: float, above: float) -> str:
     return f"{share:.2f}{interval}"
 
 
+def shares(table: ScoreTable, oracle: ScoreTable, strategies: Sequence[str]) -> str:
+    """Section on the share of the gap that strategies close over all corpora, on the seeds of the oracle.
+
+    Args:
+        table: Areas in rounds of five, those of random among them.
+        oracle: Those of the oracle, on the same corpora.
+        strategies: Whose shares are told.
+    """
+    seeds = min(len(oracle.seeds), len(table.seeds))
+    values = {name: own[:seeds] for name, own in {**table.values, **oracle.values}.items()}
+    both = ScoreTable(table.corpora, table.seeds[:seeds], values)
+    lines = [
+        "",
+        "## Share of the gap to a greedy oracle",
+        "",
+        f"Rounds of 5, {len(table.corpora)} corpora, {seeds} seeds: of the distance from random "
+        f"({both.mean('random'):.4f}) to the oracle ({both.mean(ORACLE):.4f}), with 95 % bootstrap intervals "
+        "over seeds.",
+        "",
+        "| strategy | area | share |",
+        "| --- | ---: | --- |",
+    ]
+    for name in strategies:
+        share, below, above = closed(both, name, table.corpora)
+        lines.append(f"| {name} | {both.mean(name):.4f} | {share:.2f} [{below:.2f}, {above:.2f}] |")
+    return "\n".join([*lines, ""])
+
+
 def markdown(table: ScoreTable) -> str:
     """Shares over all corpora and on each."""
     names = [name for name in PRICE_BLIND if name != "random"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from react_rl.acquisition.contract import QueryStrategy
+from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.learned import load_strategy
 from react_rl.agents.scorer_folder import pretrained_folder
@@ -23,8 +24,10 @@ from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import gap, mean_gap
 from react_rl.experiments.studies.growing import GrowingTable
+from react_rl.experiments.studies.oracle_gap import shares
 from react_rl.experiments.studies.packaged_corpora import CORPORA, MAX_ROWS, packaged_configs
 from react_rl.experiments.studies.played import TransferCorpora, score_table
+from react_rl.experiments.studies.recorded import DEV, ORACLE
 from react_rl.experiments.studies.scores import ScoreTable
 from react_rl.experiments.studies.transfer import LABELS, POLICY, draw, gaps_of
 from react_rl.files import write_atomically
@@ -138,7 +141,7 @@ class PackagedPlay:
 
     def table(
         self, setting: str, corpora: Sequence[str], strategies: Sequence[str], rows: int, seeds: int,
-        episode: Mapping[str, float], encoder: EncoderConfig | None = None,
+        episode: Mapping[str, float], encoder: EncoderConfig | None = None, dev_size: int | None = None,
     ) -> ScoreTable:  # fmt: skip
         """Play what is missing of a setting; returns all of it."""
         configs = packaged_configs(self._asked.data, corpora, rows)
@@ -146,7 +149,7 @@ class PackagedPlay:
         for corpus in ground.corpora:
             for name in strategies:
                 if not self._areas.holds(seeds, setting=setting, corpus=corpus.name, strategy=name):
-                    part = ground.areas(corpus, self._played[name], name, seeds)
+                    part = ground.areas(corpus, self._played[name], name, seeds, dev_size=dev_size)
                     self._areas.add(part.assign(setting=setting))
             say(f"{setting}, {corpus.name}")
         found = self._areas.frame[self._areas.frame["setting"] == setting].drop(columns="setting")
@@ -155,14 +158,14 @@ class PackagedPlay:
 
 def study(asked: argparse.Namespace) -> str:
     """Play what is missing, and write areas, tables and figure."""
-    for option, seeds in (("--large-seeds", asked.large_seeds), ("--encoder-seeds", asked.encoder_seeds)):
-        if seeds == 1:
-            raise ReActError(f"{option} 1 gives no interval; give at least 2.")
+    for option in ("large_seeds", "oracle_seeds", "encoder_seeds"):
+        if getattr(asked, option) == 1:
+            raise ReActError(f"--{option.replace('_', '-')} 1 gives no interval; give at least 2.")
     further = named_policies(asked.policies)
     shipped = {name: load_strategy(pretrained_folder(name), name) for name in (BEGUN, POLICY)}
     policies: dict[str, QueryStrategy] = {**shipped, **further}
     played = {name: make_strategy(name) for name in FIXED} | policies
-    here = PackagedPlay(asked, played, policies)
+    here = PackagedPlay(asked, played | {ORACLE: REFERENCES[ORACLE]()}, policies)
     tables = {
         setting: here.table(setting, list(CORPORA), list(played), MAX_ROWS, asked.seeds, episode)
         for setting, episode in EPISODES.items()
@@ -172,6 +175,11 @@ def study(asked: argparse.Namespace) -> str:
         some = [*LARGE_RIVALS, *policies]
         large = here.table(LARGE_SETTING, LARGE, some, LARGE_ROWS, asked.large_seeds, LARGE_EPISODE)
         text += by_corpus(LARGE_SETTING, "Pools of 2,000, rounds of 25", large, [POLICY, *further])
+    if asked.oracle_seeds:
+        oracle = here.table(
+            "oracle", list(CORPORA), [ORACLE], MAX_ROWS, asked.oracle_seeds, EPISODES["batch-5"], dev_size=DEV
+        )
+        text += shares(tables["batch-5"], oracle, [one for one in (*policies, *FIXED) if one != "random"])
     for folder in asked.encoders:
         encoder = encoder_in(folder)
         table = here.table(
@@ -197,6 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--large-seeds", type=int, default=8, help="paired episodes of 1,000 labels; 0 for none"
+    )
+    parser.add_argument(
+        "--oracle-seeds", type=int, default=16, help="paired episodes of the greedy oracle; 0 for none"
     )
     parser.add_argument(
         "--encoders", nargs="*", type=Path, default=[], metavar="FOLDER", help="checkpoints of other encoders"

@@ -91,9 +91,22 @@ class TransferCorpora:
         name: str,
         seeds: int,
         learner: LearnerSettings | None = None,
+        dev_size: int | None = None,
     ) -> pd.DataFrame:
-        """Area under the test accuracy of each seed: columns corpus, strategy, seed, area."""
+        """Area under the test accuracy of each seed: columns corpus, strategy, seed, area.
+
+        Args:
+            corpus: One of ``corpora``.
+            strategy: What is played.
+            name: Its name in the table.
+            seeds: Paired episodes.
+            learner: Another learner than the softmax regression.
+            dev_size: Rows of the dev set, or as many as there are; None leaves the episode's.
+        """
         episode, size = self.config.episode, self.config.test_size
+        if dev_size is not None:
+            rows = min(dev_size, len(corpus.corpus.ids("dev")))
+            episode = episode.model_copy(update={"dev_size": rows})
         played = play(corpus, strategy, range(seeds), episode, [METRIC], size, learner).results
         budget = self.config.episode.budget
         areas = [

@@ -52,7 +52,7 @@ RULES: Final = {
 
 NAMES: Final = ("corpus", "strategy")
 """Columns that say whose curve a line is, beside the seed."""
-_DEV: Final = 300
+DEV: Final = 300
 """Dev rows where there are so many: the reference and one rule look at them."""
 
 
@@ -122,7 +122,7 @@ def record_all(
     for corpus, with_prices in zip(ground.corpora, priced.corpora, strict=True):
         prices = with_prices.cost.cpu().numpy()
         options = ground.config.episode.model_copy(
-            update={"dev_size": min(_DEV, corpus.corpus.ids("dev").size)}
+            update={"dev_size": min(DEV, corpus.corpus.ids("dev").size)}
         )
         # Where prices are looked at, the number of rounds ends an episode, not the budget.
         costliest = np.sort(prices[corpus.corpus.ids("train")])[::-1][

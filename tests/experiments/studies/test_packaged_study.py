@@ -74,9 +74,12 @@ class _Ground:
     def __init__(self, data: Path, others: Sequence[CorpusConfig], **_: object) -> None:
         self.corpora = [SimpleNamespace(name=one.name) for one in others]
 
-    def areas(self, corpus: SimpleNamespace, strategy: object, name: str, seeds: int) -> pd.DataFrame:
-        """Policies are worth .6, everything else .5."""
-        area = 0.6 if name in ("learned", "mine") else 0.5
+    def areas(
+        self, corpus: SimpleNamespace, strategy: object, name: str, seeds: int, dev_size: int | None = None
+    ) -> pd.DataFrame:
+        """Policies are worth .6, the oracle, which has a dev set of its own, .7, random .4, others .5."""
+        assert dev_size == (300 if name == "greedy-oracle" else None)
+        area = {"learned": 0.6, "mine": 0.6, "greedy-oracle": 0.7, "random": 0.4}.get(name, 0.5)
         return pd.DataFrame({"corpus": corpus.name, "strategy": name, "seed": range(seeds), "area": area})
 
 
@@ -86,17 +89,19 @@ def test_what_ships_and_further_policies_are_played_and_not_played_again(
     monkeypatch.setattr(packaged, "TransferCorpora", _Ground)
     monkeypatch.setattr(packaged, "load_strategy", lambda folder, name: f"{name} of {Path(folder).name}")
     asked = SimpleNamespace(out=tmp_path, data=tmp_path, seeds=3, large_seeds=2, policies=["mine=here"])
-    asked.encoders, asked.encoder_seeds = [tmp_path / "other"], 2
+    asked.encoders, asked.encoder_seeds, asked.oracle_seeds = [tmp_path / "other"], 2, 2
     page = packaged.study(asked)  # type: ignore[arg-type]
     assert "| mean of all | mixture | +0.1000 [+0.1000, +0.1000] | 1.000 | 8 of 8 | 8, 0 |" in page
     assert "| mean of all | learned | +0.0000 [+0.0000, +0.0000] | 0.500 |" in page
     assert (
         "| learned | area | minus random | minus margin | minus uncertainty-herding | minus mixture |" in page
     )
-    assert "| all | 0.6000 | +100.0 [+100.0, +100.0]* |" in page
+    assert "| all | 0.6000 | +200.0 [+200.0, +200.0]* |" in page
+    assert "8 corpora, 2 seeds: of the distance from random (0.4000) to the oracle (0.7000)" in page
+    assert "| learned | 0.6000 | 0.67 [0.67, 0.67] |" in page
     other = page[page.index("## Embeddings of other") :]
     assert "16 rounds of 5, 2 paired seeds" in other
-    assert "| reuters | 0.6000 | +100.0" in other
+    assert "| reuters | 0.6000 | +200.0" in other
     monkeypatch.setattr(_Ground, "areas", None)
     assert packaged.study(asked) == page  # type: ignore[arg-type]
     asked.encoder_seeds = 1
