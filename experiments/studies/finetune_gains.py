@@ -5,6 +5,7 @@ Pages are made of tables of runs here; what is trained and measured is in ``fine
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from react_rl.experiments.studies.gaps import ALPHA, half_interval
-from react_rl.metrics.distributions import student_t_critical, student_t_two_sided
+from react_rl.metrics.distributions import student_t_two_sided
 from react_rl.metrics.significance import holm
 
 LONGER: Final = "twice the epochs"
@@ -31,14 +32,15 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
         Columns recipe, corpus, at, seeds (how many), plain (accuracy), gain, half (of the interval), cost:
         processor time of training over plain's, seconds: processor time of one training. A line with
         ``corpus`` ``mean`` for each recipe and number of labels is the mean over the corpora on which it was
-        measured; its column ``longer`` is the gain less that of ``LONGER`` on the same corpora, where that
-        was measured on all of them, ``longer_half`` half its interval.
+        measured; its column ``p`` is that of the gain being 0 (Student's t over seeds, two-sided), ``longer``
+        the gain less that of ``LONGER`` on the same corpora, where that was measured on all of them, and
+        ``longer_half`` half its interval.
     """
     lines: list[dict[str, object]] = []
     for at, own in runs.groupby("at", sort=False):
         lines += [{"at": at} | line for line in _gains(own)]
     columns = ["recipe", "corpus", "at", "seeds", "plain", "gain", "half", "cost", "seconds"]
-    columns += ["longer", "longer_half"]
+    columns += ["p", "longer", "longer_half"]
     return pd.DataFrame(lines).reindex(columns=columns)
 
 
@@ -63,7 +65,7 @@ def _gains(runs: pd.DataFrame) -> list[dict[str, object]]:
         mean: dict[str, object] = {"recipe": recipe, "corpus": "mean", "plain": base.mean()}
         mean["seconds"] = np.mean([seconds[recipe, corpus] for corpus in own])
         mean["cost"] = np.mean([seconds[recipe, one] / seconds["plain", one] for one in own])
-        mean |= _gain(whole - base, "gain", "half")
+        mean |= _gain(whole - base, "gain", "half") | {"p": _p_value(whole - base)}
         if all((LONGER, corpus) in accuracy for corpus in own):
             mean |= _gain(whole - _mean_of(accuracy, LONGER, own), "longer", "longer_half")
         lines.append(mean)
@@ -79,6 +81,14 @@ def _mean_of(
 
 def _gain(by_seed: npt.NDArray[np.float64], name: str, half: str) -> dict[str, object]:
     return {name: float(by_seed.mean()), half: float(half_interval(by_seed))}
+
+
+def _p_value(by_seed: npt.NDArray[np.float64]) -> float:
+    """Of the mean of paired differences being 0: Student's t over the seeds, two-sided."""
+    mean, spread = float(by_seed.mean()), float(by_seed.std(ddof=1))
+    if spread == 0:
+        return 1.0 if mean == 0 else 0.0
+    return student_t_two_sided(mean / (spread / math.sqrt(len(by_seed))), len(by_seed) - 1)
 
 
 def page(found: pd.DataFrame, said: str) -> str:
@@ -135,7 +145,7 @@ def summary(found: pd.DataFrame) -> str:
         cells = ["-" if at not in at_each else _judged(at_each[at], count[recipe, at]) for at in numbers]
         lines.append(f"| {recipe} | {' | '.join(cells)} | {own['cost'].mean():.1f} |")
     apart = means[means["gain"].abs() > means["half"]]
-    corrected = holm([_p_value(line) for line in means.to_dict("records")])
+    corrected = holm(means["p"])
     sure = [
         f"{line['recipe']} at {line['at']} ({line['gain']:+.3f})"
         for line, p in zip(means.to_dict("records"), corrected, strict=True)
@@ -154,11 +164,3 @@ def _judged(line: Mapping[Hashable, Any], corpora: int) -> str:
     """A cell of ``summary``."""
     said = f"{line['gain']:+.3f} ± {line['half']:.3f}"
     return f"{f'**{said}**' if abs(line['gain']) > line['half'] else said} ({corpora})"
-
-
-def _p_value(line: Mapping[Hashable, Any]) -> float:
-    """Of a mean gain being 0, by Student's t over seeds, read off its interval."""
-    degrees = int(line["seeds"]) - 1
-    if line["half"] == 0:
-        return 1.0 if line["gain"] == 0 else 0.0
-    return student_t_two_sided(line["gain"] / line["half"] * student_t_critical(ALPHA, degrees), degrees)

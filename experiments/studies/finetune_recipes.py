@@ -147,7 +147,7 @@ def study(asked: argparse.Namespace) -> str:
                 runs.add(part.assign(**place))
                 say(f"{corpus.name}, {n}, {recipe}: {part['seconds'][0]:.0f} s of training")
         found = table(runs.frame)
-        write_atomically(asked.out / "finetune.csv", csv_text(found.round(5)))
+        write_atomically(asked.out / "finetune.csv", csv_text(found.drop(columns="p").round(5)))
         text = f"{summary(found)}\n{page(found, said)}"
         write_atomically(asked.out / "finetune.md", text)
     return text

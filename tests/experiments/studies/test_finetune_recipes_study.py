@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import scipy.stats
 
 from react_rl.errors import ReActError
 from react_rl.experiments.studies import finetune_gains as gains
@@ -69,6 +70,22 @@ def test_the_summary_counts_comparisons_and_corrects_for_them() -> None:
     assert lonely.endswith("over all of them: maybe at 50 (+0.250).\n")
     noisy = pd.concat([runs, *(runs[runs["recipe"] == "maybe"].assign(recipe=f"like {k}") for k in range(9))])
     assert "maybe" not in gains.summary(gains.table(noisy)).splitlines()[-1]
+
+
+def test_p_is_of_the_paired_seeds_themselves() -> None:
+    """Seeds differ by more than the gain, so only pairing finds it; equal differences have no spread."""
+    runs = runs_of({"plain": (0.0, 1.0), "same": (0.0, 1.0), "eda": (0.02, 1.0)}, seeds=5)
+    eda = runs["recipe"] == "eda"
+    runs.loc[eda, "accuracy"] += runs.loc[eda, "seed"].map([0.01, -0.02, 0.0, 0.03, -0.01].__getitem__)
+    runs.loc[eda & (runs["corpus"] == "b"), "accuracy"] -= runs["seed"] % 2 * 0.004
+    means = runs.groupby(["recipe", "seed"])["accuracy"].mean().unstack("recipe")
+    expected = scipy.stats.ttest_rel(means["eda"], means["plain"]).pvalue
+    found = gains.table(runs).query("corpus == 'mean'").set_index("recipe")
+    assert found.loc["eda", "p"] == pytest.approx(expected, rel=1e-9)
+    assert 0.05 < expected < 0.2, "neither end of the scale"
+    assert found.loc["same", "p"] == 1.0
+    steady = runs_of({"plain": (0.0, 1.0), "eda": (0.25, 1.0)}, seeds=2)
+    assert gains.table(steady).query("corpus == 'mean' and recipe == 'eda'")["p"].item() == 0.0
 
 
 def test_each_number_of_labels_has_a_mean_and_a_table_of_its_own() -> None:
