@@ -32,6 +32,7 @@ from react_rl.experiments.run.strategies import (
     resolve,
 )
 from react_rl.files import canonical_json, digest
+from react_rl.learners.checkpoints import NamedModel, check_checkpoints
 from react_rl.learners.registry import check_models, check_needs, check_task
 from react_rl.own_code import import_modules
 from react_rl.simulation.corpora import by_config, task_by_name
@@ -220,7 +221,7 @@ def check_corpora(config: CompareConfig, corpora: Sequence[Corpus]) -> dict[str,
 
 
 def check_before_encoding(config: CompareConfig, corpora: Sequence[Corpus]) -> dict[str, CompareConfig]:
-    """What ``check_corpora`` checks, and that the models of the learners can be loaded.
+    """What ``check_corpora`` checks, and that the models of learners and analyses can be loaded.
 
     Raises:
         ReActError: As in ``by_task``; or a checkpoint is missing or lacks a head.
@@ -228,6 +229,9 @@ def check_before_encoding(config: CompareConfig, corpora: Sequence[Corpus]) -> d
     found = check_corpora(config, corpora)
     for own in found.values():
         check_models(own.learner.settings())
+    named = config.robustness.paraphrase
+    if "robustness" in config.analysis and named is not None:
+        check_checkpoints([NamedModel(named, "robustness.paraphrase", "a paraphrase")])
     return found
 
 

@@ -218,6 +218,16 @@ def test_a_hub_encoder_that_cannot_be_reached(
 
 
 @pytest.mark.usefixtures("no_encoder")
+def test_a_model_for_paraphrases_that_is_not_there_is_told_by_its_key_before_anything_is_encoded(
+    config_file: Build, refusal: Callable[..., str], tmp_path: Path
+) -> None:
+    empty = tmp_path / "no-model"
+    empty.mkdir()
+    config = config_file(analysis=["robustness"], robustness={"paraphrase": str(empty)})
+    assert refusal("compare", str(config)).startswith("react-rl: robustness.paraphrase: ")
+
+
+@pytest.mark.usefixtures("no_encoder")
 def test_a_hub_corpus_that_cannot_be_reached(
     config_file: Build, refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
