@@ -65,7 +65,7 @@ class TrainingProgress:
 
     Args:
         episodes: Training episodes finished.
-        total: Training episodes asked for.
+        total: Training episodes asked for, or those finished where the last rollout went beyond.
         validation: Mean validation area when it was last measured.
         best: Best mean validation area so far.
     """
@@ -167,8 +167,8 @@ class _KeepBest(BaseCallback):
         if self._report is not None and self.curve:
             self._report(
                 TrainingProgress(
-                    min(self._finished, self._settings.episodes),
-                    self._settings.episodes,
+                    self._finished,
+                    max(self._finished, self._settings.episodes),
                     self.curve[-1]["area"],
                     self.best,
                 )

@@ -171,6 +171,17 @@ def test_progress_counts_up_to_the_episodes_that_were_asked_for(small_training: 
     assert {progress.total for progress in told} == {16}
 
 
+def test_progress_tells_of_the_whole_last_rollout_as_the_card_does(
+    small_training: Any, tmp_path: Path
+) -> None:
+    told: list[TrainingProgress] = []
+    # 10 episodes of 4 side by side are 3 rollouts: 12 episodes.
+    done = small_training(tmp_path, report=told.append, algorithm="A2C", episodes=10, n_envs=4)
+    assert (told[0].episodes, told[0].total) == (0, 10)
+    assert (told[-1].episodes, told[-1].total) == (12, 12)
+    assert told[-1].episodes == done.card.validation[-1]["episodes"]
+
+
 def test_an_interrupted_training_leaves_the_best_policy_so_far(small_training: Any, tmp_path: Path) -> None:
     def interrupt(progress: TrainingProgress) -> None:
         if progress.episodes >= 8:
