@@ -2,7 +2,7 @@
 
 Beside a row's features it sees numbers that all rows share: how far the episode is and what the pool looks
 like. Here these numbers are recorded while it plays, and given to it in another order, or as their mean.
-Nothing is trained.
+Nothing is trained. The corpora are those of ``packaged``, on which nothing of it was made.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import matplotlib
@@ -26,9 +27,10 @@ from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import gap
 from react_rl.experiments.studies.growing import GrowingTable
+from react_rl.experiments.studies.packaged_corpora import packaged_configs
 from react_rl.experiments.studies.played import TransferCorpora, score_table
 from react_rl.experiments.studies.scores import ScoreTable
-from react_rl.experiments.studies.transfer import CHOICES, POLICY
+from react_rl.experiments.studies.transfer import POLICY
 from react_rl.files import write_atomically
 from react_rl.simulation.view import PoolView
 
@@ -41,6 +43,9 @@ VARIANTS: Final = {
 """What the policy is shown in place of its context."""
 
 RIVALS: Final = ("mixture", "uncertainty-herding")
+
+FEW: Final = 8
+"""Most classes of a corpus with few."""
 
 COLOURS: Final = dict(zip(VARIANTS, ("#D55E00", "#CC79A7", "#0072B2", "#009E73"), strict=True))
 
@@ -191,9 +196,9 @@ def draw(table: ScoreTable) -> Figure:
 
 def study(asked: argparse.Namespace) -> str:
     """Record, shuffle, play; write areas, tables and figure."""
-    areas = GrowingTable(asked.out / "context.csv", ["corpus", "strategy"])
-    ground = TransferCorpora(asked.data, asked.corpora)
     policy = LearnedStrategy.from_pretrained()
+    areas = GrowingTable(asked.out / "context.csv", ["corpus", "strategy"], settings={POLICY: repr(policy)})
+    ground = TransferCorpora(asked.data, others=packaged_configs(asked.data, asked.corpora))
     missing = any(
         not areas.holds(asked.seeds, corpus=corpus.name, strategy=name)
         for corpus in ground.corpora
@@ -217,11 +222,11 @@ def study(asked: argparse.Namespace) -> str:
         for corpus in ground.corpora:
             if not areas.holds(asked.seeds, corpus=corpus.name, strategy=name):
                 areas.add(ground.areas(corpus, make_strategy(name), name, asked.seeds))
-    names = [corpus.name for corpus in ground.corpora]
+    classes = {corpus.name: corpus.corpus.n_classes for corpus in ground.corpora}
     groups = {
-        f"all {len(names)} corpora": names,
-        "chosen on": [name for name in names if name in CHOICES],
-        "others": [name for name in names if name not in CHOICES],
+        f"all {len(classes)} corpora": list(classes),
+        f"more than {FEW} classes": [name for name, many in classes.items() if many > FEW],
+        f"{FEW} or fewer": [name for name, many in classes.items() if many <= FEW],
     }
     tables = {
         title: score_table(areas.frame, members, asked.seeds) for title, members in groups.items() if members
@@ -234,8 +239,11 @@ def study(asked: argparse.Namespace) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "context", "results/ablations", seeds=24, data=True)
-    parser.add_argument("--corpora", nargs="+", help="names in the comparison `transfer`; the default is all")
+    parser = study_parser(__doc__, "context", "results/ablations", seeds=24)
+    parser.add_argument(
+        "--data", type=Path, default=Path("data/packaged"), help="folder that packaged_corpora wrote"
+    )
+    parser.add_argument("--corpora", nargs="+", help="some of these corpora; the default is all")
     return run_study(parser, arguments, study)
 
 

@@ -307,10 +307,7 @@ def study(asked: argparse.Namespace) -> str:
             if not _judged(ground, areas, training.name, asked.seeds):
                 policy = fitted(training, states, config.imitation)
                 _judge(ground, areas, policy, training.name, asked.seeds)
-    played = GrowingTable(asked.out / "context.csv", _NAMES)
     for name in REFERENCES:
-        if _judged(ground, played, name, asked.seeds):
-            areas.add(played.frame[(played.frame["strategy"] == name) & played.frame["corpus"].isin(CHOICES)])
         _judge(ground, areas, make_strategy(name), name, asked.seeds)
     shown = areas.frame[areas.frame["strategy"].isin((*counts, *REFERENCES))]
     text = markdown(score_table(shown, CHOICES, asked.seeds), counts)

@@ -251,8 +251,8 @@ def test_random_closes_nothing_of_the_gap_and_the_oracle_all() -> None:
 
 def test_without_corpora_one_sentence_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--data", str(tmp_path / "none"), "--out", str(tmp_path)]
-    assert context.main([*asked, "--corpora", "trec7"]) == 2
-    assert "Did you mean 'trec6'" in capsys.readouterr().err
+    assert context.main([*asked, "--corpora", "editorial"]) == 2
+    assert "Did you mean 'editorials'" in capsys.readouterr().err
     assert prices.main(asked) == 2
     assert "none" in capsys.readouterr().err
 
