@@ -53,7 +53,8 @@ from react_rl.envs.rewards import REWARDS, RewardSettings, reward_form
 from react_rl.envs.sb3 import LabelingVecEnv
 from react_rl.errors import ReActError
 from react_rl.files import digest, write_atomically
-from react_rl.own_code import source_of
+from react_rl.learners.registry import entry_of
+from react_rl.own_code import source_of, sources_outside
 
 BASELINES = ("random", "margin", "mixture")
 """Fixed strategies whose validation areas are written beside the policy's."""
@@ -297,7 +298,9 @@ def own_sources(core: Labeling, reward: RewardSettings, network: str = PLAIN) ->
         parts.append(type(core.interface))
     if network not in NETWORKS:
         parts.append(network_named(network).extractor)
-    return tuple(text for part in parts for text in source_of(part))
+    engines = [part.engine for part in core.parts]
+    taught = [one for engine in engines for one in (engine.task, entry_of(engine.learner_settings).build)]
+    return tuple(text for part in parts for text in source_of(part)) + sources_outside(taught)
 
 
 def _algorithm(

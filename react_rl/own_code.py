@@ -46,6 +46,7 @@ OBSERVATION: Final = PartKind("observation", "react_rl.observations")
 ACTION_SPACE: Final = PartKind("action space", "react_rl.action_spaces")
 NETWORK: Final = PartKind("network", "react_rl.networks")
 CORPUS: Final = PartKind("corpus", "react_rl.corpora")
+LEARNER: Final = PartKind("learner", "react_rl.learners")
 ENCODER: Final = PartKind("encoder", "react_rl.encoders")
 
 
@@ -104,7 +105,7 @@ def require_imported(name: str, where: str) -> None:
     if module not in sys.modules or module.split(".")[0] in sys.stdlib_module_names:
         raise ReActError(
             f"{where} uses {own[1]!r}, code of your own that has not been imported; list {module!r} under "
-            "'modules' in the config, or import it in your program."
+            f"'modules' in the config, give --modules {module}, or import it in your program."
         )
 
 
@@ -224,6 +225,20 @@ def _called(kind: type, arguments: tuple[Any, ...], what: str) -> Any:
         ) from error
 
 
+def sources_outside(parts: Iterable[object]) -> tuple[str, ...]:
+    """Texts of ``source_of`` for those functions, classes and objects that do not come with this package."""
+    return tuple(text for part in parts if not _packaged(_module(part)) for text in source_of(part))
+
+
+def _module(part: object) -> str:
+    kind = part if isinstance(part, type) or inspect.isroutine(part) else type(part)
+    return getattr(kind, "__module__", "")
+
+
+def _packaged(module: str) -> bool:
+    return module.split(".")[0] == "react_rl"
+
+
 def source_of(part: object) -> tuple[str, ...]:
     """Texts that change when the code or the settings of a part do: its source, its module, its values.
 
@@ -231,10 +246,10 @@ def source_of(part: object) -> tuple[str, ...]:
         part: A function, a class or an object; of what comes with this package the module is left out.
     """
     kind = part if isinstance(part, type) or inspect.isroutine(part) else type(part)
-    module = getattr(kind, "__module__", "")
+    module = _module(part)
     path = getattr(sys.modules.get(module), "__file__", None)
     text = own = ""
-    if path is not None and module.split(".")[0] != "react_rl":
+    if path is not None and not _packaged(module):
         with suppress(OSError, UnicodeDecodeError):
             text = Path(path).read_text(encoding="utf-8")
     with suppress(OSError, TypeError):  # made at a prompt

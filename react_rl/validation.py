@@ -113,10 +113,8 @@ def _place(model: type[BaseModel], where: Iterable[Any]) -> tuple[list[str], lis
     kinds: list[type[BaseModel]] = []
     shown = []
     for part in where:
-        tagged = next((one for one in kinds if _is_tag(one, part)), None)
-        kinds = []
-        if tagged is not None:  # says which of several models, and is no key
-            current = tagged
+        if kinds:  # says which of several models, and is no key; the last one takes what has no word
+            current, kinds = next((one for one in kinds if _is_tag(one, part)), kinds[-1]), []
             continue
         shown.append(str(part))
         if isinstance(part, int):

@@ -144,6 +144,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("folder", type=Path, help="results/NAME")
 
+    for reader in (plot, report, export):
+        reader.add_argument(
+            "--modules", nargs="+", default=(), metavar="NAME", help="modules of your own to import first"
+        )
+
     listing = commands.add_parser("list", help="list what there is")
     kinds = (
         "corpora", "strategies", "features", "learners", "recipes", "envs", "algorithms", "policies",
@@ -205,6 +210,11 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
         from react_rl.experiments.cli.prompts import run_prompts
 
         return run_prompts(known, overrides)
+    if known.command in ("plot", "report", "export"):
+        from react_rl.own_code import import_modules
+
+        # Which code runs is said here and not by the files that are read.
+        import_modules(known.modules)
     if known.command == "plot":
         return _plot(known)
     if known.command == "report":

@@ -28,9 +28,9 @@ from react_rl.escaping import for_terminal
 from react_rl.experiments.analysis.about import about
 from react_rl.experiments.cli.screen import console
 from react_rl.experiments.config.models import packaged_configs, packaged_text
-from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS
+from react_rl.learners.capabilities import CAPABILITIES
 from react_rl.learners.recipes import RECIPES
-from react_rl.learners.registry import LEARNERS
+from react_rl.learners.registry import LEARNERS, offers_of
 from react_rl.own_code import (
     ACTION_SPACE,
     CORPUS,
@@ -131,10 +131,9 @@ def show_learners(_: Path) -> None:
     table.add_column(no_wrap=True)
     table.add_column()
     for kind, entry in LEARNERS.items():
-        offers = {*entry.offers(entry.settings()), *(SAID_OF_ROWS[task] for task in entry.tasks)}
         table.add_row(f"[bold]{kind}[/bold]", f"[bold]{escape(entry.summary)}[/bold]")
         table.add_row("  tasks", ", ".join(entry.tasks))
-        table.add_row("  can", ", ".join(sorted(offers)))
+        table.add_row("  can", ", ".join(sorted(offers_of(entry.settings()))))
         table.add_row("  recipes", ", ".join(name for name, one in RECIPES.items() if kind in one.kinds))
         table.add_row()
     console.print(table)

@@ -7,11 +7,21 @@ from typing import Annotated, Any, Final, Literal
 
 import tyro
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 from react_rl.documents import parse_yaml
 from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.config.frozen import Frozen
+from react_rl.files import digest
 from react_rl.learners.finetune.settings import FineTuneSettings
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.span import SpanSettings
@@ -20,7 +30,11 @@ from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.prompts.settings import PromptSettings
 from react_rl.learners.recipes import PLAIN, Recipe, check_recipe, make_recipe
 from react_rl.learners.recipes.settings import Kind
-from react_rl.learners.registry import LearnerSettings
+from react_rl.learners.registry import LearnerSettings, learner_named
+from react_rl.own_code import LEARNER, announced, is_outside, sources_outside
+from react_rl.validation import validated
+
+_OWN: Final = "own"
 
 
 def _recipe_as_text(recipe: str | Recipe) -> list[str]:
@@ -40,11 +54,12 @@ _RECIPE_ON_COMMAND_LINE: Final = tyro.constructors.PrimitiveConstructorSpec[str 
 class LearnerConfig(Frozen):
     """The model that is trained on bought labels: what every kind has."""
 
-    kind: Kind
+    kind: Kind | str
     """softmax: linear head on frozen embeddings; mlp: with a hidden layer; finetune: the transformer;
     tagger: linear tagger on frozen token states, for corpora of tagging;
     span: linear scorer of answers on frozen states, for corpora of question answering;
-    prompt: words of the classes in a gap of a template, read by a masked language model."""
+    prompt: words of the classes in a gap of a template, read by a masked language model;
+    module:Name: one of your own."""
     recipe: Annotated[str | Recipe, _RECIPE_ON_COMMAND_LINE] = "plain"
     """How it is trained beyond its own settings: a name from `react-rl list recipes`, or settings."""
 
@@ -161,6 +176,39 @@ class SoftmaxLearner(LearnerConfig):
         return self.model_dump(mode="json", exclude=unsaid) | said
 
 
+class OwnLearner(LearnerConfig):
+    """A learner from outside the package, which is imported when its settings are asked for."""
+
+    kind: str
+    """module:Name, or what a package announces."""
+    own: dict[str, Any] = Field(default={})
+    """Settings of a learner of one's own."""
+
+    @model_validator(mode="after")
+    def _check(self) -> OwnLearner:
+        # What a file names must not be imported by reading the file.
+        try:
+            check_recipe(make_recipe(self.recipe), self.kind)
+        except ReActError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        return self
+
+    def settings(self) -> Any:
+        """Settings of the learner.
+
+        Raises:
+            ReActError: It cannot be imported, or takes no such settings.
+        """
+        kind = learner_named(self.kind).settings
+        return validated(kind, self.own, f"Settings of learner {self.kind!r}")
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the learner's results, its code among it."""
+        entry = learner_named(self.kind)
+        code = digest(*sources_outside([entry.build, entry.settings]))
+        return {"kind": self.kind, "own": self.settings().model_dump(mode="json"), "code": code}
+
+
 LEARNER_CONFIGS: Final[dict[str, type[LearnerConfig]]] = {
     "softmax": SoftmaxLearner,
     "finetune": FineTuneLearner,
@@ -181,8 +229,8 @@ def _of_its_kind(values: Any) -> Any:
     if not isinstance(values, Mapping):
         return values
     kind = values.get("kind", "softmax")
-    if not isinstance(kind, str) or kind not in LEARNER_CONFIGS:
-        known = ", ".join(LEARNER_CONFIGS)
+    if not isinstance(kind, str) or (kind not in LEARNER_CONFIGS and not is_outside(kind, LEARNER)):
+        known = ", ".join([*LEARNER_CONFIGS, *announced(LEARNER.group), "module:Name"])
         raise ValueError(f"unknown kind {kind!r}.{suggestion(str(kind), LEARNER_CONFIGS)} Known: {known}")
     weights = values.get("class_weights", "none")
     if kind != "softmax" and weights != "none":
@@ -190,14 +238,26 @@ def _of_its_kind(values: Any) -> Any:
             f"class_weights {weights!r} beside kind {kind!r} is of no effect; "
             f"set {kind}.class_weights instead"
         )
-    others = {name for model in LEARNER_CONFIGS.values() for name in model.model_fields}
-    others -= LEARNER_CONFIGS[kind].model_fields.keys()
+    models: list[type[LearnerConfig]] = [*LEARNER_CONFIGS.values(), OwnLearner]
+    others = {name for model in models for name in model.model_fields}
+    others -= LEARNER_CONFIGS.get(kind, OwnLearner).model_fields.keys()
     return {"kind": kind, **{key: value for key, value in values.items() if key not in others}}
 
 
+def _tag(learner: Any) -> str:
+    kind = learner["kind"] if isinstance(learner, Mapping) else learner.kind
+    return kind if kind in LEARNER_CONFIGS else _OWN
+
+
 AnyLearner = Annotated[
-    SoftmaxLearner | FineTuneLearner | MlpLearner | TaggerLearner | SpanLearner | PromptLearner,
-    Field(discriminator="kind"),
+    Annotated[SoftmaxLearner, Tag("softmax")]
+    | Annotated[FineTuneLearner, Tag("finetune")]
+    | Annotated[MlpLearner, Tag("mlp")]
+    | Annotated[TaggerLearner, Tag("tagger")]
+    | Annotated[SpanLearner, Tag("span")]
+    | Annotated[PromptLearner, Tag("prompt")]
+    | Annotated[OwnLearner, Tag(_OWN)],
+    Field(discriminator=Discriminator(_tag)),
     BeforeValidator(_of_its_kind),
 ]
 """A learner of any kind, as a field of a config."""

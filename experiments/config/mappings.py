@@ -10,6 +10,7 @@ import yaml
 from react_rl.documents import parse_yaml
 
 _WRITTEN: Final[dict[Any, tuple[str, str]]] = {
+    dict[str, Any]: ("learner.own", "{KEY: VALUE, ...}"),
     dict[str, tuple[str, ...]]: ("learner.prompt.words", "{CLASS: [WORD, ...], ...}"),
     Literal["similar"] | dict[str, dict[str, float]] | None: (
         "episode.confusion",

@@ -210,7 +210,8 @@ class CompareConfig(Frozen):
     @model_validator(mode="after")
     def _check(self) -> CompareConfig:
         for metric in self.metrics:
-            if metric not in METRICS:
+            # Modules may register tasks, which have metrics of their own; ``by_task`` knows these.
+            if metric not in METRICS and not self.modules:
                 raise ValueError(str(unknown("metric", metric, METRICS)).rstrip("."))
         for what, names in (("metric", self.metrics), ("strategy", self.strategies)):
             if not names:

@@ -103,6 +103,12 @@ def episode_of(config: HasTasks, task: str) -> EpisodeOptions:
     return validated(EpisodeOptions, config.episode.model_dump() | own, f"Episodes of {task}")
 
 
+def kinds_in(config: HasTasks) -> set[str]:
+    """Kinds of the learners that a config names, for all tasks and for single ones."""
+    named = (config.learner, *(own.learner for own in config.tasks.values()))
+    return {learner.kind for learner in named if learner is not None}
+
+
 def learner_of(config: HasTasks, task: str) -> LearnerConfig:
     """The learner of a task: its own, the config's, or a cheap one that learns the task."""
     own = config.tasks[task].learner if task in config.tasks else None

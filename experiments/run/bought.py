@@ -17,6 +17,7 @@ from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
 from react_rl.escaping import csv_row
 from react_rl.experiments.config.models import CompareConfig
+from react_rl.experiments.config.tasks import kinds_in
 from react_rl.experiments.run.planning import Part, parts_of
 from react_rl.experiments.run.results import PLAN, ResultFolder, RunId
 from react_rl.files import written_atomically
@@ -99,6 +100,8 @@ def export_bought(folder: Path) -> Path:
     for corpus in config.corpora:
         require_imported(corpus.corpus, f"Corpus {corpus.corpus}")
     require_imported(config.encoder.model, f"Encoder {config.encoder.model}")
+    for kind in kinds_in(config):
+        require_imported(kind, f"Learner {kind}")
     parts = parts_of(config, prepare(config.corpora, config.encoder, config.device))
     for part in parts:
         for encoded in part.corpora:

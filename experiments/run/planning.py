@@ -19,7 +19,7 @@ from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import ReActError, suggestion, unknown
 from react_rl.experiments.config.models import CompareConfig
-from react_rl.experiments.config.tasks import episode_of, learner_of, of_several
+from react_rl.experiments.config.tasks import episode_of, kinds_in, learner_of, of_several
 from react_rl.experiments.run.final_models import analyses_key, check_analyses, has_analyses
 from react_rl.experiments.run.results import PLAN, SCHEMA, PlannedTask, ResultFolder, RunId
 from react_rl.experiments.run.sameness import comparison_differences, read_mapping, refuse_another
@@ -34,7 +34,7 @@ from react_rl.experiments.run.strategies import (
 from react_rl.files import canonical_json, digest
 from react_rl.learners.checkpoints import NamedModel, check_checkpoints
 from react_rl.learners.registry import check_models, check_needs, check_task
-from react_rl.own_code import import_modules
+from react_rl.own_code import import_modules, is_own, sources_outside
 from react_rl.simulation.corpora import by_config, task_by_name
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.tasks.registry import TASKS, check_metrics
@@ -131,7 +131,10 @@ def check_same(config: CompareConfig, folder: ResultFolder) -> None:
         raise ReActError(f"{folder.folder / PLAN} holds no config; remove it, or use --overwrite.")
     try:
         before = CompareConfig.model_validate(written)
-    except ValidationError:  # written by another version; what differs is said key by key
+    except ValidationError:  # written by another version
+        before = None
+    # Learners of one's own that the file alone names are not imported.
+    if before is None or any(map(is_own, kinds_in(before) - kinds_in(config))):
         refuse_another(
             folder.folder, "comparison", comparison_differences(written, config.model_dump(mode="json"))
         )
@@ -270,6 +273,8 @@ def plan(part: Part) -> list[RunId]:
         **({} if config.stopping.rule == "none" else {"stopping": config.stopping.model_dump()}),
         **analyses_key(config),
     }
+    if code := sources_outside([TASKS[part.task]]):
+        shared["task"] = digest(*code)
     vectors = [_origin(corpus, config) for corpus in part.corpora]
     worlds = [canonical_json(shared | {"encoder": origin}) for origin in vectors]
     names = [label(strategy) for strategy in config.strategies]

@@ -152,7 +152,10 @@ class _Config(_Read):
     def _check_metrics(self) -> _Config:
         for metric in self.metrics:
             if metric not in METRICS:
-                raise ValueError(f"there is no metric {metric!r}")
+                raise ValueError(
+                    f"there is no metric {metric!r}; if a task of your own has it, import its module first "
+                    "(--modules)"
+                )
         return self
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.batching.selection import take_random
-from react_rl.contracts.worlds import OPTIONS, begun, corpora, require
+from react_rl.contracts.worlds import begun, corpora, options_for, require
 from react_rl.learners.registry import LearnerSettings, entry_of
 from react_rl.seeding import Streams
 from react_rl.simulation.encoded import EncodedCorpus, synthetic_tagged
@@ -162,10 +162,7 @@ def bench_of(
         corpus = synthetic_tagged(200, n_types=2)
     require(corpus is not None, f"Give a corpus of {' or '.join(tasks)} to try the learner on.")
     assert corpus is not None
-    if options is None:
-        budget = 30.0 if corpus.corpus.task == "classification" else 300.0
-        options = OPTIONS.model_copy(update={"budget": budget})
-    return Bench(learner, corpus, options)
+    return Bench(learner, corpus, options or options_for(corpus))
 
 
 def check_learner(

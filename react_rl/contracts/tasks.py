@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 import torch
 
-from react_rl.contracts.worlds import OPTIONS, begun, require
+from react_rl.contracts.worlds import OPTIONS, begun, options_for, require
 from react_rl.data.corpus import Corpus
 from react_rl.learners.registry import LearnerSettings
 from react_rl.simulation.encoded import EncodedCorpus
+from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.held_out import HeldOut
-from react_rl.simulation.options import EpisodeOptions
 from react_rl.tasks.protocol import Ids, Task
 
 
@@ -36,6 +36,10 @@ class Example:
     def plain(self) -> Corpus:
         """The corpus without its vectors."""
         return self.corpus.corpus
+
+    def begun(self) -> LabelingEngine:
+        """Two episodes, a round of random batches played."""
+        return begun([0, 1], [self.corpus], 1, options_for(self.corpus), self.learner)
 
     def targets(self, rows: Ids) -> Ids:
         """Targets of rows in an episode of all classes."""
@@ -98,7 +102,7 @@ def models_are_judged(example: Example) -> None:
     unknown = [name for name in task.default_metrics if name not in task.metrics]
     require(not unknown, f"Default metrics that the task does not have: {unknown}.")
     require(bool(task.default_metrics), "A task needs a default metric.")
-    engine = begun([0, 1], [example.corpus], 1, _large(example), example.learner)
+    engine = example.begun()
     for name, values in HeldOut(example.plain.ids("dev")[:20]).measure(engine, list(task.metrics)).items():
         right = values.shape == (2,) and bool(np.isfinite(values).all())
         require(right, f"The metric {name} gave {values}; it must be a finite number for each episode.")
@@ -106,7 +110,7 @@ def models_are_judged(example: Example) -> None:
 
 def soft_scores_are_shares(example: Example) -> None:
     """A model's soft score is from 0 to 1, and that of a model copied twice is the model's, twice."""
-    engine = begun([0, 1], [example.corpus], 1, _large(example), example.learner)
+    engine = example.begun()
     scores = engine.learner.logits_of(slice(engine.options.pool_size, None))
     alone = example.task.soft_score(scores, engine.pools.truth)
     inside = alone.shape == (2,) and bool(((alone >= 0) & (alone <= 1)).all())
@@ -118,7 +122,7 @@ def soft_scores_are_shares(example: Example) -> None:
 
 def rows_have_signals(example: Example) -> None:
     """Confidence is a probability, entropy is not negative, and both are there for every row."""
-    view = begun([0, 1], [example.corpus], 1, _large(example), example.learner).view
+    view = example.begun().view
     there = view.available | view.labelled
     for name in ("confidence", "margin", "entropy"):
         values = getattr(view.signals, name)
@@ -137,11 +141,6 @@ def targets_can_be_read(example: Example) -> None:
     (target,) = example.targets(np.array([row]))
     said = example.task.written(example.plain, row, target, np.arange(example.plain.n_classes))
     require(isinstance(said, str), f"written() gave {said!r}; it must give text.")
-
-
-def _large(example: Example) -> EpisodeOptions:
-    budget = 30.0 if example.task.has_classes else 300.0
-    return OPTIONS.model_copy(update={"budget": budget})
 
 
 TASK_CHECKS: Final[dict[str, Callable[[Example], None]]] = {

@@ -23,6 +23,12 @@ OPTIONS: Final = EpisodeOptions(pool_size=40, dev_size=30, initial_size=5, budge
 """Sizes of the episodes."""
 
 
+def options_for(corpus: EncodedCorpus) -> EpisodeOptions:
+    """Episodes whose budget buys thirty rows of average cost."""
+    cost = corpus.corpus.cost[corpus.corpus.ids("train")]
+    return OPTIONS.model_copy(update={"budget": 30.0 * float(cost.mean())})
+
+
 class ContractBroken(AssertionError):
     """A part does not do what the engine relies on; the message says what."""
 

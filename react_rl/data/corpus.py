@@ -20,6 +20,8 @@ from react_rl.escaping import check_name
 from react_rl.files import canonical_json, digest
 
 Task = Literal["classification", "tagging", "question-answering"]
+"""Tasks whose targets are checked here and read from files; further ones are registered."""
+
 Half = Literal["first", "second"]
 
 SPLITS: Final = ("train", "dev", "test")
@@ -43,10 +45,11 @@ class Corpus:
 
     Attributes:
         name: Short name for tables and file names.
-        task: What a target is.
+        task: What a target is: the name of a task, one of ``Task`` or registered (``react_rl.tasks``).
         texts: N texts, none empty.
         targets: For classification (N,) int64, an index into ``label_names``. For question answering (N, 2)
-            int64, first and last word of the answer from 1 on, 0 for none. Others carry (N,) objects.
+            int64, first and last word of the answer from 1 on, 0 for none. For tagging (N,) objects, the tags
+            of each sentence as int64. For a task of one's own N of what it reads.
         label_names: The K names of the classes.
         split: (N,) uint8, ``TRAIN``, ``DEV``, ``TEST`` or ``UNUSED``.
         cost: (N,) float64, cost units paid for the row's label, above 0.
@@ -64,7 +67,7 @@ class Corpus:
     """
 
     name: str
-    task: Task
+    task: str
     texts: tuple[str, ...]
     targets: npt.NDArray[np.int64]
     label_names: tuple[str, ...]
@@ -120,8 +123,10 @@ class Corpus:
         """
         if self.targets.dtype == object:
             targets: bytes | str = canonical_json([_plain(target) for target in self.targets])
-        else:
+        elif self.targets.dtype.kind in "iub":
             targets = self.targets.astype("<i8").tobytes()
+        else:
+            targets = repr(self.targets.tolist())
         confidence = b"" if self.confidence is None else self.confidence.astype("<f8").tobytes()
         return digest(
             self.task,
@@ -215,8 +220,7 @@ def check_corpus(corpus: Corpus) -> None:
             f"A corpus cannot be called {corpus.name!r}, which stands for the mean of all in tables;"
             " give it another name."
         )
-    if corpus.task not in get_args(Task):
-        raise unknown("task", str(corpus.task), get_args(Task))
+    check_name(corpus.task, f"Corpus {corpus.name!r}: the name of the task")
     if not corpus.texts:
         raise ReActError(f"Corpus {corpus.name!r} has no rows.")
     _check_texts(corpus)

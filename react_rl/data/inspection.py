@@ -7,12 +7,12 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from react_rl.data.corpus import SPLITS, UNUSED, Corpus
+from react_rl.data.corpus import SPLITS, UNUSED, Corpus, Task
 from react_rl.data.grouping import text_groups
 from react_rl.data.tags import entity_types
 from react_rl.data.word_counts import count_words
@@ -29,7 +29,7 @@ class CorpusFacts:
         name: Name of the corpus.
         rows: Rows in use.
         classes: Classes that have a row in use; types of entities in tagging; questions with and without an
-            answer.
+            answer; one in a task of one's own, whose targets only the task can read.
         smallest: Rows of the smallest class in use; entities of the rarest type.
         largest: Rows of the largest class; entities of the most frequent type.
         repeated: Rows whose text, after normalisation, an earlier row has.
@@ -59,6 +59,8 @@ def inspect_corpus(corpus: Corpus) -> CorpusFacts:
         targets = _numbered(targets)
     if corpus.task == "tagging":
         all_names = tuple(name[2:] for name in corpus.label_names[1::2])
+    elif corpus.task not in get_args(Task):
+        all_names = (corpus.task,)
     sizes = np.bincount(_classes(corpus, used), minlength=len(all_names))
     texts = [corpus.texts[row] for row in used.tolist()]
     if corpus.passages is not None:
@@ -102,17 +104,23 @@ def log_facts(facts: Sequence[CorpusFacts]) -> None:
 
 
 def _numbered(targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """A number for each list of tags, the same for the same tags."""
+    """A number for each target, the same for the same one."""
     numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(tags.tobytes(), len(numbers)) for tags in targets], np.int64)
+    plain = (np.asarray(target).tobytes() for target in targets)
+    return np.array([numbers.setdefault(one, len(numbers)) for one in plain], np.int64)
 
 
 def _classes(corpus: Corpus, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Classes of rows: in tagging types of all entities, in question answering whether there is an answer."""
+    """Classes of rows: in tagging types of all entities, in question answering whether there is an answer.
+
+    Rows of a task of one's own are all of one class.
+    """
     if corpus.task == "tagging":
         return np.concatenate([np.empty(0, np.int64), *(entity_types(tags) for tags in corpus.targets[rows])])
     if corpus.task == "question-answering":
         return np.asarray(corpus.targets[rows, 0] > 0, np.int64)
+    if corpus.task not in get_args(Task):
+        return np.zeros(rows.size, np.int64)
     targets: npt.NDArray[np.int64] = corpus.targets[rows]
     return targets
 

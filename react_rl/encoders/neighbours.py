@@ -216,5 +216,5 @@ def _require_unit(vectors: npt.NDArray[np.float32], ids: npt.NDArray[np.int64]) 
     if wrong.size:
         raise ReActError(
             f"The embedding of row id {ids[wrong[0]]} has length {norms[wrong[0]]:.4g}; neighbours need "
-            "finite rows of length one, so encode with normalise on."
+            "finite rows of length one, so no text may have a vector of zeros."
         )

@@ -6,9 +6,11 @@ from react_rl.learners.linear.softmax import SoftmaxRegression
 from react_rl.learners.mlp.head import MlpHead
 from react_rl.learners.mlp.training import MlpSettings
 from react_rl.learners.protocol import Learner
+from react_rl.learners.registry import LearnerEntry
 
 __all__ = [
     "Learner",
+    "LearnerEntry",
     "MlpHead",
     "MlpSettings",
     "SoftmaxRegression",

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from pydantic import BaseModel
 from torch import Tensor
 
-from react_rl.errors import ReActError
+from react_rl.errors import ReActError, unknown
 from react_rl.learners.capabilities import CAPABILITIES, SAID_OF_ROWS, Capability, missing
 from react_rl.learners.checkpoints import NamedModel, check_checkpoints, of_finetune, of_prompt
 from react_rl.learners.finetune.contrastive import ContrastiveTune
@@ -35,6 +36,7 @@ from react_rl.learners.protocol import LabelledRows, Learner, Rows
 from react_rl.learners.recipes import PLAIN
 from react_rl.learners.recipes.head import RecipeHead
 from react_rl.learners.recipes.tagging import RecipeTagger
+from react_rl.own_code import LEARNER, announced, is_outside, is_own, load_outside
 from react_rl.tasks.protocol import Task, TrainsNetworks
 
 LearnerSettings = (
@@ -48,6 +50,10 @@ to the scores ``(C, T)`` of the latter."""
 
 def _no_whole_fit(settings: object) -> None:
     return None
+
+
+def _offers_nothing(settings: object) -> frozenset[Capability]:
+    return frozenset()
 
 
 def _loads_none(settings: object) -> tuple[NamedModel, ...]:
@@ -77,12 +83,12 @@ class LearnerEntry:
         checkpoints: What it loads under given settings.
     """
 
-    settings: type[LearnerSettings]
+    settings: type[Any]
     build: Callable[[Any, Sequence[Rows], LabelledRows], Learner]
     summary: str
     cheap: bool
-    random: bool
-    offers: Callable[[Any], frozenset[Capability]]
+    random: bool = False
+    offers: Callable[[Any], frozenset[Capability]] = _offers_nothing
     tasks: tuple[str, ...] = ("classification",)
     fit_all: Callable[[Any], WholeFit | None] = _no_whole_fit
     for_all: Callable[[Any], Any] = _as_given
@@ -145,10 +151,6 @@ def _of_span(settings: SpanSettings) -> frozenset[Capability]:
     return frozenset({"trials"})
 
 
-def _of_prompt(settings: PromptSettings) -> frozenset[Capability]:
-    return frozenset()
-
-
 def _for_all_softmax(settings: SoftmaxSettings) -> SoftmaxSettings:
     # One refit from the initial labels to all needs more steps than one by a batch.
     return replace(settings, max_steps=MOST_STEPS)
@@ -171,7 +173,6 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         _softmax,
         "softmax regression on frozen embeddings",
         cheap=True,
-        random=False,
         offers=_of_softmax,
         fit_all=_fit_softmax,
         for_all=_for_all_softmax,
@@ -200,7 +201,6 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         _tagger,
         "linear tagger on frozen token states",
         cheap=True,
-        random=False,
         offers=_of_tagger,
         as_proxy=_tagger_as_proxy,
         tasks=("tagging",),
@@ -210,7 +210,6 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         _span,
         "linear scorer of answers' borders on frozen states",
         cheap=True,
-        random=False,
         offers=_of_span,
         tasks=("question-answering",),
     ),
@@ -219,12 +218,32 @@ LEARNERS: Final[dict[str, LearnerEntry]] = {
         _prompter,
         "masked language model that puts words of the classes into a gap, with a linear head beside",
         cheap=True,
-        random=False,
-        offers=_of_prompt,
         checkpoints=of_prompt,
     ),
 }
 """Learners by the name that YAML gives as ``learner.kind``."""
+
+
+def learner_named(kind: str) -> LearnerEntry:
+    """The kind of learner of a name; one from outside is registered under it. Mutates ``LEARNERS``.
+
+    Args:
+        kind: A registered name, one that a package announces, or ``module:Name``, which stands for an entry.
+
+    Raises:
+        ReActError: There is none, the nearest name is given; or it cannot be imported or is no entry.
+    """
+    if is_own(kind) or kind not in LEARNERS:
+        if not is_outside(kind, LEARNER):
+            raise unknown("learner", kind, [*LEARNERS, *announced(LEARNER.group), "module:Name"])
+        found = load_outside(kind, LEARNER)
+        if not isinstance(found, LearnerEntry) or not issubclass(found.settings, BaseModel):
+            raise ReActError(
+                f"Learner {kind!r} is {found!r:.80}; it must be a react_rl.learners.LearnerEntry, its "
+                "settings a frozen pydantic model."
+            )
+        LEARNERS[kind] = found
+    return LEARNERS[kind]
 
 
 def entry_of(settings: LearnerSettings | None) -> LearnerEntry:
@@ -233,7 +252,7 @@ def entry_of(settings: LearnerSettings | None) -> LearnerEntry:
     Raises:
         ReActError: They are of no registered kind.
     """
-    wanted = SoftmaxSettings if settings is None else type(settings)
+    wanted: type[Any] = SoftmaxSettings if settings is None else type(settings)
     for entry in LEARNERS.values():
         if entry.settings is wanted:
             return entry
@@ -282,7 +301,7 @@ def offers_of(settings: LearnerSettings | None, task: str | None = None) -> froz
         task: Name of the task.
     """
     entry = entry_of(settings)
-    said = frozenset(SAID_OF_ROWS[own] for own in entry.tasks if task in (None, own))
+    said = frozenset(SAID_OF_ROWS[own] for own in entry.tasks if own in SAID_OF_ROWS and task in (None, own))
     return said | entry.offers(SoftmaxSettings() if settings is None else settings)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from react_rl.errors import unknown
@@ -11,8 +9,8 @@ from react_rl.metrics.classification import CLASS_METRICS, Metric
 from react_rl.metrics.entities import ENTITY_METRICS
 from react_rl.metrics.question_answering import ANSWER_METRICS
 
-METRICS: Final[Mapping[str, Metric]] = MappingProxyType({**CLASS_METRICS, **ENTITY_METRICS, **ANSWER_METRICS})
-"""Metrics by the name that configs use; a task has some of them."""
+METRICS: Final[dict[str, Metric]] = {**CLASS_METRICS, **ENTITY_METRICS, **ANSWER_METRICS}
+"""Metrics by the name that configs use; registering a task adds those of its own."""
 
 
 def metric_named(name: str) -> Metric:

@@ -3,8 +3,9 @@
 from react_rl.tasks.classification import Classification
 from react_rl.tasks.protocol import Annotator, AnnotatorSettings, RowSignals, Scores, Task
 from react_rl.tasks.questions import QuestionAnswering, SpanScores, SpanSignals
-from react_rl.tasks.registry import TASKS, check_metrics, task_of
+from react_rl.tasks.registry import TASKS, check_metrics, register_task, task_of
 from react_rl.tasks.tagging import Tagging, TokenScores, TokenSignals
+from react_rl.tasks.without_classes import WithoutClasses
 
 __all__ = [
     "TASKS",
@@ -20,6 +21,8 @@ __all__ = [
     "Task",
     "TokenScores",
     "TokenSignals",
+    "WithoutClasses",
     "check_metrics",
+    "register_task",
     "task_of",
 ]

@@ -266,10 +266,10 @@ class QuestionAnswering(WithoutClasses):
     head: Final = SpanHead()
     metrics: Final[Mapping[str, Metric]] = ANSWER_METRICS
     default_metrics: Final = ("answer_f1", "exact_match")
-    _errors = (
+    errors = (
         "question answering, where annotators mark another span, set a border wrong or overlook the answer"
     )
-    _no_subsets = "question answering and has no classes"
+    no_subsets = "question answering and has no classes"
 
     def shape(self, corpora: Sequence[Corpus]) -> tuple[int, ...]:
         """First and last word."""

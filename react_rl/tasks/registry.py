@@ -1,4 +1,4 @@
-"""All tasks by name. A new task is a module that satisfies ``protocol.Task`` and one line here."""
+"""All tasks by name. A new task satisfies ``protocol.Task`` and is one line here, or is registered."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError, unknown
+from react_rl.metrics.registry import METRICS
 from react_rl.tasks.classification import Classification
 from react_rl.tasks.protocol import Task
 from react_rl.tasks.questions import QuestionAnswering
@@ -21,6 +22,25 @@ TASKS: Final[dict[str, Task]] = {
 
 TASK_METRIC: Final = "task"
 """In place of a metric's name: the first metric of the task at hand."""
+
+
+def register_task(task: Task) -> None:
+    """Make a task known by its name, and its metrics by theirs. Mutates ``TASKS`` and ``METRICS``.
+
+    Args:
+        task: The task; one of the same name is replaced.
+
+    Raises:
+        ReActError: A metric has the name of one of another task, and is not that one.
+    """
+    for other in TASKS.values():
+        for name, metric in task.metrics.items():
+            if other.name != task.name and other.metrics.get(name, metric) != metric:
+                raise ReActError(
+                    f"Task {task.name!r} has another metric {name!r} than {other.name}; give it another name."
+                )
+    METRICS.update(task.metrics)
+    TASKS[task.name] = task
 
 
 def task_of(corpora: Sequence[Corpus]) -> Task:

@@ -235,8 +235,8 @@ class Tagging(WithoutClasses):
     head: Final = ClassHead("words", stops_by_metric=True)
     metrics: Mapping[str, Metric] = ENTITY_METRICS
     default_metrics: tuple[str, ...] = ("entity_f1", "token_accuracy")
-    _errors = "tagging, where annotators err by entity: missed, wrong type or wrong border"
-    _no_subsets = "tagging, where episodes have all types"
+    errors = "tagging, where annotators err by entity: missed, wrong type or wrong border"
+    no_subsets = "tagging, where episodes have all types"
 
     def shape(self, corpora: Sequence[Corpus]) -> tuple[int, ...]:
         """Tokens of the longest sentence in use."""

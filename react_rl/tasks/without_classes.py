@@ -16,9 +16,9 @@ class WithoutClasses:
     """The part of a task that follows from rows having no classes."""
 
     has_classes: Final = False
-    _errors: ClassVar[str]
+    errors: ClassVar[str]
     """What annotators do wrong, behind "is of"."""
-    _no_subsets: ClassVar[str]
+    no_subsets: ClassVar[str]
     """Why episodes have no subset of classes, behind "is of"."""
 
     def check(self, corpus: Corpus, settings: AnnotatorSettings) -> None:
@@ -29,8 +29,8 @@ class WithoutClasses:
         """
         check_noise(corpus, settings)
         for given, why, cure in (
-            (settings.confusion, self._errors, "leave 'confusion' out and set label_noise"),
-            (settings.classes, self._no_subsets, "leave 'classes' out"),
+            (settings.confusion, self.errors, "leave 'confusion' out and set label_noise"),
+            (settings.classes, self.no_subsets, "leave 'classes' out"),
         ):
             if given is not None:
                 raise ReActError(f"Corpus {corpus.name!r} is of {why}; {cure}.")

@@ -112,7 +112,7 @@ def test_unknown_confidence_of_a_row_is_nan() -> None:
     ("changes", "message"),
     [
         ({"name": " "}, "corpus name .* is empty"),
-        ({"task": "clasification"}, "Did you mean 'classification'"),
+        ({"task": ""}, "the name of the task '' is empty"),
         ({"texts": ()}, "has no rows"),
         ({"texts": ("red", "  \n", "blue", "grey", "pink", "black")}, "text of row id 1 is empty"),
         ({"texts": ("red", 3, "blue", "grey", "pink", "black")}, "row id 1 is int, not a string"),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from react_rl.learners.recipes.settings import KINDS, Kind
+from react_rl.learners.recipes.settings import KINDS
 
 _POOL: Final = ("smoothing", "self_training")
 _PHASES: Final = ("continual",)
 _ALL: Final = "it is trained on all labels so far in every phase"
 _FROZEN: Final = "its vectors are frozen, so there is no transformer to train"
 
-REASONS: Final[dict[Kind, dict[tuple[str, ...], str]]] = {
+REASONS: Final[dict[str, dict[tuple[str, ...], str]]] = {
     "softmax": {},
     "mlp": {
         ("l2",): "learner.mlp.weight_decay is what holds its weights",
@@ -57,10 +57,12 @@ REASONS: Final[dict[Kind, dict[tuple[str, ...], str]]] = {
 """By kind and parts; parts that no kind but a transformer can follow are not named."""
 
 
-def reason(part: str, kind: Kind) -> str:
+def reason(part: str, kind: str) -> str:
     """Why a kind of learner does not follow a part of a recipe."""
+    if kind not in REASONS:
+        return "it comes from outside this package, and trains as it says itself"
     for name in (part, part.split(".")[0]):
-        for parts, why in REASONS[kind].items():
+        for parts, why in REASONS.get(kind, {}).items():
             if name in parts:
                 return why
     return _FROZEN if KINDS[part] == {"finetune"} else "it has not been built for it"

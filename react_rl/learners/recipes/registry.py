@@ -306,7 +306,7 @@ def make_recipe(wanted: str | Recipe | Mapping[str, Any]) -> Recipe:
     return validated(Recipe, wanted, "recipe")
 
 
-def check_recipe(recipe: Recipe, kind: Kind) -> None:
+def check_recipe(recipe: Recipe, kind: str) -> None:
     """Check that a kind of learner can follow a recipe, before anything is loaded.
 
     Raises:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -12,29 +15,39 @@ import yaml
 import react_rl.experiments
 from react_rl.acquisition import STRATEGIES
 from react_rl.agents import load_policy
+from react_rl.contracts import check_learner, check_task
+from react_rl.encoders import EncoderSettings, make_encoder
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, run_comparison
 from react_rl.experiments.cli import main
+from react_rl.experiments.config.learners import OwnLearner, learner_config
 from react_rl.experiments.config.models import load_config
+from react_rl.learners.registry import LEARNERS
+from react_rl.metrics.registry import METRICS
+from react_rl.simulation import encode
+from react_rl.tasks import TASKS
 
 PAGE = Path(react_rl.experiments.__file__).with_name("own_code.md").read_text(encoding="utf-8")
-MODULE, PROGRAM = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-TRAINING, COMPARISON = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
+MODULE, PROGRAM, TASK = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+TRAINING, COMPARISON, LABELS = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The files of the page, in the current folder."""
     (tmp_path / "my_parts.py").write_text(MODULE, encoding="utf-8")
     (tmp_path / "train-mine.yaml").write_text(TRAINING, encoding="utf-8")
     (tmp_path / "compare-mine.yaml").write_text(COMPARISON, encoding="utf-8")
+    (tmp_path / "my_task.py").write_text(TASK, encoding="utf-8")
+    (tmp_path / "compare-task.yaml").write_text(LABELS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    with patch.dict(TASKS), patch.dict(METRICS), patch.dict(LEARNERS):
+        yield tmp_path
 
 
 def forget() -> None:
     """As if a new process began."""
-    for module in ("my_parts", "registering", "mine"):
+    for module in ("my_parts", "my_task", "letters", "registering", "mine"):
         sys.modules.pop(module, None)
 
 
@@ -42,8 +55,10 @@ def test_the_page_on_ones_own_code_runs_as_it_stands(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = re.findall(r"^react-rl (.*)$", PAGE, flags=re.MULTILINE)
-    assert [main(command.split()) for command in commands] == [0, 0]
-    assert "16 runs played, 0 kept from before, 0 failed" in capsys.readouterr().out
+    assert [main(command.split()) for command in commands] == [0, 0, 0]
+    said = capsys.readouterr().out
+    assert "16 runs played, 0 kept from before, 0 failed" in said
+    assert "12 runs played, 0 kept from before, 0 failed" in said
     exec(compile(PROGRAM, "own_code.md", "exec"), {})
     assert re.match(r"\[[\d.\s]+\] -?[\d.]+", capsys.readouterr().out)
 
@@ -92,3 +107,77 @@ def test_a_module_that_cannot_be_imported_is_one_sentence(capsys: pytest.Capture
     assert (
         "Module 'nowhere_at_all': the module 'nowhere_at_all' cannot be imported" in capsys.readouterr().err
     )
+
+
+def test_the_task_and_the_learner_of_the_page_keep_their_contracts() -> None:
+    config = learner_config({"kind": "my_task:RIDGE", "own": {"l2": 2.0}})
+    settings, parts = config.settings(), sys.modules["my_task"]
+    corpus = encode(parts.topics(), make_encoder(EncoderSettings("my_task:which_words")))
+    check_task(TASKS["multi-label"], corpus, settings)
+    check_learner(settings, corpus)
+
+
+def test_a_task_of_ones_own_is_reported_once_its_module_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "compare-task.yaml", "--jobs", "1", "--seeds", "2"]) == 0
+    results = str(folder / "results" / "several-labels")
+    del METRICS["micro_f1"], TASKS["multi-label"]
+    forget()
+    assert main(["report", results, "--markdown"]) == 2
+    assert "no metric 'micro_f1'; if a task of your own has it, import its module" in capsys.readouterr().err
+    assert main(["export", results]) == 2
+    assert "my_task" not in sys.modules
+    assert main(["report", results, "--markdown", "--modules", "my_task"]) == 0
+    assert "micro\\_f1" in capsys.readouterr().out
+    assert main(["export", results, "--modules", "my_task"]) == 0
+    assert "sport, politics" in (folder / "results" / "several-labels" / "bought.csv").read_text()
+
+
+def test_a_changed_task_or_learner_is_played_again(folder: Path) -> None:
+    of_others = {"corpora": [{"corpus": "letters:made"}], "encoder": {"model": "letters:count"}}
+    values = yaml.safe_load(LABELS) | {"strategies": ["random"], "seeds": 1, "jobs": 1} | of_others
+    config = CompareConfig.model_validate(values)
+    (folder / "letters.py").write_text(
+        "def count(texts):\n    return [[len(text), 1] for text in texts]\n"
+        "def made():\n    import my_task\n    return my_task.topics()\n"
+    )
+    assert run_comparison(config, folder / "results").played == 1
+    assert run_comparison(config, folder / "results").kept == 1
+    plan = folder / "results" / "several-labels" / "plan.json"
+    written = plan.read_text(encoding="utf-8")
+    plan.write_text(written.replace("my_task:RIDGE", "nowhere_at_all:RIDGE"), encoding="utf-8")
+    with pytest.raises(ReActError, match=r'another comparison: learner\.kind was "nowhere'):
+        run_comparison(config, folder / "results")  # and does not import what a file names
+    plan.write_text(written, encoding="utf-8")
+    forget()
+    (folder / "my_task.py").write_text(TASK.replace("torch.eye", "2 * torch.eye"), encoding="utf-8")
+    assert run_comparison(config, folder / "results").played == 1
+
+
+@pytest.mark.parametrize(
+    ("learner", "sentence"),
+    [
+        ({"kind": "my_task:RIDG"}, "has no 'RIDG'. Did you mean 'RIDGE'"),
+        ({"kind": "my_task:Ridge"}, "must be a react_rl.learners.LearnerEntry"),
+        ({"kind": "my_task:RIDGE", "own": {"l3": 1}}, "unknown key 'l3'. Did you mean 'l2'"),
+    ],
+)
+def test_a_learner_that_is_none_is_refused_when_its_settings_are_asked_for(
+    learner: dict[str, Any], sentence: str
+) -> None:
+    config = learner_config(learner)  # reading a config imports nothing
+    assert "my_task" not in sys.modules
+    with pytest.raises(ReActError, match=re.escape(sentence)):
+        config.settings()
+
+
+def test_a_learner_of_ones_own_is_written_as_it_was_read_and_overridden_on_the_command_line() -> None:
+    config = load_config(CompareConfig, "compare-task.yaml", ["--learner.own", "{l2: 3.0}"])
+    assert isinstance(config.learner, OwnLearner)
+    assert config.learner.own == {"l2": 3.0}
+    assert CompareConfig.model_validate(config.model_dump(mode="json")).learner == config.learner
+    with pytest.raises(ReActError, match=r"'smoothing' is for learner\.kind softmax.*outside this package"):
+        load_config(CompareConfig, "compare-task.yaml", ["--learner.recipe", "smooth"])
+    with pytest.raises(ReActError, match=r"unknown key 'learner\.onw'. Did you mean 'own'"):
+        load_config(CompareConfig, "compare-task.yaml", ["--learner.onw", "{}"])
