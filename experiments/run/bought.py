@@ -153,6 +153,7 @@ def _purchases(folder: ResultFolder, parts: Sequence[Part]) -> Iterator[dict[str
     corpora = {encoded.name: (encoded, part.config.episode) for part in parts for encoded in part.corpora}
     known: dict[tuple[str, int], _Answers] = {}
     oracles: dict[str, Oracle] = {}
+    contents = folder.corpora()
     for run in folder.read_plan()[1]:
         if not folder.finished(run):
             continue
@@ -160,6 +161,8 @@ def _purchases(folder: ResultFolder, parts: Sequence[Part]) -> Iterator[dict[str
             raise ReActError(f"The config of {folder.folder} has no corpus {run.corpus!r}; compare again.")
         encoded, options = corpora[run.corpus]
         if run.corpus not in oracles:
+            if contents.get(run.corpus) not in (None, encoded.corpus.digest()):
+                raise _changed(folder, run)
             oracles[run.corpus] = _oracle_of(encoded, options)
         if (run.corpus, run.seed) not in known:
             known[run.corpus, run.seed] = _answers(encoded, options, run.seed, oracles[run.corpus])
@@ -208,10 +211,14 @@ def _answers(encoded: EncodedCorpus, options: EpisodeOptions, seed: int, oracle:
 def _check_same(folder: ResultFolder, run: RunId, rounds: list[list[int]], answers: _Answers) -> None:
     bought = np.array([row for batch in rounds for row in batch], np.int64)
     if sorted(rounds[0]) != answers.initial.tolist() or not np.isin(bought, answers.pool).all():
-        raise ReActError(
-            f"The corpus {run.corpus!r} is not the one that {folder.folder / 'runs' / run.file} was played "
-            "on, so its rows cannot be named; put the old files back, or run the comparison again."
-        )
+        raise _changed(folder, run)
+
+
+def _changed(folder: ResultFolder, run: RunId) -> ReActError:
+    return ReActError(
+        f"The corpus {run.corpus!r} is not the one that {folder.folder / 'runs' / run.file} was played "
+        "on, so its rows cannot be named; put the old files back, or run the comparison again."
+    )
 
 
 def _line(corpus: Corpus, row: int) -> dict[str, Any]:

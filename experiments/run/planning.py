@@ -298,12 +298,13 @@ def _origin(corpus: EncodedCorpus, config: CompareConfig) -> dict[str, str]:
 def write_plan(folder: ResultFolder, config: CompareConfig, parts: Sequence[Part], runs: list[RunId]) -> None:
     """Write what will be played into the folder of the comparison."""
     policies = policies_of(config.strategies)
+    contents = {corpus.name: corpus.corpus.digest() for part in parts for corpus in part.corpora}
     if len(parts) == 1 and not config.tasks:
-        folder.write_plan(parts[0].config.model_dump(mode="json"), runs, policies)
+        folder.write_plan(parts[0].config.model_dump(mode="json"), runs, policies, corpora=contents)
         return
     tasks = {
         part.task: PlannedTask(part.config.model_dump(mode="json"), [corpus.name for corpus in part.corpora])
         for part in parts
     }
     whole = config.model_copy(update={"reference": label(config.reference)})
-    folder.write_plan(whole.model_dump(mode="json"), runs, policies, tasks)
+    folder.write_plan(whole.model_dump(mode="json"), runs, policies, tasks, contents)

@@ -103,11 +103,21 @@ class ResultFolder:
         runs: list[RunId],
         policies: Mapping[str, str] | None = None,
         tasks: Mapping[str, PlannedTask] | None = None,
+        corpora: Mapping[str, str] | None = None,
     ) -> None:
-        """Write the resolved config, its runs, the folders of its policies by name, and its several tasks."""
+        """Write a plan.
+
+        Args:
+            config: The resolved config.
+            runs: Its runs.
+            policies: Folders of its policies by name.
+            tasks: Its tasks by name, where there are several.
+            corpora: Digests of the content of its corpora by name.
+        """
         listed = [asdict(run) for run in runs]
         plan = {"schema": SCHEMA, "config": config, "runs": listed, "policies": dict(policies or {})}
         plan |= {"tasks": {name: asdict(one) for name, one in tasks.items()}} if tasks else {}
+        plan |= {"corpora": dict(corpora)} if corpora else {}
         write_atomically(self.folder / PLAN, canonical_json(plan, indent=1) + "\n")
 
     def read_plan(self) -> tuple[dict[str, Any], list[RunId]]:
@@ -142,6 +152,14 @@ class ResultFolder:
             ReActError: There is no plan, or it is damaged.
         """
         return self._plan()[1].policies
+
+    def corpora(self) -> dict[str, str]:
+        """Digest of the content of each corpus of the plan by its name; older versions wrote none.
+
+        Raises:
+            ReActError: There is no plan, or it is damaged.
+        """
+        return self._plan()[1].corpora
 
     def _plan(self) -> tuple[dict[str, Any], PlanFile]:
         path = self.folder / PLAN

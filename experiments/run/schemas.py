@@ -173,3 +173,4 @@ class PlanFile(_Read):
     runs: Annotated[list[_Identity], Field(min_length=1)]
     policies: dict[Name, str] = {}
     tasks: dict[Name, _Task] = {}
+    corpora: dict[Name, str] = {}

@@ -149,6 +149,22 @@ def test_more_than_a_comparison_lists_is_exported_by_a_command(
     assert read(folder) == lines
 
 
+@pytest.mark.parametrize(("column", "value"), [("text", "another text"), ("label", "kind 2")])
+def test_one_cell_that_has_changed_is_noticed(run: Run, questions: Path, column: str, value: str) -> None:
+    folder, lines = run()
+    with questions.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    [row] = [row for row in table if row["id"] == lines[0]["id"]]
+    row[column] = value if row[column] != value else "kind 1"
+    with questions.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        writer.writeheader()
+        writer.writerows(table)
+    with pytest.raises(ReActError, match=r"corpus 'q' is not the one that .*seed0000.* was played on"):
+        export_bought(folder)
+    assert read(folder) == lines, "the table of what was played stays"
+
+
 def test_a_corpus_that_has_changed_is_noticed(run: Run, questions: Path) -> None:
     folder, _ = run()
     content = questions.read_text().splitlines()
