@@ -36,6 +36,8 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise WriteError(error.errno, "a file is where a folder is needed", str(folder)) from error
     except OSError as error:
         raise WriteError(error.errno, error.strerror, str(folder)) from error
 

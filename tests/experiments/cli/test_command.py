@@ -163,7 +163,7 @@ def test_results_that_cannot_be_written_are_one_sentence(
     (tmp_path / "taken").write_text("a file")
     assert main(["compare", str(config_file()), "--results", str(tmp_path / "taken")]) == 2
     shown = capsys.readouterr().err
-    assert "taken" in shown
+    assert "taken/small cannot be written: a file is where a folder is needed." in shown
     assert "Traceback" not in shown
 
 
