@@ -90,7 +90,8 @@ def check_strategies(config: CompareConfig) -> None:
     if label(config.reference) not in names:
         raise ReActError(
             f"The reference strategy {config.reference!r} is not compared."
-            f"{suggestion(config.reference, names)} Compared: {', '.join(names)}."
+            f"{suggestion(config.reference, names)} Compared: {', '.join(names)}; set 'reference' to one of "
+            "them, or add it to 'strategies'."
         )
 
 
