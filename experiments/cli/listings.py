@@ -27,7 +27,7 @@ from react_rl.envs.rewards import REWARDS
 from react_rl.escaping import for_terminal
 from react_rl.experiments.analysis.about import about
 from react_rl.experiments.cli.screen import console
-from react_rl.experiments.config.models import packaged_configs, packaged_text
+from react_rl.experiments.config.sources import KEY_OF_COMMAND, packaged_configs, packaged_text
 from react_rl.learners.capabilities import CAPABILITIES
 from react_rl.learners.recipes import RECIPES
 from react_rl.learners.registry import LEARNERS, offers_of
@@ -41,15 +41,6 @@ from react_rl.own_code import (
     STRATEGY,
     announced,
 )
-
-_KEY_OF: Final = {
-    "tune": "search",
-    "imitate": "imitation",
-    "adjust": "adjustment",
-    "train": "agent",
-    "compare": "strategies",
-}
-"""A key that only the configs of a command have."""
 
 _COSTS: Final = (
     "Costs: P pool rows, C classes, D dimensions, L labelled rows, n rows of the batch, M members. "
@@ -211,7 +202,7 @@ def show_configs(_: Path) -> None:
     table = _table("config", "command", "what it is about")
     for name in packaged_configs():
         text = packaged_text(name)
-        command = next((one for one, key in _KEY_OF.items() if f"\n{key}:" in text), "compare")
+        command = next((one for one, key in KEY_OF_COMMAND.items() if f"\n{key}:" in text), "compare")
         comment = " ".join(takewhile(bool, (line.lstrip("# ") for line in text.splitlines())))
         table.add_row(name, command, f"{comment.split('. ')[0].rstrip('.')}")
     console.print(table)

@@ -6,7 +6,6 @@ import contextlib
 import io
 import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -24,24 +23,21 @@ from react_rl.agents.adjustment.settings import AdjustmentSettings
 from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.settings import EXTRA_NAMES, AgentSettings
 from react_rl.data.config import CorpusConfig
-from react_rl.documents import parse_yaml, read_text
+from react_rl.documents import parse_yaml
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
 from react_rl.experiments.config.analysis import Analysis, RobustnessSettings
-from react_rl.experiments.config.frozen import Frozen
+from react_rl.experiments.config.frozen import FolderName, Frozen
 from react_rl.experiments.config.interface import ActionConfig, ObservationConfig
 from react_rl.experiments.config.learners import AnyLearner, SoftmaxLearner
 from react_rl.experiments.config.mappings import MAPPINGS
+from react_rl.experiments.config.sources import check_command, read_config
 from react_rl.experiments.config.tasks import TaskConfig, check_task_names, episode_of, without_empty_tasks
-from react_rl.files import unusual
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import look_in
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.validation import Name, check_key, explain, validated
-
-CONFIGS = "react_rl.experiments.presets"
-
 
 _UNREADABLE: Final = re.compile(r"^Error parsing --([\w.-]+): no type matching .* from \[(.*)\]")
 _WRONG_VALUE: Final = re.compile(
@@ -57,7 +53,7 @@ _KIND: Final = "--learner.kind"
 class TrainConfig(Frozen):
     """Train a policy."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: FolderName
     """Results go to results/NAME."""
     corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
     """Corpora that training episodes are drawn from."""
@@ -105,7 +101,7 @@ class TrainConfig(Frozen):
 class ImitateConfig(Frozen):
     """Train a row scorer by imitating a look-ahead expert."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: FolderName
     """Results go to results/NAME."""
     corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
     """Corpora whose texts the training tasks are made of."""
@@ -142,7 +138,7 @@ class EncodedCorpora(Frozen):
 class AdjustConfig(Frozen):
     """Adjust a row scorer by the area of whole episodes."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: FolderName
     """Results go to results/NAME."""
     corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
     """Corpora that the tasks are made of."""
@@ -167,7 +163,7 @@ class AdjustConfig(Frozen):
 class CompareConfig(Frozen):
     """Compare query strategies: strategies x corpora x seeds with common random numbers."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: FolderName
     """Results go to results/NAME."""
     corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
     """Corpora to compare on."""
@@ -236,17 +232,6 @@ class CompareConfig(Frozen):
 Config = TypeVar("Config", bound=Frozen)
 
 
-def packaged_configs() -> list[str]:
-    """Names of the configs that come with the package."""
-    files = resources.files(CONFIGS).iterdir()
-    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
-
-
-def packaged_text(name: str) -> str:
-    """The YAML of a config that comes with the package."""
-    return resources.files(CONFIGS).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-
-
 def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) -> Config:
     """Read a config from a YAML file, or a packaged one by name, and apply command-line overrides.
 
@@ -262,6 +247,7 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
     if Path(source).parent.is_dir():
         look_in(Path(source).parent)  # one's own modules may be beside the config
     values = read_config(source)
+    check_command(kind.model_fields, values, f"Config {source}")
     overrides = _take_kind(values, _take_extra(values, overrides))
     config = validated(kind, values, f"Config {source}")
     if not overrides:
@@ -374,22 +360,3 @@ def _complaint(box: str) -> str:
     sentence = re.sub(r"1 validation error for \w+ ", "", sentence).split(" [type=")[0]
     sentence = re.sub(r"^Error parsing [\w.-]+: Value error, ", "", sentence)
     return f"{sentence.rstrip('.') or 'it cannot be read'}."
-
-
-def read_config(source: str) -> Any:
-    """What is in a YAML file, or in a packaged config by its name.
-
-    Raises:
-        ReActError: There is none, or it is no YAML.
-    """
-    path = Path(source)
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else unusual(path) or "does not exist"
-            raise ReActError(f"Config file {source} {what}; check the path.")
-        text = read_text(path, f"Config {source}", "it must be UTF-8 text")
-    elif source in packaged_configs():
-        text = packaged_text(source)
-    else:
-        raise unknown("config (a .yaml file or a packaged name)", source, packaged_configs())
-    return parse_yaml(text, f"Config {source}")

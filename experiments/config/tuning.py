@@ -9,8 +9,9 @@ import tyro
 from pydantic import Field, field_validator, model_validator
 
 from react_rl.errors import ReActError
-from react_rl.experiments.config.frozen import Frozen
-from react_rl.experiments.config.models import TrainConfig, read_config
+from react_rl.experiments.config.frozen import FolderName, Frozen
+from react_rl.experiments.config.models import TrainConfig
+from react_rl.experiments.config.sources import read_config
 from react_rl.validation import check_key, validated
 
 SEARCHED: Final = ("agent", "action_space", "observation", "reward")
@@ -52,7 +53,7 @@ class Range(Frozen):
 class TuneConfig(Frozen):
     """Search settings of a training by the validation area."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: FolderName
     """Results go to results/NAME."""
     training: TrainConfig
     """The training: a packaged config by name, a YAML file, or its keys; its validation corpora judge."""

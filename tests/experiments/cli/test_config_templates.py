@@ -15,7 +15,7 @@ from react_rl.data import CorpusConfig, load_corpus, synthetic_corpus
 from react_rl.experiments import CompareConfig, TrainConfig, load_config
 from react_rl.experiments.cli import main
 from react_rl.experiments.cli.template import TEMPLATES, template
-from react_rl.experiments.config.models import packaged_configs, packaged_text
+from react_rl.experiments.config.sources import packaged_configs, packaged_text
 from react_rl.experiments.config.tuning import TuneConfig
 from react_rl.simulation import synthetic_encoded
 from react_rl.simulation.draw import check_fit

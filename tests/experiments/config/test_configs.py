@@ -15,7 +15,8 @@ import yaml
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, TrainConfig, load_config
 from react_rl.experiments.cli import main
-from react_rl.experiments.config.models import CONFIGS, AdjustConfig, ImitateConfig, packaged_configs
+from react_rl.experiments.config.models import AdjustConfig, ImitateConfig
+from react_rl.experiments.config.sources import CONFIGS, packaged_configs
 
 Build = Callable[..., Path]
 PACKAGED = packaged_configs()
@@ -89,8 +90,8 @@ def test_the_demo_compares_on_rows_that_training_never_sees() -> None:
         ({"corpora": None}, "key 'corpora' is missing"),
         ({"name": None}, "key 'name' is missing"),
         ({"name": None, "nmae": "x"}, "unknown key 'nmae'. Did you mean 'name'?"),
-        ({"name": "../up"}, "name is '../up'"),
-        ({"name": ""}, "name is ''"),
+        ({"name": "../up"}, "name: '../up' cannot name a folder of results"),
+        ({"name": ""}, "name: '' cannot name a folder of results"),
         ({"seeds": "many"}, "seeds is 'many'"),
         ({"seeds": 0}, "seeds is 0: input should be greater than or equal to 1"),
         ({"jobs": 0}, "jobs is 0"),
@@ -108,6 +109,13 @@ def test_the_demo_compares_on_rows_that_training_never_sees() -> None:
         ({"strategies": ["random", "margn"]}, "Unknown strategy 'margn'. Did you mean 'margin'"),
         ({"strategies": ["random", "./nowhere"]}, "./nowhere is no policy folder"),
         ({"reference": "randm"}, "'randm' is not compared. Did you mean 'random'?"),
+        ({"strategies": ["margin"]}, "'random' is not compared. Compared: margin; set 'reference' to one of"),
+        (
+            {"name": "my study"},
+            "name: 'my study' cannot name a folder of results; use letters (a to z), digits",
+        ),
+        ({"name": "größe"}, "name: 'größe' cannot name a folder of results"),
+        ({"agent": {}}, "has the key 'agent', so it is one for `react-rl train`."),
         ({"episode": {"batch_size": 500}}, "batch_size 500 is larger than the 490 unlabelled rows"),
         ({"episode": {"budget": 0}}, "episode.budget is 0"),
         ({"encoder": {"pooling": "sum"}}, "encoder.pooling is 'sum'"),
@@ -139,7 +147,7 @@ def test_a_mistake_in_a_comparison_is_one_sentence_before_any_model_is_loaded(
         ({"action_space": {"center": {"margn": 1}}}, "Did you mean 'margin'"),
         ({"action_space": {"reach": 0}}, "reach"),
         ({"action_space": {"name": "choose-strategy", "strategies": ["margn"]}}, "Did you mean 'margin'"),
-        ({"strategies": ["random"]}, "unknown key 'strategies'. Did you mean 'strategy'?"),
+        ({"strategies": ["random"]}, "has the key 'strategies', so it is one for `react-rl compare`."),
     ],
 )
 @pytest.mark.parametrize("flags", [[], ["--dry-run"]])
@@ -271,6 +279,7 @@ def test_overrides_of_a_training_reach_the_agent_and_the_action_space(train_file
         (["--episode.budgett", "3"], "Did you mean 'budget'"),
         (["--corpora.0.lable", "kind"], "Did you mean 'label'"),
         (["--episode.batch-size", "900"], "900"),
+        (["--name", "my study"], "'my study' cannot name a folder of results; use letters"),
         (["stray"], "stray"),
     ],
 )
