@@ -47,7 +47,11 @@ class Encoder(Protocol):
 
 
 def encode_corpus(
-    corpus: TextSource, encoder: Encoder, cache: ArrayCache | None = None, progress: bool = True
+    corpus: TextSource,
+    encoder: Encoder,
+    cache: ArrayCache | None = None,
+    progress: bool = True,
+    any_order: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Return the vector of every row of ``corpus``, from the cache if it is there.
 
@@ -56,6 +60,7 @@ def encode_corpus(
         encoder: Its fingerprint and the texts, in order, make the cache key.
         cache: Where to look and store; None for neither.
         progress: Show a bar on a terminal when the work lasts.
+        any_order: Store them under the sorted texts, so that the same texts in another order are found.
 
     Returns:
         (N, D) float32; line i belongs to row id i.
@@ -64,29 +69,36 @@ def encode_corpus(
         ReActError: A text is not text, the model cannot be had, or an embedding is not finite.
     """
     check_texts(corpus.texts)
+    texts, rows = corpus.texts, np.arange(len(corpus.texts))
+    if any_order:
+        rows = np.array(sorted(rows.tolist(), key=texts.__getitem__), dtype=np.int64)
+        texts = [texts[row] for row in rows.tolist()]
 
     def compute() -> dict[str, npt.NDArray[np.float32]]:
-        embeddings = encoder.encode(corpus.texts, progress)
-        _require_finite(embeddings, corpus.name)
+        embeddings = encoder.encode(texts, progress)
+        _require_finite(embeddings, rows, corpus.name)
         return {"embeddings": embeddings}
 
+    def by_row(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return embeddings[np.argsort(rows)] if any_order else embeddings
+
     if cache is None:
-        return compute()["embeddings"]
-    key = digest("embeddings", canonical_json(encoder.fingerprint()), *corpus.texts)
+        return by_row(compute()["embeddings"])
+    key = digest("embeddings", canonical_json(encoder.fingerprint()), *texts)
     meta = {
         "kind": "embeddings",
         "corpus": corpus.name,
         "model": encoder.settings.model,
         "rows": str(len(corpus.texts)),
     }
-    return cache.cached(key, compute, meta)["embeddings"]
+    return by_row(cache.cached(key, compute, meta)["embeddings"])
 
 
-def _require_finite(embeddings: npt.NDArray[np.float32], name: str) -> None:
+def _require_finite(embeddings: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], name: str) -> None:
     # A sum per row is finite only if all its numbers are, and needs no second array of their size.
     broken = np.flatnonzero(~np.isfinite(embeddings.sum(1)))
     if broken.size:
         raise ReActError(
             f"The embeddings of {broken.size} rows of corpus {name!r} are not finite, the first is row id "
-            f"{broken[0]}; check that text, or encode with precision 'fp32'."
+            f"{rows[broken].min()}; check that text, or encode with precision 'fp32'."
         )

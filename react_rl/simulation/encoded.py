@@ -318,7 +318,9 @@ def encode(
             corpus.name, corpus.texts, corpus.passages, model, cache, progress=progress
         )
     else:
-        embeddings = encode_corpus(corpus, encoder, cache, progress=progress)
+        # A study of phases plays the same texts in several orders.
+        in_phases = corpus.phases is not None
+        embeddings = encode_corpus(corpus, encoder, cache, progress=progress, any_order=in_phases)
     return EncodedCorpus.build(
         corpus, embeddings, cache, device, progress=progress, surprisal=surprise, tokens=tokens
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,42 @@ def test_other_texts_or_another_order_make_another_entry(tmp_path: Path) -> None
     assert encoder.calls == len(cache.entries()) == 4
     encode_corpus(Films(name="renamed"), encoder, cache)
     assert encoder.calls == 4
+
+
+@dataclass
+class Lengths:
+    """An encoder whose vectors are the lengths of the texts."""
+
+    settings: EncoderSettings = field(default_factory=EncoderSettings)
+    calls: int = 0
+
+    def encode(self, texts: Sequence[str], progress: bool = True) -> npt.NDArray[np.float32]:
+        self.calls += 1
+        return np.array([[len(text), np.nan if "broken" in text else 1] for text in texts], np.float32)
+
+    def fingerprint(self) -> dict[str, str]:
+        return {"weights": "lengths"}
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_the_same_texts_in_any_order_are_one_entry_where_that_is_asked_for(
+    tmp_path: Path, cached: bool
+) -> None:
+    texts = ("ddd", "a", "cc", "a", "bbbbb", "")
+    cache, encoder = ArrayCache(tmp_path) if cached else None, Lengths()
+    for order in permutations(range(6), 6):
+        own = tuple(texts[row] for row in order)
+        vectors = encode_corpus(Films(texts=own), encoder, cache, any_order=True)
+        assert vectors[:, 0].tolist() == [len(text) for text in own]
+    assert encoder.calls == (1 if cached else 720)
+    encode_corpus(Films(texts=(*texts, "a")), encoder, cache, any_order=True)
+    assert encoder.calls == (2 if cached else 721), "how often a text occurs counts"
+
+
+def test_a_broken_embedding_is_told_by_its_own_row_in_any_order() -> None:
+    texts = ("z", "broken b", "y", "broken a")
+    with pytest.raises(ReActError, match=r"2 rows of corpus 'films' .* the first is row id 1;"):
+        encode_corpus(Films(texts=texts), Lengths(), any_order=True)
 
 
 def test_other_settings_make_another_entry(tiny_bert: Path, tmp_path: Path) -> None:

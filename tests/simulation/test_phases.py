@@ -14,12 +14,14 @@ from pydantic import ValidationError
 from react_rl.acquisition import make_strategy
 from react_rl.data import CorpusConfig, drifting, synthetic_corpus
 from react_rl.data.synthetic import synthetic_embeddings
+from react_rl.encoders import ArrayCache, EncoderSettings
 from react_rl.envs.rewards import Reward, RewardSettings
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
 from react_rl.simulation.checkpoint import Checkpoint, Notes
 from react_rl.simulation.corpora import load
+from react_rl.simulation.encoded import encode
 from react_rl.simulation.held_out import HeldOut
 from react_rl.simulation.play import play
 
@@ -48,6 +50,28 @@ def phase_of(ids: torch.Tensor) -> set[int]:
     phases = stream().corpus.phases
     assert phases is not None
     return set(phases.of[ids.numpy()].tolist())
+
+
+def test_the_texts_of_a_corpus_are_encoded_once_however_they_come_in_phases(tmp_path: Path) -> None:
+    class Lengths:
+        settings, calls = EncoderSettings(), 0
+
+        def encode(self, texts: Any, progress: bool = True) -> Any:
+            self.calls += 1
+            return np.array([[len(text), sum(map(ord, text)), 1] for text in texts], np.float32)
+
+        def fingerprint(self) -> dict[str, str]:
+            return {"weights": "lengths"}
+
+    encoder, files = Lengths(), ArrayCache(tmp_path)
+    whole = synthetic_corpus(n_rows=200, n_classes=4)
+    vectors = {}
+    for phases, share in ((2, 1.0), (2, 0.75), (4, 1.0)):
+        corpus = drifting(whole, phases, share)
+        encoded = encode(corpus, encoder, files).embeddings.numpy()
+        vectors[phases, share] = dict(zip(corpus.texts, map(bytes, encoded), strict=True))
+    assert encoder.calls == 1
+    assert vectors[2, 1.0] == vectors[2, 0.75] == vectors[4, 1.0]
 
 
 def test_only_rows_of_the_running_phase_are_offered_and_later_ones_are_not_to_be_seen() -> None:
