@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 _NEAR = 3
 """Most names that are offered in place of one that does not exist."""
@@ -31,6 +34,21 @@ def first_line(error: BaseException) -> str:
     """What somebody else's error says in its first line, without a full stop; its kind if it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(". ") if lines else type(error).__name__
+
+
+def with_place(error: BaseException) -> str:
+    """Kind and message of an error; unless it is a sentence for users, with the file and line that raised it.
+
+    That is the last one that is neither of this package nor installed, as in a strategy of one's own, or else
+    the last of all. Folders are left out: what failed is written into results.
+    """
+    said = f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, ReActError) or not frames:
+        return said
+    places = (str(Path(__file__).parent), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
+    frame = next((one for one in reversed(frames) if not one.filename.startswith(places)), frames[-1])
+    return f"{said} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 def unknown(kind: str, name: str, options: Iterable[str], listed: str = "") -> ReActError:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import resolve_device
+from react_rl.errors import with_place
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.run.altered import Ground, alter
 from react_rl.experiments.run.bought import write_bought
@@ -285,7 +286,7 @@ def _play_block(
     except WriteError:
         raise  # nothing that is played from here on could be kept
     except Exception as error:  # a failed block is reported with its reason and must not end the others
-        return 0, f"{type(error).__name__}: {error}"
+        return 0, with_place(error)
     written = 0
     share = len(block.runs)
     for run, result, full in zip(block.runs, played.results, task.full, strict=True):

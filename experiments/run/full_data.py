@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from react_rl.envs.batched import episode_streams
+from react_rl.errors import with_place
 from react_rl.experiments.run.episodes import TestSplit, one_thread, rounded
 from react_rl.experiments.run.planning import Part
 from react_rl.experiments.run.results import ResultFolder, RunId
@@ -98,7 +99,7 @@ class FullData:
                     corpus, seeds, config.episode, config.metrics, config.test_size, config.learner.settings()
                 )
         except Exception as error:  # a comparison stands without this line, and says why it is not there
-            reason = f"{type(error).__name__}: {error}"
+            reason = with_place(error)
             return [
                 {"corpus": corpus.name, "strategy": ALL_LABELS, "seed": str(seed), "reason": reason}
                 for seed in seeds
