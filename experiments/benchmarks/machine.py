@@ -35,9 +35,14 @@ def describe_device(device: torch.device) -> dict[str, Any]:
     """The machine, and the GPU where it is one."""
     machine = describe_machine()
     if device.type == "cuda":
-        found = torch.cuda.get_device_properties(device)
-        machine["gpu"] = f"{found.name}, {found.total_memory / 2**30:.0f} GiB"
+        memory = torch.cuda.get_device_properties(device).total_memory
+        machine["gpu"] = f"{name_device(device)}, {memory / 2**30:.0f} GiB"
     return machine
+
+
+def name_device(device: torch.device) -> str:
+    """Model of the GPU, or of the processor where there is none."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 
 def wait_for(device: torch.device) -> None:

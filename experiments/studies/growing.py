@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-import torch
 
 from react_rl.documents import read_json
-from react_rl.encoders.processor import processor_name
 from react_rl.encoders.transformer import resolve_device, resolve_precision
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text, read_csv
+from react_rl.experiments.benchmarks.machine import name_device
 from react_rl.files import canonical_json, write_atomically
 
 _ADVICE: Final = "remove it, and what it holds is measured again"
@@ -26,8 +25,7 @@ def this_machine() -> dict[str, str]:
     are subtracted or divided must come from one machine.
     """
     device = resolve_device("auto")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-    return {"processor": name, "precision": resolve_precision("auto", device)}
+    return {"processor": name_device(device), "precision": resolve_precision("auto", device)}
 
 
 class GrowingTable:
