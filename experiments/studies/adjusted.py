@@ -19,7 +19,7 @@ import pandas as pd
 from react_rl.agents.learned import load_strategy
 from react_rl.errors import ReActError
 from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE_SETTING, encoder_in
-from react_rl.experiments.studies.command import run_study, say, study_parser
+from react_rl.experiments.studies.command import paired_seeds_or_none, run_study, say, study_parser
 from react_rl.experiments.studies.gaps import Gap, gap, mean_gap
 from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.oracle_gap import shares
@@ -230,7 +230,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the earlier studies")
     parser.add_argument("--encoders", type=Path, nargs="*", default=[], help="folders of checkpoints")
-    parser.add_argument("--large-seeds", type=int, default=8, help="paired episodes of 1,000 labels")
+    parser.add_argument(
+        "--large-seeds", type=paired_seeds_or_none, default=8,
+        help="paired episodes of 1,000 labels; 0 for none",
+    )  # fmt: skip
     return run_study(parser, arguments, study)
 
 

@@ -14,8 +14,7 @@ from typing import Final
 
 from react_rl.acquisition.registry import make_strategy
 from react_rl.encoders.config import EncoderConfig
-from react_rl.errors import ReActError
-from react_rl.experiments.studies.command import run_study, say, study_parser
+from react_rl.experiments.studies.command import paired_seeds, run_study, say, study_parser
 from react_rl.experiments.studies.gaps import gap
 from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.played import TransferCorpora, score_table
@@ -71,8 +70,6 @@ def encoder_in(folder: Path) -> EncoderConfig:
 
 def study(asked: argparse.Namespace) -> str:
     """Play what is missing, and write areas and page."""
-    if asked.large_seeds < 2:
-        raise ReActError(f"--large-seeds {asked.large_seeds} gives no interval; give at least 2.")
     areas = GrowingTable(asked.out / "beyond.csv", ["setting", "corpus", "strategy"])
     seeds: dict[str, int] = {}
     for folder in asked.encoders:
@@ -99,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = study_parser(__doc__, "beyond", "results/ablations", seeds=24, data=True)
     parser.add_argument("--encoders", type=Path, nargs="*", default=[], help="folders of checkpoints")
-    parser.add_argument("--large-seeds", type=int, default=8, help="paired episodes of 1,000 labels")
+    parser.add_argument("--large-seeds", type=paired_seeds, default=8, help="paired episodes of 1,000 labels")
     return run_study(parser, arguments, study)
 
 

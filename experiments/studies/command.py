@@ -31,10 +31,27 @@ def study_parser(
     parser = argparse.ArgumentParser(prog=name, description=(about or "").split("\n\n")[0])
     parser.add_argument("--out", type=Path, default=Path(out), help="folder to write")
     if seeds is not None:
-        parser.add_argument("--seeds", type=int, default=seeds, help="paired episodes")
+        parser.add_argument("--seeds", type=paired_seeds, default=seeds, help="paired episodes")
     if data:
         parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora")
     return parser
+
+
+def paired_seeds(said: str) -> int:
+    """A number of paired seeds on the command line.
+
+    Raises:
+        ReActError: It is below 2.
+    """
+    seeds = int(said)
+    if seeds < 2:
+        raise ReActError(f"A number of {seeds} paired seeds gives no interval; give at least 2.")
+    return seeds
+
+
+def paired_seeds_or_none(said: str) -> int:
+    """A number of paired seeds, or 0 where that part of a study can be left out; errors are the same."""
+    return 0 if said == "0" else paired_seeds(said)
 
 
 def run_study(
@@ -56,9 +73,6 @@ def run_study(
     @program(parser.prog)
     def main(arguments: Sequence[str] | None = None) -> int:
         asked = parser.parse_args(arguments)
-        seeds = getattr(asked, "seeds", None)
-        if seeds is not None and seeds < 2:
-            raise ReActError(f"--seeds {seeds} gives no interval; give at least 2.")
         with one_thread():
             text = study(asked)
         print(text)

@@ -21,7 +21,13 @@ from react_rl.errors import ReActError
 from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.studies.adjusted import BEGUN, EPISODES
 from react_rl.experiments.studies.beyond import LARGE_EPISODE, LARGE_ROWS, LARGE_SETTING, encoder_in
-from react_rl.experiments.studies.command import run_study, say, study_parser
+from react_rl.experiments.studies.command import (
+    paired_seeds,
+    paired_seeds_or_none,
+    run_study,
+    say,
+    study_parser,
+)
 from react_rl.experiments.studies.gaps import gap, mean_gap
 from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.oracle_gap import shares
@@ -158,9 +164,6 @@ class PackagedPlay:
 
 def study(asked: argparse.Namespace) -> str:
     """Play what is missing, and write areas, tables and figure."""
-    for option in ("large_seeds", "oracle_seeds", "encoder_seeds"):
-        if getattr(asked, option) == 1:
-            raise ReActError(f"--{option.replace('_', '-')} 1 gives no interval; give at least 2.")
     further = named_policies(asked.policies)
     shipped = {name: load_strategy(pretrained_folder(name), name) for name in (BEGUN, POLICY)}
     policies: dict[str, QueryStrategy] = {**shipped, **further}
@@ -204,15 +207,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data", type=Path, default=Path("data/packaged"), help="folder that packaged_corpora wrote"
     )
     parser.add_argument(
-        "--large-seeds", type=int, default=8, help="paired episodes of 1,000 labels; 0 for none"
+        "--large-seeds",
+        type=paired_seeds_or_none,
+        default=8,
+        help="paired episodes of 1,000 labels; 0 for none",
     )
     parser.add_argument(
-        "--oracle-seeds", type=int, default=16, help="paired episodes of the greedy oracle; 0 for none"
+        "--oracle-seeds",
+        type=paired_seeds_or_none,
+        default=16,
+        help="paired episodes of the greedy oracle; 0 for none",
     )
     parser.add_argument(
         "--encoders", nargs="*", type=Path, default=[], metavar="FOLDER", help="checkpoints of other encoders"
     )
-    parser.add_argument("--encoder-seeds", type=int, default=24, help="paired episodes with each of them")
+    parser.add_argument(
+        "--encoder-seeds", type=paired_seeds, default=24, help="paired episodes with each of them"
+    )
     parser.add_argument(
         "--policies", nargs="*", default=[], metavar="NAME=FOLDER", help="further policies that are played"
     )

@@ -22,7 +22,7 @@ from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import unknown
 from react_rl.experiments.run.episodes import TestSplit
-from react_rl.experiments.studies.command import run_study, say, study_parser
+from react_rl.experiments.studies.command import paired_seeds_or_none, run_study, say, study_parser
 from react_rl.experiments.studies.gaps import half_interval
 from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.files import write_atomically
@@ -208,7 +208,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default="bert-base-uncased", help="masked language model of the prompts")
     parser.add_argument("--learners", nargs="+", help="some of the learners; the default is all")
     parser.add_argument(
-        "--tuned-seeds", type=int, default=3, help="those of learners that train a transformer"
+        "--tuned-seeds",
+        type=paired_seeds_or_none,
+        default=3,
+        help="those of learners that train a transformer",
     )
     parser.add_argument("--test-rows", type=int, default=500, help="most test rows")
     return run_study(parser, arguments, study)

@@ -104,8 +104,5 @@ def test_what_ships_and_further_policies_are_played_and_not_played_again(
     assert "| reuters | 0.6000 | +200.0" in other
     monkeypatch.setattr(_Ground, "areas", None)
     assert packaged.study(asked) == page  # type: ignore[arg-type]
-    asked.encoder_seeds = 1
-    with pytest.raises(ReActError, match="--encoder-seeds 1 gives no interval"):
-        packaged.study(asked)  # type: ignore[arg-type]
     with pytest.raises(ReActError, match="NAME=FOLDER"):
         packaged.named_policies(["here"])

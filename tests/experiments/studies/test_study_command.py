@@ -10,7 +10,12 @@ import pytest
 import torch
 
 from react_rl.errors import ReActError
-from react_rl.experiments.studies.command import run_study, study_parser
+from react_rl.experiments.studies.command import (
+    paired_seeds,
+    paired_seeds_or_none,
+    run_study,
+    study_parser,
+)
 from react_rl.experiments.studies.growing import GrowingTable
 
 
@@ -39,6 +44,20 @@ def test_bad_input_is_one_sentence(
     assert said in found.err
     assert len(found.err.strip().splitlines()) == 1
     assert not found.out
+
+
+@pytest.mark.parametrize(("said", "seeds"), [("2", 2), ("48", 48), ("0", 0)])
+def test_a_part_of_a_study_may_have_no_seeds_or_at_least_two(said: str, seeds: int) -> None:
+    assert paired_seeds_or_none(said) == seeds
+
+
+@pytest.mark.parametrize("said", ["1", "-3"])
+def test_seeds_that_give_no_interval_are_refused_whatever_the_option(said: str) -> None:
+    for read in (paired_seeds, paired_seeds_or_none):
+        with pytest.raises(ReActError, match=f"{said} paired seeds gives no interval; give at least 2"):
+            read(said)
+    with pytest.raises(ReActError, match="0 paired seeds"):
+        paired_seeds("0")
 
 
 def test_a_table_goes_on_where_it_stopped(tmp_path: Path) -> None:
