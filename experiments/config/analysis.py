@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from react_rl.experiments.config.frozen import Frozen
 
-ANALYSES: Final = ("robustness", "calibration", "per-class")
-"""What can be kept."""
-
 Analysis = Literal["robustness", "calibration", "per-class"]
+"""What can be kept."""
 
 
 class RobustnessSettings(Frozen):

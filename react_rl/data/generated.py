@@ -98,11 +98,6 @@ def _seeds(name: str, value: str) -> tuple[int, ...]:
     return tuple(range(first, last + 1))
 
 
-def invented_labels(embeddings: Vectors, targets: Labels, seed: int, kind: Kind = "any") -> Labels:
-    """Invent a label for every row; see ``LabelInventor``, quicker for many tasks of one corpus."""
-    return LabelInventor(embeddings, targets).labels(seed, kind)
-
-
 class LabelInventor:
     """Invents labels for the rows of one corpus.
 

@@ -74,11 +74,6 @@ def _invented(base: EncodedCorpus, seed: int, kind: Kind) -> tuple[npt.NDArray[A
     return labels, tuple(f"invented {number}" for number in range(int(labels.max()) + 1))
 
 
-def generated_tasks(base: EncodedCorpus, name: GeneratedName) -> list[EncodedCorpus]:
-    """All tasks that a name stands for, one for each seed, over ``base``."""
-    return [generated_task(base, seed, name.kind, name.name_of(seed, base.name)) for seed in name.seeds]
-
-
 def gathered_corpus(base: EncodedCorpus, seed: int) -> EncodedCorpus:
     """A corpus with its rows pulled together in clusters, which are its classes (see ``gathered``).
 

@@ -11,8 +11,8 @@ from react_rl.data.generated import (
     FEWEST,
     SMALLEST_CLASS,
     Kind,
+    LabelInventor,
     gathered,
-    invented_labels,
     is_generated,
     parse_generated,
 )
@@ -34,8 +34,8 @@ def test_the_seed_decides_and_every_class_has_enough_rows(kind: Kind) -> None:
     vectors, targets = rows()
     seen = set()
     for seed in range(12):
-        labels = invented_labels(vectors, targets, seed, kind)
-        assert labels.tolist() == invented_labels(vectors, targets, seed, kind).tolist()
+        labels = LabelInventor(vectors, targets).labels(seed, kind)
+        assert labels.tolist() == LabelInventor(vectors, targets).labels(seed, kind).tolist()
         sizes = np.bincount(labels)
         assert 2 <= sizes.size <= 40
         assert sizes.min() >= SMALLEST_CLASS
@@ -46,13 +46,13 @@ def test_the_seed_decides_and_every_class_has_enough_rows(kind: Kind) -> None:
 def test_merged_classes_are_unions_of_the_corpuss_own() -> None:
     vectors, targets = rows()
     for seed in range(5):
-        labels = invented_labels(vectors, targets, seed, "merged")
+        labels = LabelInventor(vectors, targets).labels(seed, "merged")
         assert all(np.unique(labels[targets == own]).size == 1 for own in range(6))
 
 
 def test_crossed_classes_split_each_side_of_a_direction() -> None:
     vectors, targets = rows(classes=2)
-    labels = invented_labels(vectors, targets, 1, "crossed")
+    labels = LabelInventor(vectors, targets).labels(1, "crossed")
     assert all(np.unique(targets[labels == one]).size == 1 for one in np.unique(labels))
     assert np.unique(labels).size == 4
 
@@ -61,8 +61,8 @@ def test_dealt_classes_are_the_corpuss_own_but_for_some_noise() -> None:
     vectors, targets = rows(2000, classes=50)
     sizes = set()
     for seed in range(8):
-        labels = invented_labels(vectors, targets, seed, "dealt")
-        assert labels.tolist() == invented_labels(vectors, targets, seed, "dealt").tolist()
+        labels = LabelInventor(vectors, targets).labels(seed, "dealt")
+        assert labels.tolist() == LabelInventor(vectors, targets).labels(seed, "dealt").tolist()
         assert np.bincount(labels).min() >= FEWEST
         kept = [np.bincount(labels[targets == own]).max() for own in range(50)]
         assert np.sum(kept) >= 0.75 * 2000
@@ -91,7 +91,7 @@ def test_linear_labels_can_be_learned_from_the_vectors_and_not_from_the_old_clas
     vectors, targets = rows(2000)
     gains = []
     for seed in range(8):
-        labels = invented_labels(vectors, targets, seed, "linear")
+        labels = LabelInventor(vectors, targets).labels(seed, "linear")
         onehot = np.eye(labels.max() + 1)[labels]
         centred = vectors - vectors.mean(0)
         weights = np.linalg.lstsq(centred[:1500], onehot[:1500] - onehot[:1500].mean(0), rcond=None)[0]
@@ -102,7 +102,7 @@ def test_linear_labels_can_be_learned_from_the_vectors_and_not_from_the_old_clas
 
 def test_a_component_that_points_the_other_way_changes_no_label(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, targets = rows()
-    expected = invented_labels(vectors, targets, 3, "linear")
+    expected = LabelInventor(vectors, targets).labels(3, "linear")
     real = np.linalg.eigh
 
     def turned(matrix: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -110,7 +110,7 @@ def test_a_component_that_points_the_other_way_changes_no_label(monkeypatch: pyt
         return values, components * np.where(np.arange(values.size) % 2, -1.0, 1.0)
 
     monkeypatch.setattr(np.linalg, "eigh", turned)
-    assert invented_labels(vectors, targets, 3, "linear").tolist() == expected.tolist()
+    assert LabelInventor(vectors, targets).labels(3, "linear").tolist() == expected.tolist()
 
 
 def test_names_say_base_seeds_and_kind() -> None:
@@ -143,6 +143,6 @@ def test_a_wrong_name_says_what_was_meant(name: str, message: str) -> None:
 def test_too_few_rows_and_texts_without_embeddings_are_refused() -> None:
     vectors, targets = rows(60)
     with pytest.raises(ReActError, match="takes 80 at least"):
-        invented_labels(vectors, targets, 0)
+        LabelInventor(vectors, targets).labels(0)
     with pytest.raises(ReActError, match="invented from embeddings"):
         load_corpus("generated:synthetic?seed=1")

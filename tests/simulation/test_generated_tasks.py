@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from react_rl.acquisition import make_strategy
-from react_rl.data.generated import parse_generated
 from react_rl.errors import ReActError
 from react_rl.learners.linear.tagger import LinearTagger, TaggerSettings
 from react_rl.seeding import Streams
@@ -18,7 +17,7 @@ from react_rl.simulation import (
     synthetic_encoded,
     synthetic_tagged,
 )
-from react_rl.simulation.generated import gathered_corpus, generated_tasks
+from react_rl.simulation.generated import gathered_corpus
 
 
 def test_a_task_shares_all_but_the_labels_with_its_corpus() -> None:
@@ -46,7 +45,7 @@ def test_gathered_rows_are_denser_and_their_clusters_are_classes() -> None:
 
 def test_episodes_of_several_tasks_run_side_by_side() -> None:
     base = synthetic_encoded(400, 5)
-    tasks = generated_tasks(base, parse_generated("generated:synthetic?seed=0-3"))
+    tasks = [generated_task(base, seed) for seed in range(4)]
     options = EpisodeOptions(pool_size=80, dev_size=40, initial_size=8, budget=20, batch_size=5)
     engine = LabelingEngine(tasks, options, 8)
     engine.reset([Streams(seed) for seed in range(8)], corpora=[seed % 4 for seed in range(8)])
@@ -61,7 +60,7 @@ def test_episodes_of_several_tasks_run_side_by_side() -> None:
 
 def test_a_tagging_task_has_invented_types_over_the_same_token_states() -> None:
     base = synthetic_tagged(300, 3)
-    tasks = generated_tasks(base, parse_generated("generated:synthetic_sentences?seed=0-2"))
+    tasks = [generated_task(base, seed) for seed in range(3)]
     assert all(task.tokens is base.tokens for task in tasks)
     assert tasks[0].name == "generated:synthetic_sentences?seed=0"
     assert all(task.corpus.label_names[0] == "O" for task in tasks)

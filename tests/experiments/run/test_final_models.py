@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from react_rl.experiments.analysis.final_models import (
     read_final_runs,
     robustness_table,
 )
-from react_rl.experiments.config.analysis import ANALYSES, RobustnessSettings
+from react_rl.experiments.config.analysis import Analysis, RobustnessSettings
 from react_rl.experiments.config.learners import learner_config
 from react_rl.experiments.report.writing import build_report
 from react_rl.experiments.run.altered import Altered, alter, disturbed
@@ -37,6 +37,7 @@ from tests.experiments.conftest import made
 
 Compare = Callable[..., CompareConfig]
 RunFiles = Callable[[Path], dict[str, bytes]]
+ANALYSES = get_args(Analysis)
 OPTIONS = EpisodeOptions(pool_size=40, dev_size=30, initial_size=6, budget=8, batch_size=4)
 LEARNERS = ("softmax", "mlp", "recipes")
 
