@@ -25,7 +25,7 @@ from react_rl.agents.networks import PoolEnsemble, ScorerEnsemble
 from react_rl.agents.networks.beside import ensemble
 from react_rl.agents.networks.registry import SCORER, row_network
 from react_rl.agents.scorer import SHORT, ScorerStrategy
-from react_rl.errors import ReActError, first_line
+from react_rl.errors import ReActError, first_line, unknown
 from react_rl.files import written_atomically
 
 PRETRAINED: Final = "react_rl.agents.pretrained"
@@ -132,5 +132,5 @@ def pretrained_folder(name: str) -> Path:
     """
     folder = Path(str(resources.files(PRETRAINED).joinpath(name)))
     if not (folder / CARD).is_file():
-        raise ReActError(f"No policy called {name!r} comes with this version of the package.")
+        raise unknown("policy of this package", name, pretrained_policies())
     return folder

@@ -69,10 +69,10 @@ def validated(model: type[Model], values: Any, what: str) -> Model:
 
 
 def check_key(values: BaseModel, path: str, what: str) -> None:
-    """Check that ``path`` ("agent.episodes", "corpora.0.label") names a key of ``values``.
+    """Check that ``path`` ("agent.episodes", "corpora.0.label") names a key of ``values`` that holds a value.
 
     Raises:
-        ReActError: It does not; the nearest key at that place is named.
+        ReActError: It does not, and the nearest key at that place is named; or it names a section.
     """
     current: Any = values
     for part in path.split("."):
@@ -85,6 +85,14 @@ def check_key(values: BaseModel, path: str, what: str) -> None:
             current = current[int(part)] if int(part) < len(current) else None
         else:
             current = getattr(current, part, None)
+    if isinstance(current, Sequence) and current and isinstance(current[0], BaseModel):
+        path, current = f"{path}.0", current[0]
+    if isinstance(current, BaseModel):
+        known = list(type(current).model_fields)
+        raise ReActError(
+            f"{what}: {path!r} is a section; name one of its keys, as in {path}.{known[0]}. "
+            f"Known: {', '.join(sorted(known))}."
+        )
 
 
 def explain(model: type[BaseModel], error: ValidationError) -> str:

@@ -108,7 +108,7 @@ def titled(called: str) -> str:
     return called[1:-1] if called.startswith("(mean of ") and called.endswith(" corpora)") else called
 
 
-def read_results(folder: Path, metric: str | None = None, task: str | None = None) -> Results:
+def read_results(folder: str | Path, metric: str | None = None, task: str | None = None) -> Results:
     """Read the runs of a comparison, or the curves that were kept of them.
 
     Args:
@@ -131,7 +131,7 @@ def read_results(folder: Path, metric: str | None = None, task: str | None = Non
     return found[names.index(task)]
 
 
-def read_tasks(folder: Path, metric: str | None = None) -> list[Results]:
+def read_tasks(folder: str | Path, metric: str | None = None) -> list[Results]:
     """Read a comparison, the corpora of each task by themselves: metrics of different tasks have no mean.
 
     Args:
@@ -142,7 +142,7 @@ def read_tasks(folder: Path, metric: str | None = None) -> list[Results]:
         ReActError: The folder is no comparison, has no finished run, holds a damaged file, or does not know
             the metric.
     """
-    store = ResultFolder(folder)
+    store = ResultFolder(Path(folder))
     planned = store.read_tasks()
     known = list(dict.fromkeys(name for config, _ in planned.values() for name in config["metrics"]))
     if metric is not None and metric not in known:

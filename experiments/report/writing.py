@@ -63,7 +63,7 @@ Builder = Callable[[Material], Sequence[Section]]
 """What makes sections on the corpora of one task; none where there is nothing to say."""
 
 
-def write_report(folder: Path, output: Path | None = None) -> Path:
+def write_report(folder: str | Path, output: str | Path | None = None) -> Path:
     """Write the report of a comparison.
 
     Args:
@@ -76,11 +76,11 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     Raises:
         ReActError: The folder is no comparison, has no finished run, or holds a damaged file.
     """
-    target = folder / REPORT if output is None else output
+    target = Path(folder) / REPORT if output is None else Path(output)
     if target.is_dir():
         raise ReActError(f"The report {target} is a folder; name a file, say {target / REPORT}.")
     with glyphs_checked_later():  # drawings hold their texts as texts, and browsers find the letters
-        page = build_report(folder)
+        page = build_report(Path(folder))
     write_atomically(target, page)
     return target
 

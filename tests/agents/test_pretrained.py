@@ -101,5 +101,5 @@ def test_it_says_what_it_is() -> None:
 
 
 def test_an_unknown_policy_is_refused() -> None:
-    with pytest.raises(ReActError, match="No policy called 'lerned'"):
+    with pytest.raises(ReActError, match=r"Unknown policy of this package 'lerned'\. Did you mean 'learned'"):
         LearnedStrategy.from_pretrained("lerned")

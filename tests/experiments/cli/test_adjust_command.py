@@ -57,7 +57,7 @@ def test_what_there_is_not_is_one_sentence(
     assert main(["adjust", str(adjust_file(adjustment=ADJUSTMENT | {"directions": ["margn"]}))]) == 2
     assert "margn" in capsys.readouterr().err
     assert main(["adjust", str(adjust_file(adjustment=ADJUSTMENT | {"start": "lerned"}))]) == 2
-    assert "No policy called 'lerned'" in capsys.readouterr().err
+    assert "Unknown policy of this package 'lerned'. Did you mean 'learned'?" in capsys.readouterr().err
 
 
 def test_a_refused_adjustment_leaves_nothing_that_would_refuse_the_corrected_one(

@@ -280,6 +280,8 @@ def test_overrides_of_a_training_reach_the_agent_and_the_action_space(train_file
         (["--corpora.0.lable", "kind"], "Did you mean 'label'"),
         (["--episode.batch-size", "900"], "900"),
         (["--name", "my study"], "'my study' cannot name a folder of results; use letters"),
+        (["--learner", "finetune"], "'learner' is a section; name one of its keys, as in learner.kind."),
+        (["--corpora", "my.csv"], "'corpora.0' is a section; name one of its keys, as in corpora.0.corpus."),
         (["stray"], "stray"),
     ],
 )
