@@ -21,7 +21,7 @@ from react_rl.envs.many_tasks import Labeling
 from react_rl.errors import ReActError
 
 
-def spread_seeds(seed: int | None, n: int, group_size: int = 1) -> list[int]:
+def spread_seeds(seed: int | np.integer[Any] | None, n: int, group_size: int = 1) -> list[int]:
     """A seed for each of ``n`` environments, the same for neighbours in groups of ``group_size``.
 
     They are spread by a seed sequence, not by adding 0, 1, 2, ...: runs with seeds 0 and 1 share no episode.
@@ -31,15 +31,20 @@ def spread_seeds(seed: int | None, n: int, group_size: int = 1) -> list[int]:
 
 
 def episode_sources(
-    seed: int | Sequence[int | None] | None, n: int, group_size: int = 1
+    seed: int | np.integer[Any] | Sequence[int | None] | None, n: int, group_size: int = 1
 ) -> list[EpisodeSource]:
     """One source of episodes for each of ``n`` environments.
 
     An integer is spread (see ``spread_seeds``). A sequence gives environment i the episodes of a single
     environment with seed i.
+
+    Raises:
+        ReActError: There are more or fewer seeds than environments.
     """
-    if seed is None or isinstance(seed, int):
+    if seed is None or isinstance(seed, int | np.integer):
         seed = spread_seeds(seed, n, group_size)
+    if len(seed) != n:
+        raise ReActError(f"{len(seed)} seeds do not fit {n} environments; give one for each, or an integer.")
     return [EpisodeSource(one) for one in seed]
 
 

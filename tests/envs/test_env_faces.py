@@ -124,6 +124,22 @@ def test_seeds_given_one_by_one_are_those_of_single_environments() -> None:
         assert infos["corpus"][e] == info["corpus"]
 
 
+@pytest.mark.parametrize("seeds", [[], [3], [3, 9, 4]])
+def test_a_wrong_number_of_seeds_is_said_and_the_episodes_stay(seeds: list[int]) -> None:
+    vector = LabelingVectorEnv(2, **settings())
+    vector.reset(seed=1)
+    with pytest.raises(ReActError, match=f"{len(seeds)} seeds do not fit 2 environments; give one for each"):
+        vector.reset(seed=seeds)
+    vector.step(vector.action_space.sample())
+
+
+def test_a_seed_of_numpy_is_a_seed() -> None:
+    vector = LabelingVectorEnv(2, **settings())
+    of_numpy, _ = vector.reset(seed=np.arange(4)[3])
+    of_python, _ = vector.reset(seed=3)
+    np.testing.assert_array_equal(of_numpy, of_python)
+
+
 def draws_of(env: LabelingVecEnv, rounds: int) -> set[tuple[int, ...]]:
     """Pools that are met in a number of steps."""
     seen = set()
