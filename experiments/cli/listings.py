@@ -189,6 +189,7 @@ def show_policies(results: Path) -> None:
         console.print(f"No policy below {results}; `react-rl train` makes one.", highlight=False)
         return
     table = _table("policy", "algorithm", "action space", "trained on", "validation area")
+    table.columns[0].no_wrap = True  # a folder is there to be copied
     for folder, card in found.whole:
         best = max((point["area"] for point in card.validation), default=float("nan"))
         trained = ", ".join(card.trained_on)

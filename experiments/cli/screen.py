@@ -166,7 +166,7 @@ def adjustment_progress() -> Iterator[Callable[[SearchProgress], None]]:
         task = bar.add_task("steps", total=None)
 
         def report(state: SearchProgress) -> None:
-            gain = "" if math.isnan(state.gain) else f" (validation area {state.gain:+.4f})"
+            gain = "" if math.isnan(state.gain) else f" (validation area {state.gain:+.4f} over the start's)"
             bar.update(task, completed=state.step, total=state.total, description=f"steps{gain}")
 
         yield report

@@ -80,7 +80,7 @@ def run_adjustment(
         refuse_other_training(config, folder, overwrite)
 
         def tell(state: SearchProgress) -> None:
-            gain = "" if np.isnan(state.gain) else f", validation area {state.gain:+.4f}"
+            gain = "" if np.isnan(state.gain) else f", validation area {state.gain:+.4f} over the start's"
             say(f"Adjustment {config.name}: step {state.step} of {state.total}{gain}")
             if report is not None:
                 report(state)

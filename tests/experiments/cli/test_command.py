@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from react_rl import __version__
 from react_rl.acquisition import STRATEGIES
+from react_rl.agents.scorer_folder import pretrained_folder
 from react_rl.data.registry import CORPORA
 from react_rl.encoders.cache import ArrayCache
 from react_rl.errors import ReActError
@@ -221,6 +223,16 @@ def test_a_trained_policy_is_listed_and_compared_like_any_other_strategy(
     curves = pd.read_csv("results/small/curves.csv")
     assert curves.loc[curves["strategy"] == "my policy", "weight:margin"].notna().sum() == 6
     assert curves.loc[curves["strategy"] == "random", "weight:margin"].isna().all()
+
+
+def test_the_folder_of_a_policy_is_listed_whole(
+    tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("results", "a-study-of-many-trials", "trials", "0002", "policy")
+    shutil.copytree(pretrained_folder("imitated"), folder)
+    assert main(["list", "policies"]) == 0
+    assert f"\n{folder} " in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("made_corpora")
