@@ -9,15 +9,12 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
-    model_validator,
 )
 
 from react_rl.envs.interfaces import ACTION_SPACES
 from react_rl.errors import unknown
 from react_rl.experiments.config.frozen import Frozen
-from react_rl.metrics.registry import METRICS
 from react_rl.own_code import ACTION_SPACE, announced, is_outside
-from react_rl.tasks.registry import TASK_METRIC
 
 _UNSAID: Final = ("candidates", "proposers", "levels", "batch_sizes", "recipes", "arguments")
 """Settings of action spaces that are left out of a written config where they are not given."""
@@ -86,9 +83,3 @@ class ObservationConfig(Frozen):
     corpus; context-and-task: and which task it is, for corpora of several; or one's own, module:Name."""
     metric: str | None = None
     """Dev metric among them; None takes the reward's."""
-
-    @model_validator(mode="after")
-    def _check(self) -> ObservationConfig:
-        if self.metric is not None and self.metric not in (TASK_METRIC, *METRICS):
-            raise ValueError(str(unknown("metric", self.metric, METRICS)).rstrip("."))
-        return self

@@ -338,10 +338,10 @@ def check_task(settings: LearnerSettings | None, task: Task, corpus: str) -> Non
     """
     entry = entry_of(settings)
     if task.name not in entry.tasks:
-        kinds = " or ".join(name for name, one in LEARNERS.items() if task.name in one.tasks)
+        kinds = [name for name, one in LEARNERS.items() if task.name in one.tasks]
         raise ReActError(
             f"Corpus {corpus!r} is of {task.name}, which the learner ({entry.summary}) does not learn; "
-            f"set learner.kind to {kinds}."
+            f"set learner.kind to {' or '.join(kinds) or 'one of your own, module:Name'}."
         )
     weights = getattr(settings, "class_weights", "none")
     if weights != "none" and isinstance(task, TrainsNetworks) and not task.head.weighs_classes:

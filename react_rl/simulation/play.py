@@ -13,7 +13,7 @@ from torch import Tensor
 
 from react_rl.learners.recipes import Recipe
 from react_rl.simulation.engine import LabelingEngine
-from react_rl.simulation.purchases import Mask, Round, all_of, any_of
+from react_rl.simulation.purchases import Mask, Round, all_of, any_of, as_ids
 from react_rl.simulation.view import PoolView
 
 
@@ -75,6 +75,7 @@ def play(engine: LabelingEngine, strategy: Chooser) -> Iterator[Turn]:
             else:
                 ids = strategy.select(engine.view, engine.options.batch_size)
             chosen = time.perf_counter()
+            ids = as_ids(ids, engine.n_episodes, engine.device)
             round_ = engine.step(ids, recipes)
         asked = ids.cpu().numpy()
         if not asked.shape[1] or any_of(asked < 0):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,22 @@ def test_a_strategy_that_asks_for_nothing_has_stopped() -> None:
     engine = begun()
     assert len(list(play(engine, Silent()))) == 1
     assert not engine.spent.any()
+
+
+class InNumpy:
+    """Margin, whose ids are an array: what the engine takes, the loop takes."""
+
+    def select(self, view: PoolView, n: int) -> Any:
+        return make_strategy("margin").select(view, n).numpy()
+
+
+def test_ids_may_be_an_array_as_in_the_engine() -> None:
+    bought = []
+    for strategy in (make_strategy("margin"), InNumpy()):
+        engine = begun()
+        list(play(engine, strategy))
+        bought.append(engine.view.labelled)
+    assert torch.equal(*bought)
 
 
 def test_areas_of_many_curves_are_those_of_each() -> None:

@@ -18,12 +18,16 @@ from react_rl.agents import load_policy
 from react_rl.contracts import check_learner, check_task
 from react_rl.encoders import EncoderSettings, make_encoder
 from react_rl.errors import ReActError
-from react_rl.experiments import CompareConfig, run_comparison
+from react_rl.experiments import CompareConfig, TrainConfig, run_comparison, run_training
 from react_rl.experiments.cli import main
+from react_rl.experiments.config.interface import ObservationConfig
 from react_rl.experiments.config.learners import OwnLearner, learner_config
 from react_rl.experiments.config.models import load_config
+from react_rl.learners import SoftmaxSettings
 from react_rl.learners.registry import LEARNERS
+from react_rl.learners.registry import check_task as check_learner_learns
 from react_rl.metrics.registry import METRICS
+from react_rl.own_code import import_modules
 from react_rl.simulation import encode
 from react_rl.tasks import TASKS
 
@@ -153,6 +157,29 @@ def test_a_changed_task_or_learner_is_played_again(folder: Path) -> None:
     forget()
     (folder / "my_task.py").write_text(TASK.replace("torch.eye", "2 * torch.eye"), encoding="utf-8")
     assert run_comparison(config, folder / "results").played == 1
+
+
+def test_a_policy_is_trained_on_a_task_of_ones_own_by_the_name_of_its_metric(folder: Path) -> None:
+    values = yaml.safe_load(LABELS)
+    small = {"episodes": 8, "n_envs": 4, "evaluations": 1, "evaluation_episodes": 2}
+    config = TrainConfig.model_validate(
+        {key: values[key] for key in ("corpora", "encoder", "learner", "episode")}
+        | {"name": "of-labels", "modules": ["my_task"], "agent": small}
+        | {"reward": {"metric": "micro_f1"}, "action_space": {"features": ["margin", "novelty"]}}
+        | {"observation": {"metric": "micro_f1"}}
+    )
+    card = run_training(config, folder / "results").card
+    assert (list(card.trained_on), card.observation["metric"]) == (["topics"], "micro_f1")
+    wrong = config.model_copy(update={"observation": ObservationConfig(metric="micro_f2")})
+    with pytest.raises(ReActError, match=r"Unknown metric 'micro_f2'\. Did you mean 'micro_f1'"):
+        run_training(wrong, folder / "results")
+
+
+def test_a_task_that_no_known_learner_learns_is_said_so() -> None:
+    import_modules(["my_task"])
+    LEARNERS.pop("my_task:RIDGE", None)
+    with pytest.raises(ReActError, match=r"set learner\.kind to one of your own, module:Name"):
+        check_learner_learns(SoftmaxSettings(), TASKS["multi-label"], "topics")
 
 
 @pytest.mark.parametrize(
