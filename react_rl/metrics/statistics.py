@@ -30,7 +30,8 @@ class Interval:
     """An estimate with its percentile bootstrap interval.
 
     The fields are float64 arrays of one shape, ``()`` for a single number. ``low`` and ``high`` are NaN where
-    there was a single seed: one run says nothing about the spread.
+    there was a single seed: one run says nothing about the spread. Equal values, however few, have an
+    interval without width: a bootstrap draws from what was seen.
     """
 
     estimate: Floats
