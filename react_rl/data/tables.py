@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import sys
 import zlib
 from collections.abc import Collection, Iterator
@@ -65,6 +66,11 @@ class Table:
             ReActError: If there is no such column, with the nearest one.
         """
         if name not in self.columns:
+            if len(self.names) == 1 and name in re.split(r"\W+", self.names[0]):
+                raise ReActError(
+                    f"{self.where} has one column, {self.names[0]!r}, and {name!r} is a part of its name; "
+                    "say what separates the columns with separator=..."
+                )
             raise ReActError(
                 f"{self.where} has no {role} column {name!r}.{suggestion(name, self.names)}"
                 f" Columns: {', '.join(self.names) or 'none'}; choose one with {role}=..."

@@ -53,6 +53,11 @@ def rows(n: int, text: str = "text number {i}", label: str = "{c}") -> str:
     [
         ("text,label\n" + rows(60), {"text": "txt"}, "no text column 'txt'. Did you mean 'text'?"),
         ("text,label\n" + rows(60), {"label": "lable"}, "no label column 'lable'. Did you mean 'label'?"),
+        (
+            "text|label\n" + rows(60).replace(",", "|"),
+            {},
+            "has one column, 'text|label', and 'text' is a part of its name; say what separates the columns",
+        ),
         ("text,label\n" + rows(60), {"splits": "part"}, "no splits column 'part'"),
         ("text,label\n" + rows(60), {"cost": "column:minutes"}, "no cost column 'minutes'"),
         ("text,label\n" + rows(60), {"cost": "wrods"}, "Did you mean 'words'?"),
