@@ -17,7 +17,7 @@ from react_rl.experiments.cli.status import status_of, with_outlets
 RESULTS: Final = Path("results")
 
 _NAME: Final = "react-rl"
-_STOPPED: Final = "Finished runs are kept; the same command goes on where it stopped."
+_STOPPED: Final = "What is finished is kept; the same command goes on where it stopped."
 
 _CONFIGURED: Final = ("train", "imitate", "adjust", "tune", "compare", "explain", "prompts")
 """Commands whose further arguments override keys of a config."""

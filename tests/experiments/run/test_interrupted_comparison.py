@@ -47,7 +47,7 @@ def test_ctrl_c_ends_with_130_and_keeps_finished_runs(
         patch.setattr("react_rl.experiments.run.compare.play", interrupted)
         assert main(["compare", config]) == 130
     shown = capsys.readouterr()
-    assert "stopped. Finished runs are kept" in shown.err
+    assert "stopped. What is finished is kept" in shown.err
     assert "Traceback" not in shown.err
     kept = run_files(Path("results/small"))
     assert len(kept) == 2 * blocks_before
@@ -163,7 +163,7 @@ def test_ctrl_c_in_a_terminal_ends_the_workers_too(config_file: Build, reviews: 
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, (out, err)
-    assert "Finished runs are kept" in err
+    assert "What is finished is kept" in err
     assert "Traceback" not in err, err
     files = list((tmp_path / "results" / "small" / "runs").glob("*.json"))
     assert 1 <= len(files) < len(many) * 64
