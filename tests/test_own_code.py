@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from react_rl.data import load_corpus
 from react_rl.encoders import EncoderSettings, make_encoder
 from react_rl.envs import RewardSettings, build_environment, make_observation
 from react_rl.errors import ReActError
+from react_rl.experiments.cli.listings import show_learners
+from react_rl.experiments.config.learners import learner_config
+from react_rl.learners.registry import LEARNERS, learner_named
 from react_rl.seeding import Streams
 
 PARTS = '''
@@ -147,6 +151,35 @@ def test_an_installed_package_announces_parts_by_name(beside: Path) -> None:
     env = build_environment(features=["length"], reward="halved")
     env.reset([Streams(0)])
     assert np.isfinite(env.step(np.zeros((1, 1), np.float32)).rewards).all()
+
+
+LEARNER = """
+from pydantic import BaseModel
+from react_rl.learners import LearnerEntry
+
+class Own(BaseModel, frozen=True):
+    l2: float = 1.0
+
+def build(settings, corpora, labelled):
+    raise NotImplementedError
+
+ENTRY = LearnerEntry(Own, build, "least squares of my own", cheap=True)
+"""
+
+
+def test_an_announced_learner_is_a_kind_like_any_other(
+    beside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (beside / "my_learner.py").write_text(LEARNER, encoding="utf-8")
+    announce(beside, "[react_rl.learners]\nmine = my_learner:ENTRY\n")
+    with patch.dict(LEARNERS):
+        settings = learner_config({"kind": "mine", "own": {"l2": 2}}).settings()
+        assert settings == LEARNERS["mine"].settings(l2=2.0)
+        show_learners(beside)
+    assert "least squares of my own" in capsys.readouterr().out
+    with pytest.raises(ReActError, match=r"Unknown learner 'mien'\. Did you mean 'mine'"):
+        learner_named("mien")
+    sys.modules.pop("my_learner")
 
 
 def test_a_package_that_cannot_be_loaded_is_named(beside: Path) -> None:

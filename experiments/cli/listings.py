@@ -30,11 +30,12 @@ from react_rl.experiments.cli.screen import console
 from react_rl.experiments.config.sources import KEY_OF_COMMAND, packaged_configs, packaged_text
 from react_rl.learners.capabilities import CAPABILITIES
 from react_rl.learners.recipes import RECIPES
-from react_rl.learners.registry import LEARNERS, offers_of
+from react_rl.learners.registry import LEARNERS, learner_named, offers_of
 from react_rl.own_code import (
     ACTION_SPACE,
     CORPUS,
     FEATURE,
+    LEARNER,
     NETWORK,
     OBSERVATION,
     REWARD,
@@ -121,8 +122,9 @@ def show_learners(_: Path) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
-    for kind, entry in LEARNERS.items():
-        table.add_row(f"[bold]{kind}[/bold]", f"[bold]{escape(entry.summary)}[/bold]")
+    for kind in (*LEARNERS, *(name for name in announced(LEARNER.group) if name not in LEARNERS)):
+        entry = learner_named(kind)
+        table.add_row(f"[bold]{escape(kind)}[/bold]", f"[bold]{escape(entry.summary)}[/bold]")
         table.add_row("  tasks", ", ".join(entry.tasks))
         table.add_row("  can", ", ".join(sorted(offers_of(entry.settings()))))
         table.add_row("  recipes", ", ".join(name for name, one in RECIPES.items() if kind in one.kinds))

@@ -69,7 +69,7 @@ class LearnerEntry:
     """One kind of learner.
 
     Args:
-        settings: Class of its settings.
+        settings: Class of its settings, which all have defaults.
         build: Makes one from settings, corpora and the ledger that it reads.
         summary: What it is, for lists.
         cheap: Whether a round takes milliseconds, so that whole pools can be bought at will.
