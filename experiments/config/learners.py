@@ -245,7 +245,8 @@ def _of_its_kind(values: Any) -> Any:
 
 
 def _tag(learner: Any) -> str:
-    kind = learner["kind"] if isinstance(learner, Mapping) else learner.kind
+    """Which of the models reads a value; the first one refuses what is no learner at all."""
+    kind = learner["kind"] if isinstance(learner, Mapping) else getattr(learner, "kind", "softmax")
     return kind if kind in LEARNER_CONFIGS else _OWN
 
 
