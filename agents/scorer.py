@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Final, Protocol, runtime_checkable
 
 import torch
@@ -119,16 +120,24 @@ class ScorerStrategy:
         seen = (*self.features, *self.context)
         return f"ScorerStrategy({self.name!r}, weights {digest(*weights, *seen)[:16]})"
 
+    def on(self, device: torch.device) -> nn.Module:
+        """The network on a device, to which it is moved. Mutates."""
+        held = next(chain(self.network.parameters(), self.network.buffers()), None)
+        if held is not None and held.device != device:
+            with torch.inference_mode(False):  # parameters made in inference mode could not be trained again
+                self.network.to(device)
+        return self.network
+
     @torch.inference_mode()
     def score(self, view: PoolView) -> Tensor:
         """Scores of all rows as the first pick ``(E, P)``."""
         features, context = RowFeatures(view, self.features), row_context(view, self.context)
-        return _first_score(self.network, features, context)
+        return _first_score(self.on(view.device), features, context)
 
     @torch.inference_mode()
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows greedily."""
-        context, network = row_context(view, self.context), self._prepared()
+        context, network = row_context(view, self.context), self._prepared(view.device)
         if view.width <= self.whole:
             return self._race(network, RowFeatures(view, self.features), context, n)
         ids = torch.full((view.n_episodes, n), -1, device=view.device)
@@ -140,9 +149,10 @@ class ScorerStrategy:
             ids[episode] = self._race(network, features, own, n)[0]
         return ids
 
-    def _prepared(self) -> Network:
-        """The network for many calls while its weights stay."""
-        return self.network.prepared() if isinstance(self.network, Prepares) else self.network
+    def _prepared(self, device: torch.device) -> Network:
+        """The network for many calls while its weights stay. May move it to the device."""
+        network = self.on(device)
+        return network.prepared() if isinstance(network, Prepares) else network
 
     def _race(self, network: Network, features: RowFeatures, context: Tensor, n: int) -> Tensor:
         """Row ids ``(E, n)`` chosen among the rows that features are of. Mutates both."""

@@ -17,7 +17,7 @@ from react_rl.data.registry import is_named
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.named import make_encoder
-from react_rl.encoders.transformer import EncoderSettings
+from react_rl.encoders.transformer import EncoderSettings, resolve_device
 from react_rl.envs.interfaces import Interface, check_learner_of, make_interface, settings_of
 from react_rl.envs.many_tasks import Labeling, labeling
 from react_rl.envs.observations import Observation, make_observation
@@ -69,7 +69,7 @@ def build_environment(
             embedded sentence encoder.
         learner: Settings of the learner; None is the softmax regression as it comes.
         n_episodes: Episodes that run side by side.
-        device: Where embeddings and episodes live.
+        device: Where embeddings and episodes live: auto, cpu or cuda.
         text: Column of the texts in files and data frames; None is ``text``.
         label: Column of the labels in files and data frames; None is ``label``.
         tasks: With corpora of several tasks, by the name of a task: ``episode``, options of its own, and
@@ -93,13 +93,13 @@ def build_environment(
         if not isinstance(episode, Mapping):
             raise ReActError(f"Episode options: give a mapping, not {type(episode).__name__}.")
         episode = validated(EpisodeOptions, {**default.model_dump(), **episode}, "Episode options")
-    settings = _encoder_settings(encoder)
+    settings, where = _encoder_settings(encoder), resolve_device(device)
     if not given:
         if columns:
             raise ReActError(f"{_spelt(columns)} goes with a corpus of your own; name it in 'corpus'.")
-        corpora = [synthetic_encoded(device=device)]
+        corpora = [synthetic_encoded(device=where)]
     else:
-        corpora = [one for item in given for one in _encoded(item, columns, settings, device)]
+        corpora = [one for item in given for one in _encoded(item, columns, settings, where)]
     worlds = _worlds(corpora, episode, learner, tasks or {})
     for world in worlds:
         check_learner_of(interface, world.learner, world.task.name)
@@ -214,7 +214,7 @@ def _encoder_settings(
 
 
 def _encoded(
-    given: CorpusLike, columns: Mapping[str, str], settings: EncoderSettings, device: str
+    given: CorpusLike, columns: Mapping[str, str], settings: EncoderSettings, device: torch.device
 ) -> list[EncodedCorpus]:
     """The encoded corpora that one item stands for; the encoder loads its model only where it is needed."""
     if isinstance(given, EncodedCorpus | Corpus):
@@ -236,7 +236,7 @@ def _encoded(
         given = validated(CorpusConfig, given, "Corpus")
     if columns and is_named(given.corpus):
         raise ReActError(f"{_spelt(columns)} goes with a file or a data frame, not with {given.corpus!r}.")
-    return encode_all([given.model_copy(update=dict(columns))], make_encoder(settings), torch.device(device))
+    return encode_all([given.model_copy(update=dict(columns))], make_encoder(settings), device)
 
 
 def _spelt(columns: Mapping[str, str]) -> str:

@@ -10,6 +10,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.simulated_device import cuda_device
+
 torch.set_num_threads(1)
 
 # A busy machine is no failure: nothing in this suite is timed.
@@ -39,6 +41,13 @@ def own_code_forgotten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         file = getattr(sys.modules[name], "__file__", None)
         if file is not None and Path(file).is_relative_to(tmp_path_factory.getbasetemp()):
             del sys.modules[name]
+
+
+@pytest.fixture
+def cuda() -> Iterator[str]:
+    """The name of a CUDA device; where there is none, of one that is simulated on the CPU."""
+    with cuda_device() as name:
+        yield name
 
 
 @pytest.fixture(scope="session")

@@ -77,5 +77,5 @@ def observed(policy: ScorerStrategy, play_some: Callable[[ScorerStrategy], objec
     observer = Observer(policy.network, len(policy.context))
     shown = (*policy.context, *further)
     play_some(ScorerStrategy(policy.name, observer, policy.features, shown))
-    contexts = torch.cat(observer.contexts)[:, [shown.index(name) for name in KNOWN_CONTEXT]]
+    contexts = torch.cat(observer.contexts).cpu()[:, [shown.index(name) for name in KNOWN_CONTEXT]]
     return contexts, float(torch.cat(observer.deviations).mean())

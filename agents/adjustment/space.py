@@ -7,7 +7,7 @@ is saved, loaded and played like the one that it began from.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -76,6 +76,11 @@ class Space:
         """Directions, and one more than gates: what a point of the space has numbers for."""
         return len(self.directions), len(self.gates) + 1
 
+    def on(self, device: torch.device) -> Space:
+        """The space with its numbers on a device."""
+        moved = {name: getattr(self, name).to(device) for name in ("directions", "centre", "spread")}
+        return replace(self, **moved)
+
     def seen(self, context: Tensor) -> Tensor:
         """1 and the gates between -1 and 1 ``(E, B)``, of contexts ``(E, G)``."""
         gates = ((context[:, list(self.gates)] - self.centre) / self.spread).tanh()
@@ -125,7 +130,7 @@ class Adjusted(nn.Module):
     def __init__(self, base: ScorerEnsemble, space: Space, points: Tensor) -> None:
         super().__init__()
         self.base, self.space = base, space
-        self.register_buffer("points", points)
+        self.register_buffer("points", points.to(next(base.parameters()).device))
 
     def forward(self, rows: Tensor, context: Tensor) -> Tensor:
         """Scores ``(E, R)`` of rows ``(E, R, F)`` in contexts ``(E, G)``."""
@@ -133,8 +138,8 @@ class Adjusted(nn.Module):
 
     def prepared(self) -> Callable[[Tensor, Tensor], Tensor]:
         """The function that ``forward`` computes, for many calls."""
-        score, space = self.base.prepared(), self.space
-        points, width = self.get_buffer("points") * space.scale, self.base.n_context
+        points, width = self.get_buffer("points") * self.space.scale, self.base.n_context
+        score, space = self.base.prepared(), self.space.on(points.device)
 
         def adjusted(rows: Tensor, context: Tensor) -> Tensor:
             gated = torch.bmm(points, space.seen(context)[:, :, None])[:, :, 0]  # (E, D)

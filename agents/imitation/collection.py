@@ -138,7 +138,7 @@ def _ask(
     features, context = RowFeatures(view, settings.features), row_context(view, picked=share)
     drawn = drawn_columns(view.available, STANDING if settings.sees_pool else 0, standing)
     beside = _of_columns(features.values, drawn).half()
-    scores = None if policy is None else within_pool(policy.network, features.values, view.available)
+    scores = None if policy is None else within_pool(policy.on(view.device), features.values, view.available)
     free = view.available.clone()
     for ids in picked.unbind(1):
         columns = torch.searchsorted(view.ids, ids.clamp_min(0)[:, None].contiguous())
@@ -152,18 +152,19 @@ def _ask(
     later = after[:, None].expand(-1, columns.shape[1], -1)
     later = later.masked_fill(later == candidates, -1)
     tried = torch.cat([before, candidates, later], 2)
-    weights = torch.ones(columns.shape)
+    weights = torch.ones(columns.shape, device=view.device)
     if by_cost:
         # What the rows around the candidate bring is not its gain.
         without = torch.cat([picked, torch.full_like(candidates[:, 0], -1), after], 1)
-        worth = torch.from_numpy(expert.values(torch.cat([tried, without[:, None]], 1)))
+        worth = torch.from_numpy(expert.values(torch.cat([tried, without[:, None]], 1))).to(view.device)
         cost = view.cost.gather(1, columns)
         values = ((worth[:, :-1] - worth[:, -1:]) / cost).float()
         weights = (cost / cost.mean(1, keepdim=True)).float()
     else:
-        values = torch.from_numpy(expert.values(tried)).float()
-    asked = (free.sum(1) >= columns.shape[1]) & torch.from_numpy(~engine.finished)
-    return States(rows[asked].half(), context[asked].float(), values[asked], weights[asked], beside[asked])
+        values = torch.from_numpy(expert.values(tried)).to(view.device, torch.float32)
+    asked = (free.sum(1) >= columns.shape[1]) & torch.from_numpy(~engine.finished).to(view.device)
+    kept = (rows.half(), context.float(), values, weights, beside)
+    return States(*(part[asked].cpu() for part in kept))
 
 
 def _of_columns(values: Tensor, columns: Tensor) -> Tensor:
@@ -180,14 +181,15 @@ def _candidates(
 ) -> Tensor:
     """Columns ``(E, K)``: the best by the policy's scores, by the mixture, by random weights; random ones."""
     n_episodes, width, n_features = values.shape
-    mixture = _mixture(settings.features)
-    wild = 0.5 * mixture + WILD * torch.from_numpy(rng.standard_normal((n_episodes, n_features))).float()
+    mixture = _mixture(settings.features).to(values.device)
+    noise = torch.from_numpy(rng.standard_normal((n_episodes, n_features))).to(mixture)
+    wild = 0.5 * mixture + WILD * noise
     proposals = [values @ mixture, torch.bmm(values, wild[:, :, None])[:, :, 0]]
     if own is not None:
         proposals.insert(0, own)
     part = settings.candidates // (len(proposals) + 1)
     wanted = [(scores, part) for scores in proposals]
-    aimless = torch.from_numpy(rng.random((n_episodes, width))).float()
+    aimless = torch.from_numpy(rng.random((n_episodes, width))).to(mixture)
     wanted.append((aimless, settings.candidates - part * len(proposals)))
     columns: list[Tensor] = []
     for scores, count in wanted:
@@ -228,4 +230,5 @@ class _Mixed:
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose ``n`` rows."""
-        return torch.where(self._aimless[:, None], take_random(view, n), self._weighted.select(view, n))
+        aimless = self._aimless.to(view.device)[:, None]
+        return torch.where(aimless, take_random(view, n), self._weighted.select(view, n))

@@ -178,10 +178,9 @@ class _Scorer(Subject):
     """A row scorer; its weights are those of the linear part."""
 
     def __init__(self, strategy: ScorerStrategy) -> None:
-        self.strategy = strategy
+        self.strategy = self._scorer = strategy
         self.features, self.numbers = strategy.features, strategy.context
         self.units = tuple(Unit(name) for name in self.features)
-        self._network = strategy.network
 
     def look(self, view: PoolView) -> Seen:
         rows = RowFeatures(view, self.features).values
@@ -189,10 +188,10 @@ class _Scorer(Subject):
 
     def _answer(self, seen: Seen) -> Answer:
         rows, numbers = torch.from_numpy(seen.rows), torch.from_numpy(seen.numbers)
-        network = within_pool(self._network, rows, torch.from_numpy(seen.free))
-        scores = network(rows, numbers).double().numpy()
-        if isinstance(self._network, ScorerEnsemble):
-            return Answer(scores, linear_weights(self._network, numbers).double().numpy())
+        network = self._scorer.on(rows.device)
+        scores = within_pool(network, rows, torch.from_numpy(seen.free))(rows, numbers).double().numpy()
+        if isinstance(network, ScorerEnsemble):
+            return Answer(scores, linear_weights(network, numbers).double().numpy())
         return Answer(scores, np.zeros((len(rows), len(self.features))))
 
 

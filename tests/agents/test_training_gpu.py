@@ -1,23 +1,19 @@
-"""Stable-Baselines3 trains on environments that live on a CUDA device."""
+"""Stable-Baselines3 trains on environments that live on a CUDA device, or a simulated one."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from stable_baselines3 import PPO
 
 from react_rl.envs import LabelingVecEnv
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 
 
 @pytest.mark.parametrize("space", ["weigh-scores", "choose-strategy"])
-def test_ppo_learns_on_episodes_that_live_on_a_gpu(space: str) -> None:
-    env = LabelingVecEnv(n_episodes=8, device="cuda", action_space=space)
+def test_ppo_learns_on_episodes_that_live_on_a_gpu(space: str, cuda: str) -> None:
+    env = LabelingVecEnv(n_episodes=8, device=cuda, action_space=space)
     model = PPO("MlpPolicy", env, n_steps=20, batch_size=40, device="cpu", seed=0).learn(320)
     observed = env.reset()
     assert isinstance(observed, np.ndarray)

@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -130,10 +129,9 @@ def test_rows_that_are_not_finite_or_not_of_length_one_are_named(value: float) -
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_finds_the_same_neighbours() -> None:
+def test_a_gpu_finds_the_same_neighbours(cuda: str) -> None:
     embeddings = EXACT[np.random.default_rng(0).integers(0, len(EXACT), 500)]
-    gpu, cpu = (nearest_neighbours(embeddings, 20, block=64, device=device) for device in ("cuda", "cpu"))
+    gpu, cpu = (nearest_neighbours(embeddings, 20, block=64, device=device) for device in (cuda, "cpu"))
     np.testing.assert_array_equal(gpu.ids, cpu.ids)
     np.testing.assert_array_equal(gpu.similarity, cpu.similarity)
 

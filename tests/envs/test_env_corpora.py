@@ -116,6 +116,7 @@ def test_given_embeddings_ask_no_encoder_and_are_the_ones_in_the_file(asked: lis
         ({"corpus": CORPUS, "episode": 5}, r"Episode options: give a mapping, not int"),
         ({"corpsu": "q.csv"}, r"LabelingEnv has no parameter 'corpsu'. Did you mean 'corpus'"),
         ({"feature": ("margin",)}, r"has no parameter 'feature'. Did you mean 'features'"),
+        ({"device": "cuda:99"}, r"Device 'cuda:99' is not here: \d+ CUDA GPUs found; use 'auto'"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_sentence(given: dict[str, Any], message: str) -> None:

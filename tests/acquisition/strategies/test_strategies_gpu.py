@@ -1,4 +1,4 @@
-"""What strategies, engine and environments do on a CUDA device."""
+"""What strategies and engine do on a CUDA device, or a simulated one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import torch
 
 from react_rl.acquisition import make_strategy, suited
 from react_rl.seeding import Streams
-from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation import EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
+from tests.simulated_device import cuda_device
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 
 OPTIONS = EpisodeOptions(pool_size=60, dev_size=30, initial_size=6, budget=40, batch_size=5)
 
@@ -27,9 +25,16 @@ def started(device: str) -> LabelingEngine:
     return engine
 
 
+@pytest.fixture(scope="module")
+def view() -> PoolView:
+    with cuda_device() as device:
+        return started(device).view
+
+
 @pytest.mark.parametrize("name", sorted(suited()))
-def test_every_strategy_chooses_available_distinct_rows_on_a_gpu(name: str) -> None:
-    view = started("cuda").view
+def test_every_strategy_chooses_available_distinct_rows_on_a_gpu(
+    name: str, view: PoolView, cuda: str
+) -> None:
     with torch.inference_mode():
         ids = make_strategy(name).select(view, 5)
         scores = make_strategy(name).score(view)
@@ -41,8 +46,8 @@ def test_every_strategy_chooses_available_distinct_rows_on_a_gpu(name: str) -> N
         assert set(taken) <= set(view.ids[e][view.available[e]].tolist())
 
 
-def test_a_gpu_plays_the_rounds_that_the_cpu_plays() -> None:
-    engines = [started(device) for device in ("cpu", "cuda")]
+def test_a_gpu_plays_the_rounds_that_the_cpu_plays(cuda: str) -> None:
+    engines = [started(device) for device in ("cpu", cuda)]
     for _ in range(4):
         ids = [make_strategy("margin").select(engine.view, 5) for engine in engines]
         assert torch.equal(ids[0], ids[1].cpu())

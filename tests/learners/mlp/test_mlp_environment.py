@@ -216,12 +216,12 @@ def test_it_learns() -> None:
     assert engine.current["accuracy"].mean() > max(start, 0.5)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["margin", "bald", "bald-dropout", "badge"])
-def test_a_gpu_gives_scores_like_the_processor_s(name: str) -> None:
+def test_a_gpu_gives_scores_like_the_processor_s(name: str, cuda: str) -> None:
     ours = engine_of([1, 2], which=[1, 1])
     theirs = LabelingEngine(
-        [synthetic_encoded(200, size, seed=size, device="cuda") for size in (2, 5)], OPTIONS, 2, learner=SMALL
+        [synthetic_encoded(200, size, seed=size, device=cuda) for size in (2, 5)], OPTIONS, 2, learner=SMALL
     )
     theirs.reset([Streams(1), Streams(2)], None, [1, 1])
     assert theirs.view.logits.is_cuda

@@ -146,3 +146,12 @@ def test_what_a_decoder_cannot_do_is_refused(decoder: Path, masked_lm: Path) -> 
         settings(decoder, train="gap")
     with pytest.raises(ValueError, match="set demonstrations to 0"):
         settings(decoder, train="nothing", demonstrations=2)
+
+
+@pytest.mark.gpu
+def test_answers_are_read_on_the_device(decoder: Path, cuda: str) -> None:
+    found = [
+        AnswerReader(settings(decoder, precision="fp32"), CLASSES, "reviews", device).vectors(TEXTS)
+        for device in ("cpu", cuda)
+    ]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)
