@@ -55,3 +55,21 @@ def test_a_gpu_plays_the_rounds_that_the_cpu_plays(cuda: str) -> None:
             engine.step(own)
     torch.testing.assert_close(engines[0].view.logits, engines[1].view.logits.cpu(), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(engines[0].current["accuracy"], engines[1].current["accuracy"])
+
+
+WIDE = ("wide.chunks", "wide.narrow", "batching.selection", "batching.centroids", "batching.clustering")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mixture", "maxherding", "k-means", "typiclust", "probcover", "variance-reduction", "dal", "qbc-kl"],
+)
+def test_a_gpu_takes_the_way_of_wide_pools(name: str, cuda: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in WIDE:
+        monkeypatch.setattr(f"react_rl.acquisition.{module}.WIDE", 40)
+    monkeypatch.setattr("react_rl.acquisition.batching.clustering._WIDE", 40)
+    monkeypatch.setattr("react_rl.acquisition.batching.heats.WHOLE", 40)
+    monkeypatch.setattr("react_rl.acquisition.strategies.discriminative._WIDE", 40)
+    ids = make_strategy(name).select(started(cuda).view, 5)
+    assert ids.is_cuda
+    assert (ids >= 0).all()
