@@ -56,6 +56,13 @@ SHORT_PER_PICK: Final = 12
 """And for each row of the batch: the last picks of a large one are far from the first in score."""
 
 
+HEAT: Final = 34
+"""Rows of a large pool that are picked before all rows that got a close look are brought up to date."""
+
+LEADERS: Final = 256
+"""Rows that are in the race for them."""
+
+
 def rows_in_race(n: int) -> int:
     """Rows that stay in the race for the picks of a batch of ``n`` after the first."""
     return max(SHORT, SHORT_PER_PICK * n)
@@ -81,7 +88,8 @@ class ScorerStrategy:
     """Takes the rows with the highest scores of a network, one after the other.
 
     After the first pick the best ``rows_in_race`` rows stay in the race; after each pick their features are
-    those of a batch that holds it. Of large pools ``close_rows`` says which rows are looked at.
+    those of a batch that holds it. Of large pools ``close_rows`` says which rows are looked at, and every
+    ``HEAT`` picks have a race of their own: of the ``LEADERS`` best of these rows as they are by then.
 
     Args:
         name: Name in tables and figures.
@@ -90,6 +98,7 @@ class ScorerStrategy:
         context: What it sees of each pool.
         whole: Rows of a pool that are all looked at.
         candidates: Rows of a larger pool that are; at least four times as many as are wanted.
+        heat: Rows of a larger pool that are picked before all that were looked at are brought up to date.
 
     Raises:
         ReActError: A feature or a number of the context is unknown.
@@ -103,6 +112,7 @@ class ScorerStrategy:
         context: Sequence[str] = ROW_CONTEXT,
         whole: int = WHOLE,
         candidates: int = CANDIDATES,
+        heat: int = HEAT,
     ) -> None:
         for feature in features:
             feature_named(feature)
@@ -113,7 +123,7 @@ class ScorerStrategy:
         self.network = network
         self.features = tuple(features)
         self.context = tuple(context)
-        self.whole, self.candidates = whole, candidates
+        self.whole, self.candidates, self.heat = whole, candidates, heat
 
     def __repr__(self) -> str:
         weights = [values.cpu().numpy().tobytes() for values in self.network.state_dict().values()]
@@ -139,14 +149,14 @@ class ScorerStrategy:
         """Choose ``n`` rows greedily."""
         context, network = row_context(view, self.context), self._prepared(view.device)
         if view.width <= self.whole:
-            return self._race(network, RowFeatures(view, self.features), context, n)
+            return self._race(network, RowFeatures(view, self.features), context, n, n, rows_in_race(n))
         ids = torch.full((view.n_episodes, n), -1, device=view.device)
         for episode in torch.nonzero(view.n_available)[:, 0].tolist():
             own = context[episode : episode + 1]
             score = partial(_first_score, network, context=own)
             many = max(self.candidates, 4 * n)
             features = close_rows(view, episode, self.features, score, many)
-            ids[episode] = self._race(network, features, own, n)[0]
+            ids[episode] = self._race(network, features, own, n, self.heat, LEADERS)[0]
         return ids
 
     def _prepared(self, device: torch.device) -> Network:
@@ -154,31 +164,68 @@ class ScorerStrategy:
         network = self.on(device)
         return network.prepared() if isinstance(network, Prepares) else network
 
-    def _race(self, network: Network, features: RowFeatures, context: Tensor, n: int) -> Tensor:
-        """Row ids ``(E, n)`` chosen among the rows that features are of. Mutates both."""
-        view, network = features.view, _of_pool(network, features)
+    def _race(
+        self, network: Network, features: RowFeatures, context: Tensor, n: int, heat: int, leaders: int
+    ) -> Tensor:
+        """Row ids ``(E, n)`` chosen among the rows that features are of. Mutates these and the context.
+
+        Args:
+            network: Scores rows.
+            features: What it sees of them.
+            context: What it sees of the pools ``(E, G)``.
+            n: Rows wanted.
+            heat: Picks after which all rows are brought up to date; until then only the leaders are.
+            leaders: Rows that can be picked until then.
+        """
+        network = _of_pool(network, features)
+        free = features.view.available
+        picks: list[Tensor] = []
+        for start in range(0, n, heat):
+            if picks:
+                # An episode without free rows picks nothing more, so what its row 0 does here is idle.
+                last = picks[-1].clamp_min(0)
+                free = free.scatter(1, last, False)
+                features.absorb(last)
+            few = min(heat, n - start)
+            picks.append(self._heat(network, features, context, free, range(start, start + few), leaders))
+        return to_ids(features.view, torch.cat(picks, 1))
+
+    def _heat(
+        self,
+        network: Network,
+        features: RowFeatures,
+        context: Tensor,
+        free: Tensor,
+        turns: range,
+        leaders: int,
+    ) -> Tensor:
+        """Columns ``(E, k)`` of the picks at some turns of a batch, among free rows ``(E, P)``."""
+        view = features.view
+        self._say_share(context, turns[0], view.progress.batch_size)
         scores = _score(network, features, context)
-        column = best_column(view, scores, view.available)
+        column = best_column(view, scores, free)
         picks = [column]
-        if n > 1:
-            masked = torch.where(view.available, scores, -torch.inf)
+        if len(turns) > 1:
+            masked = torch.where(free, scores, -torch.inf)
             # Of many equal rows the first pick may be any, and is one of those that stay.
             masked.scatter_(1, column.clamp_min(0)[:, None], torch.inf)
-            rows = masked.topk(min(rows_in_race(n), view.width), dim=1).indices.sort(1).values
-            free = view.available.gather(1, rows)
-            features.narrow(rows)
-        place_of_share = self.context.index(PICKED) if PICKED in self.context else None
-        for turn in range(1, n):
-            if place_of_share is not None:
-                context[:, place_of_share] = min(turn / view.progress.batch_size, 1.0)
+            rows = masked.topk(min(leaders, view.width), dim=1).indices.sort(1).values
+            free = free.gather(1, rows)
+            features = features.narrowed(rows)
+        for turn in turns[1:]:
+            self._say_share(context, turn, view.progress.batch_size)
             chosen = column.clamp_min(0)
             free &= rows != chosen[:, None]
-            # An episode without free rows picks nothing more, so what its row 0 does to the features is idle.
             features.add(chosen)
             place = best_column(view, _score(network, features, context), free)
             column = torch.where(place >= 0, rows.gather(1, place.clamp_min(0)[:, None])[:, 0], -1)
             picks.append(column)
-        return to_ids(view, torch.stack(picks, 1))
+        return torch.stack(picks, 1)
+
+    def _say_share(self, context: Tensor, picked: int, batch: int) -> None:
+        """Write into the context ``(E, G)`` which share of the batch is picked. Mutates."""
+        if PICKED in self.context:
+            context[:, self.context.index(PICKED)] = min(picked / batch, 1.0)
 
 
 def _score(network: Network, features: RowFeatures, context: Tensor) -> Tensor:

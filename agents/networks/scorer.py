@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from react_rl.products import IMAGES, convolved
+
 _TOGETHER: Final = 1 << 14
 """Rows whose hidden units are computed together: few enough to stay in the processor's cache."""
-
-_IMAGES: Final = 16
-"""Images from which on torch leaves a convolution on a CPU to oneDNN."""
 
 
 class RowScorer(nn.Module):
@@ -137,12 +136,7 @@ class ScorerEnsemble(nn.Module):
 
 
 def _affine(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Rows ``(B, R, i)`` times weights ``(o, i)``, plus a bias ``(o,)``: ``(B, R, o)``.
-
-    A convolution over single places is the same product. On a CPU it is oneDNN's, which knows the
-    instructions of more processors than the library of torch's products does; on a GPU it might be rounded.
-    """
-    if not rows.is_cpu or len(rows) < _IMAGES:
+    """Rows ``(B, R, i)`` times weights ``(o, i)``, plus a bias ``(o,)``: ``(B, R, o)``."""
+    if not rows.is_cpu or len(rows) < IMAGES:
         return functional.linear(rows, weight, bias)
-    places = rows[:, None].permute(0, 3, 1, 2)  # (B, i, 1, R), channels last in memory
-    return functional.conv2d(places, weight[:, :, None, None], bias).permute(0, 2, 3, 1)[:, 0]
+    return convolved(rows, weight, bias)

@@ -32,14 +32,20 @@ from react_rl.simulation.corpora import prepare
 EVERYTHING: Final = 1 << 30
 """More rows than any pool has."""
 
-SHARES: Final = (0.04, 0.08, 0.16)
-"""Shares of the pool that get a close look; of 100,000 rows it is 4 percent, of 50,000 it is 8."""
+SHARES: Final = (0.03, 0.06, 0.12)
+"""Shares of the pool that get a close look; of 100,000 rows it is 3 percent, of 50,000 it is 6."""
 
 
-def treated(whole: int, candidates: int) -> ScorerStrategy:
+HEAT: Final = 9
+"""A third of a batch, as ``scorer.HEAT`` is of 100."""
+
+
+def treated(whole: int, candidates: int, heat: int = EVERYTHING) -> ScorerStrategy:
     """The policy that ships, which looks at all rows of pools of ``whole`` rows only."""
     shipped = LearnedStrategy.from_pretrained()
-    return ScorerStrategy("learned", shipped.network, shipped.features, shipped.context, whole, candidates)
+    return ScorerStrategy(
+        "learned", shipped.network, shipped.features, shipped.context, whole, candidates, heat
+    )
 
 
 def compared(
@@ -57,8 +63,10 @@ def compared(
                 exact, scores = exactly.select(view, n), exactly.score(view)
             others = {"sums over 1,024 rows": exactly.select(view, n)}
             for share in SHARES:
-                close = treated(0, max(round(share * rows), 4 * n))
-                others[f"and a close look at {share:.0%}"] = close.select(view, n)
+                few = max(round(share * rows), 4 * n)
+                others[f"and a close look at {share:.0%}"] = treated(0, few).select(view, n)
+                heats = treated(0, few, HEAT)
+                others[f"and a close look at {share:.0%}, in heats of {HEAT}"] = heats.select(view, n)
             others |= {name: make_strategy(name).select(view, n) for name in ("margin", "random")}
             for name, ids in others.items():
                 yield {"corpus": corpus.name, "round": number + 1, "picked by": name} | agreement(

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from react_rl.acquisition import make_strategy
 from react_rl.acquisition.batching import heats
-from react_rl.acquisition.batching.row_features import ROW_FEATURES
+from react_rl.acquisition.batching.row_features import ROW_FEATURES, RowFeatures
 from react_rl.acquisition.features import landmarks
 from react_rl.acquisition.wide.narrow import NarrowView
-from react_rl.agents import LearnedStrategy
+from react_rl.agents import LearnedStrategy, scorer
 from react_rl.agents.scorer import ScorerStrategy
 from react_rl.seeding import Streams
-from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
 
 
 def started(rows: int = 300, episodes: int = 2, copies: bool = False, budget: int = 40) -> LabelingEngine:
@@ -39,10 +39,17 @@ def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def learned(candidates: int = 40) -> ScorerStrategy:
+def learned(candidates: int = 40, heat: int = 100) -> ScorerStrategy:
     """The policy that ships, for which pools of more than 100 rows are large."""
     shipped = LearnedStrategy.from_pretrained()
-    return ScorerStrategy("learned", shipped.network, shipped.features, shipped.context, 100, candidates)
+    return ScorerStrategy(
+        "learned", shipped.network, shipped.features, shipped.context, 100, candidates, heat
+    )
+
+
+def looked_at(view: PoolView) -> RowFeatures:
+    """Features of the rows of the first pool that get a close look."""
+    return heats.close_rows(view, 0, ROW_FEATURES, lambda f: f.values.sum(2), 60)
 
 
 class Least(nn.Module):
@@ -59,6 +66,54 @@ def test_a_close_look_at_every_row_picks_what_a_small_pool_picks(large: pytest.M
     large.setattr(landmarks, "ALL", 100)
     large.setattr(landmarks, "SAMPLE", 1000)
     assert torch.equal(learned(candidates=1000).select(engine.view, 12), expected)
+
+
+@pytest.mark.parametrize("copies", [False, True])
+@pytest.mark.parametrize("heat", [1, 2, 5])
+def test_heats_pick_what_one_race_of_all_rows_picks(
+    heat: int, copies: bool, large: pytest.MonkeyPatch
+) -> None:
+    engine = started(copies=copies)
+    large.setattr(scorer, "LEADERS", 1000)
+    race = learned(candidates=60).select(engine.view, 12)
+    assert torch.equal(learned(60, heat).select(started(copies=copies).view, 12), race)
+
+
+def test_few_leaders_pick_nearly_what_all_rows_do(large: pytest.MonkeyPatch) -> None:
+    large.setattr(scorer, "LEADERS", 1000)
+    race = learned(candidates=200).select(started().view, 20)
+    common = []
+    for leaders in (20, 60):
+        large.setattr(scorer, "LEADERS", leaders)
+        found = learned(200, 5).select(started().view, 20)
+        assert torch.equal(found[:, 0], race[:, 0])
+        common.append(sum(len({*a} & {*b}) for a, b in zip(found.tolist(), race.tolist(), strict=True)))
+    assert common[0] >= 20
+    assert common[1] >= 32
+
+
+def test_picks_taken_in_at_once_are_as_one_by_one(large: pytest.MonkeyPatch) -> None:
+    together, single = looked_at(started().view), looked_at(started().view)
+    before = together.values.clone()
+    picks = torch.nonzero(together.view.available[0])[::9, 0][None, :7]
+    together.absorb(picks)
+    for pick in picks[0]:
+        single.add(pick[None])
+    torch.testing.assert_close(together.values, single.values, rtol=1e-3, atol=1e-3)
+    assert (together.values - before).abs().max() > 0.1
+
+
+def test_few_rows_of_features_leave_those_of_all_as_they_are(large: pytest.MonkeyPatch) -> None:
+    whole = looked_at(started().view)
+    before = whole.values.clone()
+    rows = torch.arange(0, before.shape[1], 3)[None]
+    few = whole.narrowed(rows)
+    assert torch.equal(few.values, before[:, rows[0]])
+    few.add(rows[:, 4])
+    assert not torch.equal(few.values, before[:, rows[0]])
+    assert torch.equal(whole.values, before)
+    whole.add(rows[:, 4])
+    torch.testing.assert_close(few.values, whole.values[:, rows[0]], rtol=1e-3, atol=1e-3)
 
 
 def test_the_rows_with_the_best_scores_get_a_close_look(large: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from react_rl.simulation.view import PoolView
 WHOLE: Final = 8192
 """Rows of a pool that are all looked at closely."""
 
-CANDIDATES: Final = 4096
+CANDIDATES: Final = 3072
 """Rows of a larger pool that are, beside the landmarks and the labelled ones."""
 
 RIDGE: Final = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Final
 
 import torch
@@ -77,14 +78,24 @@ class RowFeatures:
         """Standardised features ``(E, R, F)``."""
         return self._columns.transpose(1, 2)
 
-    def narrow(self, rows: Tensor) -> None:
-        """Speak of the columns ``(E, R)`` only from now on, ascending; picks are among them. Mutates."""
-        self.growth.narrow(rows)
-        self._columns = self._columns.gather(2, rows[:, None].expand(-1, self._columns.shape[1], -1))
+    def narrowed(self, rows: Tensor) -> RowFeatures:
+        """Features of the columns ``(E, R)`` alone, ascending; these here stay as they are."""
+        other = copy(self)
+        other.growth = self.growth.narrowed(rows)
+        other._columns = self._columns.gather(2, rows[:, None].expand(-1, self._columns.shape[1], -1))
+        return other
 
     def add(self, columns: Tensor) -> None:
         """Count one picked column of each episode ``(E,)`` as labelled. Mutates."""
         self.growth.add(columns)
+        self._move()
+
+    def absorb(self, columns: Tensor) -> None:
+        """Count picked columns ``(E, K)`` as labelled, all at once; as ``add`` one by one. Mutates."""
+        self.growth.absorb(columns)
+        self._move()
+
+    def _move(self) -> None:
         if self._moving:
             values = standard(self._raw(self._moving), *self._moving_scale)
             for place, column in zip(self._places, values.unbind(1), strict=True):

@@ -12,8 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.features.kernel import kernel
-from react_rl.acquisition.features.landmarks import Landmarks
+from react_rl.acquisition.features.landmarks import Landmarks, kernel
 from react_rl.simulation.view import PoolView
 
 DENSE: Final = 0.5
@@ -169,8 +168,8 @@ class KernelCoverage:
             gain = self._pairs.gain(covered, weights)
         else:
             gain = torch.zeros(landmarks.view.ids.shape, device=weights.device)
-            for some, rows, similarity in landmarks.blocks():
-                excess = kernel(similarity, self._tau[some]).sub_(covered[some, None]).clamp_min_(0.0)
+            for some, rows, near in landmarks.kernels():
+                excess = (near - covered[some, None]).clamp_min_(0.0)
                 gain[some, rows] = torch.bmm(excess, weights[some, :, None])[:, :, 0]
         own = landmarks.of_themselves((1.0 - covered).clamp_min(0.0), weighting)
         if own is not None:
@@ -186,8 +185,7 @@ class KernelCoverage:
         """Speak of the columns ``(E, R)`` only from now on. Mutates."""
         self._rows = rows
         if self._pairs is None:
-            near = kernel(self._landmarks.similarity_of(rows), self._tau)
-            self._pairs = open_pairs(near, self._covered)
+            self._pairs = open_pairs(self._landmarks.kernel_of(rows), self._covered)
         else:
             self._pairs = self._pairs.of_rows(rows)
         self._gains = {weighting: gain.gather(1, rows) for weighting, gain in self._gains.items()}

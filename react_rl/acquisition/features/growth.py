@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from react_rl.acquisition.features.coverage import KernelCoverage
-from react_rl.acquisition.features.kernel import kernel, near_labelled, votes
-from react_rl.acquisition.features.landmarks import Landmarks, rows_of
+from react_rl.acquisition.features.kernel import near_labelled, votes
+from react_rl.acquisition.features.landmarks import Landmarks, kernel, rows_of
 from react_rl.acquisition.features.posterior import Posterior
 from react_rl.acquisition.features.rows import gini
 from react_rl.encoders.copies import first_copies
@@ -120,6 +121,31 @@ class Growth:
         else:
             whole = rows_of(held, columns[:, None])[:, 0]
         return self.own(whole), lambda: self.landmarks.of(whole)
+
+    def absorb(self, columns: Tensor) -> None:
+        """Count picked columns ``(E, K)`` as labelled, all at once; as ``add`` one by one. Mutates.
+
+        No row was left out by ``narrow`` before.
+        """
+        known, vectors = self.__dict__, self.view.embeddings
+        similarity = torch.bmm(rows_of(vectors, columns), vectors.transpose(1, 2))  # (E, K, P)
+        if "nearest" in known:
+            known["nearest"] = torch.maximum(self.nearest, similarity.amax(1))
+        if "mass" in known:
+            known["mass"] = self.mass + kernel(similarity, self.landmarks.tau).sum(1)
+        if "coverage" in known:
+            self.coverage.add(self.landmarks.of(similarity).amax(1))
+        if "posterior" in known:
+            self.posterior.absorb(columns, similarity)
+
+    def narrowed(self, rows: Tensor) -> Growth:
+        """One like this that speaks of the columns ``(E, R)`` only; this one stays as it is."""
+        other = copy(self)
+        for part in ("coverage", "posterior"):
+            if part in self.__dict__:
+                other.__dict__[part] = copy(self.__dict__[part])
+        other.narrow(rows)
+        return other
 
     def narrow(self, rows: Tensor) -> None:
         """Speak of the columns ``(E, R)`` only from now on, ascending; picks are among them. Mutates."""

@@ -11,7 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.features.landmarks import EVEN, Landmarks, rows_of
+from react_rl.acquisition.features.landmarks import EVEN, Landmarks, kernel, rows_of
 from react_rl.simulation.view import PoolView
 
 PRIOR: Final = 0.05
@@ -19,13 +19,6 @@ PRIOR: Final = 0.05
 
 FAINT: Final = 1e-3
 """Mass that every row has, so that its logarithm is finite."""
-
-
-def kernel(similarity: Tensor, tau: Tensor) -> Tensor:
-    """Values of the kernel at similarities ``(E, ...)``."""
-    steep = 1.0 / tau.view(-1, *[1] * (similarity.dim() - 1))
-    # In two steps, each quicker than torch's operation of three arguments.
-    return similarity.mul(steep).sub_(steep).exp_()
 
 
 def near_labelled(landmarks: Landmarks) -> Tensor:
@@ -94,10 +87,9 @@ def crowding(landmarks: Landmarks) -> Tensor:
     view = landmarks.view
 
     def compute() -> Tensor:
-        weights, tau = landmarks.weights[:, EVEN], landmarks.tau
+        weights = landmarks.weights[:, EVEN]
         result = torch.zeros(view.ids.shape, device=view.device)
-        for some, part, similarity in landmarks.blocks():
-            near = kernel(similarity, tau[some])
+        for some, part, near in landmarks.kernels():
             result[some, part] = torch.bmm(near, weights[some, :, None])[:, :, 0]
         own = landmarks.of_themselves(torch.ones_like(weights), EVEN)
         return result if own is None else result - own

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from react_rl.large_arrays import large_array
+from react_rl.products import row_products
 from react_rl.simulation.view import PoolView
 
 ALL: Final = 2048
@@ -43,6 +44,13 @@ def bandwidth(view: PoolView) -> Tensor:
     return (0.5 * spread).clamp_min(NARROWEST)
 
 
+def kernel(similarity: Tensor, tau: Tensor, out: Tensor | None = None) -> Tensor:
+    """Values of the kernel at similarities ``(E, ...)``, in memory of its own or in ``out``."""
+    steep = 1.0 / tau.view(-1, *[1] * (similarity.dim() - 1))
+    # In two steps, each quicker than torch's operation of three arguments.
+    return torch.mul(similarity, steep, out=out).sub_(steep).exp_()
+
+
 class Landmarks:
     """J rows of each pool, their weights in sums, and the similarities of all rows to them.
 
@@ -54,6 +62,8 @@ class Landmarks:
         self.view = view
         self.everyone = view.width <= ALL
         """Whether all rows of the pools are landmarks."""
+        self.few = False
+        """Whether the view is of few rows of a large pool; products are quicker then, and round otherwise."""
         self.members = view.in_pool
         """Rows that belong to the episode's pool ``(E, P)`` bool."""
         self.size = self.members.sum(1)
@@ -70,7 +80,7 @@ class Landmarks:
             places: Columns of the landmarks in it ``(1, J)``, -1 for none.
         """
         own = Landmarks(part)
-        own.everyone = False
+        own.everyone, own.few = False, True
         own.size, own.tau = self.size[episode : episode + 1], self.tau[episode : episode + 1]
         own.columns = places
         return own
@@ -135,7 +145,11 @@ class Landmarks:
             return held
         if self.view.ids.numel() * self.columns.shape[1] > TABLE:
             return None
-        return torch.bmm(self.view.embeddings, self.embeddings.transpose(1, 2))
+        return self.times(self.view.embeddings, self.embeddings)
+
+    def times(self, rows: Tensor, others: Tensor) -> Tensor:
+        """Products ``(E, R, k)`` of vectors ``(E, R, i)`` with others ``(E, k, i)``."""
+        return row_products(rows, others) if self.few else torch.bmm(rows, others.transpose(1, 2))
 
     def blocks(self) -> Iterator[tuple[slice, slice, Tensor]]:
         """Walk through the similarities of all rows to the landmarks.
@@ -156,6 +170,27 @@ class Landmarks:
                     products = torch.bmm(view.embeddings[some, rows], self.embeddings[some].transpose(1, 2))
                     yield some, rows, products
 
+    @cached_property
+    def _kernels(self) -> Tensor | None:
+        """The kernel between all rows and the landmarks ``(E, P, J)``, where a table of few rows is held."""
+        if not self.few or self._table is None:
+            return None
+        held = large_array(*self._table.shape, device=self.view.device)
+        for some, rows, similarity in self.blocks():
+            kernel(similarity, self.tau[some], out=held[some, rows])
+        return held
+
+    def kernels(self) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Walk through the kernel between all rows and the landmarks, as ``blocks`` does."""
+        held = self._kernels
+        for some, rows, similarity in self.blocks():
+            yield some, rows, kernel(similarity, self.tau[some]) if held is None else held[some, rows]
+
+    def kernel_of(self, rows: Tensor) -> Tensor:
+        """The kernel between few columns ``(E, R)`` and the landmarks ``(E, R, J)``."""
+        held = self._kernels
+        return kernel(self.similarity_of(rows), self.tau) if held is None else rows_of(held, rows)
+
     def similarity_of(self, rows: Tensor) -> Tensor:
         """Similarities of few columns ``(E, R)`` to the landmarks ``(E, R, J)``."""
         held = self._table
@@ -167,7 +202,7 @@ class Landmarks:
         """Vectors ``(E, k, J)`` times the similarities of the landmarks to all rows, ``(E, k, P)``."""
         held = self._table
         if held is not None:
-            return torch.bmm(vectors, held.transpose(1, 2))
+            return self.times(held, vectors).transpose(1, 2)
         return torch.bmm(torch.bmm(vectors, self.embeddings), self.view.embeddings.transpose(1, 2))
 
 

@@ -177,12 +177,16 @@ class Posterior:
         if self._near is not None:
             return squared_sums(self._near, self._basis, landmarks.weights)
         sums = torch.empty(view.n_episodes, 2, view.width, device=view.device)
+        known = landmarks.times(self._basis.mT, self._theirs.mT) if landmarks.few else None
         store: Tensor | None = None
         for some, rows, similarity in landmarks.blocks():
-            own = self._basis[some, :, rows].transpose(1, 2)
             if store is None or store.shape != similarity.shape:
                 store = torch.empty_like(similarity)
-            covariance = torch.baddbmm(similarity, own, self._theirs[some], alpha=-1.0, out=store)
+            if known is None:
+                own = self._basis[some, :, rows].transpose(1, 2)
+                covariance = torch.baddbmm(similarity, own, self._theirs[some], alpha=-1.0, out=store)
+            else:
+                covariance = torch.sub(similarity, known[some, rows], out=store)
             squares = covariance.add_(self._shift).square_().transpose(1, 2)
             torch.bmm(landmarks.weights[some], squares, out=sums[some, :, rows])
         return sums
@@ -229,6 +233,35 @@ class Posterior:
         same = self._theirs is self._basis
         self._basis = torch.cat([self._basis, near / root], 1)
         self._theirs = self._basis if same else torch.cat([self._theirs, theirs / root], 1)
+        self.__dict__.pop("reductions", None)
+
+    def absorb(self, columns: Tensor, similarity: Tensor) -> None:
+        """Count picked columns ``(E, K)`` as labelled, all at once; as ``add`` one by one. Mutates.
+
+        With their part B of the covariances the sums change by ``-2 B_i . t_i + B_i^T G B_i``, where
+        ``t_i = sum_j w_j B_j cov_ij`` and ``G = sum_j w_j B_j B_j^T``.
+
+        Args:
+            columns: The picks; no row was left out by ``narrow`` before.
+            similarity: Their similarities to all columns ``(E, K, P)``.
+        """
+        landmarks, many = self._landmarks, columns.shape[1]
+        own = self._basis.gather(2, columns[:, None].expand(-1, self._basis.shape[1], -1)).transpose(1, 2)
+        reach = torch.baddbmm(similarity + self._shift, own, self._basis, alpha=-1.0)
+        new = explained(
+            reach, columns, torch.ones_like(columns, dtype=reach.dtype), self._noise
+        )  # B: (E, K, P)
+        theirs = landmarks.of(new)  # (E, K, J)
+        weighted = landmarks.weights[:, :, None] * theirs[:, None]  # (E, 2, K, J)
+        squares = weighted @ theirs[:, None].transpose(2, 3)  # G: (E, 2, K, K)
+        weighted = weighted.flatten(1, 2)
+        inner = torch.bmm(weighted, self._theirs.transpose(1, 2))  # (E, 2 K, n)
+        product = torch.baddbmm(self._prior_times(weighted), inner, self._basis, alpha=-1.0)
+        change = squares @ new[:, None] - 2.0 * product.view(len(new), 2, many, -1)
+        self._sums = (self._sums + (change * new[:, None]).sum(2)).clamp_min_(0.0)
+        self._variance = (self._variance - new.square().sum(1)).clamp_min(LEAST)
+        self._basis = torch.cat([self._basis, new], 1)
+        self._theirs = torch.cat([self._theirs, theirs], 1)
         self.__dict__.pop("reductions", None)
 
     def _prior_times(self, vectors: Tensor) -> Tensor:

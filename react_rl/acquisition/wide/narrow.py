@@ -158,7 +158,9 @@ class NarrowView(PoolView):
     @cached_property
     def similarity_to_labelled(self) -> Tensor:
         """Cosine similarity of the labelled rows to the S rows ``(F, n, S)``; -2 in slots without a row."""
-        return self._whole.similarity_to_labelled[self._at[0], :, self._columns].transpose(1, 2).contiguous()
+        whole = self._whole.similarity_to_labelled
+        found = zip(self._episodes.tolist(), self._columns, strict=True)
+        return torch.stack([whole[e].gather(1, columns.expand(whole.shape[1], -1)) for e, columns in found])
 
     @cached_property
     def weights(self) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from react_rl.acquisition import make_strategy
 from react_rl.acquisition.features import coverage, kernel
 from react_rl.acquisition.features.coverage import KeptPairs, OpenPairs, open_pairs
 from react_rl.acquisition.features.landmarks import Landmarks
+from react_rl.acquisition.features.landmarks import kernel as kernel_at
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
 
@@ -33,14 +34,14 @@ def weights() -> Tensor:
 def followed(kept: KeptPairs, similarity: Tensor, labelled: int) -> tuple[OpenPairs, Tensor]:
     """The open pairs once the first rows are labelled, and how well these cover all rows."""
     nearest = similarity[:, :labelled].max(1).values
-    covered = kernel.kernel(nearest, TAU)
+    covered = kernel_at(nearest, TAU)
     pairs = kept.follow(nearest, covered)
     assert pairs is not None
     return pairs, covered
 
 
 def test_open_pairs_give_the_gain_of_all_pairs(similarity: Tensor, weights: Tensor) -> None:
-    kept, near = KeptPairs(similarity, TAU), kernel.kernel(similarity, TAU).double()
+    kept, near = KeptPairs(similarity, TAU), kernel_at(similarity, TAU).double()
     rows = torch.tensor([[1, 8, 30], [0, 2, 39]])
     for labelled in (4, 5, 9, 20):
         pairs, covered = followed(kept, similarity, labelled)
@@ -85,7 +86,7 @@ def test_rows_without_open_pairs_add_nothing(similarity: Tensor) -> None:
 
 def test_a_table_is_listed_like_a_pool(similarity: Tensor, weights: Tensor) -> None:
     pairs, covered = followed(KeptPairs(similarity, TAU), similarity, 6)
-    listed = open_pairs(kernel.kernel(similarity, TAU), covered)
+    listed = open_pairs(kernel_at(similarity, TAU), covered)
     assert torch.equal(listed.gain(covered, weights), pairs.gain(covered, weights))
 
 
