@@ -57,7 +57,7 @@ def shares(table: ScoreTable, oracle: ScoreTable, strategies: Sequence[str]) -> 
     Args:
         table: Areas in rounds of five, those of random among them.
         oracle: Those of the oracle, on the same corpora.
-        strategies: Whose shares are told.
+        strategies: Whose shares are told, the largest area first.
     """
     seeds = min(len(oracle.seeds), len(table.seeds))
     values = {name: own[:seeds] for name, own in {**table.values, **oracle.values}.items()}
@@ -73,7 +73,7 @@ def shares(table: ScoreTable, oracle: ScoreTable, strategies: Sequence[str]) -> 
         "| strategy | area | share |",
         "| --- | ---: | --- |",
     ]
-    for name in strategies:
+    for name in sorted(strategies, key=both.mean, reverse=True):
         share, below, above = closed(both, name, table.corpora)
         lines.append(f"| {name} | {both.mean(name):.4f} | {share:.2f} [{below:.2f}, {above:.2f}] |")
     return "\n".join([*lines, ""])
