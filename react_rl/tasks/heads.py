@@ -72,9 +72,10 @@ class SpanHead:
 
     A context that is longer than the model reads is cut into windows, the question in front of each. In front
     of the words of a window is the vector of a mark, which is right where a border is in another window or
-    there is no answer. A training target says of each vector whether the answer begins there (1), ends there
-    (2), both (3) or neither (0). The loss of a window, the mean over both borders, is shared among its
-    vectors by addition.
+    there is no answer. A training target is a sum that says of each vector whether the answer begins (1) or
+    ends (2) there, and whether none can begin (4) or end (8) there, inside a piece of the tokenizer that
+    several words share: such a piece has one place in each softmax. The loss of a window, the mean over both
+    borders, is shared among its vectors by addition.
 
     Scores that are kept are those of words less that of their window's mark: log-odds of a border there
     against none in the window. With them borders of several windows compete in one softmax, in which
@@ -94,15 +95,14 @@ class SpanHead:
 
     def loss(self, scores: Tensor, targets: Tensor, class_mask: Tensor, smoothing: float) -> Tensor:
         """See ``Head.loss``; smoothing spreads over the vectors of a window."""
-        valid = (targets >= 0)[..., None]
-        wanted = torch.stack([targets.clamp_min(0) & 1, targets.clamp_min(0) >> 1], 3).to(scores)
+        valid, wanted = _possible(targets), _coded(targets.clamp_min(0), 1).to(scores)
         if smoothing > 0.0:
             wanted = (1.0 - smoothing) * wanted + smoothing * valid / valid.sum(2, keepdim=True)
         return -(wanted * self._log(scores, valid)).sum(3) / 2.0
 
     def divergence(self, one: Tensor, other: Tensor, targets: Tensor) -> Tensor:
         """Of start and end over the vectors of a window, as each one's summand; see ``divergence``."""
-        valid = (targets >= 0)[..., None]
+        valid = _possible(targets)
         p, q = self._log(one, valid), self._log(other, valid)
         return ((p.exp() - q.exp()) * valid * (p - q)).sum(3) / 2.0
 
@@ -118,6 +118,16 @@ class SpanHead:
         table[:, :, 0] = 0.0
         table[:, column, place + 1] = scores
         return -functional.log_softmax(table, 2).gather(2, truth.T[:, :, None]).mean()
+
+
+def _coded(targets: Tensor, code: int) -> Tensor:
+    """Whether each has a code for the start, and its double for the end ``(..., 2)``."""
+    return torch.stack([(targets & code) > 0, (targets & (2 * code)) > 0], -1)
+
+
+def _possible(targets: Tensor) -> Tensor:
+    """Whether an answer can begin and end at each vector ``(R, B, K, 2)``."""
+    return (targets >= 0)[..., None] & ~_coded(targets, 4)
 
 
 def divergence(one: Tensor, other: Tensor) -> Tensor:

@@ -101,6 +101,29 @@ def test_the_loss_of_a_window_is_the_mean_over_its_two_borders(smoothing: float)
     assert float(HEAD.divergence(scores, other, targets)[0, 1].sum()) == pytest.approx(apart, rel=1e-5)
 
 
+def test_a_piece_that_words_share_has_one_place_in_the_loss() -> None:
+    # A mark and pieces of one, two and three words: what is left out of a softmax may have any score.
+    targets = torch.tensor([[[0, 3, 8, 4, 8, 12, 4]]])
+    starts, ends = [0, 1, 2, 4], [0, 1, 3, 6]
+    scores = torch.randn(1, 1, 7, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for smoothing in (0.0, 0.4):
+        expected = 0.0
+        for side, own in enumerate((starts, ends)):
+            log = torch.log_softmax(scores.detach()[0, 0, own, side].double(), 0)
+            expected -= float((1 - smoothing) * log[1] + smoothing * log.mean()) / 2.0
+        loss = HEAD.loss(scores, targets, MASK, smoothing).sum()
+        assert loss.item() == pytest.approx(expected)
+    (slope,) = torch.autograd.grad(loss, scores)
+    assert [place for place in range(7) if slope[0, 0, place, 0] != 0] == starts
+    assert [place for place in range(7) if slope[0, 0, place, 1] != 0] == ends
+    other = scores.detach().flip(3)
+    apart = 0.0
+    for side, own in enumerate((starts, ends)):
+        p, q = (torch.softmax(one[0, 0, own, side].double(), 0) for one in (scores, other))
+        apart += float((p * (p / q).log()).sum() + (q * (q / p).log()).sum()) / 2.0
+    assert float(HEAD.divergence(scores, other, targets).sum()) == pytest.approx(apart, rel=1e-5)
+
+
 def test_the_dev_loss_has_all_words_of_a_question_in_one_softmax() -> None:
     scores = torch.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]])  # two words of one question, one of another
     found = HEAD.dev_loss(
@@ -207,10 +230,10 @@ def test_borders_are_taught_in_their_window_and_at_the_marks_of_all_others(finet
             at += 1
             assert (line[: n + 1] >= 0).all()
             assert (line[n + 1 :] == -1).all()
-            assert int((line.clamp_min(0) & 1).sum()) == int((line.clamp_min(0) >> 1).sum()) == 1
+            assert int((line.clamp_min(0) & 1).sum()) == int((line.clamp_min(0) >> 1 & 1).sum()) == 1
             starts += [words + p for p in range(1, n + 1) if int(line[p]) & 1]
             ends += [words + p for p in range(1, n + 1) if int(line[p]) & 2]
-            crossing += any(int(line[p]) == 1 for p in range(1, n + 1)) and int(line[0]) == 2
+            crossing += any(int(line[p]) & 3 == 1 for p in range(1, n + 1)) and int(line[0]) == 2
             words += n
         assert words == corpus.passages.lengths[row]
         first, last = corpus.targets[row].tolist()
@@ -275,7 +298,7 @@ def test_words_of_one_piece_are_one_place_for_borders(
         examples, targets = store.taught(rows, torch.tensor(corpus.corpus.targets[rows]))
         counts, at = store.n_vectors(examples), 0
         for row in rows.tolist():
-            told: dict[int, list[int]] = {1: [], 2: []}
+            told: dict[int, list[int]] = {1: [], 2: [], 4: [], 8: []}
             words = 0
             while words < 8:
                 line = targets[at, 1 : 1 + counts[at]].tolist()
@@ -283,7 +306,7 @@ def test_words_of_one_piece_are_one_place_for_borders(
                     found += [words + p + 1 for p, value in enumerate(line) if value & code]
                 words, at = words + counts[at], at + 1
             begin, end = corpus.corpus.targets[row].tolist()
-            assert told == {1: [first[begin]], 2: [last[end]]}
+            assert told == {1: [first[begin]], 2: [last[end]], 4: [2, 3, 6, 7], 8: [1, 2, 5, 6]}
 
 
 @pytest.mark.parametrize(

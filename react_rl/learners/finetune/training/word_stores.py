@@ -155,7 +155,7 @@ class QuestionStore(WindowStore):
         return found
 
     def taught(self, rows: _Rows, told: Tensor) -> tuple[_Rows, Tensor]:
-        """Windows, and for mark and words whether the answer begins (1) and ends (2) there.
+        """Windows, and for mark and words whether the answer begins (1) and ends (2) there, or cannot (4, 8).
 
         A border that is in another window, or nowhere, is at the mark; one inside a piece is at the piece's.
         """
@@ -164,6 +164,10 @@ class QuestionStore(WindowStore):
         owner = np.repeat(np.arange(len(rows)), self._windows.first[rows + 1] - self._windows.first[rows])
         before = self._windows.words[examples] - self._windows.words[self._windows.first[rows[owner]]]
         targets = np.where(np.arange(1 + counts.max()) <= counts[:, None], 0, -1)
+        if self._shared.present:
+            window, place = np.nonzero(targets[:, 1:] == 0)
+            word = self._windows.words[examples[window]] + place
+            targets[window, place + 1] += 4 * self._shared.repeated[word] + 8 * self._shared.continued[word]
         for side, code in enumerate((1, 2)):
             place = spans[owner, side] - before  # words count from 1
             inside = (place > 0) & (place <= counts)
