@@ -156,6 +156,8 @@ def simulated_cuda() -> Iterator[None]:
     functional = torch.nn.functional
     changes: list[tuple[Any, str, Any]] = [
         *((torch.cuda, name, own) for name, own in cuda.items()),
+        # Where torch is built for CUDA, optimisers would ask its driver for a stream.
+        (torch.accelerator, "current_accelerator", lambda *_, **__: None),
         *((torch, name, _placing(getattr(torch, name))) for name in _MAKERS),
         *((Tensor, name, _placing(getattr(Tensor, name))) for name in _METHODS),
         (Tensor, "to", _to),
