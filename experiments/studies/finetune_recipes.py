@@ -95,26 +95,26 @@ def options_for(corpus: EncodedCorpus, labels: int) -> EpisodeOptions:
 
 
 def at_labels(
-    corpus: EncodedCorpus, settings: FineTuneSettings, seeds: int, test_rows: int, labels: int
+    corpus: EncodedCorpus, settings: FineTuneSettings, seeds: Sequence[int], test_rows: int, labels: int
 ) -> pd.DataFrame:
     """Test accuracy with so many labels, trained from the pretrained weights.
 
     Args:
         corpus: The corpus.
         settings: How it is trained.
-        seeds: Paired episodes: the same pools and random rows however they are trained.
+        seeds: Of paired episodes: seed k is the same pool and random rows however they are trained.
         test_rows: Rows of the test split that are scored.
         labels: Number of labels.
 
     Returns:
         Columns seed, accuracy, seconds: processor time of training all seeds.
     """
-    engine = LabelingEngine([corpus], options_for(corpus, labels), seeds, (METRIC,), settings)
+    engine = LabelingEngine([corpus], options_for(corpus, labels), len(seeds), (METRIC,), settings)
     started = time.process_time()
-    engine.reset([episode_streams(seed, corpus.name) for seed in range(seeds)], None, [0] * seeds)
+    engine.reset([episode_streams(seed, corpus.name) for seed in seeds], None, [0] * len(seeds))
     seconds = time.process_time() - started
     found = TestSplit(corpus, test_rows).measure(engine, [METRIC])[METRIC]
-    return pd.DataFrame({"seed": range(seeds), "accuracy": found, "seconds": seconds})
+    return pd.DataFrame({"seed": seeds, "accuracy": found, "seconds": seconds})
 
 
 def study(asked: argparse.Namespace) -> str:
@@ -138,12 +138,13 @@ def study(asked: argparse.Namespace) -> str:
         for name in ("layers", "epochs", "learning_rate", "max_length", "rows", "test_rows")
     }
     measured |= {"model": Path(asked.model).name} | this_machine()
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     runs, text = GrowingTable(asked.out / "finetune_runs.csv", NAMES, digits=5, settings=measured), ""
     for recipe, way in ({"plain": settings} | ways).items():
         for corpus, n in product(corpora, asked.labels):
             place = {"corpus": corpus.name, "recipe": recipe, "at": str(n)}
-            if not runs.holds(asked.seeds, **place):
-                part = at_labels(corpus, way, asked.seeds, asked.test_rows, n)
+            if not runs.holds(seeds, **place):
+                part = at_labels(corpus, way, seeds, asked.test_rows, n)
                 runs.add(part.assign(**place))
                 say(f"{corpus.name}, {n}, {recipe}: {part['seconds'][0]:.0f} s of training")
         found = table(runs.frame)
@@ -157,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = study_parser(__doc__, "finetune_recipes", "results/recipes/finetuning", seeds=5)
     parser.add_argument("--corpora", nargs="+", default=["bbc_news", "crowd_tweets"], help="names or paths")
+    parser.add_argument("--first-seed", type=int, default=0, help="another one plays seeds not played before")
     parser.add_argument("--recipes", nargs="*", default=list(MEASURED), help="names; none: plain alone")
     parser.add_argument("--model", default="minilm", help="encoder that is fine-tuned")
     parser.add_argument("--masked-lm", type=Path, help=f"folder of the model that fills in {MASKED}")

@@ -61,12 +61,14 @@ class GrowingTable:
             self._check()
             self.frame = read_csv(path, names, numbers, _ADVICE)
 
-    def holds(self, seeds: int | None = None, **of: object) -> bool:
-        """Whether there are lines with these values, and one for each of so many seeds."""
+    def holds(self, seeds: int | range | None = None, **of: object) -> bool:
+        """Whether there are lines with these values, and one for each seed; a number means seeds from 0."""
         found = self.frame
         for column, value in of.items():
             found = found[found[column] == value]
-        return bool(len(found)) if seeds is None else set(range(seeds)) <= set(found["seed"])
+        if seeds is None:
+            return bool(len(found))
+        return set(range(seeds) if isinstance(seeds, int) else seeds) <= set(found["seed"])
 
     def add(self, part: pd.DataFrame) -> None:
         """Add lines, in place of those with the same key, and write the file. Mutates."""

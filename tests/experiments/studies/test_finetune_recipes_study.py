@@ -140,8 +140,11 @@ def test_the_command_writes_a_table_for_recipes_that_fine_tuning_has(
     assert set(found["recipe"]) == {"plain", "ema"}
     assert set(found["at"].dropna()) == {6, 10}
     assert (tmp_path / "finetune.md").read_text() in capsys.readouterr().out
+    assert study.main([*asked, *short, "--first-seed", "1"]) == 0
+    again = pd.read_csv(tmp_path / "finetune_runs.csv").set_index(["recipe", "at", "seed"])["accuracy"]
+    assert set(again.index.get_level_values("seed")) == {0, 1, 2}
     monkeypatch.setattr(study, "at_labels", None)
-    assert study.main([*asked, *short]) == 0, "what was measured is kept"
+    assert study.main([*asked, *short, "--first-seed", "1"]) == 0, "what was measured is kept"
     monkeypatch.setattr(study, "this_machine", lambda: {"processor": "another", "precision": "fp32"})
     assert study.main([*asked, *short]) == 2, "pairs are of one machine"
     assert "name another --out" in capsys.readouterr().err

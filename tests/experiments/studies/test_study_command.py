@@ -68,6 +68,8 @@ def test_a_table_goes_on_where_it_stopped(tmp_path: Path) -> None:
     again = GrowingTable(path, ["corpus"], digits=3)
     assert again.holds(2, corpus="a")
     assert not again.holds(3, corpus="a")
+    assert again.holds(range(1, 2), corpus="a")
+    assert not again.holds(range(1, 3), corpus="a")
     assert not again.holds(corpus="b")
     again.add(pd.DataFrame({"corpus": ["a", "b"], "seed": [1, 0], "area": [0.3, 0.4]}))
     assert pd.read_csv(path)["area"].tolist() == [0.123, 0.3, 0.4]
