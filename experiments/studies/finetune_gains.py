@@ -37,7 +37,7 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
         ``longer_half`` half its interval.
     """
     lines: list[dict[str, object]] = []
-    for at, own in runs.groupby("at", sort=False):
+    for at, own in sorted(runs.groupby("at", sort=False), key=lambda one: int(str(one[0]))):
         lines += [{"at": at} | line for line in _gains(own)]
     columns = ["recipe", "corpus", "at", "seeds", "plain", "gain", "half", "cost", "seconds"]
     columns += ["p", "longer", "longer_half"]

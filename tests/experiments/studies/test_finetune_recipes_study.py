@@ -90,7 +90,7 @@ def test_p_is_of_the_paired_seeds_themselves() -> None:
 
 def test_each_number_of_labels_has_a_mean_and_a_table_of_its_own() -> None:
     few, many = runs_of({"plain": (0.0, 1.0), "eda": (0.02, 1.0)}), runs_of({"plain": (0.0, 1.0)})
-    found = gains.table(pd.concat([few, many.assign(at="200")]))
+    found = gains.table(pd.concat([many.assign(at="200"), few]))
     means = found[found["corpus"] == "mean"]
     assert list(zip(means["recipe"], means["at"], strict=True)) == [
         ("plain", "50"),
