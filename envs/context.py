@@ -121,6 +121,8 @@ def pool_numbers(view: PoolView) -> Tensor:
 def _neighbour_agreement(view: PoolView) -> Tensor:
     """Share of labelled rows whose nearest labelled row has their class, minus what chance gives ``(E,)``."""
     similarity, onehot, live = view.labelled_geometry
+    if not live.shape[1]:
+        return live.sum(1)
     similarity = similarity.masked_fill(live[:, None] == 0, -torch.inf)
     similarity.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
     best, nearest = similarity.max(2)

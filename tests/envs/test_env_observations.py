@@ -35,7 +35,7 @@ def play(engine: LabelingEngine, rounds: int, strategy: str = "random") -> None:
         engine.step(make_strategy(strategy).select(engine.view, engine.options.batch_size))
 
 
-@pytest.mark.parametrize("initial_size", [1, 6])
+@pytest.mark.parametrize("initial_size", [0, 1, 6])
 @pytest.mark.parametrize("abstention", [0.0, 0.9])
 def test_it_is_finite_and_in_its_space_from_the_first_round_to_the_empty_pool(
     initial_size: int, abstention: float
