@@ -12,6 +12,7 @@ from react_rl.acquisition.features import FEATURES, NOVELTY
 from react_rl.acquisition.strategies.weighted import MIXTURE
 from react_rl.envs.interfaces.contract import each_once
 from react_rl.errors import ReActError, unknown
+from react_rl.simulation.basket import chosen_columns
 from react_rl.simulation.view import PoolView
 
 ALL: Final = "all"
@@ -101,7 +102,7 @@ class Proposals:
             scores = torch.where(free, scores, -torch.inf)
             columns = scores.topk(share, dim=1).indices
             columns = torch.where(free.gather(1, columns), columns, -1)
-            free = free.scatter(1, columns.clamp_min(0), free.gather(1, columns.clamp_min(0)) & (columns < 0))
+            free = free & ~chosen_columns(columns, view.width)
             found.append(columns)
             left -= share
         columns = torch.cat(found, 1)

@@ -242,6 +242,16 @@ def test_a_small_pool_leaves_candidates_out_and_the_mask_says_so() -> None:
     assert decision.ids[0, 0] == frame.candidates[0, 0]
 
 
+def test_the_last_row_of_a_pool_is_proposed_once() -> None:
+    env = core(1, candidates=8)
+    for column in (0, 39):
+        view = env.frame.view.within(torch.arange(40) == column)
+        view.available[0, column] = True
+        frame = env.interface.frame(view)
+        assert frame.candidates is not None
+        assert frame.candidates[0].tolist() == [int(view.ids[0, column]), *[-1] * 7]
+
+
 def test_all_rows_can_be_candidates_if_there_is_room() -> None:
     env = core(2, candidates=35, proposers=("all",))
     assert env.frame.candidates is not None
