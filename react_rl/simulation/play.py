@@ -13,7 +13,7 @@ from torch import Tensor
 
 from react_rl.learners.recipes import Recipe
 from react_rl.simulation.engine import LabelingEngine
-from react_rl.simulation.purchases import Mask, Round, all_of, any_of, as_ids
+from react_rl.simulation.purchases import Mask, Round, all_of, any_of
 from react_rl.simulation.view import PoolView
 
 
@@ -54,8 +54,8 @@ class Turn:
 def play(engine: LabelingEngine, strategy: Chooser) -> Iterator[Turn]:
     """Play a strategy until all episodes have ended; ``engine.reset`` comes first.
 
-    An episode for which the strategy asks for nothing has stopped. Callers may end further ones between
-    rounds with ``engine.stop``, or leave the loop.
+    An episode that buys nothing in a round has stopped: the strategy asked for no row, or for none that fits
+    in the budget. Callers may end further ones between rounds with ``engine.stop``, or leave the loop.
 
     Args:
         engine: The episodes, as far as they have come. Every round changes them.
@@ -75,9 +75,8 @@ def play(engine: LabelingEngine, strategy: Chooser) -> Iterator[Turn]:
             else:
                 ids = strategy.select(engine.view, engine.options.batch_size)
             chosen = time.perf_counter()
-            ids = as_ids(ids, engine.n_episodes, engine.device)
             round_ = engine.step(ids, recipes)
-        asked = ids.cpu().numpy()
-        if not asked.shape[1] or any_of(asked < 0):
-            engine.stop(np.asarray((asked < 0).all(1)))
+        missing = round_.ids < 0
+        if not missing.shape[1] or any_of(missing):
+            engine.stop(np.asarray(missing.all(1)))
         yield Turn(round_, running, chosen - started, time.perf_counter() - chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,26 @@ def test_a_strategy_that_asks_for_nothing_has_stopped() -> None:
     engine = begun()
     assert len(list(play(engine, Silent()))) == 1
     assert not engine.spent.any()
+
+
+class OnlyTheDearest:
+    """Asks for the most expensive free row, whether the budget allows it or not."""
+
+    def select(self, view: PoolView, n: int) -> torch.Tensor:
+        price = torch.where(view.labelled, -1.0, view.cost)
+        return view.ids.gather(1, price.argmax(1, keepdim=True))
+
+
+def test_a_strategy_that_asks_for_what_it_cannot_pay_does_not_play_forever() -> None:
+    made = synthetic_encoded()
+    cost = np.where(np.arange(made.corpus.n_rows) % 2, 1.0, 5.0)
+    engine = LabelingEngine([made.with_corpus(replace(made.corpus, cost=cost))], OPTIONS, 2)
+    engine.reset([Streams(k) for k in range(2)])
+    turns = [
+        turn.round.cost.tolist() for turn, _ in zip(play(engine, OnlyTheDearest()), range(5), strict=False)
+    ]
+    assert turns == [[5.0, 5.0], [5.0, 5.0], [0.0, 0.0]]
+    assert engine.finished.all()
 
 
 class InNumpy:
