@@ -6,14 +6,12 @@ come one after the other along the token axis. Readers of other schemes are in `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -114,16 +112,6 @@ def entity_counts(
     return Counts(by_type(both, right.kind), by_type(own.begins, own.kind), by_type(right.begins, right.kind))
 
 
-def f1(correct: Tensor, predicted: Tensor, actual: Tensor) -> Tensor:
-    """F1 of counts of any shape; 0 where there is nothing to be right about."""
-    return 2 * correct / (predicted + actual).clamp_min(1)
-
-
-def entity_f1(counts: Counts) -> Tensor:
-    """Micro-averaged F1 over all types, ``(E,)`` float32: seqeval's and conlleval's overall F1."""
-    return f1(*(count.sum(1) for count in counts))
-
-
 Part = Literal["f1", "precision", "recall"]
 
 
@@ -132,11 +120,12 @@ def entity_score(
 ) -> Tensor:
     """Micro-averaged score over all entities, ``(E,)`` float32; arguments are those of ``entity_counts``.
 
-    Precision is 0 where nothing is predicted, recall where there is no entity, as in seqeval.
+    F1 is the overall F1 of seqeval and conlleval. As in seqeval, precision is 0 where nothing is predicted,
+    recall where there is no entity, and F1 where there is neither.
     """
     correct, guessed, actual = (c.sum(1) for c in entity_counts(predicted, truth, first, n_types, mode))
     if part == "f1":
-        return f1(correct, guessed, actual)
+        return 2 * correct / (guessed + actual).clamp_min(1)
     return correct / (guessed if part == "precision" else actual).clamp_min(1)
 
 
@@ -160,93 +149,3 @@ ENTITY_METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     }
 )
 """Metrics of tagging by the name that configs use."""
-
-
-@dataclass(frozen=True)
-class EntityScores:
-    """Scores of one group of entities.
-
-    Args:
-        precision: Share of the predicted entities that are right; 0 where none is predicted.
-        recall: Share of the entities that are found; 0 where there is none.
-        f1: Their harmonic mean.
-        support: Entities in the truth.
-    """
-
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-
-def entity_report(
-    truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], mode: Mode = "default"
-) -> dict[str, EntityScores]:
-    """Score sentences of IOB2 tags as seqeval's ``classification_report`` does.
-
-    Args:
-        truth: Tags of each sentence, such as ``["B-PER", "I-PER", "O"]``.
-        predicted: As many tags for each.
-        mode: ``default``, or ``strict`` with scheme IOB2.
-
-    Returns:
-        Scores by type in alphabetical order, then ``micro avg``, ``macro avg`` and ``weighted avg``.
-
-    Raises:
-        ReActError: Sentences or tags of different number, or a tag that is not O, B-type or I-type.
-    """
-    if len(truth) != len(predicted):
-        raise ReActError(
-            f"{len(truth)} true sentences and {len(predicted)} predicted ones; give one for each."
-        )
-    for number, (own, guess) in enumerate(zip(truth, predicted, strict=True), start=1):
-        if len(own) != len(guess):
-            raise ReActError(f"Sentence {number} has {len(own)} true tags and {len(guess)} predicted ones.")
-    types = sorted({_type_of(tag) for tags in (*truth, *predicted) for tag in tags} - {""})
-    numbers = {"O": 0}
-    for k, name in enumerate(types):
-        numbers |= {f"B-{name}": 1 + 2 * k, f"I-{name}": 2 + 2 * k}
-    flat = [torch.tensor([[numbers[tag] for tags in side for tag in tags]]) for side in (predicted, truth)]
-    first = torch.from_numpy(np.concatenate([_first(len(tags)) for tags in truth] or [_first(0)]))
-    counts = entity_counts(flat[0].long(), flat[1].long(), first, max(len(types), 1), mode)
-    correct, guessed, actual = (count[0].numpy() for count in counts)
-    report = {
-        name: _scores(int(correct[k]), int(guessed[k]), int(actual[k]))
-        for k, name in enumerate(types)
-        if guessed[k] or actual[k]  # in strict mode a type may have tags and no entity
-    }
-    each, support = list(report.values()), int(actual.sum())
-    weights = np.array([one.support for one in each]) / max(support, 1)
-    report["micro avg"] = _scores(int(correct.sum()), int(guessed.sum()), support)
-    report["macro avg"] = _average(each, np.full(len(each), 1 / max(len(each), 1)), support)
-    report["weighted avg"] = _average(each, weights, support)
-    return report
-
-
-def _type_of(tag: str) -> str:
-    if tag == "O":
-        return ""
-    prefix, _, name = tag.partition("-")
-    if prefix not in ("B", "I") or not name:
-        raise ReActError(f"The tag {tag!r} is not IOB2: it must be O, B-type or I-type.")
-    return name
-
-
-def _first(length: int) -> npt.NDArray[np.bool_]:
-    first: npt.NDArray[np.bool_] = np.arange(length) == 0
-    return first
-
-
-def _scores(correct: int, predicted: int, actual: int) -> EntityScores:
-    return EntityScores(
-        correct / predicted if predicted else 0.0,
-        correct / actual if actual else 0.0,
-        2 * correct / (predicted + actual) if predicted + actual else 0.0,
-        actual,
-    )
-
-
-def _average(each: Sequence[EntityScores], weights: npt.NDArray[np.float64], support: int) -> EntityScores:
-    parts = np.array([[one.precision, one.recall, one.f1] for one in each]).reshape(-1, 3)
-    precision, recall, score = (weights @ parts).tolist()
-    return EntityScores(precision, recall, score, support)
