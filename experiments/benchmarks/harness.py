@@ -129,17 +129,16 @@ def in_turns(contestants: Mapping[K, Callable[[int], T]], turns: int) -> dict[K,
     return found
 
 
-def add_encoder(parser: argparse.ArgumentParser, corpus: str | None, max_length: int = 64) -> None:
+def add_encoder(parser: argparse.ArgumentParser, corpus: str | None) -> None:
     """Add ``--corpus``, ``--model``, ``--max-length`` and ``--device``, which ``encoded_corpus`` reads.
 
     Args:
         parser: Of a benchmark. Mutates it.
         corpus: Where the user names none; None has the user name one.
-        max_length: Tokens kept of a text where the user says nothing.
     """
     parser.add_argument("--corpus", default=corpus, required=corpus is None, help="name, path or synthetic")
     parser.add_argument("--model", default="minilm", help="encoder: minilm, a folder, or a hub name")
-    parser.add_argument("--max-length", type=int, default=max_length, help="tokens kept of a text")
+    parser.add_argument("--max-length", type=int, default=64, help="tokens kept of a text")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
 

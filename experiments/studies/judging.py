@@ -129,11 +129,11 @@ def _difference(line: Comparison, table: ScoreTable) -> Floats:
     )
 
 
-def other_sign(values: Floats, size: int = 3) -> float:
-    """Share of all subsets of ``size`` seeds whose mean has another sign than the mean of ``values`` (S,)."""
-    if values.size <= size:
+def other_sign(values: Floats) -> float:
+    """Share of all triples of seeds whose mean has another sign than the mean of ``values`` (S,)."""
+    if values.size <= 3:
         return float("nan")
-    triples = np.array(list(combinations(range(values.size), size)))
+    triples = np.array(list(combinations(range(values.size), 3)))
     return float((np.sign(values[triples].mean(axis=1)) != np.sign(values.mean())).mean())
 
 

@@ -7,7 +7,6 @@ random row weights around random priors. An MLP brings its own. Strategies are i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +16,7 @@ from react_rl.errors import ReActError
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.weighting import descend, row_weights
 from react_rl.learners.protocol import INVALID_LOGIT
-
-if TYPE_CHECKING:
-    from react_rl.simulation.view import PoolView
+from react_rl.simulation.view import PoolView
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,18 +7,16 @@ need, and ``missing`` compares the two before anything is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from react_rl.errors import ReActError
+from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.protocol import LabelledRows, Learner, Purchase, ScoresColumns
 from react_rl.learners.recipes.settings import Recipe
-
-if TYPE_CHECKING:
-    from react_rl.learners.linear.settings import SoftmaxSettings
 
 Capability = Literal["linear", "dropout", "committee", "trials", "recipes", "classes", "tokens", "spans"]
 

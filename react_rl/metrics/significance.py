@@ -193,12 +193,12 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted.reshape(given.shape)
 
 
-def _strategies_by_pairs(scores: ArrayLike, minimum: int = 2) -> Floats:
+def _strategies_by_pairs(scores: ArrayLike) -> Floats:
     array = np.asarray(scores, dtype=np.float64)
-    if array.ndim != 2 or array.shape[0] < minimum or array.shape[1] == 0:
+    if array.ndim != 2 or array.shape[0] < 2 or array.shape[1] == 0:
         raise ReActError(
-            f"Scores of shape {array.shape} cannot be compared: give (strategies, seeds) with at least "
-            f"{minimum} strategies."
+            f"Scores of shape {array.shape} cannot be compared: give (strategies, seeds) with at least 2 "
+            "strategies."
         )
     return array
 

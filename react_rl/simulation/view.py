@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor
@@ -23,24 +23,22 @@ from react_rl.learners.capabilities import (
     SamplesDropout,
     ScoresClasses,
 )
+from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.protocol import ScoresColumns
 from react_rl.learners.registry import LearnerSettings
 from react_rl.metrics.classification import predicted_class
 from react_rl.seeding import Streams
+from react_rl.simulation.geometry import Geometry
+from react_rl.simulation.ledger import Ledger
+from react_rl.simulation.notebook import Notebook
 from react_rl.simulation.pool_rows import PoolRows, as_they_are
 from react_rl.simulation.progress import Progress
+from react_rl.simulation.proxies import Proxies
 from react_rl.simulation.trials import Judge, Trials
 from react_rl.tasks.classification import ClassSignals
 from react_rl.tasks.protocol import RowSignals, Scores, Task
 from react_rl.tasks.questions import SpanSignals
 from react_rl.tasks.tagging import TokenSignals
-
-if TYPE_CHECKING:
-    from react_rl.learners.linear.settings import SoftmaxSettings
-    from react_rl.simulation.geometry import Geometry
-    from react_rl.simulation.ledger import Ledger
-    from react_rl.simulation.proxies import Proxies
-from react_rl.simulation.notebook import Notebook
 
 
 class PoolView(PoolRows):

@@ -282,14 +282,10 @@ def code_of_feature(name: str) -> object:
     return found.of if isinstance(found, Feature) else found
 
 
-def feature_named(name: str, what: str = "feature") -> Feature:
+def feature_named(name: str) -> Feature:
     """The feature called ``name``: a registered one, one that a package announces, or ``module:Name``.
 
     What is named outside the package is a ``Feature``, or a function from a view to numbers ``(E, P)``.
-
-    Args:
-        name: The name.
-        what: What to call it in messages.
 
     Raises:
         ReActError: There is no such feature, or what is named is none.
@@ -297,7 +293,7 @@ def feature_named(name: str, what: str = "feature") -> Feature:
     if name in FEATURES:
         return FEATURES[name]
     if not is_outside(name, FEATURE):
-        raise unknown(what, name, [*FEATURES, *announced(FEATURE.group)], "features")
+        raise unknown("feature", name, [*FEATURES, *announced(FEATURE.group)], "features")
     found = load_outside(name, FEATURE)
     if isinstance(found, Feature):
         return found

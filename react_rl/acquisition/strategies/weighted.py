@@ -100,9 +100,9 @@ def parse_weights(name: str) -> dict[str, float]:
     return weights
 
 
-def name_of_weights(weights: Mapping[str, float], digits: int = 3) -> str:
-    """The name under which a config can play fixed weights, rounded to ``digits`` significant digits."""
-    return WEIGHTS + ",".join(f"{feature}={weight:.{digits}g}" for feature, weight in weights.items())
+def name_of_weights(weights: Mapping[str, float]) -> str:
+    """The name under which a config can play fixed weights, rounded to three significant digits."""
+    return WEIGHTS + ",".join(f"{feature}={weight:.3g}" for feature, weight in weights.items())
 
 
 def k_center() -> WeightedFeatures:

@@ -61,9 +61,7 @@ def token_numbers(keys: Tensor, places: Tensor) -> Tensor:
     return _mix(keys[:, None] + _mix(places * _ODD[0]))
 
 
-def keep_factors(
-    tokens: Tensor, features: int, site: int, rate: float, dtype: torch.dtype = torch.float32
-) -> Tensor:
+def keep_factors(tokens: Tensor, features: int, site: int, rate: float) -> Tensor:
     """Factors on the units ``(R, N, features)``: 0 with probability ``rate``, otherwise ``1 / (1 - rate)``.
 
     The rate is one of 8,192 steps: the nearest that does not drop everything.
@@ -76,9 +74,8 @@ def keep_factors(
         features: Units of each token.
         site: Number of the dropout layer.
         rate: Share that is dropped.
-        dtype: Of the factors.
     """
-    return _Table.of(site, rate, dtype, tokens.device).factors(tokens, features)
+    return _Table.of(site, rate, torch.float32, tokens.device).factors(tokens, features)
 
 
 @dataclass(frozen=True)
