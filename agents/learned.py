@@ -99,7 +99,7 @@ class LearnedStrategy:
         while True:
             now = (ids >= 0).sum(1).cpu().numpy()
             asked += now
-            view = view.after(columns_of(view, ids))
+            view = view.after(view.columns_of(ids))
             free = view.n_available.cpu().numpy() > 0
             over |= decision.stop | (asked >= decision.batch_size) | (now == 0) | ~free
             if over.all():
@@ -116,12 +116,6 @@ def without(ids: Tensor, episodes: npt.NDArray[np.bool_]) -> Tensor:
     if not episodes.any():
         return ids
     return torch.where(torch.from_numpy(episodes).to(ids.device)[:, None], -1, ids)
-
-
-def columns_of(view: PoolView, ids: Tensor) -> Tensor:
-    """Columns of row ids ``(E, b)``; -1 stays -1."""
-    columns = torch.searchsorted(view.ids, ids.contiguous()).clamp_(max=view.width - 1)
-    return torch.where(ids >= 0, columns, -1)
 
 
 def load_strategy(folder: Path | str, name: str | None = None) -> LearnedStrategy | ScorerStrategy:

@@ -1,3 +1,7 @@
+"""Large arrays: their shape, and what the kernel is told of their memory."""
+
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

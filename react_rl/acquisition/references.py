@@ -85,7 +85,7 @@ class _BestBatch:
     def score(self, view: PoolView) -> Tensor:
         """Place of each row in the best batch from its end, 0 for rows outside ``(E, P)``."""
         ids = self.select(view, view.progress.batch_size)
-        columns = torch.searchsorted(view.ids, ids).clamp_(max=view.width - 1)
+        columns = view.columns_of(ids).clamp_min(0)
         worth = torch.arange(ids.shape[1], 0, -1, device=view.device).expand_as(ids)
         scores = torch.zeros(view.ids.shape, device=view.device)
         return scores.scatter_reduce(1, columns, torch.where(ids >= 0, worth, 0).to(scores), "amax")

@@ -23,7 +23,6 @@ from react_rl.simulation.view import PoolView
 from react_rl.tasks.protocol import Task
 
 _Mask = npt.NDArray[np.bool_]
-_NO_ROW = torch.iinfo(torch.int64).max
 
 
 class StoppingRule(Protocol):
@@ -185,7 +184,7 @@ class KappaAverage(_Rule):
         self.memory["predicted"] = now
         if before is None:
             return np.zeros(view.n_episodes, dtype=np.bool_)
-        kappa = cohen_kappa(before.to(now.device), now, view.ids < _NO_ROW, view.logits.shape[1])
+        kappa = cohen_kappa(before.to(now.device), now, view.in_pool, view.logits.shape[1])
         history = self._remember("kappa", kappa, self._window)
         if len(history) < self._window:
             return np.zeros(view.n_episodes, dtype=np.bool_)
@@ -279,7 +278,7 @@ class PredictedGain(_Rule):
 
 def _unlabelled(view: PoolView) -> Tensor:
     """Rows of the pools without a label ``(E, P)``, affordable or not."""
-    return (view.ids < _NO_ROW) & ~view.labelled
+    return view.in_pool & ~view.labelled
 
 
 def _mask(values: npt.NDArray[np.bool_]) -> _Mask:

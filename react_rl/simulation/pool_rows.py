@@ -97,6 +97,11 @@ class PoolRows:
         """Columns that hold a row of the episode's pool ``(E, P)`` bool."""
         return self.ids < torch.iinfo(self.ids.dtype).max
 
+    def columns_of(self, ids: Tensor) -> Tensor:
+        """Columns ``(E, b)`` of row ids of the pools; -1 stays -1."""
+        columns = torch.searchsorted(self.ids, ids.contiguous()).clamp_(max=self.width - 1)
+        return torch.where(ids >= 0, columns, -1)
+
     @cached_property
     def n_available(self) -> Tensor:
         """Rows that can be bought, ``(E,)`` int64."""

@@ -17,13 +17,11 @@ from react_rl.errors import ReActError
 from react_rl.simulation import PoolView
 from react_rl.validation import validated
 
-NO_ROW = torch.iinfo(torch.int64).max
-
 
 def view(
     predicted: npt.NDArray[np.int64] | None = None,
     labelled: npt.NDArray[np.bool_] | None = None,
-    ids: npt.NDArray[np.int64] | None = None,
+    in_pool: npt.NDArray[np.bool_] | None = None,
     probabilities: npt.NDArray[np.float64] | None = None,
     **progress: Any,
 ) -> PoolView:
@@ -35,7 +33,7 @@ def view(
             "n_episodes": e,
             "predicted": torch.from_numpy(predicted),
             "logits": torch.zeros(e, 3, p),
-            "ids": torch.from_numpy(np.tile(np.arange(p), (e, 1)) if ids is None else ids),
+            "in_pool": torch.from_numpy(np.ones((e, p), dtype=np.bool_) if in_pool is None else in_pool),
             "labelled": torch.from_numpy(np.zeros((e, p), dtype=np.bool_) if labelled is None else labelled),
         }
     if probabilities is not None:
@@ -113,12 +111,12 @@ def test_rows_past_a_pool_and_labelled_rows_do_not_count_as_changes() -> None:
     after[0, 1] = after[1, 5] = 1
     labelled = np.zeros((2, 6), dtype=np.bool_)
     labelled[0, 1] = True
-    ids = np.tile(np.arange(6), (2, 1))
-    ids[1, 5] = NO_ROW
+    in_pool = np.ones((2, 6), dtype=np.bool_)
+    in_pool[1, 5] = False
     for labels, expected in ((labelled, [True, True]), (np.zeros_like(labelled), [False, True])):
-        views = [view(before, labels, ids), view(after, labels, ids)]
+        views = [view(before, labels, in_pool), view(after, labels, in_pool)]
         assert decisions(StoppingSettings(rule="classification-change"), views)[1] == expected
-    views = [view(before, None, ids)] + [view(p, None, ids) for p in (after, before)]
+    views = [view(before, None, in_pool)] + [view(p, None, in_pool) for p in (after, before)]
     assert decisions(StoppingSettings(rule="kappa", threshold=1.0, window=1), views)[1] == [False, True]
 
 

@@ -12,7 +12,6 @@ from react_rl.acquisition.registry import entry_of
 from react_rl.agents import LearnedStrategy, Validation, load_strategy, read_card
 from react_rl.agents.adjustment.settings import AdjustmentSettings
 from react_rl.agents.imitation.settings import ImitationSettings
-from react_rl.agents.learned import columns_of
 from react_rl.agents.scorer import ScorerStrategy
 from react_rl.agents.scorer_folder import pretrained_folder
 from react_rl.envs.interfaces import ChooseStrategy
@@ -89,7 +88,7 @@ def test_a_policy_for_tagging_comes_along_and_buys_more_short_sentences_than_ran
     ids = LearnedStrategy.from_pretrained("learned-tagging").select(engine.view, 5)
     assert (ids >= 0).all()
     assert all(len(set(row)) == 5 for row in ids.tolist())
-    bought = engine.view.cost.gather(1, columns_of(engine.view, ids)).mean()
+    bought = engine.view.cost.gather(1, engine.view.columns_of(ids)).mean()
     assert bought < engine.view.cost.mean()
 
 

@@ -195,8 +195,7 @@ class ActiveLearningByLearning:
         """Chances of the arms ``(E, K)``, and the columns that strategies would take ``(E, K - 1, n)``."""
         chances = self.chances(view)
         ids = torch.stack([strategy.select(view, n) for strategy in self.strategies], 1)
-        columns = torch.searchsorted(view.ids, ids.flatten(1)).clamp_(max=view.width - 1).view(ids.shape)
-        return chances, torch.where(ids >= 0, columns, -1)
+        return chances, view.columns_of(ids.flatten(1)).view(ids.shape)
 
     def _draw(
         self, view: PoolView, chances: Tensor, advice: Tensor, free: Tensor

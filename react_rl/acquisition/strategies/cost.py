@@ -15,6 +15,7 @@ from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.naming import numbered_base
 from react_rl.errors import ReActError
 from react_rl.simulation.basket import chosen_columns
+from react_rl.simulation.purchases import PENNY
 from react_rl.simulation.view import PoolView
 
 PER_COST: Final = "per-cost:"
@@ -22,8 +23,6 @@ PER_COST: Final = "per-cost:"
 
 WORTHLESS: Final = 1.0
 """Deviations below the mean score at which a row is worth nothing, where a name does not say."""
-
-_PENNY = 1e-9  # tolerance when sums of costs are compared with a budget
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,13 @@ class PerCost:
 
     def score(self, view: PoolView) -> Tensor:
         """Score per cost unit ``(E, P)`` float64."""
-        return (self.base.score(view).double() + self.shift).clamp_min(0.0) / view.cost.clamp_min(_PENNY)
+        return (self.base.score(view).double() + self.shift).clamp_min(0.0) / view.cost.clamp_min(PENNY)
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose up to ``n`` rows greedily within the budget."""
         scores = self.score(view)
         columns = top_columns(view, scores, n)
-        remaining = view.progress.budget - view.progress.spent + _PENNY
+        remaining = view.progress.budget - view.progress.spent + PENNY
         price = torch.where(columns >= 0, view.cost.gather(1, columns.clamp_min(0)), 0.0).sum(1)
         over = price.cpu().numpy() > remaining
         if not over.any():
@@ -107,7 +106,7 @@ class ReturnOnInvestment:
         """Worth per cost unit ``(E, P)`` float64; rows that are not available have any number."""
         scores = torch.where(view.available, self.base.score(view).double(), 0.0)
         worth = (standardise(view, scores) + self.deviations).clamp_min(0.0)
-        return worth / view.cost.clamp_min(_PENNY)
+        return worth / view.cost.clamp_min(PENNY)
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Choose up to ``n`` rows one after the other, those within the budget first."""
@@ -118,7 +117,7 @@ class ReturnOnInvestment:
         picks = torch.zeros((view.n_episodes, 0), dtype=torch.int64, device=view.device)
         for _ in range(n):
             scores = self.score(now)
-            left = torch.from_numpy(now.progress.budget - now.progress.spent + _PENNY).to(view.device)
+            left = torch.from_numpy(now.progress.budget - now.progress.spent + PENNY).to(view.device)
             column = best_column(now, scores, now.available & (now.cost <= left[:, None]))
             if (column < 0).any():
                 rest = uneven.available & ~chosen_columns(picks, view.width) & (column < 0)[:, None]

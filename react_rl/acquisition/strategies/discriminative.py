@@ -10,6 +10,7 @@ from torch import Tensor
 
 from react_rl.acquisition.batching.selection import to_ids, top_columns
 from react_rl.errors import ReActError
+from react_rl.simulation.basket import chosen_columns
 from react_rl.simulation.view import PoolView
 
 _PAIRS: Final = 8
@@ -83,9 +84,8 @@ class DiscriminativeSampling:
             odds, point = self._judge(view, free, taken, point)
             columns = top_columns(view, torch.where(free, odds, -torch.inf), size)
             parts.append(columns)
-            chosen = torch.zeros(view.n_episodes, view.width + 1, dtype=torch.bool, device=view.device)
-            chosen.scatter_(1, torch.where(columns >= 0, columns, view.width), True)
-            free, taken = free & ~chosen[:, :-1], taken | chosen[:, :-1]
+            chosen = chosen_columns(columns, view.width)
+            free, taken = free & ~chosen, taken | chosen
         return to_ids(view, torch.cat(parts, 1))
 
     def _judge(

@@ -12,6 +12,7 @@ from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.strategies.coverage import MaxHerding
 from react_rl.acquisition.wide.bounded import score_in_bounds, select_in_bounds
 from react_rl.errors import ReActError
+from react_rl.simulation.basket import chosen_columns
 from react_rl.simulation.view import PoolView
 
 
@@ -79,9 +80,5 @@ class Refine:
 
     def _union(self, view: PoolView, share: int) -> Tensor:
         """What the strategies pick ``(E, P)`` bool, each so many rows."""
-        kept = torch.zeros(view.n_episodes, view.width + 1, dtype=torch.bool, device=view.device)
-        for strategy in self.strategies:
-            ids = strategy.select(view, share)
-            columns = torch.searchsorted(view.ids, ids).clamp_(max=view.width - 1)
-            kept.scatter_(1, torch.where(ids >= 0, columns, view.width), True)
-        return kept[:, :-1]
+        picks = [view.columns_of(strategy.select(view, share)) for strategy in self.strategies]
+        return chosen_columns(torch.cat(picks, 1), view.width)

@@ -13,6 +13,7 @@ from torch import Tensor
 from react_rl.acquisition.contract import QueryStrategy
 from react_rl.errors import ReActError
 from react_rl.files import canonical_json
+from react_rl.simulation.basket import chosen_columns
 from react_rl.simulation.view import PoolView
 
 _Floats = npt.NDArray[np.float64]
@@ -55,8 +56,7 @@ class Tailor:
     def score(self, view: PoolView) -> Tensor:
         """1 for the row that a draw takes first, 0 for all others ``(E, P)``."""
         ids, _ = self._draw(view, view.progress.batch_size, self._counts(view))
-        first = torch.searchsorted(view.ids, ids[:, :1].contiguous()).clamp_(max=view.width - 1)
-        return torch.zeros(view.ids.shape, device=view.device).scatter_(1, first, 1.0)
+        return chosen_columns(view.columns_of(ids[:, :1]), view.width).float()
 
     def select(self, view: PoolView, n: int) -> Tensor:
         """Draw an arm for each of ``n`` rows."""

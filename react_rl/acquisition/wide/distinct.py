@@ -115,7 +115,7 @@ class _Batch:
         chosen = base.select(view.within(self._left & allowed & due[:, None]), n)
         before = int(self._size.sum())
         for one in chosen.unbind(1):
-            column = torch.searchsorted(view.ids, one.clamp_min(0)[:, None])[:, 0].clamp_max(view.width - 1)
+            column = view.columns_of(one[:, None])[:, 0].clamp_min(0)
             comes = (one >= 0) & self._left[self._everyone, column] & (self._size < n)
             at = self._size.clamp_max(n - 1)
             self.columns[self._everyone, at] = torch.where(comes, column, self.columns[self._everyone, at])
