@@ -53,11 +53,6 @@ def csv_plain(path: Path) -> None:
     write_separated(path, ",")
 
 
-def csv_semicolons(path: Path) -> None:
-    write_separated(path, ";", [{**row, "text": row["text"].replace(",", "")} for row in RECORDS])
-    path.write_text(path.read_text().replace("with", ", with").replace(" ,", ","))
-
-
 def lines_gz(path: Path) -> None:
     write_lines(path)
     pack(path)

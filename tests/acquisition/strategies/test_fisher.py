@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
@@ -11,8 +10,6 @@ from react_rl.acquisition.strategies.fisher import Bait, FisherTrace
 from react_rl.acquisition.wide import bounded
 from react_rl.errors import ReActError
 from react_rl.simulation import LabelingEngine
-
-Floats = npt.NDArray[np.float64]
 
 
 class Dense:

@@ -14,8 +14,6 @@ from react_rl.experiments.studies.gaps import Gap, gap
 from react_rl.experiments.studies.scores import FOLDER, ScoreTable
 from react_rl.experiments.studies.transfer import CHOICES, MEASURES, POLICY, groups, main
 
-RIVALS = ("random", "mixture")
-
 
 def table(seeds: int = 6) -> ScoreTable:
     """Two corpora never used and one that choices were made on; the policy is ahead by .1, .0 and -.1."""
