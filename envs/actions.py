@@ -41,7 +41,8 @@ def fitting_actions(actions: Any, space: spaces.Space[Any], n_episodes: int) -> 
     found = found.reshape(wanted)
     if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete) or found.dtype.kind in "iu":
         return found
-    whole = found.astype(np.int64)
+    with np.errstate(invalid="ignore"):  # NaN has no whole number; the comparison finds it
+        whole = found.astype(np.int64)
     if (whole != found).any():
         value = found[whole != found][0]
         raise ReActError(f"Action {value} is no whole number, which {space} takes.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ValidationError
@@ -109,6 +110,8 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if kind in _PLAIN:
         message = _PLAIN[kind].format(**first.get("ctx", {}))
+    if kind == "string_type" and isinstance(first["input"], bool | int | float | date):
+        message += "; in YAML, put it in quotes"
     if kind == "value_error" or not path:
         return f"{path + ': ' if path else ''}{message}."
     return f"{path} is {_SHORT.repr(first['input'])}: {message[0].lower()}{message[1:]}."

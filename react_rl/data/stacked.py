@@ -133,7 +133,12 @@ def refuse_missing(tables: StackedTables, role: str, column: str, missing: Seque
     count = sum(missing)
     if count:
         word = "an empty" if role == "text" else "no"
+        also = (
+            ""
+            if role == "text"
+            else " (nan, null and <NA> count as none; give a class of such a name another)"
+        )
         raise ReActError(
             f"{count} of {len(missing)} rows have {word} {role} in column {column!r},"
-            f" first {tables.place(missing.index(True))}; fill or remove them."
+            f" first {tables.place(missing.index(True))}; fill or remove them{also}."
         )

@@ -31,6 +31,7 @@ GOOD = "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(10))
             r"2 of 12 rows have no label in column 'label', first row 11",
         ),
         ("text,label\n" + GOOD + "x,NaN\n", {}, r"1 of 11 rows have no label .* first row 11 of c\.csv"),
+        ("text,label\n" + GOOD + "x,null\n", {}, r"fill or remove them \(nan, null and <NA> count as none"),
         ("text,label\nz,a\n  ,b\n" + GOOD, {}, r"1 of 12 rows have an empty text .* first row 2 of c\.csv"),
         ("text,label\na,x\nb,x\n", {}, r"'label' of c\.csv holds one class only \('x'\); at least two"),
         ("text,label\na,x\n\n,b,x\n", {}, r"c\.csv, line 4: 3 fields under a header of 2; put quotes"),

@@ -237,6 +237,7 @@ SMALL = OPTIONS.model_dump()
         ("weigh-scores", None, "of type object are no numbers"),
         ("choose-strategy", "margin", "of type <U6 are no numbers"),
         ("choose-strategy", 1.5, r"Action 1.5 is no whole number, which Discrete\(6\) takes"),
+        ("choose-strategy", np.nan, "Action nan is no whole number"),
         ("choose-strategy", [1, 2], r"shape \(1, 2\) do not fit"),
         ("pick-candidate", 0.5, "no whole number"),
     ],

@@ -172,6 +172,12 @@ def test_a_mistake_in_a_training_is_one_sentence_before_any_model_is_loaded(
         ("name: a\n\tseeds: 3\n", "is no valid YAML at line 2"),
         ("- a\n", "must hold keys and values, found list"),
         ("", "must hold keys and values, found nothing"),
+        ("name: no\n", "name is False: input should be a valid string; in YAML, put it in quotes"),
+        (
+            "name: a\ncorpora: [{corpus: a.csv, label: 2024}]\n",
+            "label is 2024: input should be a valid string; in YAML",
+        ),
+        ("name: [a]\n", "name is ['a']: input should be a valid string."),
     ],
 )
 def test_a_file_that_is_no_config_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
