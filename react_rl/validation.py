@@ -45,7 +45,9 @@ def changed(values: BaseModel) -> Iterator[tuple[str, Any]]:
     """Name and value of the settings that are not at their defaults: what a short ``repr`` shows."""
     for name, field in type(values).model_fields.items():
         value = getattr(values, name)
-        if field.is_required() or value != field.get_default(call_default_factory=True):
+        if field.is_required() or value != field.get_default(
+            call_default_factory=True, validated_data=vars(values)
+        ):
             yield name, value
 
 

@@ -63,7 +63,14 @@ LEARNERS: Final[dict[str, dict[str, object]]] = {
     "softmax": {"kind": "softmax"},
     "finetune": {
         "kind": "finetune",
-        "finetune": {"model": "minilm", "method": "lora", "layers": 3, "epochs": 8, "max_length": 32},
+        "finetune": {
+            "model": "minilm",
+            "method": "lora",
+            "layers": 3,
+            "epochs": 8,
+            "learning_rate": 1e-3,
+            "max_length": 32,
+        },
     },
 }
 EPISODE: Final = EpisodeOptions(pool_size=1000, dev_size=250, initial_size=10, budget=200, batch_size=10)

@@ -31,7 +31,7 @@ from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine
 SETTINGS: Final[dict[str, dict[str, Any]]] = {
     "full": {"method": "full", "learning_rate": 1e-4},
     "top 2 layers": {"method": "full", "layers": 2, "learning_rate": 3e-4},
-    "lora": {"method": "lora", "targets": "all"},
+    "lora": {"method": "lora", "targets": "all", "learning_rate": 1e-3},
 }
 """What is trained, by name."""
 

@@ -33,9 +33,9 @@ from react_rl.simulation import EpisodeOptions, LabelingEngine
 from react_rl.simulation.encoded import EncodedCorpus
 
 SETTINGS: Final[dict[str, dict[str, Any]]] = {
-    "lora": {"method": "lora", "targets": "all"},
-    "lora, top 2 layers": {"method": "lora", "targets": "all", "layers": 2},
-    "top 2 layers": {"method": "full", "layers": 2},
+    "lora": {"method": "lora", "targets": "all", "learning_rate": 1e-3},
+    "lora, top 2 layers": {"method": "lora", "targets": "all", "layers": 2, "learning_rate": 1e-3},
+    "top 2 layers": {"method": "full", "layers": 2, "learning_rate": 1e-3},
 }
 """What is trained, by name."""
 

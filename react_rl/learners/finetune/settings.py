@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from pydantic import (
@@ -32,11 +33,28 @@ Method = Literal["full", "head", "bitfit", "lora", "peft"]
 Restart = Literal["reset", "warm", "shrink"]
 AdapterKind = Literal["lora", "adalora", "ia3", "prefix", "prompt"]
 
+RATES: Final[Mapping[Method, float]] = {
+    "full": 3e-4,
+    "head": 3e-2,
+    "bitfit": 1e-2,
+    "lora": 3e-3,
+    "peft": 1e-3,
+}
+"""Peak learning rate of each method where none is given, for a small encoder and few labels.
+
+Source: results/recipes/methods/README.md; that of peft was not measured.
+"""
+
 _UNSAID: Final = (
     "adversarial", "r_drop", "average", "mixup", "l2_sp", "mixout", "augmentation", "consistency",
     "members", "pretraining", "contrastive", "prompt", "continual",
 )  # fmt: skip
 """Settings that are left out of what results are filed under where they change nothing."""
+
+
+def _rate_of(settings: Mapping[str, Any]) -> float:
+    """The learning rate of the method in settings that were validated so far."""
+    return RATES[settings.get("method", "lora")]
 
 
 class PeftSettings(BaseModel):
@@ -136,8 +154,8 @@ class FineTuneSettings(BaseModel):
     """Labelled rows of one optimiser step."""
     accumulate: int = Field(default=1, ge=1, le=10**6)
     """Pieces that a batch is cut into, to save memory; the result is the same."""
-    learning_rate: float = Field(default=1e-3, gt=0, le=1)
-    """Peak learning rate of trunk and head."""
+    learning_rate: float = Field(default_factory=_rate_of, gt=0, le=1)
+    """Peak learning rate of trunk and head; if it is left out, that of the method (``RATES``)."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the rate rises; it falls to zero in the others."""
     weight_decay: float = Field(default=0.01, ge=0, le=1000)
