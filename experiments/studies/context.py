@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import matplotlib
@@ -27,7 +26,7 @@ from react_rl.experiments.figures.looks import STYLE
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import gap
 from react_rl.experiments.studies.growing import GrowingTable
-from react_rl.experiments.studies.packaged_corpora import packaged_configs
+from react_rl.experiments.studies.packaged_corpora import add_data_option, packaged_configs
 from react_rl.experiments.studies.played import TransferCorpora, score_table
 from react_rl.experiments.studies.scores import ScoreTable
 from react_rl.experiments.studies.transfer import POLICY
@@ -240,9 +239,7 @@ def study(asked: argparse.Namespace) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = study_parser(__doc__, "context", "results/ablations", seeds=24)
-    parser.add_argument(
-        "--data", type=Path, default=Path("data/packaged"), help="folder that packaged_corpora wrote"
-    )
+    add_data_option(parser)
     parser.add_argument("--corpora", nargs="+", help="some of these corpora; the default is all")
     return run_study(parser, arguments, study)
 

@@ -31,7 +31,7 @@ from react_rl.experiments.studies.command import (
 from react_rl.experiments.studies.gaps import gap, mean_gap
 from react_rl.experiments.studies.growing import GrowingTable
 from react_rl.experiments.studies.oracle_gap import shares
-from react_rl.experiments.studies.packaged_corpora import CORPORA, MAX_ROWS, packaged_configs
+from react_rl.experiments.studies.packaged_corpora import CORPORA, MAX_ROWS, add_data_option, packaged_configs
 from react_rl.experiments.studies.played import TransferCorpora, score_table
 from react_rl.experiments.studies.recorded import DEV, ORACLE
 from react_rl.experiments.studies.scores import ScoreTable
@@ -203,9 +203,7 @@ def study(asked: argparse.Namespace) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = study_parser(__doc__, "packaged", "results/transfer/packaged", seeds=48)
-    parser.add_argument(
-        "--data", type=Path, default=Path("data/packaged"), help="folder that packaged_corpora wrote"
-    )
+    add_data_option(parser)
     parser.add_argument(
         "--large-seeds",
         type=paired_seeds_or_none,

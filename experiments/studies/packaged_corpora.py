@@ -38,6 +38,9 @@ FEWEST_ROWS: Final = 20
 FEWEST_WORDS: Final = 3
 """Texts with fewer words are left out."""
 
+DATA: Final = Path("data/packaged")
+"""Folder that this module writes, unless told otherwise."""
+
 MAX_ROWS: Final = 2500
 """Rows of each corpus that are played."""
 
@@ -176,6 +179,11 @@ def packaged_configs(
     return [CorpusConfig(corpus=str(folder / f"{name}.csv"), name=name, max_rows=rows) for name in chosen]
 
 
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    """Give a study's parser ``--data``, the folder that ``packaged_configs`` reads. Mutates."""
+    parser.add_argument("--data", type=Path, default=DATA, help="folder that packaged_corpora wrote")
+
+
 def _opener(package: str, packages: Path) -> Opened:
     """What reads files of a package; ``a.tar.gz//b`` is file b in an archive of the package."""
     names = sorted(packages.iterdir()) if packages.is_dir() else []
@@ -227,7 +235,7 @@ def study(asked: argparse.Namespace) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "packaged_corpora", "data/packaged")
+    parser = study_parser(__doc__, "packaged_corpora", str(DATA))
     parser.add_argument("packages", type=Path, help="folder of the downloaded packages")
     return run_study(parser, arguments, study)
 
