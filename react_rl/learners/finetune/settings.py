@@ -54,7 +54,7 @@ _UNSAID: Final = (
 
 def _rate_of(settings: Mapping[str, Any]) -> float:
     """The learning rate of the method in settings that were validated so far."""
-    return RATES[settings.get("method", "lora")]
+    return RATES[settings["method"]]
 
 
 class PeftSettings(BaseModel):
