@@ -81,6 +81,7 @@ def test_every_part_of_a_view_has_its_narrow_form() -> None:
             "width",
             "device",
             "in_pool",
+            "columns_of",
             "n_available",
             "after",
             "start",
