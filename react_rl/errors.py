@@ -62,6 +62,9 @@ def unknown(kind: str, name: str, options: Iterable[str], listed: str = "") -> R
             nearest names alone, and where all can be read.
     """
     names = sorted(set(options))
+    parts = [part.strip() for part in name.split(",")]
+    if len(parts) > 1 and set(parts) <= set(names):
+        return ReActError(f"Unknown {kind} {name!r}. Several are named apart: {' '.join(parts)}.")
     if listed:
         near = suggestion(name, names, _NEAR)
         return ReActError(f"Unknown {kind} {name!r}.{near} `react-rl list {listed}` shows all.")

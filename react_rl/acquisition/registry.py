@@ -14,7 +14,7 @@ from react_rl.acquisition.strategies.weighted import FEATURE, WEIGHTS, WeightedF
 from react_rl.acquisition.wide.distinct import DISTINCT, Distinct, parse_distinct
 from react_rl.acquisition.wide.proxy import PROXY, ByProxy, needs_by_proxy, parse_proxy
 from react_rl.acquisition.wide.subsampling import SUBSAMPLE, Subsampled, parse_subsample
-from react_rl.errors import unknown
+from react_rl.errors import ReActError, unknown
 from react_rl.learners.capabilities import Capability, missing
 from react_rl.learners.registry import LearnerSettings, offers_of
 from react_rl.own_code import STRATEGY, announced, is_outside, load_outside, make_outside
@@ -41,6 +41,8 @@ def entry_of(name: str) -> StrategyEntry:
     Raises:
         ReActError: There is no such strategy; the nearest name is given.
     """
+    if not isinstance(name, str):
+        raise ReActError(f"A strategy is named by text, such as 'margin', and not by {type(name).__name__}.")
     if name in STRATEGIES:
         entry = STRATEGIES[name]
         return entry if entry is PACKAGED.get(name) else _with_needs(entry)

@@ -112,6 +112,18 @@ def test_it_calls_itself_as_the_registry_does(name: str) -> None:
     assert STRATEGIES[name].family in families
 
 
+def test_names_with_a_comma_between_them_are_to_be_named_apart() -> None:
+    with pytest.raises(ReActError, match=r"'random,margin'\. Several are named apart: random margin\.$"):
+        make_strategy("random,margin")
+    with pytest.raises(ReActError, match="`react-rl list strategies` shows all"):
+        make_strategy("random,margn")
+
+
+def test_a_strategy_is_named_by_text() -> None:
+    with pytest.raises(ReActError, match="named by text, such as 'margin', and not by NoneType"):
+        make_strategy(None)  # type: ignore[arg-type]
+
+
 def test_an_unknown_strategy_names_the_nearest_and_where_all_are_listed() -> None:
     wanted = (
         r"^Unknown strategy 'margn'\. Did you mean 'margin'( or '[^']+'){0,2}\? `react-rl list strategies`"
