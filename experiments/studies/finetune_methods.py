@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from react_rl.data.config import CorpusConfig
-from react_rl.encoders.config import EncoderConfig
 from react_rl.experiments.studies.command import run_study, say, study_parser
-from react_rl.experiments.studies.finetune_recipes import at_labels
+from react_rl.experiments.studies.finetune_recipes import add_ground, at_labels, corpora_of
 from react_rl.experiments.studies.gaps import half_interval
 from react_rl.experiments.studies.growing import GrowingTable, this_machine
 from react_rl.files import write_atomically
 from react_rl.learners.finetune.settings import FineTuneSettings
-from react_rl.simulation.corpora import prepare
 
 TRIED: Final[Mapping[str, tuple[Mapping[str, Any], tuple[float, ...]]]] = {
     "full": ({"method": "full"}, (3e-5, 1e-4, 3e-4, 1e-3)),
@@ -50,18 +47,30 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns way, rate, accuracy (mean of corpora, numbers of labels and seeds), one more for each number
         of labels, gain over ``COMPARED``, half (of its 95 % interval, Student's t over seeds), seeds (how
-        many).
+        many). A method that was played in several ways, such as ``lora`` and ``lora, top 2``, has lines of
+        its own after them, with the mean of its ways at the rates that all of them were played at.
     """
     lines: list[dict[str, object]] = []
-    for way, own in runs.groupby("way", sort=False):
-        wide = own.pivot_table(index=["at", "corpus", "seed"], columns="rate", values="accuracy").dropna()
+    for name, ways in _groups(runs["way"].unique()).items():
+        own = runs[runs["way"].isin(ways)]
+        everywhere = own.groupby("rate")["way"].transform("nunique") == len(ways)
+        wide = own[everywhere].pivot_table("accuracy", ["way", "at", "corpus", "seed"], "rate").dropna()
         for rate in wide:
             by_seed = (wide[rate] - wide[COMPARED]).groupby("seed").mean().to_numpy()
-            line: dict[str, object] = {"way": way, "rate": rate, "accuracy": wide[rate].mean()}
+            line: dict[str, object] = {"way": name, "rate": rate, "accuracy": wide[rate].mean()}
             line |= {f"at {at}": mean for at, mean in wide[rate].groupby("at").mean().items()}
             line |= {"gain": by_seed.mean(), "half": half_interval(by_seed), "seeds": len(by_seed)}
             lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _groups(ways: Iterable[str]) -> dict[str, list[str]]:
+    """Each way by itself; then the ways of each method that has several."""
+    alone = {way: [way] for way in ways}
+    of_method: dict[str, list[str]] = {}
+    for way in alone:
+        of_method.setdefault(way.partition(",")[0], []).append(way)
+    return alone | {f"{method}, mean": own for method, own in of_method.items() if len(own) > 1}
 
 
 def page(found: pd.DataFrame, said: str) -> str:
@@ -86,15 +95,7 @@ def page(found: pd.DataFrame, said: str) -> str:
 
 def study(asked: argparse.Namespace) -> str:
     """Train with every method at every rate where that was not done yet; write the table after each."""
-    corpora = [
-        corpus
-        for name in asked.corpora
-        for corpus in prepare(
-            [CorpusConfig(corpus=name, max_rows=asked.rows)],
-            EncoderConfig(max_length=asked.max_length),
-            "auto",
-        )
-    ]
+    corpora = corpora_of(asked)
     common = {name: getattr(asked, name) for name in ("epochs", "max_length")}
     measured = common | {name: getattr(asked, name) for name in ("rows", "test_rows")}
     measured |= {"model": Path(asked.model).name} | this_machine()
@@ -120,14 +121,8 @@ def study(asked: argparse.Namespace) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = study_parser(__doc__, "finetune_methods", "results/recipes/methods", seeds=5)
-    parser.add_argument("--corpora", nargs="+", default=["bbc_news", "crowd_tweets"], help="names or paths")
+    add_ground(parser, epochs=10, labels=(20, 100), rows=4000)
     parser.add_argument("--methods", nargs="+", default=list(TRIED), choices=list(TRIED), help="names")
-    parser.add_argument("--model", default="minilm", help="encoder that is fine-tuned")
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--max-length", type=int, default=32, help="tokens kept of a text")
-    parser.add_argument("--labels", type=int, nargs="+", default=[20, 100], help="numbers of labels")
-    parser.add_argument("--rows", type=int, default=4000, help="most rows of a corpus, test rows among them")
-    parser.add_argument("--test-rows", type=int, default=300)
     return run_study(parser, arguments, study)
 
 

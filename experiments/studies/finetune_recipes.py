@@ -117,6 +117,24 @@ def at_labels(
     return pd.DataFrame({"seed": seeds, "accuracy": found, "seconds": seconds})
 
 
+def add_ground(parser: argparse.ArgumentParser, epochs: int, labels: Sequence[int], rows: int) -> None:
+    """Give a parser the options of what is fine-tuned on what, with defaults. Mutates."""
+    parser.add_argument("--corpora", nargs="+", default=["bbc_news", "crowd_tweets"], help="names or paths")
+    parser.add_argument("--model", default="minilm", help="encoder that is fine-tuned")
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--max-length", type=int, default=32, help="tokens kept of a text")
+    parser.add_argument("--labels", type=int, nargs="+", default=list(labels), help="numbers of labels")
+    parser.add_argument("--rows", type=int, default=rows, help="most rows of a corpus, test rows among them")
+    parser.add_argument("--test-rows", type=int, default=300)
+
+
+def corpora_of(asked: argparse.Namespace) -> list[EncodedCorpus]:
+    """The corpora that the options of ``add_ground`` name."""
+    encoder = EncoderConfig(max_length=asked.max_length)
+    configs = [CorpusConfig(corpus=name, max_rows=asked.rows) for name in asked.corpora]
+    return [corpus for config in configs for corpus in prepare([config], encoder, "auto")]
+
+
 def study(asked: argparse.Namespace) -> str:
     """Train as every recipe says where that was not done yet, and write the tables when each is measured."""
     settings = FineTuneSettings(
@@ -128,11 +146,7 @@ def study(asked: argparse.Namespace) -> str:
         f"{Path(asked.model).name}, top {asked.layers} trained, {asked.epochs} epochs at "
         f"{asked.learning_rate:g}, {asked.max_length} tokens, {asked.test_rows} test rows"
     )
-    encoder = EncoderConfig(max_length=asked.max_length)
-    corpora: list[EncodedCorpus] = []
-    for name in asked.corpora:
-        config = CorpusConfig(corpus=name, max_rows=asked.rows)
-        corpora += prepare([config], encoder, "auto")
+    corpora = corpora_of(asked)
     measured = {
         name: getattr(asked, name)
         for name in ("layers", "epochs", "learning_rate", "max_length", "rows", "test_rows")
@@ -157,18 +171,12 @@ def study(asked: argparse.Namespace) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = study_parser(__doc__, "finetune_recipes", "results/recipes/finetuning", seeds=5)
-    parser.add_argument("--corpora", nargs="+", default=["bbc_news", "crowd_tweets"], help="names or paths")
+    add_ground(parser, epochs=8, labels=LABELS, rows=1200)
     parser.add_argument("--first-seed", type=int, default=0, help="another one plays seeds not played before")
     parser.add_argument("--recipes", nargs="*", default=list(MEASURED), help="names; none: plain alone")
-    parser.add_argument("--model", default="minilm", help="encoder that is fine-tuned")
     parser.add_argument("--masked-lm", type=Path, help=f"folder of the model that fills in {MASKED}")
     parser.add_argument("--layers", type=int, default=1, help="top layers that are trained")
-    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
-    parser.add_argument("--max-length", type=int, default=32, help="tokens kept of a text")
-    parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS), help="numbers of labels")
-    parser.add_argument("--rows", type=int, default=1200, help="most rows of a corpus, test rows among them")
-    parser.add_argument("--test-rows", type=int, default=300)
     return run_study(parser, arguments, study)
 
 

@@ -42,6 +42,19 @@ def test_what_lacks_a_rate_does_not_count() -> None:
     assert set(study.table(runs)["seeds"]) == {2}
 
 
+def test_a_method_that_is_played_in_several_ways_has_their_mean_too() -> None:
+    """Gains of .1 and .3 in one way and of .3 and .5 in the other; .1 was played in one way alone."""
+    top = runs_of({0.001: (0.0, 0.2), 0.01: (0.3, 0.7), 0.1: (0.9, 0.9)}).assign(way="lora, top 2")
+    other = runs_of({0.001: (0.0, 0.2)}).assign(way="full")
+    runs = pd.concat([runs_of({0.001: (0.0, 0.2), 0.01: (0.1, 0.5)}), top, other])
+    found = study.table(runs).set_index("way")
+    assert set(found.index) == {"lora", "lora, top 2", "full", "lora, mean"}
+    both = found.loc["lora, mean"]
+    assert both["rate"].tolist() == [0.001, 0.01]
+    assert both["gain"].tolist() == pytest.approx([0.0, 0.3])
+    assert both["accuracy"].tolist() == pytest.approx([0.35, 0.65])
+
+
 def test_the_page_marks_the_best_rate() -> None:
     written = study.page(study.table(runs_of({0.001: (0.0, 0.2), 0.01: (0.1, 0.5)})), "said")
     assert "| lora | 0.001 | 0.250 | 0.450 | 0.350 | - |" in written
@@ -52,7 +65,7 @@ def test_the_page_marks_the_best_rate() -> None:
 def test_the_command_tries_rates_and_keeps_what_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(study, "prepare", lambda *_, **__: [synthetic_encoded(200, 3)])
+    monkeypatch.setattr(study, "corpora_of", lambda _: [synthetic_encoded(200, 3)])
     asked = ["--corpora", "synthetic", "--methods", "head", "--seeds", "2", "--labels", "6", "10"]
     short = ["--epochs", "1", "--max-length", "12", "--test-rows", "20", "--out", str(tmp_path)]
     assert study.main([*asked, *short]) == 0
