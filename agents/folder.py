@@ -25,7 +25,7 @@ from react_rl.documents import read_json
 from react_rl.envs.interfaces import Interface, make_interface
 from react_rl.envs.observations import make_observation
 from react_rl.errors import ReActError, first_line
-from react_rl.files import canonical_json, write_atomically, written_atomically
+from react_rl.files import canonical_json, write_atomically
 from react_rl.own_code import require_imported
 from react_rl.validation import Name, validated
 
@@ -122,8 +122,7 @@ def save_policy(folder: Path, policy: BasePolicy, card: PolicyCard) -> None:
     weights: dict[int, tuple[str, Tensor]] = {}
     for name, values in policy.state_dict().items():
         weights.setdefault(values.data_ptr() if values.numel() else id(values), (name, values.contiguous()))
-    with written_atomically(folder / WEIGHTS) as part:
-        safetensors.torch.save_file(dict(weights.values()), str(part))
+    write_atomically(folder / WEIGHTS, safetensors.torch.save(dict(weights.values())))
     save_card(folder, card)
 
 

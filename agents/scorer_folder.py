@@ -26,7 +26,7 @@ from react_rl.agents.networks.beside import ensemble
 from react_rl.agents.networks.registry import SCORER, row_network
 from react_rl.agents.scorer import SHORT, ScorerStrategy
 from react_rl.errors import ReActError, first_line, unknown
-from react_rl.files import written_atomically
+from react_rl.files import write_atomically
 
 PRETRAINED: Final = "react_rl.agents.pretrained"
 """Package whose folders hold the policies that ship."""
@@ -69,8 +69,8 @@ def scorer_card(scorer: ScorerStrategy, **about: Any) -> PolicyCard:
 def save_scorer(folder: Path, network: nn.Module, card: PolicyCard) -> None:
     """Write weights and card; the card comes last, so a folder with a card is whole."""
     (folder / CARD).unlink(missing_ok=True)
-    with written_atomically(folder / WEIGHTS) as part:
-        safetensors.torch.save_model(network, str(part))
+    weights = {name: values.contiguous() for name, values in network.state_dict().items()}
+    write_atomically(folder / WEIGHTS, safetensors.torch.save(weights))
     save_card(folder, card)
 
 

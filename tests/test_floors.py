@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -159,6 +160,12 @@ def test_no_module_is_longer_than_a_reader_can_hold() -> None:
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST
     }
     assert not long
+
+
+def test_tensors_are_written_by_us_and_not_by_a_library() -> None:
+    # Safetensors writes a file of its own beside the one it is given, which after a kill nobody would remove.
+    writes = re.compile(r"\bsave_(file|model)\(")
+    assert not [name for name, path in modules().items() if writes.search(path.read_text(encoding="utf-8"))]
 
 
 def test_no_class_is_called_like_another() -> None:

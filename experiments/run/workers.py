@@ -265,7 +265,8 @@ def serve(descriptor: int, shared: int) -> None:
             answer = (False, function(task, values))
         except Exception as error:  # the parent raises it
             answer = (True, _sendable(error))
-        connection.send(answer)
+        with contextlib.suppress(OSError):  # the parent is gone, which ends this process while it waits
+            connection.send(answer)
 
 
 def _sendable(error: Exception) -> Exception:

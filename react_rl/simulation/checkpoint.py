@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from react_rl import __version__
-from react_rl.files import canonical_json, digest, written_atomically
+from react_rl.files import canonical_json, digest, write_atomically
 from react_rl.learners.protocol import part_of
 from react_rl.seeding import Streams
 from react_rl.simulation.engine import LabelingEngine
@@ -76,9 +76,10 @@ class Checkpoint:
             for part, named in parts.items()
             for name, array in named.items()
         }
-        with written_atomically(self.path) as file:
-            text = canonical_json(header)
-            safetensors.torch.save_file(arrays, file, {_HEADER: text, _CHECKSUM: digest(text)})
+        text = canonical_json(header)
+        about = {_HEADER: text, _CHECKSUM: digest(text)}
+        # As bytes, since safetensors' own file beside the one it writes would outlive a kill.
+        write_atomically(self.path, safetensors.torch.save(arrays, about))
 
     def restore(
         self,

@@ -64,6 +64,13 @@ def process(task: float, shared: Mapping[str, Any]) -> int:
     return os.getpid()
 
 
+def much(task: str, shared: Mapping[str, Any]) -> bytes:
+    """More than a socket takes at once, from a worker that does not hear that its parent is gone."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(task).touch()
+    return bytes(50_000_000)
+
+
 def die_over_margin(task: Any, shared: Mapping[str, Any]) -> Any:
     """Plays a block of a comparison, unless it is one of margin."""
     from react_rl.experiments.run.compare import _play_shared

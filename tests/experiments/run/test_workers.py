@@ -97,6 +97,18 @@ def test_workers_end_with_the_context_even_in_the_middle_of_a_task(tasks: Any) -
     assert not alive(process)
 
 
+def test_a_worker_whose_answer_nobody_takes_ends_without_a_word(
+    tasks: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Workers(tasks.much, {}, 2) as workers:
+        next(workers.run([str(tmp_path / name) for name in "ab"]))
+        until = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.2)  # the other one is sending now
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_end_within_five_seconds_of_their_parent(how: signal.Signals) -> None:
