@@ -217,13 +217,9 @@ def train(
         )
     with preserved_random_state():
         start = starting_weights(settings, interface)
-    engines = [part.engine for part in core.parts]
-    sizes = {engine.task.name: engine.options.model_dump(mode="json") for engine in engines}
-    rounds = _rounds(core)
     network = network_of_start(settings) | policy_arguments(settings, *spaces)
-    baselines = {name: round(float(validation.areas(make_strategy(name)).mean()), 6) for name in BASELINES}
-    trained_on = {c.name: c.corpus.digest() for engine in engines for c in engine.corpora}
-    validated_on = {c.name: c.corpus.digest() for c in validation.corpora}
+    about = _about(core, validation, settings, reward, name, network)
+    rounds = _rounds(core)
     with preserved_random_state():
         environment = LabelingVecEnv(core)
         environment.seed(settings.seed)
@@ -234,37 +230,11 @@ def train(
         cards: list[PolicyCard] = []
 
         def save(curve: list[dict[str, float]], episodes: int) -> None:
-            card = PolicyCard(
-                name=name,
-                algorithm=settings.algorithm,
-                network=network,
-                observation=interface.observation.describe(),
-                action_space=interface.describe(),
-                reward=reward.model_dump(mode="json"),
-                episode=next(iter(sizes.values())) if len(sizes) == 1 else sizes,
-                trained_on=trained_on,
-                validated_on=validated_on,
-                settings=settings.model_dump(mode="json"),
-                validation=list(curve),
-                baselines=baselines,
-                chosen_at=episodes,
-                versions=_versions(settings.algorithm),
-            )
+            card = PolicyCard(**about, validation=list(curve), chosen_at=episodes)
             save_policy(folder / "policy", model.policy, card)
             cards[:] = [card]
 
-        options = [engine.options for engine in engines]
-        parts = (settings, options, reward, interface.describe(), interface.observation.describe())
-        world = (
-            [engine.learner_settings for engine in engines],
-            trained_on,
-            validated_on,
-            _versions(settings.algorithm),
-        )
-        begun = b"" if begun_from is None else (begun_from / WEIGHTS).read_bytes()
-        key = digest(
-            *map(str, (*parts, *world)), begun, *own_sources(core, reward, network.get("name", PLAIN))
-        )
+        key = _key(core, settings, reward, about, begun_from)
         checkpoint = TrainingCheckpoint(folder, key, model, environment)
         resumed = checkpoint.restore() if is_policy(folder / "policy") else None
         log = TrainingLog(folder / "logs", None if resumed is None else resumed.log)
@@ -281,6 +251,57 @@ def train(
     save_card(folder / "policy", card)
     checkpoint.remove()
     return card
+
+
+def _about(
+    core: Labeling,
+    validation: Validation,
+    settings: AgentSettings,
+    reward: RewardSettings,
+    name: str,
+    network: dict[str, Any],
+) -> dict[str, Any]:
+    """What the card of a policy says whenever it is kept; measures the baselines."""
+    engines = [part.engine for part in core.parts]
+    sizes = {engine.task.name: engine.options.model_dump(mode="json") for engine in engines}
+    return {
+        "name": name,
+        "algorithm": settings.algorithm,
+        "network": network,
+        "observation": core.interface.observation.describe(),
+        "action_space": core.interface.describe(),
+        "reward": reward.model_dump(mode="json"),
+        "episode": next(iter(sizes.values())) if len(sizes) == 1 else sizes,
+        "trained_on": {c.name: c.corpus.digest() for engine in engines for c in engine.corpora},
+        "validated_on": {c.name: c.corpus.digest() for c in validation.corpora},
+        "settings": settings.model_dump(mode="json"),
+        "baselines": {one: round(float(validation.areas(make_strategy(one)).mean()), 6) for one in BASELINES},
+        "versions": _versions(settings.algorithm),
+    }
+
+
+def _key(
+    core: Labeling,
+    settings: AgentSettings,
+    reward: RewardSettings,
+    about: dict[str, Any],
+    begun_from: Path | None,
+) -> str:
+    """Digest of all that determines what a training becomes."""
+    engines = [part.engine for part in core.parts]
+    parts = (
+        settings,
+        [engine.options for engine in engines],
+        reward,
+        about["action_space"],
+        about["observation"],
+        [engine.learner_settings for engine in engines],
+        about["trained_on"],
+        about["validated_on"],
+        about["versions"],
+    )
+    begun = b"" if begun_from is None else (begun_from / WEIGHTS).read_bytes()
+    return digest(*map(str, parts), begun, *own_sources(core, reward, about["network"].get("name", PLAIN)))
 
 
 def own_sources(core: Labeling, reward: RewardSettings, network: str = PLAIN) -> tuple[str, ...]:
