@@ -7,10 +7,12 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +21,10 @@ from safetensors import SafetensorError
 
 ABANDONED_AFTER: Final = 3600.0
 """Seconds after which nobody is taken to be writing a file any more."""
+
+_UNFINISHED: Final[set[Path]] = set()
+_BEGINNING: Final = threading.RLock()
+"""Held while something unfinished is begun; for ever once this process is about to end."""
 
 
 class WriteError(OSError):
@@ -43,6 +49,38 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
+def unfinished(begin: Callable[[], str]) -> Iterator[Path]:
+    """Context of a file or folder that is removed in the end, unless it was renamed.
+
+    Args:
+        begin: Makes it, and returns its name.
+    """
+    with _BEGINNING:
+        part = Path(begin())
+        _UNFINISHED.add(part)
+    try:
+        yield part
+    finally:
+        _remove(part)
+        _UNFINISHED.discard(part)
+
+
+def abandon_unfinished() -> None:
+    """Remove all that this process has not finished, from any thread; nothing can be begun from here on."""
+    _BEGINNING.acquire()
+    for part in list(_UNFINISHED):
+        with suppress(OSError):
+            _remove(part)
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
 def written_atomically(path: Path) -> Iterator[Path]:
     """Yield an empty file beside ``path``; once written it is renamed into place, so no half file is seen.
 
@@ -50,25 +88,24 @@ def written_atomically(path: Path) -> Iterator[Path]:
         WriteError: The folder cannot be written to, or the disk is full.
     """
     make_folder(path.parent)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise WriteError(error.errno, error.strerror, str(path)) from error
-    os.close(handle)
-    part = Path(name)
-    try:
-        with write_errors(part, path):
-            yield part
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-            # mkstemp makes private files; results are as public as the umask allows.
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(part, 0o666 & ~umask)
-            os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+
+    def begin() -> str:
+        try:
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        except OSError as error:
+            raise WriteError(error.errno, error.strerror, str(path)) from error
+        os.close(handle)
+        return name
+
+    with unfinished(begin) as part, write_errors(part, path):
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes private files; results are as public as the umask allows.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(part, 0o666 & ~umask)
+        os.replace(part, path)
 
 
 @contextmanager

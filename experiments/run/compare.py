@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -145,15 +145,17 @@ def _play(
     stages = _stages(todo, parts, fulls, progress)
     around = circumstances(str(resolve_device(config.device)))
     named = {label(strategy): strategy for strategy in config.strategies}
-    for block, written, reason in _play_all(todo, config, folder, named, stages, around, tell):
-        if reason is not None:
-            failures += [
-                {"corpus": run.corpus, "strategy": run.strategy, "seed": str(run.seed), "reason": reason}
-                for run in block.runs
-                if not folder.finished(run)
-            ]
-        done += written
-        report(done, len(runs))
+    # Closed, so that the workers of an interrupted comparison have ended before its folder is given up.
+    with closing(_play_all(todo, config, folder, named, stages, around, tell)) as played:
+        for block, written, reason in played:
+            if reason is not None:
+                failures += [
+                    {"corpus": run.corpus, "strategy": run.strategy, "seed": str(run.seed), "reason": reason}
+                    for run in block.runs
+                    if not folder.finished(run)
+                ]
+            done += written
+            report(done, len(runs))
     folder.write_failures(failures)
     if folder.progress.is_dir():
         # Killed after its last run was written, a block has left its checkpoint.
@@ -226,7 +228,7 @@ def _play_all(
     stages: dict[str, _Stage],
     around: dict[str, Any],
     tell: Callable[[str], None] | None,
-) -> Iterator[tuple[Block, int, str | None]]:
+) -> Generator[tuple[Block, int, str | None], None, None]:
     devices = devices_of(config.device)
     jobs = config.jobs or (usable_processors() if devices == ["cpu"] else len(devices))
     if only_here(config.strategies, config.modules):

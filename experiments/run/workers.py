@@ -26,22 +26,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import IO, Any, Final, Generic, TypeVar
 
-from react_rl.files import WriteError
+from react_rl.files import WriteError, abandon_unfinished
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-GRACE: Final = 2.0
-"""Seconds that a worker has for tidying up when its parent is gone; then it ends as it stands."""
+GRACE: Final = 3.0
+"""Seconds that workers have to end once nothing more is asked of them; then they are killed."""
 TRIES: Final = 2
 """Times that a task is begun; a worker that dies over it is replaced before the next."""
 _ALIGNMENT: Final = 64
 _PROGRAM: Final = """\
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches all processes; the parent decides
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 import sys
 sys.path[:] = {path!r}
 from react_rl.experiments.run.workers import serve
@@ -109,7 +110,7 @@ class Workers(Generic[Task, Result]):
     ) -> None:
         for worker in self._all:
             worker.connection.close()
-        until = time.monotonic() + GRACE + 1.0
+        until = time.monotonic() + GRACE
         for worker in self._all:
             worker.end(max(until - time.monotonic(), 0.0))
         self._file.close()
@@ -154,12 +155,17 @@ class Workers(Generic[Task, Result]):
         program = _PROGRAM.format(path=sys.path, socket=passed[0], shared=passed[1])
         # Small products want one thread each; the workers are what runs side by side.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", program],
-            stdin=subprocess.DEVNULL,
-            pass_fds=passed,
-            env=threads | dict(os.environ),
-        )
+        # Blocked from the first moment on, Ctrl-C waits until the program ignores it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", program],
+                stdin=subprocess.DEVNULL,
+                pass_fds=passed,
+                env=threads | dict(os.environ),
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         worker = _Worker(process, Connection(ours.detach()))
         self._all.append(worker)
@@ -244,7 +250,7 @@ def serve(descriptor: int, shared: int) -> None:
         descriptor: Our end of the socket.
         shared: The file with the shared values.
     """
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, lambda *_: _end())
     _end_with_parent()
     connection = Connection(descriptor)
     try:
@@ -265,6 +271,8 @@ def serve(descriptor: int, shared: int) -> None:
             answer = (False, function(task, values))
         except Exception as error:  # the parent raises it
             answer = (True, _sendable(error))
+        with contextlib.suppress(OSError, ValueError):  # standard output has no reader, or is closed
+            print(end="", flush=True)  # nothing is flushed in the end
         with contextlib.suppress(OSError):  # the parent is gone, which ends this process while it waits
             connection.send(answer)
 
@@ -284,13 +292,16 @@ def _listen(connection: Connection, tasks: queue.SimpleQueue[Any]) -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
             tasks.put(connection.recv_bytes())
-    os.kill(os.getpid(), signal.SIGTERM)  # the main thread leaves its work and removes half-written files
-    time.sleep(GRACE)
+    _end()
+
+
+def _end() -> None:
+    """End this process at once, from any thread, and leave nothing half-written.
+
+    An exception in the main thread is no way out: one that reaches a destructor or a callback is lost.
+    """
+    abandon_unfinished()
     os._exit(1)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(1)
 
 
 def _end_with_parent() -> None:

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ from react_rl.encoders.progress import progress_bar
 from react_rl.encoders.token_states import unknown_piece
 from react_rl.encoders.transformer import one_sentence, quiet_transformers, resolve_device, resolve_precision
 from react_rl.errors import ReActError
-from react_rl.files import canonical_json, digest, make_folder, write_errors
+from react_rl.files import canonical_json, digest, make_folder, unfinished, write_errors
 
 _MADE: Final = "made.json"
 """File of a finished checkpoint that says what its weights are."""
@@ -130,11 +131,9 @@ def adapted(
     if _whole(made):
         return made
     make_folder(made.parent)
-    with (
-        write_errors(made.parent, made),
-        tempfile.TemporaryDirectory(dir=made.parent, prefix=".part-") as part,
-    ):
-        fresh = Path(part) / "checkpoint"
+    begin = partial(tempfile.mkdtemp, dir=made.parent, prefix=".part-")
+    with write_errors(made.parent, made), unfinished(begin) as part:
+        fresh = part / "checkpoint"
         _train(model, source, distinct, settings, max_length, where, recipe["precision"], fresh)
         (fresh / _MADE).write_text(canonical_json({"weights": weights_digest(fresh)}), encoding="utf-8")
         if not _whole(made):  # another process may have been quicker

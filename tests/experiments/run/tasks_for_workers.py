@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from react_rl.errors import ReActError
+from react_rl.experiments.run import workers
+from react_rl.files import written_atomically
 
 
 class Unpicklable(Exception):
@@ -65,10 +68,32 @@ def process(task: float, shared: Mapping[str, Any]) -> int:
 
 
 def much(task: str, shared: Mapping[str, Any]) -> bytes:
-    """More than a socket takes at once, from a worker that does not hear that its parent is gone."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """More than a socket takes at once, from a worker that does not end when its parent is gone."""
+    workers._end = lambda: time.sleep(60)
     Path(task).touch()
     return bytes(50_000_000)
+
+
+class _Slow:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __del__(self) -> None:
+        self.file.touch()
+        time.sleep(60)
+
+
+def end_in_a_destructor(task: str, shared: Mapping[str, Any]) -> None:
+    _Slow(Path(task))
+
+
+def write_for_long(task: str, shared: Mapping[str, Any]) -> None:
+    with written_atomically(Path(task)):
+        time.sleep(60)
+
+
+def say(task: str, shared: Mapping[str, Any]) -> None:
+    sys.stdout.write(task)
 
 
 def die_over_margin(task: Any, shared: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import pytest
 
 from react_rl.experiments import CompareConfig, load_config, run_comparison
 from react_rl.experiments.cli import main
-from react_rl.experiments.run import episodes
+from react_rl.experiments.run import compare, episodes
+from react_rl.experiments.run.claim import LOCK
 
 Build = Callable[..., Any]
 RunFiles = Callable[[Path], dict[str, bytes]]
@@ -84,6 +85,28 @@ def test_a_stop_between_two_files_of_a_block_leaves_whole_files_only(
     assert (outcome.played, outcome.kept) == (3, 3)
     run_comparison(comparison(), tmp_path / "alone")
     assert run_files(tmp_path / "stopped" / "small") == run_files(tmp_path / "alone" / "small")
+
+
+@pytest.mark.usefixtures("made_corpora")
+def test_workers_have_ended_before_the_folder_is_given_up(
+    comparison: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play_all, locked = compare._play_all, []
+
+    def played(*arguments: Any) -> Iterator[Any]:
+        try:
+            yield from play_all(*arguments)
+        finally:
+            locked.append((tmp_path / "small" / LOCK).exists())
+
+    def interrupted(done: int, _: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "_play_all", played)
+    with pytest.raises(KeyboardInterrupt):
+        run_comparison(comparison(), tmp_path, interrupted)
+    assert locked == [True]
 
 
 def start(config: Path, results: Path, jobs: int) -> subprocess.Popen[str]:
