@@ -142,7 +142,7 @@ def run(
         plan = replace(plan, contestants=tuple(c for c in plan.contestants if c == OURS))
     lines = []
     for size in plan.sizes:
-        folder = work / f"pool-{size}"
+        folder = work / f"pool-{size}{f'-round-{plan.pool.round}' if plan.pool.round > 1 else ''}"
         pairs = list(contests(plan, size))
         missing = [pair for pair in pairs if not _file(folder, *pair).exists()]
         if finished_only:
@@ -202,6 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, nargs="+", help="pool sizes; the peers run on the first")
     parser.add_argument("--strategies", nargs="+", help="names of strategies (default all)")
     parser.add_argument("--contestants", nargs="+", help=f"some of: {', '.join((OURS, *PEERS))}")
+    parser.add_argument("--round", type=int, help="which round's selection is measured, of ours (default 1)")
     parser.add_argument("--seconds", type=float, help=f"time limit (default {Limits.seconds:g})")
     parser.add_argument("--finished", action="store_true", help="measure nothing, report what --work holds")
     parser.add_argument("--quick", action="store_true", help="500 rows, to see that everything runs")
@@ -209,11 +210,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _changed(plan: SelectionPlan, asked: argparse.Namespace) -> SelectionPlan:
+    if asked.round is not None:
+        plan = replace(plan, pool=replace(plan.pool, round=asked.round))
     if asked.rows is not None:
-        least = plan.pool.labelled + plan.pool.batch
-        if min(asked.rows) <= least:
-            raise ReActError(f"--rows {min(asked.rows)} leaves nothing to choose; give more than {least}.")
         plan = replace(plan, sizes=tuple(asked.rows))
+    least = plan.pool.labelled + plan.pool.batch * plan.pool.round
+    if min(plan.sizes) <= least:
+        raise ReActError(f"--rows {min(plan.sizes)} leaves nothing to choose; give more than {least}.")
     if asked.strategies is not None:
         plan = replace(plan, strategies=tuple(asked.strategies))
     if asked.contestants is not None:
@@ -221,6 +224,10 @@ def _changed(plan: SelectionPlan, asked: argparse.Namespace) -> SelectionPlan:
             if name not in (OURS, *PEERS):
                 raise unknown("contestant", name, (OURS, *PEERS))
         plan = replace(plan, contestants=tuple(asked.contestants))
+    if plan.pool.round > 1:
+        if asked.contestants is not None and plan.contestants != (OURS,):
+            raise ReActError("Peers select from the first round alone; leave --round out.")
+        plan = replace(plan, contestants=(OURS,))
     if asked.seconds is not None:
         if not asked.seconds > 0:
             raise ReActError(f"--seconds {asked.seconds:g} is no time; give more than 0.")

@@ -55,9 +55,11 @@ def predict(pool: torch.Tensor, weights: torch.Tensor, intercept: torch.Tensor) 
 
 
 def measure(plan: PoolPlan, corpus: EncodedCorpus, engine: LabelingEngine, strategy: str) -> None:
-    """Draw the episode, select its first batch from a view nobody looked at, and say what it took."""
+    """Draw the episode, select a batch from a view nobody looked at, and say what it took."""
     engine.reset([plan.streams], corpora=[0])
     chosen = None if strategy == PREDICTION else make_strategy(strategy)
+    for _ in range(plan.round - 1):
+        engine.step((chosen or make_strategy("random")).select(engine.view, plan.batch))
     view = engine.view
     # The weights are the model, which the peers have fitted too when their clock starts.
     weights, intercept = view.weights if chosen is None else (torch.empty(0), torch.empty(0))

@@ -39,6 +39,7 @@ class PoolPlan:
         classes: Classes.
         labelled: Rows labelled before the selection.
         batch: Rows to select.
+        round: Which round's selection is measured; those before buy by the same strategy, a batch each.
         seed: Makes the vectors and draws the labelled rows.
     """
 
@@ -47,17 +48,18 @@ class PoolPlan:
     classes: int = 10
     labelled: int = 150
     batch: int = 100
+    round: int = 1
     seed: int = 0
 
     @property
     def options(self) -> EpisodeOptions:
-        """The episode whose first batch is selected."""
+        """The episode one of whose batches is selected."""
         return EpisodeOptions(
             pool_size=self.rows,
             dev_size=DEV_ROWS,
             initial="stratified",
             initial_size=self.labelled,
-            budget=float(self.batch),
+            budget=float(self.batch * self.round),
             batch_size=self.batch,
         )
 

@@ -185,9 +185,10 @@ def table(lines: Sequence[SelectionLine], machine: dict[str, Any], limits: Limit
     parts = [head]
     for rows in sorted({line.rows for line in lines}):
         pairs = pairs_of(lines, rows, limits)
+        later = f", round {pool.round}" if pool.round > 1 else ""
         parts.append(
             f"## {rows:,} x {pool.dimensions}, {pool.classes} classes, {pool.labelled} labelled, batch "
-            f"{pool.batch}\n\n{_summary(pairs, lines, rows)}"
+            f"{pool.batch}{later}\n\n{_summary(pairs, lines, rows)}"
         )
         parts.append(_peer_table(pairs, limits) if any(pair.peers for pair in pairs) else _own_table(pairs))
     return "\n\n".join(parts) + "\n"

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from react_rl.acquisition import suited
+from react_rl.acquisition import make_strategy, suited
 from react_rl.experiments.benchmarks import clusters, selection
 from react_rl.experiments.benchmarks.selection_ours import PREDICTION
 from react_rl.experiments.benchmarks.selection_pool import PoolPlan, make_vectors, read_corpus, write_pool
 from react_rl.experiments.benchmarks.selection_process import Limits, ProcessOutcome, run_contestant
 from react_rl.experiments.benchmarks.selection_report import OURS, Ratio, SelectionLine, pairs_of, table
+from react_rl.simulation import LabelingEngine
 
 STRATEGY_NAMES = ["margin"]
 
@@ -46,6 +47,19 @@ def test_the_csv_has_a_row_for_each_measurement(folder: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["strategy"] for row in rows] == [PREDICTION, *STRATEGY_NAMES]
     assert {row["rows"] for row in rows} == {"500"}
+
+
+def test_a_later_round_selects_what_those_before_have_left(folder: Path, tmp_path: Path) -> None:
+    arguments = ["--quick", "--strategies", *STRATEGY_NAMES, "--work", str(folder / "work")]
+    assert selection.main([*arguments, "--out", str(tmp_path), "--round", "3"]) == 0
+    assert "500 x 32, 10 classes, 40 labelled, batch 100, round 3" in (tmp_path / "table.md").read_text()
+    (_, line) = json.loads((tmp_path / "results.json").read_text())["results"]
+    plan = replace(selection.QUICK.pool, rows=500, round=3)
+    engine = LabelingEngine([read_corpus(plan, folder / "work" / "pool-500-round-3")], plan.options)
+    engine.reset([plan.streams], corpora=[0])
+    for _ in range(2):
+        engine.step(make_strategy("margin").select(engine.view, 100))
+    assert line["picked"] == make_strategy("margin").select(engine.view, 100)[0].tolist()
 
 
 def test_what_is_measured_is_not_measured_again(folder: Path, tmp_path: Path) -> None:
@@ -77,6 +91,9 @@ def test_the_ways_to_cluster_a_pool_are_as_tight_as_their_centroids(
         (["--strategies", "margn"], "Did you mean 'margin'?"),
         (["--contestants", "smalltext"], "Did you mean 'small-text'?"),
         (["--rows", "50"], "--rows 50 leaves nothing to choose"),
+        (["--rows", "1000", "--round", "10"], "leaves nothing to choose; give more than 1040"),
+        (["--round", "0"], "--round is 0; give at least 1"),
+        (["--round", "2", "--contestants", "small-text"], "Peers select from the first round alone"),
         (["--seconds", "0"], "--seconds 0 is no time"),
         (["--strategies", "margin", "--peer-python", "/nowhere/python"], "cannot be started"),
     ],
