@@ -66,9 +66,28 @@ def validated(model: type[Model], values: Any, what: str) -> Model:
         found = "nothing" if values is None else type(values).__name__
         raise ReActError(f"{what}: it must hold keys and values, found {found}.")
     try:
-        return model.model_validate(dict(values))
+        built = model.model_validate(dict(values))
     except ValidationError as error:
         raise ReActError(f"{what}: {explain(model, error)}") from None
+    for path, value in counted(values, built):
+        raise ReActError(f"{what}: {path} is {value}: it should be a number.")
+    return built
+
+
+def counted(given: Any, built: Any, path: str = "") -> Iterator[tuple[str, bool]]:
+    """Where, below ``path``, a boolean was ``given`` of which pydantic built a number, and the boolean."""
+    if isinstance(given, bool):
+        if isinstance(built, int | float) and not isinstance(built, bool):
+            yield path, given
+    elif isinstance(given, Mapping):
+        held = vars(built) if isinstance(built, BaseModel) else built
+        if isinstance(held, Mapping):
+            for key in given:
+                if key in held:
+                    yield from counted(given[key], held[key], f"{path}.{key}" if path else str(key))
+    elif isinstance(given, Sequence) and isinstance(built, Sequence) and not isinstance(given, str):
+        for i, pair in enumerate(zip(given, built, strict=False)):
+            yield from counted(*pair, f"{path}.{i}" if path else str(i))
 
 
 def check_key(values: BaseModel, path: str, what: str) -> None:

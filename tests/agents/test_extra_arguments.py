@@ -47,6 +47,7 @@ def test_arguments_of_the_algorithm_and_its_network_are_taken(algorithm: str, ex
         ("PPO", {"clip_rnge": 0.1}, r"PPO has no argument 'clip_rnge'.*Did you mean 'clip_range'"),
         ("A2C", {"clip_range": 0.1}, r"A2C has no argument 'clip_range'"),
         ("PPO", {"clip_range": "high"}, r"agent.extra.clip_range is 'high'"),
+        ("PPO", {"vf_coef": True}, r"agent.extra.vf_coef is True: it should be a number"),
         ("PPO", {"gamma": 0.9}, r"agent.extra.gamma is set by agent.gamma"),
         ("PPO", {"batch_size": 9}, r"agent.extra.batch_size is set by agent.minibatches"),
         ("PPO", {"policy_kwargs": {"net_arch": [4]}}, r"policy_kwargs.net_arch is set by agent.layers"),

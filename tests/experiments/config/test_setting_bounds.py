@@ -13,9 +13,13 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, TrainConfig
 from react_rl.experiments.cli import main
-from react_rl.experiments.config.models import AdjustConfig
+from react_rl.experiments.config.frozen import Frozen
+from react_rl.experiments.config.models import AdjustConfig, ImitateConfig
+from react_rl.experiments.config.sources import read_config
+from react_rl.validation import validated
 
 CHECKED_BY_HAND = ("episode.label_noise", "episode.confusion", "learner.recipe.l2", "tasks.learner.recipe.l2")
 """Their validators give the range in words of their own."""
@@ -104,6 +108,56 @@ def test_an_absurd_number_in_yaml_is_one_sentence(
 ) -> None:
     assert main(["compare", str(config_file(learner={key: value}))]) == 2
     assert f"learner.{key}" in capsys.readouterr().err
+
+
+def numbers_given(values: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Place of each number in what YAML holds."""
+    if isinstance(values, int | float) and not isinstance(values, bool):
+        yield path
+    parts = (
+        values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    )
+    for key, value in parts:
+        yield from numbers_given(value, (*path, key))
+
+
+def with_number(values: Any, path: tuple[Any, ...], change: Callable[[Any], Any]) -> Any:
+    if not path:
+        return change(values)
+    copy = values.copy()
+    copy[path[0]] = with_number(values[path[0]], path[1:], change)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (CompareConfig, "demo-compare"),
+        (CompareConfig, "demo-finetune"),
+        (TrainConfig, "demo-train"),
+        (ImitateConfig, "imitated"),
+    ],
+)
+def test_every_number_may_be_quoted_and_none_may_be_true(kind: type[Frozen], config: str) -> None:
+    values = read_config(config)
+    as_it_is = validated(kind, values, config)
+    places = list(numbers_given(values))
+    assert len(places) > 5
+    for path in places:
+        assert validated(kind, with_number(values, path, str), config) == as_it_is
+        with pytest.raises(ReActError) as caught:
+            validated(kind, with_number(values, path, lambda _: True), config)
+        assert str(caught.value).startswith(f"{config}: {'.'.join(map(str, path))} is True: ")
+
+
+def test_true_is_no_number_for_one_task_or_all(
+    config_file: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = config_file(tasks={"classification": {"episode": {"budget": True}}})
+    assert main(["compare", str(file)]) == 2
+    assert "budget is True: it should be a number." in capsys.readouterr().err
+    assert main(["compare", str(config_file(seeds=True)), "--dry-run"]) == 2
+    assert "seeds is True: it should be a number." in capsys.readouterr().err
 
 
 def test_a_config_shows_only_what_is_not_at_its_default() -> None:
