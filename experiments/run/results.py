@@ -22,6 +22,7 @@ from react_rl.encoders.processor import arithmetic, processor_name
 from react_rl.errors import ReActError
 from react_rl.experiments.run.schemas import CircumstancesFile, PlanFile, RunFile
 from react_rl.files import canonical_json, write_atomically
+from react_rl.metrics.registry import METRICS
 from react_rl.validation import validated
 
 SCHEMA: Final = 1
@@ -169,7 +170,15 @@ class ResultFolder:
             )
         advice = "run the comparison again"
         plan = read_json(path, advice)
-        return plan, validated(PlanFile, plan, f"{path} is damaged; {advice}")
+        read = validated(PlanFile, plan, f"{path} is damaged; {advice}")
+        for config in (read.config, *(task.config for task in read.tasks.values())):
+            for metric in config.metrics:
+                if metric not in METRICS:
+                    raise ReActError(
+                        f"The metric {metric!r} in {path} is not registered; import the module of the task "
+                        "that has it first (--modules NAME)."
+                    )
+        return plan, read
 
     def read_run(self, run: RunId, metric: str | None = None) -> dict[str, Any]:
         """Read one run.

@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from react_rl.experiments.run.altered import CLEAN
-from react_rl.metrics.registry import METRICS
 from react_rl.validation import Name
 
 _Ids = list[Annotated[int, Field(ge=0)]]
@@ -147,16 +146,6 @@ class _Config(_Read):
     episode: _Episode
     reference: Name
     strategies: list[str] = []
-
-    @model_validator(mode="after")
-    def _check_metrics(self) -> _Config:
-        for metric in self.metrics:
-            if metric not in METRICS:
-                raise ValueError(
-                    f"there is no metric {metric!r}; if a task of your own has it, import its module first "
-                    "(--modules)"
-                )
-        return self
 
 
 class _Task(_Read):

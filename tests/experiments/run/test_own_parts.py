@@ -129,7 +129,10 @@ def test_a_task_of_ones_own_is_reported_once_its_module_is_named(
     del METRICS["micro_f1"], TASKS["multi-label"]
     forget()
     assert main(["report", results, "--markdown"]) == 2
-    assert "no metric 'micro_f1'; if a task of your own has it, import its module" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "is damaged" not in said
+    assert "The metric 'micro_f1' in " in said
+    assert "is not registered; import the module of the task that has it first (--modules NAME)" in said
     assert main(["export", results]) == 2
     assert "my_task" not in sys.modules
     assert main(["report", results, "--markdown", "--modules", "my_task"]) == 0

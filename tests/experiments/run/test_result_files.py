@@ -79,7 +79,7 @@ def test_a_plan_of_wrong_content_is_named(folder: Path) -> None:
     plan = folder / "plan.json"
     config = json.loads(plan.read_text())["config"]
     more = [
-        ({"config": config | {"metrics": ["beauty"]}}, "there is no metric 'beauty'"),
+        ({"config": config | {"metrics": ["beauty"]}}, "The metric 'beauty' in "),
         ({"config": config | {"episode": {"budget": 0}}}, "config.episode.budget is 0"),
         ({"config": config | {"reference": 3}}, "config.reference is 3"),
     ]
