@@ -6,7 +6,7 @@ from the cache, where both are still there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from react_rl.data.config import CorpusConfig
 from react_rl.data.corpus import Corpus
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.embedding import Encoder, encode_corpus
@@ -166,8 +167,12 @@ def _jaccard(runs: dict[str, Purchases], strategies: Sequence[str], rounds: int)
     return table * both, both
 
 
-def load_corpora(config: CompareConfig) -> tuple[dict[str, Corpus], list[str]]:
-    """Load the corpora of the plan that can still be had.
+def load_corpora(config: CompareConfig, contents: Mapping[str, str]) -> tuple[dict[str, Corpus], list[str]]:
+    """Load the corpora of the plan that can still be had and are as they were.
+
+    Args:
+        config: The config in the plan.
+        contents: Digests of the corpora that were played on, by name; what has none is not compared.
 
     Returns:
         The corpora by name, and the reasons why others cannot be had.
@@ -182,13 +187,35 @@ def load_corpora(config: CompareConfig) -> tuple[dict[str, Corpus], list[str]]:
             corpus = load(unpriced)
         except (ReActError, OSError) as error:
             reasons.append(str(error))
-        else:
+            continue
+        if _unchanged(corpus_config, corpus, contents.get(corpus.name)):
             found[corpus.name] = corpus
+        else:
+            reasons.append(changed_since(corpus.name))
     return found, reasons
 
 
+def changed_since(name: str) -> str:
+    """The reason for leaving out a corpus that has changed."""
+    return f"corpus {name!r} is not the one that was played on"
+
+
+def _unchanged(config: CorpusConfig, unpriced: Corpus, played: str | None) -> bool:
+    """Whether a corpus has the digest that was ``played``; yes where that cannot be known."""
+    if played in (None, unpriced.digest()):
+        return True
+    # A digest covers the prices, and a plan says uniform where none was given for sentences of a table.
+    for cost in dict.fromkeys((config.cost, None)):
+        try:
+            if load(config.model_copy(update={"cost": cost})).digest() == played:
+                return True
+        except ReActError:  # only the encoder knows the price
+            return True
+    return False
+
+
 def redraw(corpus: Corpus, config: CompareConfig, run: Purchases) -> Draw | None:
-    """Draw the run's episode again; None where the corpus is no longer the one that was played on."""
+    """Draw the run's episode again; None where the corpus cannot be the one that was played on."""
     placeholder = torch.zeros((corpus.n_rows, 1))
     encoded = EncodedCorpus(corpus, placeholder, placeholder, placeholder)
     try:

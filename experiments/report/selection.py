@@ -15,6 +15,7 @@ from react_rl.errors import ReActError
 from react_rl.experiments.analysis.diagnostics import (
     PoolMap,
     Purchases,
+    changed_since,
     class_balance,
     load_corpora,
     overlaps,
@@ -35,6 +36,7 @@ from react_rl.experiments.report.page import (
     parts,
     tone_scale,
 )
+from react_rl.experiments.run.results import ResultFolder
 from react_rl.simulation.draw import Draw
 
 _NO_RUNS: Final = (
@@ -122,14 +124,14 @@ def _played(material: Material) -> tuple[list[PlayedPool], list[str]]:
         return [], []
     if material.config is None:
         return [], ["this version cannot read the config, and so not load the corpora"]
-    corpora, reasons = load_corpora(material.config)
+    corpora, reasons = load_corpora(material.config, ResultFolder(material.folder).corpora())
     played = []
     for name, own in runs.items():
         if name not in corpora:
             continue
         draw = redraw(corpora[name], material.config, own[0])
         if draw is None:
-            reasons.append(f"corpus {name!r} is not the one that was played on")
+            reasons.append(changed_since(name))
         else:
             played.append(PlayedPool(corpora[name], draw, own))
     return played, reasons

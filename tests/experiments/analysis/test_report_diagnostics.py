@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from react_rl.data.config import CorpusConfig
 from react_rl.data.corpus import Corpus
 from react_rl.data.synthetic import synthetic_corpus, synthetic_embeddings
 from react_rl.encoders.cache import ArrayCache
@@ -26,6 +27,7 @@ from react_rl.experiments.analysis.diagnostics import (
     pool_map,
     redraw,
 )
+from react_rl.simulation.corpora import load
 from react_rl.simulation.draw import Draw
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
@@ -154,10 +156,34 @@ def test_corpora_that_cannot_be_had_are_named_with_the_reason(config: CompareCon
     changed = config.model_copy(
         update={"corpora": (*config.corpora, config.corpora[0].model_copy(update={"corpus": "gone.csv"}))}
     )
-    found, reasons = load_corpora(changed)
+    found, reasons = load_corpora(changed, {})
     assert list(found) == ["synthetic"]
     assert len(reasons) == 1
     assert "gone.csv" in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "cost", "known"),
+    [
+        ("synthetic", None, True),
+        ("synthetic", "words", True),
+        ("synthetic", "tokens", False),  # the encoder is not asked
+        ("synthetic_sentences", None, True),
+        ("synthetic_sentences", "uniform", True),
+        ("synthetic_sentences", "tokens+3*entities", True),
+    ],
+)
+def test_a_digest_is_compared_whatever_the_prices(
+    config: CompareConfig, name: str, cost: str | None, known: bool
+) -> None:
+    one = CorpusConfig(corpus=name, cost=cost)
+    written = config.model_copy(update={"corpora": (CorpusConfig.model_validate(one.model_dump()),)})
+    played = load(one).digest() if cost != "tokens" else "unknown"
+    assert list(load_corpora(written, {name: played})[0]) == [name]
+    found, reasons = load_corpora(written, {name: "other"})
+    assert (list(found), reasons) == (
+        ([], [f"corpus {name!r} is not the one that was played on"]) if known else ([name], [])
+    )
 
 
 class _Given:

@@ -427,6 +427,16 @@ def test_a_corpus_that_has_changed_is_not_described(copy: Path) -> None:
     assert [one.text for one in balance.all("title")] == ["Class balance on two"]
 
 
+def test_changed_labels_are_not_described_though_the_draws_are_the_same(copy: Path) -> None:
+    plan = json.loads((copy / "plan.json").read_text())
+    plan["corpora"]["two"] = "0" * 64
+    (copy / "plan.json").write_text(json.dumps(plan))
+    selection = parsed(selection_section(gather(copy).tasks[0]))
+    assert selection.text.count("corpus 'two' is not the one that was played on") == 1
+    (balance,) = [one for one in selection.all("figure") if one.attributes["id"] == "balance"]
+    assert [one.text for one in balance.all("title")] == ["Class balance on one"]
+
+
 def test_names_are_text_and_never_markup(made_corpora: None, comparison: Build, tmp_path: Path) -> None:
     name = '<script>alert("1")</script> & <b>'
     run_comparison(comparison(corpora=[{"corpus": "synthetic", "name": name}]), tmp_path)
