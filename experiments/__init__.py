@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from react_rl.experiments.config.models import CompareConfig, TrainConfig, load_config
     from react_rl.experiments.config.tuning import TuneConfig
     from react_rl.experiments.figures.drawing import draw_all
+    from react_rl.experiments.run.suggestions import suggest_rows
     from react_rl.experiments.run.train import run_training
     from react_rl.experiments.run.tune import run_tuning
 
@@ -32,6 +33,7 @@ _HOMES = {
     "read_results": "analysis.summary",
     "run_training": "run.train",
     "run_tuning": "run.tune",
+    "suggest_rows": "run.suggestions",
     "summarise": "analysis.summary",
 }
 
@@ -49,6 +51,7 @@ __all__ = [
     "run_comparison",
     "run_training",
     "run_tuning",
+    "suggest_rows",
     "summarise",
 ]
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 
 from react_rl.acquisition.contract import QueryStrategy
-from react_rl.acquisition.registry import make_strategy
+from react_rl.acquisition.registry import make_strategy, reads_model
 from react_rl.data.corpus import DEV, TRAIN, Corpus
+from react_rl.encoders.cache import ArrayCache
 from react_rl.errors import ReActError
 from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams
@@ -36,8 +37,12 @@ def pool_of_arrays(
     texts: Sequence[str] | None = None,
     learner: LearnerSettings | None = None,
     seed: int = 0,
+    device: str | torch.device = "cpu",
+    cache: ArrayCache | None = None,
 ) -> PoolView:
     """One pool as strategies see it, with a learner that was fitted to the labels.
+
+    Without any label the learner knows nothing, and only strategies that read embeddings alone have reasons.
 
     Args:
         embeddings: ``(N, D)`` rows of any norm.
@@ -49,9 +54,11 @@ def pool_of_arrays(
         texts: ``(N,)`` texts, for features that count words; None where nothing does.
         learner: Settings of the learner; None is the softmax regression as it comes.
         seed: Of everything random.
+        device: Where the arrays go.
+        cache: Where the densities of a large pool are looked up and stored; None for neither.
 
     Raises:
-        ReActError: An array has another shape or kind, no row has a label, or all have.
+        ReActError: An array has another shape or kind, or all rows have a label.
     """
     vectors, known = np.asarray(embeddings, np.float32), np.asarray(labels)
     if vectors.ndim != 2 or known.shape != vectors.shape[:1]:
@@ -65,15 +72,13 @@ def pool_of_arrays(
         raise ReActError(f"Labels are {known.dtype}{least}; give integers: classes from 0, -1 for none.")
     bought = np.flatnonzero(known >= 0)
     rows, left = len(known), int((known < 0).sum())
-    if bought.size == 0 or left == 0:
-        raise ReActError(
-            f"{bought.size} of {rows} rows have a label; strategies need at least one with and one without."
-        )
+    if left == 0:
+        raise ReActError(f"{bought.size} of {rows} rows have a label; strategies need one without.")
     classes = max(2, int(known.max()) + 1) if n_classes is None else n_classes
     if known.max() >= classes:
         raise ReActError(f"Label {known.max()} does not fit {classes} classes; count them from 0.")
     # No strategy sees the target of a row that was not bought, so any will do.
-    targets = np.concatenate([np.maximum(known, 0), np.zeros(_DEV_ROWS, np.int64)]).astype(np.int64)
+    targets = np.concatenate([np.maximum(known, 0), np.arange(_DEV_ROWS)]).astype(np.int64)
     corpus = Corpus(
         "arrays",
         "classification",
@@ -90,7 +95,8 @@ def pool_of_arrays(
         budget=float(left if budget is None else min(max(budget, 1.0), left)),
         batch_size=min(n, left),
     )
-    data = EncodedCorpus.build(corpus, np.concatenate([vectors, vectors[:1].repeat(_DEV_ROWS, 0)]))
+    everything = np.concatenate([vectors, vectors[:1].repeat(_DEV_ROWS, 0)])
+    data = EncodedCorpus.build(corpus, everything, cache, device)
     engine = LabelingEngine([data], options, learner=learner)
     own = np.arange(rows, dtype=np.int64)
     dev = np.arange(rows, rows + _DEV_ROWS, dtype=np.int64)
@@ -100,7 +106,7 @@ def pool_of_arrays(
         return engine.view
     allowed = torch.zeros(1, rows, dtype=torch.bool)
     allowed[0, torch.from_numpy(np.asarray(candidates, np.int64))] = True
-    return engine.view.within(allowed)
+    return engine.view.within(allowed.to(engine.device))
 
 
 class PoolSettings(TypedDict, total=False):
@@ -112,9 +118,10 @@ class PoolSettings(TypedDict, total=False):
     texts: Sequence[str] | None
     learner: LearnerSettings | None
     seed: int
+    device: str | torch.device
+    cache: ArrayCache | None
 
 
-@torch.inference_mode()
 def select_rows(
     strategy: str | QueryStrategy,
     embeddings: npt.ArrayLike,
@@ -132,9 +139,29 @@ def select_rows(
         **pool: See ``pool_of_arrays``; the same seed gives the same rows.
 
     Raises:
-        ReActError: The arrays do not fit, or there is no such strategy.
+        ReActError: The arrays do not fit, there is no such strategy, or it reads a model and there is no
+            label.
     """
     chooser = make_strategy(strategy) if isinstance(strategy, str) else strategy
-    view = pool_of_arrays(embeddings, labels, n, **pool)
-    ids: npt.NDArray[np.int64] = chooser.select(view, n)[0].cpu().numpy()
+    return rows_of(chooser, pool_of_arrays(embeddings, labels, n, **pool), n)
+
+
+@torch.inference_mode()
+def rows_of(strategy: QueryStrategy, view: PoolView, n: int) -> npt.NDArray[np.int64]:
+    """Rows of a pool of arrays to label next, most wanted first: up to ``n`` of those that can be chosen.
+
+    Args:
+        strategy: The strategy.
+        view: What ``pool_of_arrays`` gave.
+        n: Rows wanted.
+
+    Raises:
+        ReActError: The strategy reads a model, and there is no label that one could be fitted to.
+    """
+    if reads_model(strategy.name) and not bool(view.labelled.any()):
+        raise ReActError(
+            f"0 of {view.width} rows have a label, and {strategy.name!r} chooses by a model that is fitted "
+            "to labels; one that reads embeddings alone, such as maxherding, chooses the first rows."
+        )
+    ids: npt.NDArray[np.int64] = strategy.select(view, n)[0].cpu().numpy()
     return ids[ids >= 0]

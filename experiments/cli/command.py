@@ -1,4 +1,4 @@
-"""The command `react-rl`: demo, train, compare, explain, plot, report, export, list, config and more."""
+"""The command `react-rl`: demo, train, compare, suggest, explain, plot, report, list, config and more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULTS: Final = Path("results")
 _NAME: Final = "react-rl"
 _STOPPED: Final = "What is finished is kept; the same command goes on where it stopped."
 
-_CONFIGURED: Final = ("train", "imitate", "adjust", "tune", "compare", "explain", "prompts")
+_CONFIGURED: Final = ("train", "imitate", "adjust", "tune", "compare", "suggest", "explain", "prompts")
 """Commands whose further arguments override keys of a config."""
 
 _EPILOG: Final = """\
@@ -27,6 +27,7 @@ examples:
   react-rl demo                                     train on half of the rows, compare on the other half
   react-rl compare my.yaml --seeds 8                any key of the config can be overridden
   react-rl train demo-train --agent.episodes 2000   a packaged config by name
+  react-rl suggest my.csv --text question --label kind   which rows to label next
   react-rl plot results/demo                        draw tables and figures again
   react-rl plot results/demo --width 3.3 --format pdf   figures for a column of a paper
   react-rl report results/demo                      write results/demo/report.html
@@ -73,6 +74,27 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--overwrite", action="store_true", help="replace another study that has the same name"
         )
+
+    suggest = commands.add_parser(
+        "suggest",
+        help="say which rows of your file to label next",
+        allow_abbrev=False,
+        description="Fit a model to the rows of a file that have a label, choose among those whose label is "
+        "empty, and print them, most wanted first (text classification). Further arguments change the "
+        "encoder: --encoder.model NAME.",
+    )
+    suggest.add_argument("file", type=Path, help="CSV, TSV, JSONL or Parquet")
+    suggest.add_argument("--text", default="text", metavar="COLUMN", help="texts (default: text)")
+    suggest.add_argument("--label", metavar="COLUMN", help="labels (default: label, if there is one)")
+    suggest.add_argument("--id", metavar="COLUMN", help="ids of the rows (default: id, if there is one)")
+    suggest.add_argument("--n", type=int, default=20, help="rows wanted (default: 20)")
+    suggest.add_argument("--strategy", metavar="NAME", help="who chooses (default: learned)")
+    suggest.add_argument("--budget", type=float, help="labels still to buy, these included (default: 10 n)")
+    suggest.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    suggest.add_argument("--out", type=Path, metavar="FILE", help="write them as CSV, with whole texts")
+    suggest.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    suggest.add_argument("--encoding", default="utf-8", help="of text files (default: utf-8)")
+    suggest.add_argument("--separator", help="of the columns of a CSV file (default: found out)")
 
     explained = commands.add_parser(
         "explain",
@@ -202,6 +224,10 @@ def _run(known: argparse.Namespace, overrides: list[str]) -> int:
         return run_tune(known, overrides)
     if known.command == "compare":
         return _compare(known, overrides)
+    if known.command == "suggest":
+        from react_rl.experiments.cli.suggestion import run_suggest
+
+        return run_suggest(known, overrides)
     if known.command == "explain":
         from react_rl.experiments.cli.explanation import run_explain
 

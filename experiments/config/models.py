@@ -250,8 +250,24 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
     check_command(kind.model_fields, values, f"Config {source}")
     overrides = _take_kind(values, _take_extra(values, overrides))
     config = validated(kind, values, f"Config {source}")
+    return overridden(config, overrides, f"config {source}")
+
+
+def overridden(config: Config, overrides: Sequence[str], what: str) -> Config:
+    """Apply command-line overrides to a config.
+
+    Args:
+        config: The config.
+        overrides: Arguments like ``--agent.episodes 100``.
+        what: What it is, for messages: "config demo.yaml".
+
+    Raises:
+        ReActError: A key or value is wrong.
+        SystemExit: Help was asked for.
+    """
     if not overrides:
         return config
+    kind = type(config)
     for argument in overrides:
         if argument.startswith("--") and argument not in ("--help", "--helpfull"):
             key = argument.removeprefix("--").split("=")[0].replace("-", "_")
@@ -261,7 +277,7 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
             # Switches come in pairs: --action-space.stop and --action-space.no-stop.
             check_key(config, ".".join([*sections, last.removeprefix("no_")]), f"Override {argument}")
         elif argument.startswith("["):
-            raise ReActError(f"Override of config {source}: {_NO_BRACKETS} ({argument}).")
+            raise ReActError(f"Override of {what}: {_NO_BRACKETS} ({argument}).")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -269,16 +285,16 @@ def load_config(kind: type[Config], source: str, overrides: Sequence[str] = ()) 
                 kind,
                 args=list(overrides),
                 default=config,
-                prog=f"react-rl ... {source}",
+                prog=f"react-rl ... {what.removeprefix('config ')}",
                 config=(tyro.conf.AvoidSubcommands,),  # the learner's kind is settled already
                 registry=MAPPINGS,
             )
     except ValidationError as error:
-        raise ReActError(f"Config {source} with overrides: {explain(kind, error)}") from None
+        raise ReActError(f"{what[0].upper()}{what[1:]} with overrides: {explain(kind, error)}") from None
     except SystemExit as stopped:
         if stopped.code in (0, None):
             raise
-        raise ReActError(f"Override of config {source}: {_complaint(said.getvalue())}") from None
+        raise ReActError(f"Override of {what}: {_complaint(said.getvalue())}") from None
 
 
 def _take_extra(values: Any, overrides: Sequence[str]) -> list[str]:

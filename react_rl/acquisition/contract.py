@@ -14,6 +14,9 @@ from react_rl.simulation.view import PoolView
 LEARNED: Final = "learned"
 """Family of the strategies that are trained policies."""
 
+WITHOUT_MODEL: Final = ("random", "diversity", "representative")
+"""Families of the strategies that read embeddings alone: they choose before there is a label."""
+
 
 class QueryStrategy(Protocol):
     """Chooses what to label next, for E episodes at once.
@@ -70,6 +73,7 @@ class StrategyEntry:
             ties: then renumbered rows give another batch of the same distribution.
         surprisal: Whether it reads surprisal vectors, which corpora carry only where something asks for them.
         needs: What it asks of a learner; see ``learners.capabilities``.
+        remembers: Whether it goes by the rounds of its episode before this one.
     """
 
     make: Callable[[], QueryStrategy]
@@ -80,3 +84,4 @@ class StrategyEntry:
     draws: bool = False
     surprisal: bool = False
     needs: frozenset[Capability] = frozenset()
+    remembers: bool = False

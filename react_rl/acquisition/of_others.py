@@ -40,6 +40,7 @@ OF_OTHERS: Final[dict[str, StrategyEntry]] = {
         "uncertainty",
         "least confidence plus its deviation over the last three rounds",
         "after Yao et al. 2020; Kohl et al. 2024",
+        remembers=True,
     ),
     "distinct:margin": StrategyEntry(
         lambda: Distinct("distinct:margin", Margin()),
@@ -75,6 +76,7 @@ OF_OTHERS: Final[dict[str, StrategyEntry]] = {
         "typicality for the first 30 % of the budget, then margin",
         "Hacohen et al. 2022",
         cost="O(P (C + n D))",
+        remembers=True,
     ),
     "round-robin": StrategyEntry(
         lambda: RoundRobin("round-robin", (typicality(), Margin())),
@@ -82,6 +84,7 @@ OF_OTHERS: Final[dict[str, StrategyEntry]] = {
         "typicality and margin in turn",
         "after Baram et al. 2004",
         cost="O(P (C + n D))",
+        remembers=True,
     ),
     "albl": StrategyEntry(
         lambda: ActiveLearningByLearning("albl", _ARMS[:-1]),
@@ -91,6 +94,7 @@ OF_OTHERS: Final[dict[str, StrategyEntry]] = {
         cost="O(P (C + n D))",
         needs=_CLASSES,
         draws=True,
+        remembers=True,
     ),
     "tailor": StrategyEntry(
         lambda: Tailor("tailor", _ARMS),
@@ -100,6 +104,7 @@ OF_OTHERS: Final[dict[str, StrategyEntry]] = {
         cost="O(P (C + n D))",
         needs=_CLASSES,
         draws=True,
+        remembers=True,
     ),
     "refine": StrategyEntry(
         lambda: Refine("refine", (Margin(), Badge(), AlfaMix(), MaxHerding())),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Final
 
 from react_rl.acquisition.catalogue import PACKAGED
-from react_rl.acquisition.contract import QueryStrategy, StrategyEntry
+from react_rl.acquisition.contract import WITHOUT_MODEL, QueryStrategy, StrategyEntry
 from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.strategies.cost import PER_COST, ReturnOnInvestment, parse_per_cost
 from react_rl.acquisition.strategies.weighted import FEATURE, WEIGHTS, WeightedFeatures, parse_weights
@@ -221,6 +221,11 @@ def make_strategy(name: str) -> QueryStrategy:
         ReActError: There is no such strategy; the nearest name is given.
     """
     return entry_of(name).make()
+
+
+def reads_model(name: str) -> bool:
+    """Whether a strategy reads what a model says of rows; one that is not listed may."""
+    return not is_strategy(name) or entry_of(name).family not in WITHOUT_MODEL
 
 
 def suited(learner: LearnerSettings | None = None, task: str | None = None) -> list[str]:

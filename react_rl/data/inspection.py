@@ -136,10 +136,7 @@ def _warnings(
             f"the labels look like numbers with fractions ({_listed(fractions)}); every value is a class"
             " of its own"
         )
-    for alike in _alike(names):
-        said.append(
-            f"the labels {_listed(alike)} differ only in case, blanks or type, and are different classes"
-        )
+    said += alike_labels(names)
     for code, split in enumerate(SPLITS):
         found = set(np.unique(_classes(corpus, np.flatnonzero(corpus.split == code))).tolist())
         missing = [name for c, name in enumerate(all_names) if sizes[c] and c not in found]
@@ -152,11 +149,16 @@ def _warnings(
     return said
 
 
-def _alike(names: Sequence[str]) -> list[list[str]]:
+def alike_labels(names: Sequence[str]) -> list[str]:
+    """Say which labels may be one class though they are written differently, one sentence each."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
         groups[_plain(name)].append(name)
-    return [group for group in groups.values() if len(group) > 1]
+    return [
+        f"the labels {_listed(group)} differ only in case, blanks or type, and are different classes"
+        for group in groups.values()
+        if len(group) > 1
+    ]
 
 
 def _plain(name: str) -> str:

@@ -259,23 +259,7 @@ def corpus_from_tables(
     """
     tables = StackedTables(parts)
     ids = tables.ids(id, {"text": text, "label": label})
-    first = parts[0][1]
-    if {"question", "context"} <= set(first.names) and not {text, "answers"} & set(first.names):
-        raise ReActError(
-            f"{first.where} has questions and contexts and no column 'answers'; for question answering "
-            "give task=question-answering and the column of the answers, answers=...; for classification the "
-            "column of the texts, text=..."
-        )
-    texts = tables.column(text, "text")
-    refuse_missing(
-        tables, "text", text, [not isinstance(value, str) and is_missing(value) for value in texts]
-    )
-    for row, value in enumerate(texts):
-        if not isinstance(value, str):
-            raise ReActError(
-                f"The text of {tables.place(row)} in column {text!r} is a {type(value).__name__}, no string."
-            )
-    refuse_missing(tables, "text", text, [not value.strip() for value in texts])
+    texts = tables.texts(text)
     labels = tables.column(label, "label")
     refuse_missing(tables, "label", label, [is_missing(value) for value in labels])
     targets, names = classes_of(labels, tables.place, label_names)

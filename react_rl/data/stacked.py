@@ -47,6 +47,33 @@ class StackedTables:
         """
         return [value for _, table in self._parts for value in table.column(name, role)]
 
+    def texts(self, column: str) -> list[str]:
+        """Return the texts of all tables.
+
+        Raises:
+            ReActError: There is no such column, or a text is empty or no string; of columns of question
+                answering it is said how they are read.
+        """
+        first = self._parts[0][1]
+        if {"question", "context"} <= set(first.names) and not {column, "answers"} & set(first.names):
+            raise ReActError(
+                f"{first.where} has questions and contexts and no column 'answers'; for question answering "
+                "give task=question-answering and the column of the answers, answers=...; for classification "
+                "the column of the texts, text=..."
+            )
+        values = self.column(column, "text")
+        refuse_missing(
+            self, "text", column, [not isinstance(value, str) and is_missing(value) for value in values]
+        )
+        for row, value in enumerate(values):
+            if not isinstance(value, str):
+                raise ReActError(
+                    f"The text of {self.place(row)} in column {column!r} is a {type(value).__name__}, no "
+                    "string."
+                )
+        refuse_missing(self, "text", column, [not value.strip() for value in values])
+        return values
+
     def ids(self, column: str | None, taken: Mapping[str, str]) -> list[str] | None:
         """Return the ids of the rows as texts; None where no column holds ids.
 
@@ -138,6 +165,8 @@ def refuse_missing(tables: StackedTables, role: str, column: str, missing: Seque
             if role == "text"
             else " (nan, null and <NA> count as none; give a class of such a name another)"
         )
+        if role == "label":
+            also += "; `react-rl suggest` says which rows to label next"
         raise ReActError(
             f"{count} of {len(missing)} rows have {word} {role} in column {column!r},"
             f" first {tables.place(missing.index(True))}; fill or remove them{also}."

@@ -70,13 +70,33 @@ def test_no_label_that_is_not_there_is_read() -> None:
     assert view.class_counts[0].tolist() == np.bincount(truth[:10], minlength=3).tolist()
 
 
+@pytest.mark.parametrize("name", ["maxherding", "typiclust", "random"])
+def test_first_rows_are_chosen_without_a_label_by_what_reads_embeddings_alone(name: str) -> None:
+    vectors, _, _ = rows()
+    found = select_rows(name, vectors, np.full(80, -1), 6, seed=1)
+    assert len(set(found.tolist())) == 6
+    assert found.tolist() == select_rows(name, vectors, np.full(80, -1), 6, seed=1).tolist()
+
+
+def test_labels_of_one_class_are_enough_to_be_fitted() -> None:
+    vectors, _, _ = rows()
+    known = np.where(np.arange(80) < 4, 0, -1)
+    assert select_rows("learned", vectors, known, 3, seed=1).size == 3
+
+
+def test_arrays_may_be_on_a_device(cuda: str) -> None:
+    vectors, _, known = rows()
+    chosen = select_rows("margin", vectors, known, 5, candidates=np.arange(40, 80), device=cuda)
+    assert chosen.tolist() == select_rows("margin", vectors, known, 5, candidates=np.arange(40, 80)).tolist()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"labels": np.zeros(5, int)}, "do not go together"),
         ({"labels": np.zeros(80)}, "give integers"),
         ({"labels": np.array(["a"] * 80)}, "give integers"),
-        ({"labels": np.full(80, -1)}, "0 of 80 rows have a label"),
+        ({"labels": np.full(80, -1)}, "0 of 80 rows have a label, and 'margin' chooses by a model"),
         ({"labels": np.zeros(80, int)}, "80 of 80 rows have a label"),
         ({"n_classes": 2}, "does not fit 2 classes"),
         ({"strategy": "margn"}, "Did you mean 'margin'"),
@@ -143,4 +163,4 @@ def test_the_snippets_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> N
             exec(compile(snippet, "README.md", "exec"), names)
             ran += 1
     assert ran == 3 - len(missing)
-    assert capsys.readouterr().out.count("[") == 4 - len(missing)
+    assert capsys.readouterr().out.count("[") == 5 - len(missing)
