@@ -243,12 +243,14 @@ def circumstances(device: str) -> dict[str, Any]:
 def _git_state() -> tuple[str | None, bool | None]:
     # The state of the code, not of the folder that the user happens to stand in.
     here = Path(__file__).resolve().parent
+    # Without the lock that refreshing the index would take, over which a commit made meanwhile would fail.
+    git = ["git", "--no-optional-locks", "-C", str(here)]
     try:
         commit = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
         ).stdout.strip()
         status = subprocess.run(
-            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no"],
+            [*git, "status", "--porcelain", "--untracked-files=no"],
             capture_output=True,
             text=True,
             check=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,15 +162,17 @@ def test_a_damaged_saved_folder_is_refused(tmp_path: Path) -> None:
         load_corpus(tmp_path / "single")
 
 
-def free_port() -> int:
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port at which nobody listens, and that nobody else can take."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
+        yield int(door.getsockname()[1])
 
 
-def test_a_closed_hub_is_one_quick_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_hub_is_one_quick_sentence(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = huggingface_hub.HfApi.dataset_info
-    local = huggingface_hub.HfApi(endpoint=f"http://127.0.0.1:{free_port()}")
+    local = huggingface_hub.HfApi(endpoint=f"http://127.0.0.1:{closed_port}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(
         huggingface_hub.HfApi, "dataset_info", lambda self, name, **options: seen(local, name, **options)

@@ -33,7 +33,8 @@ def test_every_part_runs_on_the_cpu_with_tiny_sizes(
     (tmp_path / "texts.csv").write_text("\n".join(["text,label", *lines]) + "\n", encoding="utf-8")
     out = tmp_path / "out"
     done = run(
-        str(out), "--tiny", "--device", "cpu", "--model", str(model), "--corpus", str(tmp_path / "texts.csv")
+        *(str(out), "--tiny", "--device", "cpu", "--seconds", "3000"),
+        *("--model", str(model), "--corpus", str(tmp_path / "texts.csv")),
     )
     said = (out / "parts.txt").read_text()
     logs = "\n".join(log.read_text()[-800:] for log in sorted(out.glob("*.log")))

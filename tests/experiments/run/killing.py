@@ -1,7 +1,8 @@
-"""Runs a command undisturbed, then killed at random in one child process after the other until it may finish.
+"""Runs a command undisturbed, then killed in one child process after the other until it may finish.
 
-The undisturbed run imports everything; a child is a fork, so that a start costs no seconds. Prints how many
-were killed.
+The undisturbed run imports everything; a child is a fork, so that a start costs no seconds. A child kills
+itself after some changes to its files, or a moment later: no other process has to be quick enough. Prints how
+many were killed.
 """
 
 from __future__ import annotations
@@ -11,68 +12,69 @@ import os
 import random
 import signal
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from react_rl.experiments.cli import main
 
+CHANGES = ("open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate")
+"""What Python is about to do to a file, by the name of its audit event."""
 
-def start(arguments: list[str]) -> int:
+WRITING = os.O_WRONLY | os.O_RDWR
+
+
+def killed_at(change: int, moment: float, folder: Path) -> None:
+    """Have this process killed ``moment`` seconds after it is about to make change number ``change``."""
+    done = 0
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal done
+        if event not in CHANGES or (event == "open" and not arguments[2] & WRITING):
+            return
+        paths = [Path(one).absolute() for one in arguments[:2] if isinstance(one, str | Path)]
+        if not any(path.is_relative_to(folder) for path in paths):
+            return
+        done += 1
+        if done == change and moment:
+            signal.setitimer(signal.ITIMER_REAL, moment)
+        elif done == change:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    sys.addaudithook(count)
+
+
+def status_of(arguments: list[str], *kill: Any) -> int:
+    """Run a command in a child process that is killed, if it is to be, and return how it ended."""
     child = os.fork()
     if child:
-        return child
+        return os.waitpid(child, 0)[1]
     status = 1
     try:
+        if kill:
+            killed_at(*kill)
         status = main(arguments)
     finally:
         sys.stdout.flush()
         os._exit(status)
 
 
-def state_of(folder: Path) -> set[tuple[str, int]]:
-    """Whole files and when they were written."""
-    found = set()
-    for path in folder.rglob("*"):
-        try:
-            found.add((str(path), path.stat().st_mtime_ns))
-        except FileNotFoundError:
-            continue
-    return {(name, when) for name, when in found if not name.endswith(".part")}
-
-
-def killed(arguments: list[str], folder: Path, rng: random.Random) -> bool:
-    """Start the command, kill it after a few changes in its folder and a moment; False if it ended before."""
-    before, changes = state_of(folder), rng.choice((0, 1, 1, 2, 3))
-    child = start(arguments)
-    moment = rng.uniform(0.0, 0.3 if changes == 0 else 0.02)
-    until = None if changes else time.monotonic() + moment
-    while until is None or time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            assert status == 0, f"the command failed with {status}"
-            return False
-        if until is None and len(state_of(folder) - before) >= changes:
-            until = time.monotonic() + moment
-        time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
-
-
-def run(command: list[str], folder: Path, most: int, start_of_numbers: int) -> int:
+def run(command: list[str], folder: Path, kills: int, most_changes: int, start_of_numbers: int) -> int:
     rng = random.Random(start_of_numbers)
-    count = 0
-    while count < most and killed(command, folder, rng):
-        count += 1
-    _, status = os.waitpid(start(command), 0)
-    assert status == 0, f"the command failed with {status}"
-    return count
+    for number in range(kills):
+        moment = rng.choice((0.0, rng.uniform(0.0001, 0.005)))
+        status = status_of(command, rng.randint(1, most_changes), moment, folder.absolute())
+        if status == 0:
+            return number
+        assert os.WIFSIGNALED(status), f"the command failed with {status}"
+    assert status_of(command) == 0
+    return kills
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    arguments, name, kills, seed = json.loads(sys.argv[1])
+    arguments, name, *how = json.loads(sys.argv[1])
     assert main([*arguments, "--results", "undisturbed"]) == 0
-    print("killed", run([*arguments, "--results", "killed"], Path("killed", name), kills, seed))
+    print("killed", run([*arguments, "--results", "killed"], Path("killed", name), *how))

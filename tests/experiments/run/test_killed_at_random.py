@@ -1,4 +1,4 @@
-"""Killed ten times at random moments, a command ends with the bytes of an undisturbed one."""
+"""Killed ten times at random steps, a command ends with the bytes of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def shared(tmp_path: Path, reviews: Path, save_bert: Callable[[Path, Sequence[st
 
 @pytest.fixture
 def killed_and_undisturbed(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
-    """Runs a command twice, once with kills; returns the folders of both."""
+    """Runs a command twice, once with kills after up to so many changes; returns the folders of both."""
 
-    def run(command: str, config: dict[str, Any], seed: int) -> tuple[Path, Path]:
+    def run(command: str, config: dict[str, Any], changes: int, seed: int) -> tuple[Path, Path]:
         file = tmp_path / "config.yaml"
         file.write_text(yaml.safe_dump(config))
         done = subprocess.run(
             [
                 sys.executable,
                 str(Path(__file__).with_name("killing.py")),
-                json.dumps([[command, str(file)], config["name"], KILLS, seed]),
+                json.dumps([[command, str(file)], config["name"], KILLS, changes, seed]),
             ],
             capture_output=True,
             text=True,
@@ -70,7 +70,7 @@ def test_a_comparison(
     shared: dict[str, Any], killed_and_undisturbed: Callable[..., tuple[Path, Path]]
 ) -> None:
     config = shared | {"name": "small", "strategies": ["random", "margin", "mixture"], "seeds": 32, "jobs": 1}
-    killed, undisturbed = killed_and_undisturbed("compare", config, 1)
+    killed, undisturbed = killed_and_undisturbed("compare", config, 120, 1)
     expected = contents(undisturbed, "runs/*", "*.csv", "plan.json")
     assert len(expected) == 3 * 32 + 4
     assert contents(killed, "runs/*", "*.csv", "plan.json") == expected
@@ -85,7 +85,7 @@ def test_a_fine_tuning_comparison(
     tuned = {"model": shared["encoder"]["model"], "precision": "fp32", "epochs": 1, "max_length": 12}
     config = shared | {"name": "tuned", "strategies": ["random", "margin"], "seeds": 3, "jobs": 1}
     config["learner"] = {"kind": "finetune", "finetune": tuned}
-    killed, undisturbed = killed_and_undisturbed("compare", config, 2)
+    killed, undisturbed = killed_and_undisturbed("compare", config, 30, 2)
     expected = contents(undisturbed, "runs/*", "*.csv")
     assert len(expected) == 2 * 3 + 3
     assert contents(killed, "runs/*", "*.csv") == expected
@@ -95,7 +95,7 @@ def test_a_fine_tuning_comparison(
 def test_a_training(shared: dict[str, Any], killed_and_undisturbed: Callable[..., tuple[Path, Path]]) -> None:
     agent = {"algorithm": "SAC", "episodes": 320, "n_envs": 8, "evaluations": 30}
     agent |= {"evaluation_episodes": 4, "layers": [8]}
-    killed, undisturbed = killed_and_undisturbed("train", shared | {"name": "trained", "agent": agent}, 3)
+    killed, undisturbed = killed_and_undisturbed("train", shared | {"name": "trained", "agent": agent}, 80, 3)
     patterns = ("policy/*", "validation.csv", "train.json")
     assert contents(killed, *patterns) == contents(undisturbed, *patterns)
     assert lines(killed) == lines(undisturbed)
