@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -21,8 +22,8 @@ Synonyms = Callable[[str], Sequence[str]]
 _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
 """Thai, Lao, kana and Han: scripts without blanks between words, whose characters are moved instead."""
 _WORD: Final = re.compile(r"^(\W*)(.*?)(\W*)$", re.DOTALL)
-_KNOWN: Final = "good"
-"""A word that every WordNet has."""
+_EVERY: Final = 100
+"""Of so many words of WordNet one is looked up, to see whether its files are whole."""
 _FUNCTION_WORDS: Final = frozenset((
     "a", "about", "after", "all", "am", "an", "and", "any", "are", "as", "at", "be", "been", "but",
     "by", "can", "could", "did", "do", "does", "for", "from", "had", "has", "have", "he", "her", "him",
@@ -122,14 +123,13 @@ def wordnet_synonyms() -> Synonyms:
     """Synonyms from WordNet (Miller 1995), as the nltk library reads it.
 
     Raises:
-        ReActError: nltk or its copy of WordNet is not installed, or its index does not point at its entries.
+        ReActError: nltk or its copy of WordNet is not installed; or that is damaged, as far as one entry in
+            a hundred tells.
     """
     try:
         from nltk.corpus import wordnet
 
         wordnet.ensure_loaded()
-        with warnings.catch_warnings(action="ignore"):
-            astray = None in wordnet.synsets(_KNOWN)
     # What is there in part is missed file by file.
     except (ImportError, LookupError, OSError) as error:
         lacking = f" ({error})" if isinstance(error, OSError) else ""
@@ -137,18 +137,30 @@ def wordnet_synonyms() -> Synonyms:
             "Synonyms from WordNet need nltk and its data; run: pip install nltk, then python -m "
             f"nltk.downloader wordnet. Or take the recipe eda, which needs neither{lacking}."
         ) from None
-    if astray:
-        raise ReActError(
-            "WordNet's index points beside its entries, as where line ends were changed to those of Windows; "
-            "remove it from nltk's data and run: python -m nltk.downloader wordnet."
-        )
+    except Exception as error:
+        raise _damaged("its index cannot be read") from error
+
+    def names(word: str) -> list[str]:
+        try:
+            return [name for synset in wordnet.synsets(word) for name in synset.lemma_names()]
+        # nltk takes its files as they are, so that damage raises whatever it happens to.
+        except Exception as error:
+            raise _damaged(f"an entry of {word!r} cannot be read") from error
+
+    with warnings.catch_warnings(action="ignore"):  # nltk's, of what is an error here
+        for part_of_speech in "nvar":
+            for word in islice(wordnet.all_lemma_names(part_of_speech), 0, None, _EVERY):
+                names(word)
 
     def synonyms(word: str) -> list[str]:
-        lemmas = {
-            name.replace("_", " ").replace("-", " ")
-            for synset in wordnet.synsets(word)
-            for name in synset.lemma_names()
-        }
+        lemmas = {name.replace("_", " ").replace("-", " ") for name in names(word)}
         return sorted({name for name in lemmas if name.lower() != word})
 
     return synonyms
+
+
+def _damaged(what: str) -> ReActError:
+    return ReActError(
+        f"WordNet is damaged: {what}, as where a file was cut short or its line ends were changed to those "
+        "of Windows; remove it from nltk's data and run: python -m nltk.downloader wordnet."
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -78,6 +79,9 @@ class FewWords:
 
     def ensure_loaded(self) -> None: ...
 
+    def all_lemma_names(self, part_of_speech: str) -> list[str]:
+        return [f"{part_of_speech}{number}" for number in range(250)]
+
     def synsets(self, word: str) -> list[FewWords]:
         self.names = {"quick": ["quick", "fast"], "dog": ["dog", "hunting_hound", "Dog"]}.get(word, [])
         return [self, self]
@@ -114,16 +118,48 @@ def test_wordnet_that_is_there_in_part_is_one_sentence(monkeypatch: pytest.Monke
         wordnet_synonyms()
 
 
-def test_wordnet_whose_index_misses_its_entries_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Shifted(FewWords):
+@pytest.mark.parametrize(
+    ("damaged", "where"),
+    [
+        (lambda _: True, "an entry of 'n0' cannot be read"),  # line ends were changed
+        (lambda word: word > "v1", "an entry of 'v100' cannot be read"),  # the file of verbs was cut short
+    ],
+)
+def test_wordnet_that_is_damaged_is_one_sentence_before_a_text_is_edited(
+    monkeypatch: pytest.MonkeyPatch, damaged: Callable[[str], bool], where: str
+) -> None:
+    class Damaged(FewWords):
         def synsets(self, word: str) -> Any:
-            return [None]  # what nltk gives, with a warning, where line ends were changed
+            warnings.warn("No WordNet synset found", stacklevel=1)
+            return [None] if damaged(word) else []
 
     module = ModuleType("nltk.corpus")
-    vars(module)["wordnet"] = Shifted()
+    vars(module)["wordnet"] = Damaged()
     monkeypatch.setitem(sys.modules, "nltk.corpus", module)
-    with pytest.raises(ReActError, match="index points beside its entries"):
+    with pytest.raises(ReActError, match=f"WordNet is damaged: {where}, .*nltk.downloader wordnet"):
         wordnet_synonyms()
+
+
+def test_an_index_of_wordnet_that_ends_in_a_line_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Short(FewWords):
+        def ensure_loaded(self) -> None:
+            next(iter(()))
+
+    module = ModuleType("nltk.corpus")
+    vars(module)["wordnet"] = Short()
+    monkeypatch.setitem(sys.modules, "nltk.corpus", module)
+    with pytest.raises(ReActError, match="WordNet is damaged: its index cannot be read"):
+        wordnet_synonyms()
+
+
+@pytest.mark.usefixtures("wordnet")
+def test_an_entry_of_wordnet_that_nobody_looked_up_first_is_one_sentence_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = wordnet_synonyms()
+    monkeypatch.setattr(FewWords, "synsets", lambda self, word: [None])
+    with pytest.raises(ReActError, match="WordNet is damaged: an entry of 'quick' cannot be read"):
+        found("quick")
 
 
 def test_wordnet_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
