@@ -100,6 +100,29 @@ RESET_OPTIONS: Final = ("corpus", "episode")
 """What ``reset`` of a face takes as options: the name of the corpus, and a comparison's episode."""
 
 
+def reset_options(given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The options that ``reset`` was given.
+
+    Raises:
+        ReActError: They are no mapping, or one is unknown or of no use.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ReActError(f"Reset options are {given!r:.80}; give a mapping, as in {{'corpus': 'bbc_news'}}.")
+    for key in given:
+        if key not in RESET_OPTIONS:
+            raise unknown("reset option", key, RESET_OPTIONS)
+    corpus, episode = given.get("corpus"), given.get("episode")
+    if corpus is not None and not isinstance(corpus, str):
+        raise ReActError(f"Reset option 'corpus' is {corpus!r:.80}; it must be a name.")
+    if episode is not None and (
+        isinstance(episode, bool) or not isinstance(episode, int | np.integer) or episode < 0
+    ):
+        raise ReActError(f"Reset option 'episode' is {episode!r}; it must be a whole number, at least 0.")
+    return given
+
+
 class BatchedLabeling:
     """E labelling episodes with observations, actions and rewards.
 
@@ -175,16 +198,11 @@ class BatchedLabeling:
         Raises:
             ReActError: An option is unknown or of no use.
         """
-        options = options or {}
-        for key in options:
-            if key not in RESET_OPTIONS:
-                raise unknown("reset option", key, RESET_OPTIONS)
+        options = reset_options(options)
         name, episode = options.get("corpus"), options.get("episode")
         corpus = None if name is None else self.corpus_index(name)
         if episode is None:
             return source.next(), corpus
-        if isinstance(episode, bool) or not isinstance(episode, int | np.integer) or episode < 0:
-            raise ReActError(f"Reset option 'episode' is {episode!r}; it must be a whole number, at least 0.")
         return episode_streams(int(episode), self.engine.corpora[corpus or 0].name), corpus or 0
 
     def reset(

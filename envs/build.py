@@ -21,7 +21,7 @@ from react_rl.encoders.transformer import EncoderSettings, resolve_device
 from react_rl.envs.interfaces import Interface, check_learner_of, make_interface, settings_of
 from react_rl.envs.many_tasks import Labeling, labeling
 from react_rl.envs.observations import Observation, make_observation
-from react_rl.envs.rewards import RewardSettings
+from react_rl.envs.rewards import RewardForm, RewardSettings
 from react_rl.errors import ReActError, suggestion, unknown
 from react_rl.learners.registry import LearnerSettings, learner_for
 from react_rl.simulation.corpora import encode_all
@@ -84,6 +84,11 @@ def build_environment(
     default = EpisodeOptions() if given else SYNTHETIC_EPISODE
     if isinstance(reward, str):
         reward = {"kind": reward}
+    if callable(reward) or isinstance(reward, RewardForm):
+        raise ReActError(
+            "The reward is an object; give its name, so that a policy's card can say what it was paid for: "
+            "reward='module:NAME' for one of your own, or reward={'kind': 'module:NAME', ...}."
+        )
     if not isinstance(reward, RewardSettings):
         reward = validated(RewardSettings, reward, "Reward")
     interface = _interface(action_space, observation, reward.metric, action_settings)
@@ -149,6 +154,8 @@ def _interface(
         for given in (*sorted(settings), *(["observation"] if observation is not None else [])):
             raise ReActError(f"{given!r} goes with the name of an action space, not with an object.")
         return action_space
+    if not isinstance(action_space, str):
+        raise ReActError(f"action_space is {action_space!r:.80}; give a name, or an object of an Interface.")
     if observation is None or isinstance(observation, str):
         observation = make_observation(observation or "context", metric)
     return make_interface(action_space, observation, **settings)

@@ -14,7 +14,14 @@ import numpy.typing as npt
 from torch import Tensor
 
 from react_rl.envs.actions import fitting_actions
-from react_rl.envs.batched import BatchedLabeling, EpisodeSource, Transition, check_names, row_of
+from react_rl.envs.batched import (
+    BatchedLabeling,
+    EpisodeSource,
+    Transition,
+    check_names,
+    reset_options,
+    row_of,
+)
 from react_rl.envs.interfaces import Interface, Observed
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
@@ -99,7 +106,7 @@ class ManyTasksLabeling:
             ReActError: An option is unknown or of no use, or the corpus is of another slot's task.
         """
         part, _ = self._place(place)
-        name = (options or {}).get("corpus")
+        name = reset_options(options).get("corpus")
         every = [corpus.name for one in self.parts for corpus in one.engine.corpora]
         own = [corpus.name for corpus in part.engine.corpora]
         if name is not None and name not in every:

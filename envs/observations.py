@@ -44,6 +44,28 @@ class Observation(Protocol):
         ...
 
 
+_PARTS: Final = ("metrics", "space", "observe", "describe")
+
+
+def check_observation(given: object) -> None:
+    """Check that an object is an observation.
+
+    Raises:
+        ReActError: It is a class, or lacks a part of one.
+    """
+    if isinstance(given, type):
+        name = given.__name__
+        raise ReActError(f"The observation is the class {name}; give an object, as in {name}('accuracy').")
+    for part in _PARTS:
+        if not hasattr(given, part):
+            raise ReActError(
+                f"The observation {given!r:.80} has no {part!r}; it must be a name or an object with "
+                f"{', '.join(_PARTS)}."
+            )
+    if not isinstance(space := getattr(given, "space", None), gymnasium.Space):
+        raise ReActError(f"The space of the observation is {space!r:.80}; it must be a Gymnasium space.")
+
+
 DEV: Final = (
     "dev metric above chance",
     "dev metric gained since the start",

@@ -118,7 +118,7 @@ class LabelingVecEnv(VecEnv):
             ReActError: ``reset`` or ``step_async`` was not called.
         """
         if self._sources is None or self._actions is None:
-            raise ReActError("No episodes were begun; call reset before step.")
+            raise ReActError("No episodes are under way; call reset before step.")
         transition = self.core.step(self._actions)
         self._actions = None
         observations = self.core.observe()
@@ -148,7 +148,8 @@ class LabelingVecEnv(VecEnv):
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, ids, strict=True)]
 
     def close(self) -> None:
-        """Nothing to release."""
+        """End the episodes; ``reset`` begins others. Mutates."""
+        self._sources = None
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """Attribute of the core, once for each environment asked about."""

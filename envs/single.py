@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import gymnasium
 import numpy as np
@@ -14,6 +14,8 @@ from react_rl.envs.interfaces import Observed, observation_of
 from react_rl.envs.many_tasks import Labeling
 from react_rl.envs.vector import step_limit
 from react_rl.errors import ReActError
+
+_NO_FRAMES: Final = "labelling draws no frames; the info of reset and step says how an episode stands"
 
 
 class LabelingEnv(gymnasium.Env[Observed, Any]):
@@ -30,11 +32,14 @@ class LabelingEnv(gymnasium.Env[Observed, Any]):
 
     Args:
         core: A batch of one; None builds it from ``settings`` (see ``build_environment``).
-        render_mode: Only None is supported.
+        render_mode: Only None is supported: an episode draws no frames.
         max_episode_steps: Steps after which an episode that its budget did not end is truncated; None for no
             such limit. `gymnasium.make` keeps this name for its own wrapper, which cuts without telling the
             environment.
         **settings: Corpus, action space, observation, reward, episode and so on.
+
+    Raises:
+        ReActError: A parameter is unknown or of no use.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (the base class declares it so)
@@ -46,6 +51,8 @@ class LabelingEnv(gymnasium.Env[Observed, Any]):
         max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
+        if render_mode is not None:
+            raise ReActError(f"render_mode is {render_mode!r}; {_NO_FRAMES}.")
         self.core = core if core is not None else build_face(LabelingEnv, 1, None, settings)
         self.render_mode = render_mode
         self.observation_space = self.core.interface.observation_space
@@ -71,7 +78,7 @@ class LabelingEnv(gymnasium.Env[Observed, Any]):
         """Buy what the action says; once the round's batch is whole, refit and measure.
 
         Raises:
-            ReActError: The episode is over, or none was begun.
+            ReActError: The episode is over, none was begun, or the environment was closed.
         """
         if self._over:
             raise ReActError("The episode is over, or none was begun; call reset before step.")
@@ -86,6 +93,18 @@ class LabelingEnv(gymnasium.Env[Observed, Any]):
         observation = observation_of(self.core.observe(), 0)
         # A used-up budget belongs to the task and is observed: the episode terminates, nothing is truncated.
         return observation, float(transition.rewards[0]), terminated, truncated, info
+
+    def render(self) -> None:
+        """There is nothing to see.
+
+        Raises:
+            NotImplementedError: Always, as Gymnasium has it for what cannot be drawn.
+        """
+        raise NotImplementedError(f"{_NO_FRAMES[0].upper()}{_NO_FRAMES[1:]}.")
+
+    def close(self) -> None:
+        """End the episode; ``reset`` begins another one. Mutates."""
+        self._over = True
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Actions that are allowed now, as sb3-contrib asks for them.

@@ -126,6 +126,10 @@ class LabelingVectorEnv(VectorEnv[Observed, npt.NDArray[Any], npt.NDArray[Any]])
         self._lengths[:] = 0
         return fresh(observations), masked(self.core.standing(), np.ones(self.num_envs, dtype=np.bool_))
 
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the episodes; ``reset`` begins others. Mutates."""
+        self._sources = None
+
     def step(
         self, actions: npt.NDArray[Any]
     ) -> tuple[
@@ -138,10 +142,10 @@ class LabelingVectorEnv(VectorEnv[Observed, npt.NDArray[Any], npt.NDArray[Any]])
         """Play one action of every episode; those that end are followed by the next at once.
 
         Raises:
-            ReActError: ``reset`` was not called.
+            ReActError: ``reset`` was not called, or not since ``close``.
         """
         if self._sources is None:
-            raise ReActError("No episodes were begun; call reset before step.")
+            raise ReActError("No episodes are under way; call reset before step.")
         transition = self.core.step(np.asarray(actions))
         observations = self.core.observe()
         self._lengths += 1

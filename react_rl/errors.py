@@ -51,23 +51,24 @@ def with_place(error: BaseException) -> str:
     return f"{said} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
-def unknown(kind: str, name: str, options: Iterable[str], listed: str = "") -> ReActError:
+def unknown(kind: str, name: object, options: Iterable[str], listed: str = "") -> ReActError:
     """Build the error for a name that is not among ``options``.
 
     Args:
         kind: What it should be a name of.
-        name: The name.
+        name: The name, or what was given in its place.
         options: All names there are.
         listed: What `react-rl list` calls them, where they are too many for a message: it then holds the
             nearest names alone, and where all can be read.
     """
     names = sorted(set(options))
-    parts = [part.strip() for part in name.split(",")]
+    words = str(name)
+    parts = [part.strip() for part in words.split(",")]
     if len(parts) > 1 and set(parts) <= set(names):
         return ReActError(f"Unknown {kind} {name!r}. Several are named apart: {' '.join(parts)}.")
     if listed:
-        near = suggestion(name, names, _NEAR)
+        near = suggestion(words, names, _NEAR)
         return ReActError(f"Unknown {kind} {name!r}.{near} `react-rl list {listed}` shows all.")
     return ReActError(
-        f"Unknown {kind} {name!r}.{suggestion(name, names)} Known: {', '.join(names) or 'none'}."
+        f"Unknown {kind} {name!r}.{suggestion(words, names)} Known: {', '.join(names) or 'none'}."
     )

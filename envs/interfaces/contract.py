@@ -18,7 +18,7 @@ from torch import Tensor
 
 from react_rl.acquisition.registry import entry_of
 from react_rl.acquisition.strategies.weighted import FEATURE
-from react_rl.envs.observations import Observation, make_observation
+from react_rl.envs.observations import Observation, check_observation, make_observation
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import Capability
 from react_rl.learners.recipes import Recipe
@@ -99,12 +99,16 @@ class Interface(ABC):
         observation_space: Space of one episode's observation.
         action_space: Space of one episode's action.
         needs: What each strategy and feature that an action may use asks of the learner, by its name.
+
+    Raises:
+        ReActError: The observation is none.
     """
 
     action_space: gymnasium.Space[Any]
 
     def __init__(self, *, observation: Observation | None = None) -> None:
         self.observation = make_observation() if observation is None else observation
+        check_observation(self.observation)
         self.observation_space: gymnasium.Space[Any] = self.observation.space
         self.needs: Mapping[str, frozenset[Capability]] = {}
 

@@ -58,6 +58,8 @@ def make_interface(name: str, observation: Observation | None = None, **settings
         if key not in known:
             raise unknown(f"setting of action space {name!r}:", key, known)
     if name in ACTION_SPACES:
+        if not isinstance(stop := settings.get("stop", False), bool):
+            raise ReActError(f"stop is {stop!r:.80}; it must be True or False.")
         return kind(observation=observation, **settings)
     try:
         made = kind(observation=observation, **settings)
