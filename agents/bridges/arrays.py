@@ -39,6 +39,7 @@ def pool_of_arrays(
     seed: int = 0,
     device: str | torch.device = "cpu",
     cache: ArrayCache | None = None,
+    progress: bool = False,
 ) -> PoolView:
     """One pool as strategies see it, with a learner that was fitted to the labels.
 
@@ -56,6 +57,7 @@ def pool_of_arrays(
         seed: Of everything random.
         device: Where the arrays go.
         cache: Where the densities of a large pool are looked up and stored; None for neither.
+        progress: Show a bar on a terminal when computing them lasts.
 
     Raises:
         ReActError: An array has another shape or kind, or all rows have a label.
@@ -96,7 +98,7 @@ def pool_of_arrays(
         batch_size=min(n, left),
     )
     everything = np.concatenate([vectors, vectors[:1].repeat(_DEV_ROWS, 0)])
-    data = EncodedCorpus.build(corpus, everything, cache, device)
+    data = EncodedCorpus.build(corpus, everything, cache, device, progress)
     engine = LabelingEngine([data], options, learner=learner)
     own = np.arange(rows, dtype=np.int64)
     dev = np.arange(rows, rows + _DEV_ROWS, dtype=np.int64)
@@ -120,6 +122,7 @@ class PoolSettings(TypedDict, total=False):
     seed: int
     device: str | torch.device
     cache: ArrayCache | None
+    progress: bool
 
 
 def select_rows(

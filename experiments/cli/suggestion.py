@@ -17,7 +17,12 @@ from react_rl.experiments.cli.screen import aside, console
 from react_rl.experiments.config.frozen import Frozen
 from react_rl.experiments.config.models import overridden
 from react_rl.experiments.report.text import counted
-from react_rl.experiments.run.suggestions import FIRST, Suggestions, suggest_rows, write_suggestions
+from react_rl.experiments.run.suggestions import (
+    Suggestions,
+    suggest_rows,
+    usual_strategy,
+    write_suggestions,
+)
 from react_rl.own_code import look_in
 
 _NAMED: Final = 12
@@ -94,16 +99,17 @@ def _say(data: PartlyLabelled, strategy: str | None) -> None:
     waiting, worth = int((data.labels == NO_LABEL).sum()), data.candidates.size
     notes = list(data.notes)
     if worth < waiting:
+        verb = "repeats" if waiting - worth == 1 else "repeat"
         notes.append(
-            f"{counted(waiting - worth, 'row')} without a label repeat the text of another row; each text is "
+            f"{counted(waiting - worth, 'row')} without a label {verb} the text of another row; each text is "
             "suggested once, and not if it has a label"
         )
     lines += [f"Note: {note}." for note in notes]
     if strategy is None and len(data.label_names) < 2:
         so_far = "No row has a label yet" if not data.label_names else "All labels are of one class so far"
         lines.append(
-            f"{so_far}, so {FIRST} chooses: it reads embeddings alone, and was the best such strategy where "
-            "episodes began with one label."
+            f"{so_far}, so {usual_strategy(data)} chooses: it reads embeddings alone, and maxherding was the "
+            "best such strategy where episodes began with one label."
         )
     for line in lines:
         aside.print(escape(for_terminal(line)), highlight=False, soft_wrap=True)

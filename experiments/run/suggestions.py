@@ -35,6 +35,12 @@ USUAL: Final = "learned"
 FIRST: Final = "maxherding"
 """Chooses before: the best of those that read embeddings alone where episodes began with one label."""
 
+FIRST_OF_MANY: Final = f"subsample:{FIRST}"
+"""Chooses before in a file of more than ``MANY`` rows: the cost grows with the square of their number."""
+
+MANY: Final = 10_000
+"""Rows of a file up to which all are compared with each other before the first labels."""
+
 ROUNDS: Final = 10
 """Batches that the labels still to be bought are taken to be, where nobody says."""
 
@@ -104,7 +110,7 @@ def suggest_rows(
         id: Column of the rows' ids; None takes a column called ``id`` where there is one.
         n: Rows wanted.
         strategy: Name of a strategy, or folder of a row scorer; None takes ``learned``, and ``maxherding``
-            before two classes have a labelled row.
+            (on random rows of a file of more than ``MANY``) before two classes have a labelled row.
         budget: Labels that are still to be bought, these ones included, for policies that look ahead; None
             takes ten times ``n``.
         seed: Of everything random.
@@ -147,6 +153,7 @@ def suggest_rows(
         seed=seed,
         device=place,
         cache=ArrayCache(),
+        progress=progress,
     )
     rows = rows_of(chooser, view, n)
     if not rows.size:
@@ -159,6 +166,13 @@ def suggest_rows(
             (data.label_names[c], float(p)) for c, p in zip(best.tolist(), sure.tolist(), strict=True)
         )
     return Suggestions(data, name, rows, predictions)
+
+
+def usual_strategy(data: PartlyLabelled) -> str:
+    """Name of the strategy that chooses where none is named."""
+    if len(data.label_names) > 1:
+        return USUAL
+    return FIRST if len(data.texts) <= MANY else FIRST_OF_MANY
 
 
 def write_suggestions(path: Path, found: Suggestions) -> None:
@@ -212,11 +226,9 @@ def _chooser(data: PartlyLabelled, strategy: str | None) -> str:
         ReActError: The one that was asked for reads a model, and no model can be fitted to these labels.
     """
     names = data.label_names
-    if len(names) > 1:
-        return strategy or USUAL
     if strategy is None:
-        return FIRST
-    if reads_model(strategy):
+        return usual_strategy(data)
+    if len(names) < 2 and reads_model(strategy):
         so_far = "no row has one yet" if not names else f"all labels so far are {names[0]!r}"
         raise ReActError(
             f"{strategy!r} chooses by a model, which needs labels of two classes, and {so_far}; without "

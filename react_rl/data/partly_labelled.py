@@ -111,7 +111,8 @@ def read_partly_labelled(
     if label is None and LABEL_COLUMN not in table.names:
         values = [None] * table.n_rows
         notes.append(
-            f"{path.name} has no column {LABEL_COLUMN!r}, so no row has a label; label=... names one"
+            f"no column is called {LABEL_COLUMN!r}, so no row has a label; if there are labels, name their "
+            f"column ({', '.join(table.names)})"
         )
     else:
         values = tables.column(label or LABEL_COLUMN, "label")

@@ -63,7 +63,8 @@ def test_a_file_without_a_column_of_labels_has_none_unless_one_was_named(tmp_pat
     data = read_partly_labelled(path)
     assert data.label_names == ()
     assert data.labels.tolist() == [-1, -1]
-    assert "has no column 'label'" in data.notes[0]
+    assert "no column is called 'label'" in data.notes[0]
+    assert data.notes[0].endswith("(text, kind)")
     with pytest.raises(ReActError, match=r"no label column 'kinds'\. Did you mean 'kind'"):
         read_partly_labelled(path, label="kinds")
 

@@ -127,6 +127,14 @@ def test_first_rows_are_those_of_a_strategy_that_reads_embeddings_alone(
     assert suggest_rows(texts, n=5, device="cpu").rows.tolist() == expected(FIRST, (), 5)
 
 
+def test_first_rows_of_a_large_file_come_from_a_sample(
+    labelled: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("react_rl.experiments.run.suggestions.MANY", N - 1)
+    assert suggest_rows(labelled(()), n=5, device="cpu").strategy == "subsample:maxherding"
+    assert suggest_rows(labelled(range(8)), n=5, device="cpu").strategy == "learned"
+
+
 def test_repeated_texts_are_suggested_once_and_not_if_one_has_a_label(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("text,label\nfine a,x\ndull b,y\nFine  A,\nnew c,\nNew C,\nolder d,\n")
