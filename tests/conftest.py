@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -15,7 +17,9 @@ from tests.simulated_device import cuda_device
 torch.set_num_threads(1)
 
 # A busy machine is no failure: nothing in this suite is timed.
-settings.register_profile("suite", deadline=None)
+settings.register_profile("explore", deadline=None)
+# What fails fails every time. New examples are looked for by `make test ARGS=--hypothesis-profile=explore`.
+settings.register_profile("suite", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("suite")
 
 ARITHMETIC = ("acquisition", "encoders", "learners", "metrics", "simulation")
@@ -41,6 +45,14 @@ def own_code_forgotten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         file = getattr(sys.modules[name], "__file__", None)
         if file is not None and Path(file).is_relative_to(tmp_path_factory.getbasetemp()):
             del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """What a test draws from the global random states does not depend on what ran before in its process."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
 
 
 @pytest.fixture
