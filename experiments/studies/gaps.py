@@ -116,6 +116,11 @@ class Gap:
         )
 
     @property
+    def brief(self) -> str:
+        """What one cell says of it: difference, pairs won, corpora on which it is surely ahead and behind."""
+        return f"{self.plain}, {self.won:.2f}; {self.surely_ahead}, {self.surely_behind}"
+
+    @property
     def short(self) -> str:
         """The difference x 1,000, * where the interval excludes 0."""
         return f"{1000 * self.mean:+.1f}{self.star}"

@@ -43,6 +43,12 @@ FIXED: Final = (
 )
 """Fixed strategies."""
 
+FURTHER: Final = (
+    *("tuned-mixture", "bait", "dropquery", "maxherding", "probcover", "tailor", "refine", "dcom", "alfamix"),
+    *("albl", "noise-stability", "expected-error", "falcun"),
+)
+"""Further fixed strategies: the rivals of ``rivals``, and two that cover the pool."""
+
 RIVALS: Final = (*FIXED, BEGUN)
 """These, and the policy that the adjusted one began from."""
 
@@ -101,6 +107,32 @@ def markdown(tables: Mapping[str, ScoreTable], policies: Sequence[str]) -> str:
     return "\n".join([*lines, ""])
 
 
+def against_further(tables: Mapping[str, ScoreTable], policies: Sequence[str]) -> str:
+    """Differences of each policy to the further strategies, over all corpora, best strategy first."""
+    together = list(tables.values())
+    seeds = len(together[0].seeds)
+    order = sorted(FURTHER, key=lambda one: sum(table.mean(one) for table in together), reverse=True)
+    settings = [LABELS.get(name, name) for name in tables]
+    lines = [
+        "",
+        "## Further strategies",
+        "",
+        f"Area of a policy minus that of others, all corpora, {seeds} paired seeds; share of pairs won; corpora "
+        "on which the policy is surely ahead and behind.",
+    ]
+    for policy in policies:
+        lines += [
+            "",
+            f"| {policy} minus | mean of all | {' | '.join(settings)} |",
+            f"| --- | --- |{' --- |' * len(settings)}",
+        ]
+        for rival in order:
+            cells = [mean_gap(together, policy, rival).brief]
+            cells += [gap(table, policy, rival).brief for table in together]
+            lines.append(f"| {rival} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
 def by_corpus(setting: str, what: str, table: ScoreTable, policies: Sequence[str]) -> str:
     """Differences of each policy to the others in a further setting."""
     lines = [
@@ -149,7 +181,7 @@ class PackagedPlay:
         self, setting: str, corpora: Sequence[str], strategies: Sequence[str], rows: int, seeds: int,
         episode: Mapping[str, float], encoder: EncoderConfig | None = None, dev_size: int | None = None,
     ) -> ScoreTable:  # fmt: skip
-        """Play what is missing of a setting; returns all of it."""
+        """Play what is missing of a setting; returns what the strategies made."""
         configs = packaged_configs(self._asked.data, corpora, rows)
         ground = TransferCorpora(self._asked.data, encoder=encoder, episode=episode, others=configs)
         for corpus in ground.corpora:
@@ -158,8 +190,9 @@ class PackagedPlay:
                     part = ground.areas(corpus, self._played[name], name, seeds, dev_size=dev_size)
                     self._areas.add(part.assign(setting=setting))
             say(f"{setting}, {corpus.name}")
-        found = self._areas.frame[self._areas.frame["setting"] == setting].drop(columns="setting")
-        return score_table(found, corpora, seeds)
+        frame = self._areas.frame
+        found = frame[(frame["setting"] == setting) & frame["strategy"].isin(strategies)]
+        return score_table(found.drop(columns="setting"), corpora, seeds)
 
 
 def study(asked: argparse.Namespace) -> str:
@@ -168,12 +201,21 @@ def study(asked: argparse.Namespace) -> str:
     shipped = {name: load_strategy(pretrained_folder(name), name) for name in (BEGUN, POLICY)}
     policies: dict[str, QueryStrategy] = {**shipped, **further}
     played = {name: make_strategy(name) for name in FIXED} | policies
-    here = PackagedPlay(asked, played | {ORACLE: REFERENCES[ORACLE]()}, policies)
+    others = {ORACLE: REFERENCES[ORACLE]()} | {name: make_strategy(name) for name in FURTHER}
+    here = PackagedPlay(asked, played | others, policies)
     tables = {
         setting: here.table(setting, list(CORPORA), list(played), MAX_ROWS, asked.seeds, episode)
         for setting, episode in EPISODES.items()
     }
     text = markdown(tables, [POLICY, *further])
+    if asked.further_seeds:
+        more = {
+            setting: here.table(
+                setting, list(CORPORA), [*policies, *FURTHER], MAX_ROWS, asked.further_seeds, episode
+            )
+            for setting, episode in EPISODES.items()
+        }
+        text += against_further(more, [POLICY, *further])
     if asked.large_seeds:
         some = [*LARGE_RIVALS, *policies]
         large = here.table(LARGE_SETTING, LARGE, some, LARGE_ROWS, asked.large_seeds, LARGE_EPISODE)
@@ -204,6 +246,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     parser = study_parser(__doc__, "packaged", "results/transfer/packaged", seeds=48)
     add_data_option(parser)
+    parser.add_argument(
+        "--further-seeds",
+        type=paired_seeds_or_none,
+        default=48,
+        help="paired episodes of further strategies; 0 for none",
+    )
     parser.add_argument(
         "--large-seeds",
         type=paired_seeds_or_none,

@@ -89,13 +89,22 @@ def test_what_ships_and_further_policies_are_played_and_not_played_again(
     monkeypatch.setattr(packaged, "TransferCorpora", _Ground)
     monkeypatch.setattr(packaged, "load_strategy", lambda folder, name: f"{name} of {Path(folder).name}")
     asked = SimpleNamespace(out=tmp_path, data=tmp_path, seeds=3, large_seeds=2, policies=["mine=here"])
-    asked.encoders, asked.encoder_seeds, asked.oracle_seeds = [tmp_path / "other"], 2, 2
+    asked.encoders, asked.encoder_seeds, asked.oracle_seeds, asked.further_seeds = (
+        [tmp_path / "other"],
+        2,
+        2,
+        2,
+    )
     page = packaged.study(asked)  # type: ignore[arg-type]
     assert "| mean of all | mixture | +0.1000 [+0.1000, +0.1000] | 1.000 | 8 of 8 | 8, 0 |" in page
     assert "| mean of all | learned | +0.0000 [+0.0000, +0.0000] | 0.500 |" in page
     assert (
         "| learned | area | minus random | minus margin | minus uncertainty-herding | minus mixture |" in page
     )
+    assert "| learned minus | mean of all | 40 rounds of 1 |" in page
+    cell = "+0.1000 [+0.1000, +0.1000], 1.00; 8, 0"
+    assert f"| bait | {cell} | {cell} | {cell} | {cell} |" in page
+    assert "| bait |" not in page[: page.index("## Further strategies")]
     assert "| all | 0.6000 | +200.0 [+200.0, +200.0]* |" in page
     assert "8 corpora, 2 seeds: of the distance from random (0.4000) to the oracle (0.7000)" in page
     assert "| learned | 0.6000 | 0.67 [0.67, 0.67] |" in page
