@@ -117,8 +117,8 @@ def against_further(tables: Mapping[str, ScoreTable], policies: Sequence[str]) -
         "",
         "## Further strategies",
         "",
-        f"Area of a policy minus that of others, all corpora, {seeds} paired seeds; share of pairs won; corpora "
-        "on which the policy is surely ahead and behind.",
+        f"Area of a policy minus that of others, all corpora, {seeds} paired seeds; share of pairs won; on "
+        "how many corpora the policy is surely ahead and behind.",
     ]
     for policy in policies:
         lines += [
