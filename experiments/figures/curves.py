@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from react_rl.experiments.analysis.numbers import Aggregates
 from react_rl.experiments.analysis.summary import titled
 from react_rl.experiments.figures.drawing import draw_weights
+from react_rl.experiments.figures.learning import COST, cost_axis
 from react_rl.experiments.figures.looks import (
     GREY,
     OTHERS,
@@ -59,6 +60,7 @@ def curve_panel(
     shown: Sequence[str],
     metric: str,
     full: float | None = None,
+    spent: str = COST,
 ) -> Figure:
     """Mean test curves of one corpus with bands; a dashed line where all labels would lead.
 
@@ -69,6 +71,7 @@ def curve_panel(
         shown: Those in colour.
         metric: Name of the metric.
         full: Metric with all labels, if it is known.
+        spent: What the cost is, for its axis.
     """
     with matplotlib.rc_context(STYLE):
         figure, ax = _panel()
@@ -86,7 +89,7 @@ def curve_panel(
         if full is not None:
             name_line(ax, full, "all labels")
         ax.set_title(titled(corpus))
-        ax.set_xlabel("cost spent (cost units)")
+        ax.set_xlabel(spent)
         ax.set_ylabel(f"test {metric_name(metric)}")
         ax.margins(x=0.0)
         return figure
@@ -171,7 +174,7 @@ def weights_panel(
         figure, ax = _panel()
         draw_weights(ax, curves[(curves["corpus"] == corpus) & (curves["strategy"] == strategy)], looks)
         ax.set_title(f"{strategy} on {corpus}")
-        ax.set_xlabel("cost spent (cost units)")
+        ax.set_xlabel(cost_axis(curves))
         ax.set_ylabel("weight of the feature")
         ax.margins(x=0.0)
         return figure

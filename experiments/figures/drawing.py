@@ -18,8 +18,8 @@ from matplotlib.font_manager import FontProperties
 from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, Summarised
 from react_rl.experiments.figures.fonts import give_fonts, glyphs_checked_later, missing_letters
 from react_rl.experiments.figures.learning import (
-    COST,
     contestants_of,
+    cost_axis,
     family_curves,
     leaders,
     learning_curves,
@@ -212,7 +212,8 @@ def policy_weights(found: Sequence[Results], page: Page = SCREEN) -> Figure | No
         own = curves[(curves["corpus"] == corpus) & (curves["strategy"] == strategy)]
         draw_weights(ax, own, weight_looks(results))
         ax.set_title(f"{strategy} on {corpus}")
-    page.label(axes, COST, "weight of the standardised feature")
+    spent = cost_axis(pd.concat([one.curves for one in found]))
+    page.label(axes, spent, "weight of the standardised feature")
     page.headline(figure, "Mean over seeds; bands: one standard deviation between seeds")
     page.finish(figure, *axes[0].get_legend_handles_labels())
     return figure

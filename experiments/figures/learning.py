@@ -40,6 +40,17 @@ _LONGEST: Final = 110.0
 COST: Final = "cost spent (cost units)"
 
 
+def cost_axis(curves: pd.DataFrame) -> str:
+    """What the cost of runs is, for an axis: the labels bought, where each cost one unit.
+
+    Args:
+        curves: As in ``Results``.
+    """
+    runs = [curves[key] for key in ("corpus", "strategy", "seed")]
+    initial = (curves["labels"] - curves["cost"]).groupby(runs).nunique()
+    return "labels bought" if (initial == 1).all() else COST
+
+
 def leaders(found: Sequence[Summarised], families: bool = True) -> list[str]:
     """Contestants in colour: all if they are few, else reference, policies and the best.
 
@@ -120,8 +131,9 @@ def learning_curves(
         ax.set_xlim(0.0, results.budget)
         if not few and page.width is None:
             _name_ends(ax, results.budget, {s: ends[s] for s in shown if s in ends}, looks)
-    page.label(axes, COST, [f"test {metric_name(results.metric)}" for results, _ in panels])
-    seeds = pd.concat([one.curves for one in found]).groupby(["corpus", "strategy"])["seed"].nunique()
+    curves = pd.concat([one.curves for one in found])
+    page.label(axes, cost_axis(curves), [f"test {metric_name(results.metric)}" for results, _ in panels])
+    seeds = curves.groupby(["corpus", "strategy"])["seed"].nunique()
     said = "" if few else f". In colour: {found[0].reference} and the best of each family"
     said += ". Dashed level: the learner with all labels of the pool" if any(r.full for r in found) else ""
     page.headline(
@@ -167,7 +179,8 @@ def family_curves(results: Results, page: Page = SCREEN) -> Figure | None:
         ax.set_ylim(min(ends) - 0.002, max(ends) + 0.002)
         if page.width is None:
             _name_ends(ax, float(grid[-1]), {s: float(gains[s][0][-1]) for s in members}, looks)
-    page.label(axes, COST, f"test {metric_name(results.metric)} minus that of {results.reference}")
+    gain = f"test {metric_name(results.metric)} minus that of {results.reference}"
+    page.label(axes, cost_axis(results.curves), gain)
     corpora = len(results.corpora)
     kind = f"{results.task} corpora" if results.task else "corpora"
     where = f"mean of {corpora} {kind}" if corpora > 1 else results.corpora[0]

@@ -21,6 +21,7 @@ from react_rl.experiments.figures.curves import (
     improvement_panel,
     profile_panel,
 )
+from react_rl.experiments.figures.learning import cost_axis
 from react_rl.experiments.figures.pairs import (
     critical_difference_figure,
     matrix_figure,
@@ -51,6 +52,7 @@ def curves_section(material: Material) -> Section:
     """Learning curves, one panel for each corpus, then their mean."""
     results, curves = material.results, material.curves
     pictures, links, lines = [], [], results.full
+    spent = cost_axis(results.curves)
     corpora = [c for c in [*results.corpora, ALL_CORPORA] if (curves["corpus"] == c).any()]
     for i, corpus in enumerate(corpora, start=1):
         own = curves[curves["corpus"] == corpus]
@@ -58,7 +60,7 @@ def curves_section(material: Material) -> Section:
         said = f"Mean test {material.metric} against cost spent. {_best_at_end(own, material.sign)}"
         if full is not None:
             said += f" With all labels: {full:.3f}."
-        figure = curve_panel(curves, corpus, material.looks, material.shown, results.metric, full)
+        figure = curve_panel(curves, corpus, material.looks, material.shown, results.metric, full, spent)
         called = titled(results.called(corpus))
         pictures.append(Picture(figure, f"Learning curves on {called}", said))
         links.append(csv_link("curves-mean" if corpus == ALL_CORPORA else f"curves-{i}", own, called))

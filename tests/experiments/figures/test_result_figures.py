@@ -63,7 +63,7 @@ def test_learning_curves_show_every_strategy_on_every_corpus_over_the_whole_budg
     assert [ax.get_title() for ax in figure.axes] == ["a", "b"]
     assert legend_of(figure) == STRATEGIES
     for ax in figure.axes:
-        assert "cost units" in ax.get_xlabel()
+        assert ax.get_xlabel() == "labels bought"
         assert ax.get_ylabel() == "test accuracy"
         assert ax.get_xlim() == (0.0, 12.0)
         lines = curves_in(ax)
@@ -74,6 +74,17 @@ def test_learning_curves_show_every_strategy_on_every_corpus_over_the_whole_budg
     title = figure.get_suptitle()
     assert "4" in title
     assert "95 %" in title
+
+
+def test_the_axis_says_cost_units_where_a_label_costs_more_or_less_than_one(weighed: Results) -> None:
+    curves = weighed.curves.copy()
+    curves.loc[curves.index[-1], "cost"] += 0.5
+    priced = replace(weighed, curves=curves)
+    weights = policy_weights([priced])
+    assert weights is not None
+    for figure in (learning_curves([priced]), weights):
+        assert {ax.get_xlabel() for ax in figure.axes} <= {"cost spent (cost units)", ""}
+    assert learning_curves([priced]).axes[0].get_xlabel() == "cost spent (cost units)"
 
 
 def test_the_drawn_curve_is_the_mean_over_seeds(results: Results) -> None:
@@ -113,7 +124,7 @@ def test_weights_are_drawn_for_strategies_that_have_them_and_no_others(
     assert [ax.get_title() for ax in figure.axes] == ["mixture on a", "mixture on b"]
     assert legend_of(figure) == ["margin", "density"]
     for ax in figure.axes:
-        assert "cost units" in ax.get_xlabel()
+        assert ax.get_xlabel() == "labels bought"
         assert "weight" in ax.get_ylabel()
         margin = next(line for line in ax.lines if line.get_label() == "margin")
         np.testing.assert_allclose(np.asarray(margin.get_xdata(), float), [0.0, 4.0, 8.0])
