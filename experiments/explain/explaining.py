@@ -68,13 +68,16 @@ def explain(
     tell("looking for typical picks")
     picks = typical_picks(subject, situations, corpora)
     formulas, near = _formulas(subject, situations, terms)
+    able = {*suited(learner, task.name), *(formula.strategy for formula in formulas)}
+    playing = [one for one in contestants(policy, formulas) if one is policy or one.name in able]
     played = []
-    able = suited(learner, task.name)
-    for one in contestants(policy, formulas):
-        if one is policy or one.name in {f.strategy for f in formulas} or one.name in able:
-            tell(f"playing {one.name}")
-            asked = (config.episode, metric, config.test_size, learner)
-            played.append(areas_of(one, corpora, range(config.first_seed, first), *asked))
+    for number, one in enumerate(playing, start=1):
+
+        def tell_of(line: str, place: str = f"playing {number} of {len(playing)}") -> None:
+            tell(f"{place}: {line}")
+
+        asked = (config.episode, metric, config.test_size, learner, tell_of)
+        played.append(areas_of(one, corpora, range(config.first_seed, first), *asked))
     areas = losses(pd.concat(played, ignore_index=True), policy.name, metric)
     facts = Facts(
         policy=policy.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -33,6 +33,7 @@ def areas_of(
     metric: str,
     test_size: int | None = None,
     learner: LearnerSettings | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """Area under the test curve of each corpus and seed.
 
@@ -44,14 +45,20 @@ def areas_of(
         metric: Whose curve.
         test_size: Most test rows.
         learner: Settings of the learner.
+        tell: Told after each round who plays on what, and how much is spent.
 
     Raises:
         ReActError: The episodes do not fit a corpus, or a corpus has no test rows.
     """
     rows = []
     for corpus in corpora:
+        where = f"{strategy.name} on {corpus.name}"
+
+        def report(spent: float, where: str = where) -> None:
+            tell(f"{where}: {spent:g} of {options.budget:g} spent")
+
         with one_thread():
-            played = play(corpus, strategy, seeds, options, (metric,), test_size, learner)
+            played = play(corpus, strategy, seeds, options, (metric,), test_size, learner, report=report)
         for seed, run in zip(seeds, played.results, strict=True):
             area = area_to_budget(run["cost"], run["test"][metric], options.budget)
             rows.append({"strategy": strategy.name, "corpus": corpus.name, "seed": seed, "area": area})

@@ -138,7 +138,8 @@ def test_a_policy_that_is_a_formula_is_distilled_to_it(
     """With weights of 0 the action is 0, and the policy plays its center."""
     monkeypatch.setattr("react_rl.experiments.explain.explaining.EXPLAINED", 4)
     mixture = policy("PPO", "weigh-scores", {"net_arch": [4]}, 0.0, features=list(MIXTURE), center=MIXTURE)
-    found = explain(mixture, corpora, CONFIG, "1", terms=4)
+    told: list[str] = []
+    found = explain(mixture, corpora, CONFIG, "1", terms=4, tell=told.append)
     weights = parse_weights(found.facts.formula)
     assert set(weights) == set(MIXTURE)
     assert {name: weights[name] / weights["density"] for name in weights} == pytest.approx(MIXTURE, rel=0.1)
@@ -151,6 +152,10 @@ def test_a_policy_that_is_a_formula_is_distilled_to_it(
     assert found.facts.kind == "weights"
     assert set(found.decisions["what"]) == set(MIXTURE)
     assert found.drivers.query("kind == 'number'")["decision_changed"].max() == 0.0
+    players = len(set(found.areas["strategy"]))
+    ends = [line for line in told if line.endswith(f": {OPTIONS.budget:g} of {OPTIONS.budget:g} spent")]
+    assert ends[0].startswith(f"playing 1 of {players}: {mixture.name} on {corpora[0].name}: ")
+    assert len(ends) == players * len(corpora)
 
 
 def test_forward_selection_takes_the_feature_that_helps_most(situations: Situations) -> None:
