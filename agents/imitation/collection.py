@@ -141,7 +141,8 @@ def _ask(
     scores = None if policy is None else within_pool(policy.on(view.device), features.values, view.available)
     free = view.available.clone()
     for ids in picked.unbind(1):
-        columns = torch.searchsorted(view.ids, ids.clamp_min(0)[:, None].contiguous())
+        # An episode that picked nothing (-1) has no free row left: its column 0 is idle, and it is not asked.
+        columns = view.columns_of(ids[:, None]).clamp_min_(0)
         free.scatter_(1, columns, False)
         features.add(columns[:, 0])
     own = None if scores is None else scores(features.values, context)

@@ -159,12 +159,9 @@ def refuse_missing(tables: StackedTables, role: str, column: str, missing: Seque
     """
     count = sum(missing)
     if count:
-        word = "an empty" if role == "text" else "no"
-        also = (
-            ""
-            if role == "text"
-            else " (nan, null and <NA> count as none; give a class of such a name another)"
-        )
+        word, also = "an empty", ""
+        if role != "text":
+            word, also = "no", " (nan, null and <NA> count as none; give a class of such a name another)"
         if role == "label":
             also += "; `react-rl suggest` says which rows to label next"
         raise ReActError(

@@ -139,7 +139,7 @@ class Posterior:
     ``d = c_pick + s2``.
 
     Args:
-        landmarks: The rows j that sums run over, with their weights.
+        landmarks: The rows j that sums run over, with their two weightings, even and unsure.
     """
 
     def __init__(self, landmarks: Landmarks) -> None:
