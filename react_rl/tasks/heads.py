@@ -61,7 +61,9 @@ class ClassHead:
         """Of the classes of each vector; see ``divergence``."""
         return divergence(one, other)
 
-    def dev_loss(self, scores: Tensor, column: Tensor, place: Tensor, truth: Tensor) -> Tensor:
+    def dev_loss(
+        self, scores: Tensor, column: Tensor, place: Tensor, truth: Tensor, repeated: Tensor | None = None
+    ) -> Tensor:
         """Mean cross-entropy of all vectors; see ``Head.dev_loss``."""
         return functional.cross_entropy(scores.T, truth[truth >= 0])
 
@@ -111,13 +113,28 @@ class SpanHead:
         log = functional.log_softmax(scores.masked_fill(~valid, NEVER), 2)
         return log.masked_fill(~valid, 0.0)
 
-    def dev_loss(self, scores: Tensor, column: Tensor, place: Tensor, truth: Tensor) -> Tensor:
-        """Mean loss of both borders over all words of each question; see ``Head.dev_loss``."""
+    def dev_loss(
+        self, scores: Tensor, column: Tensor, place: Tensor, truth: Tensor, repeated: Tensor | None = None
+    ) -> Tensor:
+        """Mean loss of both borders over all words of each question; see ``Head.dev_loss``.
+
+        A piece that several words share has one place for each border; one inside it is at the piece's.
+        """
         longest = int(place.max()) + 2 if place.numel() else 1
         table = scores.new_full((2, len(truth), longest), NEVER)
         table[:, :, 0] = 0.0
         table[:, column, place + 1] = scores
-        return -functional.log_softmax(table, 2).gather(2, truth.T[:, :, None]).mean()
+        wanted = truth.T[:, :, None]
+        if repeated is not None:
+            within = torch.zeros(table.shape, dtype=torch.bool, device=table.device)
+            within[0, column, place + 1] = repeated
+            within[1, :, :-1] = within[0, :, 1:]
+            own = torch.arange(longest, device=table.device).expand(len(truth), -1)
+            begin = own.masked_fill(within[0], 0).cummax(1).values
+            end = own.masked_fill(within[1], longest).flip(1).cummin(1).values.flip(1)
+            wanted = torch.stack([begin, end]).gather(2, wanted)
+            table = table.masked_fill(within, NEVER)
+        return -functional.log_softmax(table, 2).gather(2, wanted).mean()
 
 
 def _coded(targets: Tensor, code: int) -> Tensor:

@@ -148,7 +148,9 @@ class Head(Protocol):
         """How far the predictions of two passes ``(R, B, K, C)`` are apart, ``(R, B, K)``; see ``heads``."""
         ...
 
-    def dev_loss(self, scores: Tensor, column: Tensor, place: Tensor, truth: Tensor) -> Tensor:
+    def dev_loss(
+        self, scores: Tensor, column: Tensor, place: Tensor, truth: Tensor, repeated: Tensor | None = None
+    ) -> Tensor:
         """Loss on the dev rows of one episode.
 
         Args:
@@ -156,6 +158,7 @@ class Head(Protocol):
             column: ``(U,)`` int64, which row each vector belongs to.
             place: ``(U,)`` int64, its place in the row.
             truth: ``(n, ...)`` targets of the rows.
+            repeated: ``(U,)`` bool; see ``ScoredVectors``. None where no vector is that of the one before it.
         """
         ...
 

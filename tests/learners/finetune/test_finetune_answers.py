@@ -137,6 +137,22 @@ def test_the_dev_loss_has_all_words_of_a_question_in_one_softmax() -> None:
     assert float(found) == pytest.approx(-float(torch.stack(logs).mean()))
 
 
+def test_the_dev_loss_counts_a_piece_that_words_share_once() -> None:
+    scores = torch.randn(2, 7, generator=torch.Generator().manual_seed(0))
+    column, place = torch.tensor([0, 0, 0, 0, 0, 1, 1]), torch.tensor([0, 1, 2, 3, 4, 0, 1])
+    # Of the first question words 2 to 4 are one piece, of the second both words.
+    repeated = torch.tensor([False, False, True, True, False, False, True])
+    truth = torch.tensor([[3, 3], [0, 0]])
+    starts, ends = scores.double()
+    zero = torch.zeros(1, dtype=torch.float64)
+    expected = [
+        torch.log_softmax(torch.cat([zero, own]), 0)[at]
+        for own, at in ((starts[[0, 1, 4]], 2), (ends[[0, 3, 4]], 2), (starts[[5]], 0), (ends[[6]], 0))
+    ]
+    found = HEAD.dev_loss(scores, column, place, truth, repeated)
+    assert float(found) == pytest.approx(-float(torch.stack(expected).mean()), rel=1e-5)
+
+
 class PlainReader(nn.Module):
     """A transformer of the library with a linear head for start and end on every piece."""
 
@@ -296,6 +312,13 @@ def test_words_of_one_piece_are_one_place_for_borders(
     if members == 1:
         assert isinstance(engine.learner, FineTune)
         store = engine.learner.stores[0]
+        columns, dev = engine.learner._columns, engine.learner._columns.dev[0][0]
+        logits = torch.randn(2, int(store.n_vectors_of(dev).sum()), generator=torch.Generator().manual_seed(0))
+        loss = columns.wanting(0, logits, engine.task, torch.ones(2, dtype=torch.bool))
+        inner = logits.clone().view(2, len(dev), 8)
+        inner[0, :, [1, 2, 5, 6]] = 9.0  # where nothing can begin
+        inner[1, :, [0, 1, 4, 5]] = 9.0  # or end
+        assert loss == columns.wanting(0, inner.view(2, -1), engine.task, torch.ones(2, dtype=torch.bool))
         examples, targets = store.taught(rows, torch.tensor(corpus.corpus.targets[rows]))
         counts, at = store.n_vectors(examples), 0
         for row in rows.tolist():

@@ -147,11 +147,13 @@ class Columns:
         rows, targets = self.dev[episode]
         truth = targets.to(logits.device)
         grid = self.layout.grid_of([self.of(episode).n_vectors_of(rows)])
-        loss = task.head.dev_loss(logits, grid.column[0], grid.place[0], truth)
+        vectors = self.vectors(grid, rows[None], [episode])
+        repeated = None if vectors.repeated is None else vectors.repeated[0]
+        loss = task.head.dev_loss(logits, grid.column[0], grid.place[0], truth, repeated)
         if not task.head.stops_by_metric:
             return loss
         name = task.default_metrics[0]
-        scores = task.scores_of(logits[None], self.vectors(grid, rows[None], [episode]))
+        scores = task.scores_of(logits[None], vectors)
         metric = task.judge([name], scores, truth[None], class_mask[None])[name][0]
         return _TIE * loss - metric.to(loss).nan_to_num()
 
