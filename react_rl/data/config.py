@@ -43,12 +43,14 @@ class CorpusConfig(BaseModel):
     separator: str | None = None
     """What separates the columns of CSV and TSV files; the default finds it out (files)."""
     task: Literal["classification", "tagging", "question-answering"] | None = None
-    """What a target is; None sees it from the columns: tokens and tags; question, context and answers (or
-    SQuAD's format); text and label."""
+    """What a target is; None sees it from the keys below and the columns: tokens and tags; question, context
+    and answers (or SQuAD's format); text and label."""
     tokens: str = "tokens"
     """Column of the tokens of tagged sentences (tables of files)."""
     tags: str = "tags"
     """Column of their tags (tables of files)."""
+    column: int = Field(default=-1, ge=-100, le=100)
+    """Which column of a column file is the tag, counted from the first (0) or from the last (-1)."""
     scheme: Literal["iob1", "iob2", "bioes"] | None = None
     """What the tags are written in; None finds out."""
     question: str = "question"
@@ -101,7 +103,7 @@ class CorpusConfig(BaseModel):
         for key in ("tokens", "tags", "question", "context", "answers"):
             if getattr(self, key) == key:
                 values.pop(key, None)
-        for key in ("then", "drift"):
+        for key in ("then", "drift", "column"):
             if getattr(self, key) == type(self).model_fields[key].default:
                 values.pop(key, None)
         if self.cost is None:

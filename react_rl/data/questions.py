@@ -21,6 +21,7 @@ from react_rl.data.passages import NO_ANSWER, Passages, span_of, word_borders
 from react_rl.data.readers import missing_path, split_files
 from react_rl.data.row_origin import RowOrigin
 from react_rl.data.splits import DEFAULT_SHARES, Shares, draw_splits
+from react_rl.data.stacked import ID_COLUMN, StackedTables
 from react_rl.data.tables import decoded, file_content, file_head, first_keys, read_table, stem_and_format
 from react_rl.documents import parse_json
 from react_rl.errors import ReActError
@@ -80,7 +81,7 @@ def read_question_table(
     question: str = "question",
     context: str = "context",
     answers: str = "answers",
-    id: str = "id",
+    id: str | None = None,
     format: str | None = None,
     encoding: str = "utf-8",
 ) -> list[Question]:
@@ -93,21 +94,18 @@ def read_question_table(
         ReActError: A column is missing, or an entry is no text or no answer; the row is named.
     """
     columns = (question, context, answers)
-    wanted = {*columns, id, "is_impossible"}
+    wanted = {*columns, id or ID_COLUMN, "is_impossible"}
     table = read_table(path, wanted=wanted, format=format, encoding=encoding)
-    values = [
-        table.column(name, role)
-        for name, role in zip(columns, ("question", "context", "answers"), strict=True)
-    ]
-    ids = table.columns.get(id, [""] * table.n_rows)
+    roles = dict(zip(("question", "context", "answers"), columns, strict=True))
+    values = [table.column(name, role) for role, name in roles.items()]
+    ids = StackedTables([(None, table)]).ids(id, roles) or [""] * table.n_rows
     impossible = table.columns.get("is_impossible", [False] * table.n_rows)
     found = []
     for row, (own, about, given, name, never) in enumerate(
         zip(*values, ids, impossible, strict=True), start=1
     ):
         entry = {"question": own, "context": about, "answers": given, "is_impossible": never}
-        label = "" if name is None else str(name)
-        found.append(_question(entry, f"row {row} of {table.where}", row, label))
+        found.append(_question(entry, f"row {row} of {table.where}", row, name))
     return found
 
 
@@ -125,6 +123,10 @@ def _question(entry: Any, place: str, row: int, id: str) -> Question:
     if not isinstance(entry, dict):
         raise ReActError(
             f"There is a {type(entry).__name__} for {place}; give an object with question, answers."
+        )
+    if "answers" not in entry and not entry.get("is_impossible"):
+        raise ReActError(
+            f"The {place} has no 'answers'; give them, or an empty list where the question has none."
         )
     for key in ("question", "context"):
         value = entry.get(key)
@@ -156,7 +158,8 @@ def _answers(given: Any, place: str) -> tuple[tuple[str, int], ...]:
     found = []
     for one in [] if given is None else given if isinstance(given, list) else [given]:
         own = {"text": one} if isinstance(one, str) else one
-        text, start = (own.get("text"), own.get("answer_start", -1)) if isinstance(own, dict) else (None, -1)
+        text, start = (own.get("text"), own.get("answer_start")) if isinstance(own, dict) else (None, None)
+        start = -1 if start is None else start
         if not isinstance(text, str) or not text.strip() or not isinstance(start, int):
             raise ReActError(
                 f"An answer of {place} is {one!r:.60}; give an object with a text and answer_start, its "
@@ -215,7 +218,7 @@ def read_questions(
             found = read_squad(file, encoding=encoding)
         else:
             found = read_question_table(
-                file, question=question, context=context, answers=answers, id=id or "id", format=format,
+                file, question=question, context=context, answers=answers, id=id, format=format,
                 encoding=encoding,
             )  # fmt: skip
         parts.append((code, file.name, found))
@@ -264,9 +267,11 @@ def question_corpus(
         seed: Decides splits and kept contexts.
 
     Raises:
-        ReActError: An answer is not in its context.
+        ReActError: An answer is not in its context, or no question has one.
     """
     every = [one for _, _, own in parts for one in own]
+    if not any(one.answers for one in every):
+        raise ReActError(f"No question of {source} has an answer; check which column holds the answers.")
     origin = RowOrigin.of_files([(file, [one.row for one in own]) for _, file, own in parts])
     official = None
     if all(code is not None for code, _, _ in parts):
@@ -294,6 +299,7 @@ def question_corpus(
         shares=shares,
         seed=seed,
         source=source,
+        noun="contexts",
     )
     ids = [one.id for one in every]
     return Corpus(

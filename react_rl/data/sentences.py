@@ -18,12 +18,16 @@ from react_rl.data.corpus import Corpus
 from react_rl.data.readers import drawn_rows, missing_path, split_files
 from react_rl.data.row_origin import RowOrigin
 from react_rl.data.splits import DEFAULT_SHARES, Shares, draw_splits
+from react_rl.data.stacked import ID_COLUMN, StackedTables
 from react_rl.data.tables import decoded, file_content, first_keys, read_table, stem_and_format
 from react_rl.data.tags import Scheme, entity_types, to_iob2
 from react_rl.errors import ReActError
 
 CONLL: Final = (".conll", ".iob", ".iob2", ".bio", ".bioes")
 """File endings of column files; each may be followed by ``.gz``."""
+
+PLAIN: Final = ".txt"
+"""A further one of column files, where a corpus is said to be of tagging."""
 
 _DOCUMENT: Final = "-DOCSTART-"
 
@@ -38,6 +42,7 @@ class Sentences:
         tags: As many tags for each.
         places: Where each sentence begins: ``line 12`` or ``row 3``.
         by_line: Whether a token has a line of its own.
+        ids: Id of each sentence, an empty text where it has none; None where the file has no ids.
     """
 
     where: str
@@ -45,6 +50,7 @@ class Sentences:
     tags: list[list[str]]
     places: list[int]
     by_line: bool
+    ids: list[str] | None = None
 
     def place(self, row: int, token: int | None = None) -> str:
         """Say where a sentence, or one token of it, is."""
@@ -57,9 +63,11 @@ class Sentences:
 def read_conll(path: Path, *, column: int = -1, encoding: str = "utf-8") -> Sentences:
     """Read a column file: a token and its tags on each line, an empty line behind each sentence.
 
+    The token is in the first column, or in the second one where the tag is in the first.
+
     Args:
-        path: The file, gzipped or not. Columns are separated by blanks or tabs; ``-DOCSTART-`` lines are
-            left out.
+        path: The file, gzipped or not. Columns are separated by tabs or, in lines without one, by blanks;
+            ``-DOCSTART-`` lines are left out.
         column: Which column is the tag, counted from the first (0) or the last (-1).
         encoding: Encoding of the file.
 
@@ -72,7 +80,8 @@ def read_conll(path: Path, *, column: int = -1, encoding: str = "utf-8") -> Sent
     tags: list[str] = []
     for number, line in enumerate([*text.split("\n"), ""], start=1):
         # Chinese texts hold ideographic spaces as tokens, so only blanks and tabs separate.
-        fields = line.rstrip("\r").replace("\t", " ").split(" ")
+        line = line.rstrip("\r")
+        fields = [field.strip(" ") for field in line.split("\t" if "\t" in line else " ")]
         fields = [field for field in fields if field]
         if not fields or fields[0] == _DOCUMENT:
             if tokens:
@@ -88,8 +97,9 @@ def read_conll(path: Path, *, column: int = -1, encoding: str = "utf-8") -> Sent
                 f"({line.strip()[:40]!r}) where a token and its tag belong; "
                 "sentences are separated by lines that are empty."
             )
-        tokens.append(fields[0])
-        tags.append(fields[column])
+        tag = column % len(fields)
+        tokens.append(fields[0 if tag else 1])
+        tags.append(fields[tag])
     if not found.tokens:
         raise ReActError(f"{path.name} has no sentences.")
     return found
@@ -100,6 +110,7 @@ def read_sentence_table(
     *,
     tokens: str = "tokens",
     tags: str = "tags",
+    id: str | None = None,
     format: str | None = None,
     encoding: str = "utf-8",
 ) -> Sentences:
@@ -108,10 +119,11 @@ def read_sentence_table(
     Raises:
         ReActError: A column is missing, or a row has no tokens, other tags than tokens, or no strings.
     """
-    table = read_table(path, wanted={tokens, tags}, format=format, encoding=encoding)
+    table = read_table(path, wanted={tokens, tags, id or ID_COLUMN}, format=format, encoding=encoding)
     found = Sentences(
         table.where, table.column(tokens, "tokens"), table.column(tags, "tags"),
         list(range(1, table.n_rows + 1)), by_line=False,
+        ids=StackedTables([(None, table)]).ids(id, {"tokens": tokens, "tags": tags}),
     )  # fmt: skip
     for row in range(table.n_rows):
         for name, kind in ((tokens, "tokens"), (tags, "tags")):
@@ -154,6 +166,7 @@ def read_tagged(
     column: int = -1,
     scheme: Scheme | None = None,
     strict: bool = False,
+    id: str | None = None,
     max_rows: int | None = None,
     shares: Shares = DEFAULT_SHARES,
     seed: int = 0,
@@ -164,9 +177,9 @@ def read_tagged(
     A row costs as many units as it has tokens.
 
     Args:
-        path: A column file (``.conll``, ``.iob``, ``.iob2``, ``.bio``, ``.bioes``), a JSON, JSON-lines or
-            Parquet file with a list of tokens and a list of tags in each row, or a folder with such files
-            called train, dev (validation, valid, val) and test.
+        path: A column file (``.conll``, ``.iob``, ``.iob2``, ``.bio``, ``.bioes``, ``.txt``), a JSON,
+            JSON-lines or Parquet file with a list of tokens and a list of tags in each row, or a folder with
+            such files called train, dev (validation, valid, val) and test.
         tokens: Column of the tokens, in tables.
         tags: Column of the tags, in tables.
         name: Name of the corpus; None takes the name of the file or folder.
@@ -175,6 +188,7 @@ def read_tagged(
         scheme: ``iob1``, ``iob2`` or ``bioes``; None finds out.
         strict: Refuse tags that break the scheme, such as an I that continues nothing. Otherwise they begin
             an entity, and the corpus notes how many did.
+        id: Column of the sentences' ids, in tables; None takes one called ``id`` where there is one.
         max_rows: Keep this many rows, drawn by ``seed``, in their order.
         shares: Shares of train, dev and test, for splits that the files do not give.
         seed: Decides the splits and the rows that are kept.
@@ -185,17 +199,21 @@ def read_tagged(
     """
     path = Path(path)
     if path.is_dir():
-        files: list[tuple[int | None, Path]] = list(split_files(path, CONLL))
+        files: list[tuple[int | None, Path]] = list(split_files(path, (*CONLL, PLAIN)))
     elif path.is_file():
         files = [(None, path)]
     else:
         raise missing_path(path)
     parts = []
     for code, file in files:
-        if format == "conll" or (format is None and is_conll(file)):
+        if format == "conll" or (format is None and (is_conll(file) or _ends_in(file, (PLAIN,)))):
+            if id is not None:
+                raise ReActError(f"{file.name} is a column file and has no ids; leave id={id!r} out.")
             found = read_conll(file, column=column, encoding=encoding)
         else:
-            found = read_sentence_table(file, tokens=tokens, tags=tags, format=format, encoding=encoding)
+            found = read_sentence_table(
+                file, tokens=tokens, tags=tags, id=id, format=format, encoding=encoding
+            )
         check_sentences(found)
         parts.append((code, found))
     return tagged_corpus(
@@ -224,7 +242,11 @@ def holds_sentences(path: Path) -> bool:
 
 def is_conll(path: Path) -> bool:
     """Whether a file is a column file by its ending."""
-    return path.name.casefold().removesuffix(".gz").endswith(CONLL)
+    return _ends_in(path, CONLL)
+
+
+def _ends_in(path: Path, endings: tuple[str, ...]) -> bool:
+    return path.name.casefold().removesuffix(".gz").endswith(endings)
 
 
 def _stem(path: Path) -> str:
@@ -260,6 +282,8 @@ def tagged_corpus(
     """
     begun = [(sentences, row) for _, sentences in parts for row in range(len(sentences.tokens))]
     origin = RowOrigin.of_files([(sentences.where, sentences.places) for _, sentences in parts])
+    if any(sentences.ids is not None for _, sentences in parts):
+        origin = origin.with_ids([word for _, s in parts for word in s.ids or [""] * len(s.tokens)])
 
     def place(row: int, token: int) -> str:
         sentences, own = begun[row]

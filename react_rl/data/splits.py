@@ -59,6 +59,7 @@ def draw_splits(
     shares: Shares = DEFAULT_SHARES,
     seed: int = 0,
     source: str = "",
+    noun: str = "texts",
 ) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
     """Give every row a split, so that no text (after normalisation) occurs in two of them.
 
@@ -74,6 +75,7 @@ def draw_splits(
         shares: Shares of train, dev and test, each above 0, summing to 1.
         seed: Decides what is drawn. The same seed and rows give the same splits.
         source: Where the texts come from, for messages.
+        noun: What they are called there.
 
     Returns:
         The (N,) split codes, and a note on everything that was dropped or carved.
@@ -107,7 +109,7 @@ def draw_splits(
     for code, name in enumerate(SPLITS):
         if not (split == code).any():
             raise ReActError(
-                f"{where}{len(texts)} rows with {int(groups.max()) + 1} different texts are too few"
+                f"{where}{len(texts)} rows with {int(groups.max()) + 1} different {noun} are too few"
                 f" for train, dev and test: {name} stays empty."
             )
     return split, tuple(notes)

@@ -51,16 +51,12 @@ class StackedTables:
         """Return the texts of all tables.
 
         Raises:
-            ReActError: There is no such column, or a text is empty or no string; of columns of question
-                answering it is said how they are read.
+            ReActError: There is no such column, or a text is empty or no string; of columns of another
+                task it is said how they are read.
         """
         first = self._parts[0][1]
-        if {"question", "context"} <= set(first.names) and not {column, "answers"} & set(first.names):
-            raise ReActError(
-                f"{first.where} has questions and contexts and no column 'answers'; for question answering "
-                "give task=question-answering and the column of the answers, answers=...; for classification "
-                "the column of the texts, text=..."
-            )
+        if column not in first.names:
+            _refuse_other_task(first)
         values = self.column(column, "text")
         refuse_missing(
             self, "text", column, [not isinstance(value, str) and is_missing(value) for value in values]
@@ -91,9 +87,10 @@ class StackedTables:
             return None
         for role, other in taken.items():
             if other == name:
+                kind = role.removesuffix("s")
                 raise ReActError(
                     f"The column {name!r} of {self.where} holds the ids of the rows and is not taken for the"
-                    f" {role}; name the column of the {role}s with {role}=..., or that of the ids with id=..."
+                    f" {kind}; name the column of the {kind}s with {role}=..., or that of the ids with id=..."
                 )
         if column is not None:
             values = self.column(name, "id")
@@ -168,3 +165,23 @@ def refuse_missing(tables: StackedTables, role: str, column: str, missing: Seque
             f"{count} of {len(missing)} rows have {word} {role} in column {column!r},"
             f" first {tables.place(missing.index(True))}; fill or remove them{also}."
         )
+
+
+def _refuse_other_task(table: Table) -> None:
+    """Refuse a table without texts whose columns are those of questions or of tagged sentences.
+
+    Raises:
+        ReActError: They are.
+    """
+    names = set(table.names)
+    for known, what, task, column in (
+        ({"question", "context"}, "questions and contexts", "question-answering", "answers"),
+        ({"tokens"}, "tokens", "tagging", "tags"),
+    ):
+        if known <= names:
+            lacks = "" if column in names else f" and no column {column!r}"
+            also = "" if column in names else f" and the column of the {column}, {column}=..."
+            raise ReActError(
+                f"{table.where} has {what}{lacks}; for {task.replace('-', ' ')} give task={task}{also}; "
+                "for classification the column of the texts, text=..."
+            )

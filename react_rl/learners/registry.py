@@ -341,7 +341,8 @@ def check_task(settings: LearnerSettings | None, task: Task, corpus: str) -> Non
         kinds = [name for name, one in LEARNERS.items() if task.name in one.tasks]
         raise ReActError(
             f"Corpus {corpus!r} is of {task.name}, which the learner ({entry.summary}) does not learn; "
-            f"set learner.kind to {' or '.join(kinds) or 'one of your own, module:Name'}."
+            f"set learner.kind to {' or '.join(kinds) or 'one of your own, module:Name'}, or say what else a "
+            "file holds, with 'task' and its columns."
         )
     weights = getattr(settings, "class_weights", "none")
     if weights != "none" and isinstance(task, TrainsNetworks) and not task.head.weighs_classes:

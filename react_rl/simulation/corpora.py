@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -30,6 +30,12 @@ from react_rl.simulation.generated import generated_task
 from react_rl.simulation.options import EpisodeOptions
 
 COLUMN = "column:"
+
+_KEYS: Final[dict[Task, tuple[str, ...]]] = {
+    "tagging": ("tokens", "tags", "column", "scheme"),
+    "question-answering": ("question", "context", "answers"),
+}
+"""Keys of a corpus that are for files of one task."""
 
 OnFacts = Callable[[Sequence[CorpusFacts]], None]
 """What is told about corpora before they are encoded."""
@@ -68,12 +74,9 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
             raise ReActError(
                 f"Corpora of the hub are of classification; save {config.corpus!r} as JSON lines."
             )
-        keys = ("tokens", "tags", "scheme") if task == "tagging" else ("question", "context", "answers")
-        options |= {"task": task} | {key: getattr(config, key) for key in keys}
+        options |= {"task": task} | {key: getattr(config, key) for key in _KEYS[task]}
         _only_of_tables(config, task)
-        options |= {"encoding": config.encoding} if config.encoding else {}
-        if task == "question-answering" and config.id is not None:
-            options["id"] = config.id
+        options |= {key: getattr(config, key) for key in ("encoding", "id") if getattr(config, key)}
     elif not is_named(config.corpus):
         options |= {"text": config.text, "label": config.label} | reading
         if config.splits is not None:
@@ -131,7 +134,13 @@ def _task_of(config: CorpusConfig) -> Task:
         return CORPORA[config.corpus].task
     if is_named(config.corpus) or config.corpus.startswith(HUB_PREFIX):
         return config.task or "classification"
-    return task_at(Path(config.corpus).expanduser(), config.task)
+    told = next((task for task in _KEYS if _changed(config, _KEYS[task])), None)
+    return task_at(Path(config.corpus).expanduser(), config.task or told)
+
+
+def _changed(config: CorpusConfig, keys: Iterable[str]) -> list[str]:
+    """Those of some keys that are not as they come."""
+    return [key for key in keys if getattr(config, key) != CorpusConfig.model_fields[key].default]
 
 
 def _only_of_tables(config: CorpusConfig, task: Task) -> None:
@@ -140,14 +149,13 @@ def _only_of_tables(config: CorpusConfig, task: Task) -> None:
     Raises:
         ReActError: One is set.
     """
-    plain = CorpusConfig(corpus=config.corpus)
     what = "tagged sentences" if task == "tagging" else "questions about contexts"
-    for key in ("text", "label", "splits", "confidence", "separator"):
-        if getattr(config, key) != getattr(plain, key):
-            raise ReActError(
-                f"{config.corpus!r} holds {what}, so {key!r} has no meaning; leave it out, "
-                "or set task: classification."
-            )
+    others = [key for other, keys in _KEYS.items() if other != task for key in keys]
+    for key in _changed(config, ("text", "label", "splits", "confidence", "separator", *others)):
+        raise ReActError(
+            f"{config.corpus!r} holds {what}, so {key!r} has no meaning; leave it out, "
+            "or set task: classification."
+        )
 
 
 def inspect_all(

@@ -21,6 +21,8 @@ GOOD = "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(10))
     [
         ("text,lable\n" + GOOD, {}, r"c\.csv has no label column 'label'\. Did you mean 'lable'\?"),
         ("question,context\n" + GOOD, {}, r"and no column 'answers'; .* task=question-answering"),
+        ("question,context,answers\na,b,b\n", {}, r"give task=question-answering; for classification"),
+        ("tokens,ner\n" + GOOD, {}, r"has tokens and no column 'tags'; .* task=tagging and .* tags=\.\.\."),
         ("txt,label\n" + GOOD, {}, r"no text column 'text'\. Did you mean 'txt'\? Columns: txt, label"),
         ("text,label\n" + GOOD, {"cost": "mins"}, "no cost column 'mins'"),
         ("text,label\n" + GOOD, {"confidence": "sure"}, "no confidence column 'sure'"),

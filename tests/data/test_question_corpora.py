@@ -128,7 +128,7 @@ def test_what_had_to_be_moved_is_counted(tmp_path: Path) -> None:
     found = rows()
     found[0]["answers"] = [{"text": "Oslo", "answer_start": 3}]
     found[1]["answers"] = [{"text": "Osl", "answer_start": 14}]
-    found[2] |= {"context": "a b a", "answers": [{"text": "a"}]}
+    found[2] |= {"context": "a b a", "answers": [{"text": "a", "answer_start": None}]}
     corpus = load_corpus(write(tmp_path / "some.jsonl", found))
     said = " ".join(corpus.notes)
     assert "1 answers were not at their answer_start" in said
@@ -160,7 +160,14 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, changes: dict[str,
 def test_a_hole_in_squads_format_is_named(tmp_path: Path) -> None:
     path = tmp_path / "some.json"
     whole = json.loads(squad(rows()))
-    whole["data"][0]["paragraphs"][1]["qas"][0]["question"] = ""
+    own = whole["data"][0]["paragraphs"][1]["qas"][0]
+    given = own.pop("answers")
+    path.write_text(json.dumps(whole))
+    with pytest.raises(
+        ReActError, match=r"question q3 in paragraph 2 of article 1 of some\.json has no 'ans"
+    ):
+        load_corpus(path)
+    own |= {"question": "", "answers": given}
     path.write_text(json.dumps(whole))
     with pytest.raises(ReActError, match=r"question q3 in paragraph 2 of article 1 of some\.json is empty"):
         load_corpus(path)
@@ -168,6 +175,16 @@ def test_a_hole_in_squads_format_is_named(tmp_path: Path) -> None:
     path.write_text(json.dumps(whole))
     with pytest.raises(ReActError, match=r"Paragraph 2 of article 1 of some\.json has no list 'qas'"):
         load_corpus(path)
+
+
+def test_questions_without_any_answer_or_about_one_context_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReActError, match=r"No question of some\.jsonl has an answer"):
+        load_corpus(write(tmp_path / "some.jsonl", [row | {"answers": []} for row in rows()]))
+    one = [found for found in rows() if found["context"] == rows()[0]["context"]] * 4
+    with pytest.raises(ReActError, match="12 rows with 1 different contexts are too few"):
+        load_corpus(write(tmp_path / "some.jsonl", one))
+    with pytest.raises(ReActError, match="has no id column 'key'"):
+        load_corpus(write(tmp_path / "some.jsonl", rows()), id="key")
 
 
 def test_a_context_is_paid_once_by_all_its_questions(tmp_path: Path) -> None:

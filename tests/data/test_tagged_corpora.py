@@ -5,13 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from react_rl.data import load_corpus
+from react_rl.data.config import CorpusConfig
 from react_rl.data.sentences import entity_strata, read_tagged
 from react_rl.errors import ReActError
+from react_rl.simulation.corpora import load, task_by_name
 
 CONLL = """-DOCSTART- -X- O O
 
@@ -26,7 +29,7 @@ Blackburn NNP I-PER
 """
 
 
-def sentences(n: int) -> list[dict[str, list[str]]]:
+def sentences(n: int) -> list[dict[str, Any]]:
     """Sentences of two to four tokens, half of them with an entity."""
     rows = []
     for k in range(n):
@@ -36,12 +39,12 @@ def sentences(n: int) -> list[dict[str, list[str]]]:
     return rows
 
 
-def write_jsonl(path: Path, rows: list[dict[str, list[str]]]) -> Path:
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
-def write_conll(path: Path, rows: list[dict[str, list[str]]]) -> Path:
+def write_conll(path: Path, rows: list[dict[str, Any]]) -> Path:
     blocks = ["".join(f"{w} {t}\n" for w, t in zip(r["tokens"], r["tags"], strict=True)) for r in rows]
     path.write_text("\n".join(blocks), encoding="utf-8")
     return path
@@ -72,6 +75,55 @@ def test_tables_and_column_files_give_the_same_corpus_gzipped_or_not(tmp_path: P
     assert all(plain.ids(split).size for split in ("train", "dev", "test"))
 
 
+def test_tokens_may_hold_blanks_in_columns_between_tabs_and_tags_may_come_first(tmp_path: Path) -> None:
+    rows = [{"tokens": ["New York", f"n{k}"], "tags": ["B-LOC", "O"]} for k in range(20)]
+    tabs, first, spaced = tmp_path / "a.conll", tmp_path / "b.conll", tmp_path / "c.conll"
+    tabs.write_text("".join(f"New York\tNNP\tB-LOC\nn{k}\tCD\tO\n\n" for k in range(20)))
+    first.write_text("".join(f"B-LOC\tNew York\r\nO\tn{k}\r\n\r\n" for k in range(20)))
+    spaced.write_text("".join(f"NewYork  NNP B-LOC \nn{k} CD O\n \n" for k in range(20)))
+    table = load_corpus(write_jsonl(tmp_path / "d.jsonl", rows))
+    assert load_corpus(tabs).digest() == load_corpus(first, column=0).digest() == table.digest()
+    assert load_corpus(spaced).tokens[0] == ("NewYork", "n0")  # type: ignore[index]
+
+
+def test_a_config_says_the_task_by_the_columns_that_it_names(tmp_path: Path) -> None:
+    rows = [{"key": f"s{k}", "words": ["Oslo", f"n{k}"], "ner": ["B-LOC", "O"]} for k in range(20)]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    config = CorpusConfig(corpus=str(path), tokens="words", tags="ner", id="key")
+    assert task_by_name(config) == "tagging"
+    corpus = load(config)
+    assert corpus.origin is not None
+    assert corpus.origin.ids == tuple(f"s{k}" for k in range(20))
+    tagged_first = tmp_path / "train.txt"
+    tagged_first.write_text("".join(f"B-LOC Oslo\nO n{k}\n\n" for k in range(20)))
+    for where in (tagged_first, tmp_path):
+        read = load(CorpusConfig(corpus=str(where), column=0))
+        assert read.tokens == corpus.tokens
+        assert [own.tolist() for own in read.targets] == [[1, 0]] * 20
+    with pytest.raises(ReActError, match="holds tagged sentences, so 'answers' has no meaning"):
+        load(CorpusConfig(corpus=str(path), tags="ner", answers="x"))
+
+
+def test_ids_of_sentences_are_kept_or_said_to_be_missing(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"id": k, **row} for k, row in enumerate(sentences(60))]
+    rows[7].pop("id")
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    corpus = load_corpus(path, max_rows=50)
+    assert corpus.origin is not None
+    assert corpus.origin.ids is not None
+    for row, own in enumerate(corpus.origin.ids):
+        at = int(corpus.origin.row[row]) - 1
+        assert own == ("" if at == 7 else str(at))
+        assert corpus.tokens is not None
+        assert list(corpus.tokens[row]) == rows[at]["tokens"]
+    with pytest.raises(ReActError, match="has no id column 'key'"):
+        load_corpus(path, id="key")
+    with pytest.raises(ReActError, match="column of the tokens with tokens="):
+        load_corpus(path, id="tokens")
+    with pytest.raises(ReActError, match=r"two\.bio is a column file and has no ids"):
+        load_corpus(write_conll(tmp_path / "two.bio", sentences(60)), id="key")
+
+
 def test_max_rows_keeps_whole_sentences_under_their_own_tags(tmp_path: Path) -> None:
     rows = sentences(80)
     corpus = load_corpus(write_jsonl(tmp_path / "a.jsonl", rows), max_rows=50)
@@ -83,7 +135,7 @@ def test_max_rows_keeps_whole_sentences_under_their_own_tags(tmp_path: Path) -> 
 
 def test_columns_decide_the_task_and_a_task_decides_over_them(tmp_path: Path) -> None:
     rows = [row | {"text": " ".join(row["tokens"]), "label": row["tags"][0]} for row in sentences(60)]
-    path = write_jsonl(tmp_path / "both.jsonl", rows)  # type: ignore[arg-type]
+    path = write_jsonl(tmp_path / "both.jsonl", rows)
     assert load_corpus(path).task == "tagging"
     assert load_corpus(path, task="classification").task == "classification"
     with pytest.raises(ReActError, match="Unknown task 'taging'"):
@@ -137,6 +189,6 @@ def test_a_bad_column_file_is_one_sentence_with_its_line(tmp_path: Path, content
 )
 def test_a_bad_row_is_one_sentence_with_its_place(tmp_path: Path, row: dict[str, object], said: str) -> None:
     rows = [{"tokens": ["x"], "tags": ["B-PER"]}, row]
-    path = write_jsonl(tmp_path / "bad.jsonl", rows)  # type: ignore[arg-type]
+    path = write_jsonl(tmp_path / "bad.jsonl", rows)
     with pytest.raises(ReActError, match=said):
         load_corpus(path)

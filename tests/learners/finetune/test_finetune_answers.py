@@ -313,12 +313,16 @@ def test_words_of_one_piece_are_one_place_for_borders(
         assert isinstance(engine.learner, FineTune)
         store = engine.learner.stores[0]
         columns, dev = engine.learner._columns, engine.learner._columns.dev[0][0]
-        logits = torch.randn(2, int(store.n_vectors_of(dev).sum()), generator=torch.Generator().manual_seed(0))
-        loss = columns.wanting(0, logits, engine.task, torch.ones(2, dtype=torch.bool))
+        logits = torch.randn(
+            2, int(store.n_vectors_of(dev).sum()), generator=torch.Generator().manual_seed(0)
+        )
+        loss = columns.wanting(0, logits, engine.learner._task, torch.ones(2, dtype=torch.bool))
         inner = logits.clone().view(2, len(dev), 8)
         inner[0, :, [1, 2, 5, 6]] = 9.0  # where nothing can begin
         inner[1, :, [0, 1, 4, 5]] = 9.0  # or end
-        assert loss == columns.wanting(0, inner.view(2, -1), engine.task, torch.ones(2, dtype=torch.bool))
+        assert loss == columns.wanting(
+            0, inner.view(2, -1), engine.learner._task, torch.ones(2, dtype=torch.bool)
+        )
         examples, targets = store.taught(rows, torch.tensor(corpus.corpus.targets[rows]))
         counts, at = store.n_vectors(examples), 0
         for row in rows.tolist():
