@@ -204,7 +204,7 @@ def _unchanged(config: CorpusConfig, unpriced: Corpus, played: str | None) -> bo
     """Whether a corpus has the digest that was ``played``; yes where that cannot be known."""
     if played in (None, unpriced.digest()):
         return True
-    # A digest covers the prices, and a plan says uniform where none was given for sentences of a table.
+    # A digest covers the prices, and plans of earlier versions say uniform where none was given.
     for cost in dict.fromkeys((config.cost, None)):
         try:
             if load(config.model_copy(update={"cost": cost})).digest() == played:

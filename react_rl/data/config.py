@@ -97,7 +97,8 @@ class CorpusConfig(BaseModel):
     def _without_empty_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Plans read as if there were no such keys where they are not used.
         values: dict[str, Any] = handler(self)
-        for key in ("embeddings", "encoding", "id", "separator", "task", "scheme", "phases"):
+        # No cost stands for what rows of the task cost, and a config does not know the task of a file.
+        for key in ("cost", "embeddings", "encoding", "id", "separator", "task", "scheme", "phases"):
             if getattr(self, key) is None:
                 values.pop(key, None)
         for key in ("tokens", "tags", "question", "context", "answers"):
@@ -106,6 +107,4 @@ class CorpusConfig(BaseModel):
         for key in ("then", "drift", "column"):
             if getattr(self, key) == type(self).model_fields[key].default:
                 values.pop(key, None)
-        if self.cost is None:
-            values["cost"] = "uniform" if self.task != "tagging" else "tokens"
         return values

@@ -187,7 +187,7 @@ def test_a_bad_column_file_is_one_sentence_with_its_line(tmp_path: Path, content
         ({"tokens": ["a"], "tags": ["B-"]}, "The tag 'B-' of token 1 in row 2 of bad.jsonl"),
     ],
 )
-def test_a_bad_row_is_one_sentence_with_its_place(tmp_path: Path, row: dict[str, object], said: str) -> None:
+def test_a_bad_row_is_one_sentence_with_its_place(tmp_path: Path, row: dict[str, Any], said: str) -> None:
     rows = [{"tokens": ["x"], "tags": ["B-PER"]}, row]
     path = write_jsonl(tmp_path / "bad.jsonl", rows)
     with pytest.raises(ReActError, match=said):
