@@ -54,7 +54,12 @@ def run_suggest(known: argparse.Namespace, overrides: Sequence[str]) -> int:
                 "`react-rl suggest` takes those of the encoder alone (--encoder.model ...)."
             )
     encoder = overridden(_Encoding(), overrides, "the encoder").encoder
-    if known.out is not None and known.out.exists() and known.out.samefile(known.file):
+    if (
+        known.out is not None
+        and known.out.exists()
+        and known.file.exists()
+        and known.out.samefile(known.file)
+    ):
         raise ReActError(f"--out names {known.file} itself, whose labels would be lost; name another file.")
     if known.file.parent.is_dir():
         look_in(known.file.parent)  # one's own modules may be beside the file, as they are beside a config
@@ -83,7 +88,8 @@ def run_suggest(known: argparse.Namespace, overrides: Sequence[str]) -> int:
 def summary(data: PartlyLabelled) -> str:
     """One line on a file: its rows, how many of them are labelled, and the classes with their counts."""
     labelled = int((data.labels != NO_LABEL).sum())
-    head = f"{data.origin.files[0]}: {counted(len(data.texts), 'row')}, {labelled:,} labelled"
+    rows = len(data.texts)
+    head = f"{data.origin.files[0]}: {rows:,} {'row' if rows == 1 else 'rows'}, {labelled:,} labelled"
     if not labelled:
         return head
     counts = data.counts.tolist()

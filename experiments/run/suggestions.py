@@ -57,7 +57,7 @@ class Suggestions:
         strategy: Name of the strategy that chose them.
         rows: ``(n,)`` positions in ``data``, most wanted first.
         predictions: Most probable class of each under a model that is fitted to the labels, and its
-            probability; None where the labels are not of two classes.
+            probability to four digits; None where the labels are not of two classes.
     """
 
     data: PartlyLabelled
@@ -163,7 +163,7 @@ def suggest_rows(
         columns = view.columns_of(torch.from_numpy(rows).to(place)[None])[0]
         sure, best = view.confidence[0, columns], view.predicted[0, columns]
         predictions = tuple(
-            (data.label_names[c], float(p)) for c, p in zip(best.tolist(), sure.tolist(), strict=True)
+            (data.label_names[c], round(p, 4)) for c, p in zip(best.tolist(), sure.tolist(), strict=True)
         )
     return Suggestions(data, name, rows, predictions)
 
