@@ -16,6 +16,7 @@ from react_rl.data.synthetic import synthetic_sentences
 from react_rl.errors import ReActError
 from react_rl.experiments import CompareConfig, read_results, run_comparison, summarise
 from react_rl.experiments.report.writing import build_report
+from react_rl.experiments.run.bought import export_bought
 from react_rl.experiments.run.results import ResultFolder
 
 
@@ -59,6 +60,8 @@ def test_sentences_are_compared_by_the_metrics_of_tagging_and_paid_by_the_token(
         for line in csv.DictReader(file):
             assert len(line["label"].split()) == len(line["text"].split())
     assert "Class balance on people" in build_report(tmp_path / "small")
+    bought = (tmp_path / "small" / "bought.csv").read_bytes()
+    assert export_bought(tmp_path / "small").read_bytes() == bought
     again = run_comparison(wanted, tmp_path)
     assert (again.played, again.kept) == (0, 4)
 
