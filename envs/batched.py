@@ -27,7 +27,7 @@ from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.purchases import Mask
-from react_rl.tasks.registry import named_metric, task_of
+from react_rl.tasks.registry import TASK_METRIC, named_metric, task_of
 
 
 def episode_streams(seed: int, corpus: str) -> Streams:
@@ -151,6 +151,11 @@ class BatchedLabeling:
         check_pairing(reward, interface, n_episodes, learner)
         check_equal_prices(reward, [corpus.corpus for corpus in corpora])
         task = task_of([corpus.corpus for corpus in corpora])
+        if reward.metric not in (TASK_METRIC, *task.metrics):
+            raise ReActError(
+                f"reward.metric is {reward.metric!r}, which is no metric of {task.name}; set it to "
+                f"{TASK_METRIC!r} for {task.default_metrics[0]}, or to one of {', '.join(task.metrics)}."
+            )
         self.metric = named_metric(task, reward.metric)
         """The dev metric that the reward is made of."""
         reward = reward.model_copy(update={"metric": self.metric})

@@ -117,6 +117,13 @@ def test_what_does_not_fit_both_is_refused(more: dict[str, Any], message: str) -
         LabelingVectorEnv(**both(2, **more))
 
 
+def test_a_metric_of_another_task_is_refused_with_the_key_to_set() -> None:
+    with pytest.raises(
+        ReActError, match=r"reward\.metric is 'accuracy', .* no metric of tagging; set it to 'task'"
+    ):
+        LabelingVectorEnv(2, corpus=SENTENCES, reward={"metric": "accuracy"})
+
+
 def test_a_corpus_is_played_in_slots_of_its_task_only() -> None:
     env = LabelingVecEnv(core=core_of_both())
     env.set_options([{"corpus": TEXTS.name, "episode": 1}, {"corpus": SENTENCES.name, "episode": 2}])

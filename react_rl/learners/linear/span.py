@@ -281,12 +281,14 @@ class _Layout:
         padded: ``(R, n * L)`` int64 input of each place of each question, T where there is none.
         place: ``(R, T)`` int64 place of each input among these; n * L for inputs of none.
         truth: ``(R, n, 2)`` int64 place of the first and the last word, -1 where there is no question.
+        within: ``(R, n, L, 2)`` bool, words inside a piece, no places of borders; None without any.
         shape: n and L.
     """
 
     padded: Tensor
     place: Tensor
     truth: Tensor
+    within: Tensor | None
     shape: tuple[int, int]
 
     @classmethod
@@ -302,10 +304,15 @@ class _Layout:
         padded = np.full((len(bought), n * longest), n_words)
         place = np.full((len(bought), n_words), n * longest)
         truth = np.full((len(bought), n, 2), -1)
+        within = np.zeros((len(bought), n * longest, 2), np.bool_)
         for line, (own, sizes, store) in enumerate(zip(bought, lengths, stores, strict=True)):
             question = np.repeat(np.arange(len(own)), sizes)
             offset = np.arange(sizes.sum()) - np.repeat(sizes.cumsum() - sizes, sizes)
             here = np.arange(sizes.sum())
+            if store.shared.present:
+                word = store.starts[[row for row, _, _ in own]][question] + offset
+                sides = store.shared.repeated[word], store.shared.continued[word]
+                within[line, question * longest + offset] = np.stack(sides, 1)
             if not store.passages.has_unanswerable:
                 question, offset, here = (part[offset > 0] for part in (question, offset, here))
             padded[line, question * longest + offset] = here
@@ -313,13 +320,16 @@ class _Layout:
             truth[line, : len(own)] = [span for _, *span in own]
         device = stores[0].states.device
         arrays = [torch.from_numpy(part).to(device) for part in (padded, place, truth)]
-        return cls(arrays[0], arrays[1], arrays[2], (n, longest))
+        inside = None
+        if within.any():
+            inside = torch.from_numpy(within).to(device).view(len(bought), n, longest, 2)
+        return cls(arrays[0], arrays[1], arrays[2], inside, (n, longest))
 
     def _by_question(self, scores: Tensor) -> Tensor:
-        """Scores ``(R, T, 2)`` as ``(R, n, L, 2)``, ``NEVER`` where there is no word."""
+        """Scores ``(R, T, 2)`` as ``(R, n, L, 2)``, ``NEVER`` where no answer can begin and end."""
         spare = torch.nn.functional.pad(scores, (0, 0, 0, 1), value=NEVER)
-        found = spare.gather(1, self.padded[:, :, None].expand(-1, -1, 2))
-        return found.view(len(scores), *self.shape, 2)
+        found = spare.gather(1, self.padded[:, :, None].expand(-1, -1, 2)).view(len(scores), *self.shape, 2)
+        return found if self.within is None else found.masked_fill(self.within, NEVER)
 
     def loss(self, scores: Tensor) -> Tensor:
         """Summed loss of each episode ``(R,)`` for scores of the inputs ``(R, T, 2)``."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize as scipy_minimise
+from torch.nn import functional
 
 from react_rl.acquisition import make_strategy
 from react_rl.data.passages import Passages
@@ -15,7 +16,7 @@ from react_rl.encoders.token_states import TokenStates
 from react_rl.errors import ReActError
 from react_rl.learners.linear.minimise import minimise
 from react_rl.learners.linear.overlap import OVERLAPS, overlaps
-from react_rl.learners.linear.span import SpanScorer, SpanSettings
+from react_rl.learners.linear.span import SpanScorer, SpanSettings, _Layout
 from react_rl.seeding import Streams
 from react_rl.simulation import (
     EncodedCorpus,
@@ -200,6 +201,20 @@ def test_words_of_one_state_are_one_place_for_borders() -> None:
     begins = [row for own in learner._bought for row, first, _ in own if plain.corpus.targets[row, 0] == 3]
     assert {first for own in learner._bought for row, first, _ in own if row in begins} <= {2}
     assert all(last != 2 for own in learner._bought for _, _, last in own)
+    layout = _Layout.of(learner._bought, [learner._stores[0]] * 2, max(learner._used))
+    words = torch.randn(2, max(learner._used), 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = torch.zeros(2)
+    for e, own in enumerate(learner._bought):
+        at = 0
+        for row, *span in own:
+            length = int(starts[row + 1] - starts[row])
+            for border, inner in ((0, 3), (1, 2)):
+                can = [word for word in range(1, length) if word != inner]  # every question has an answer
+                wanted = torch.tensor([can.index(span[border])])
+                loss[e] += functional.cross_entropy(words[e, at : at + length, border][can][None], wanted)
+            at += length
+    torch.testing.assert_close(layout.loss(words.detach()), loss.detach())
+    torch.testing.assert_close(layout.residual(words.detach()), torch.autograd.grad(loss.sum(), words)[0])
     rows = np.arange(30)
     scores, usual = learner.logits_of_rows([rows, rows]), engine_of(2, corpus=plain).scores(rows)
     for side, other, never in ((scores.start, usual.start, 3), (scores.end, usual.end, 2)):
