@@ -115,7 +115,7 @@ def export_bought(folder: Path) -> Path:
 
 
 def _as_played(config: CorpusConfig, contents: Mapping[str, str]) -> CorpusConfig:
-    """A corpus of a plan without a cost if that is how it was played: of sentences a plan says uniform then.
+    """A corpus of a plan as it was played: plans of earlier versions say uniform where no cost was given.
 
     Args:
         config: As the plan has it.
