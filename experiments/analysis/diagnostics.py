@@ -204,14 +204,10 @@ def _unchanged(config: CorpusConfig, unpriced: Corpus, played: str | None) -> bo
     """Whether a corpus has the digest that was ``played``; yes where that cannot be known."""
     if played in (None, unpriced.digest()):
         return True
-    # A digest covers the prices, and plans of earlier versions say uniform where none was given.
-    for cost in dict.fromkeys((config.cost, None)):
-        try:
-            if load(config.model_copy(update={"cost": cost})).digest() == played:
-                return True
-        except ReActError:  # only the encoder knows the price
-            return True
-    return False
+    try:
+        return load(config).digest() == played  # the digest covers the prices
+    except ReActError:  # only the encoder knows the price
+        return True
 
 
 def redraw(corpus: Corpus, config: CompareConfig, run: Purchases) -> Draw | None:

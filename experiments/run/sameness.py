@@ -36,7 +36,6 @@ def differences(old: Any, new: Any, place: str = "") -> list[str]:
         new: The one that is.
         place: Key under which they are, for messages.
     """
-    old, new = _priced(old), _priced(new)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         found = []
         for key in sorted({*old, *new}):
@@ -46,16 +45,6 @@ def differences(old: Any, new: Any, place: str = "") -> list[str]:
     if old == new:
         return []
     return [f"{place} was {_shown(old)}, is {_shown(new)}"]
-
-
-def _priced(value: Any) -> Any:
-    """A value in which every corpus has a cost: earlier versions wrote one where none was given."""
-    if isinstance(value, list | tuple):
-        return [_priced(one) for one in value]
-    if not isinstance(value, Mapping):
-        return value
-    usual = {"cost": "tokens" if value.get("task") == "tagging" else "uniform"} if "corpus" in value else {}
-    return usual | {key: _priced(one) for key, one in value.items()}
 
 
 def _shown(value: Any) -> str:
