@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from react_rl.data.config import CorpusConfig
 from react_rl.data.corpus import Corpus
 from react_rl.envs.batched import episode_streams
 from react_rl.errors import ReActError
@@ -23,7 +22,7 @@ from react_rl.experiments.run.planning import Part, parts_of
 from react_rl.experiments.run.results import PLAN, ResultFolder, RunId
 from react_rl.files import written_atomically
 from react_rl.own_code import require_imported
-from react_rl.simulation.corpora import load, prepare, task_by_name
+from react_rl.simulation.corpora import prepare
 from react_rl.simulation.draw import check_fit, draw_episode
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.options import EpisodeOptions
@@ -103,8 +102,6 @@ def export_bought(folder: Path) -> Path:
     require_imported(config.encoder.model, f"Encoder {config.encoder.model}")
     for kind in kinds_in(config):
         require_imported(kind, f"Learner {kind}")
-    contents = found.corpora()
-    config = config.model_copy(update={"corpora": tuple(_as_played(one, contents) for one in config.corpora)})
     parts = parts_of(config, prepare(config.corpora, config.encoder, config.device))
     for part in parts:
         for encoded in part.corpora:
@@ -112,20 +109,6 @@ def export_bought(folder: Path) -> Path:
     path = write_bought(found, parts, limited=False)
     assert path is not None
     return path
-
-
-def _as_played(config: CorpusConfig, contents: Mapping[str, str]) -> CorpusConfig:
-    """A corpus of a plan as it was played: plans of earlier versions say uniform where no cost was given.
-
-    Args:
-        config: As the plan has it.
-        contents: Digests of the corpora that were played on, by name.
-    """
-    if config.cost != "uniform" or task_by_name(config) not in (None, "tagging"):
-        return config
-    usual = config.model_copy(update={"cost": None})
-    corpus = load(usual)
-    return usual if corpus.digest() == contents.get(corpus.name) else config
 
 
 def too_much(folder: Path) -> str:
