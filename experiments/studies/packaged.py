@@ -39,7 +39,16 @@ from react_rl.experiments.studies.transfer import LABELS, POLICY, draw, gaps_of
 from react_rl.files import write_atomically
 
 FIXED: Final = (
-    *("random", "margin", "badge", "typiclust", "uncertainty-herding", "variance-reduction", "mixture"),
+    *(
+        "random",
+        "margin",
+        "badge",
+        "typiclust",
+        "uncertainty-herding",
+        "variance-reduction",
+        "mixture",
+        "bait",
+    ),
 )
 """Fixed strategies."""
 
@@ -55,7 +64,7 @@ RIVALS: Final = (*FIXED, BEGUN)
 LARGE: Final = ("reuters", "election_tweets", "friends", "health_tweets", "rated_tweets", "editorials")
 """Corpora that are large enough to buy 1,000 labels."""
 
-LARGE_RIVALS: Final = ("random", "margin", "uncertainty-herding", "mixture")
+LARGE_RIVALS: Final = ("random", "margin", "uncertainty-herding", "mixture", "bait")
 """Fixed strategies that buy as many."""
 
 
