@@ -39,16 +39,8 @@ from react_rl.experiments.studies.transfer import LABELS, POLICY, draw, gaps_of
 from react_rl.files import write_atomically
 
 FIXED: Final = (
-    *(
-        "random",
-        "margin",
-        "badge",
-        "typiclust",
-        "uncertainty-herding",
-        "variance-reduction",
-        "mixture",
-        "bait",
-    ),
+    *("random", "margin", "badge", "typiclust", "bait", "uncertainty-herding", "variance-reduction"),
+    "mixture",
 )
 """Fixed strategies."""
 
