@@ -50,7 +50,7 @@ def test_stop_is_true_or_false(name: str, stop: Any) -> None:
         ({"reward": own_reward}, r"give its name, .* reward='module:NAME'"),
         ({"reward": REWARDS["gain"]}, r"give its name, .* reward='module:NAME'"),
         ({"action_space": ACTION_SPACES["weigh-scores"]}, r"action_space is .*; give a name, or an object"),
-        ({"device": 3}, r"Unknown device 3"),
+        ({"device": 99}, r"[Dd]evice 99"),  # built for CUDA, torch takes a number for that of a GPU
         ({"render_mode": "human"}, r"render_mode is 'human'; labelling draws no frames"),
     ],
 )
