@@ -56,7 +56,7 @@ RIVALS: Final = (*FIXED, BEGUN)
 LARGE: Final = ("reuters", "election_tweets", "friends", "health_tweets", "rated_tweets", "editorials")
 """Corpora that are large enough to buy 1,000 labels."""
 
-LARGE_RIVALS: Final = ("random", "margin", "uncertainty-herding", "mixture", "bait")
+LARGE_RIVALS: Final = ("random", "margin", "uncertainty-herding", "mixture")
 """Fixed strategies that buy as many."""
 
 
