@@ -103,8 +103,8 @@ def test_what_ships_and_further_policies_are_played_and_not_played_again(
     )
     assert "| learned minus | mean of all | 40 rounds of 1 |" in page
     cell = "+0.1000 [+0.1000, +0.1000], 1.00; 8, 0"
-    assert f"| bait | {cell} | {cell} | {cell} | {cell} |" in page
-    assert "| bait |" not in page[: page.index("## Further strategies")]
+    assert f"| dropquery | {cell} | {cell} | {cell} | {cell} |" in page
+    assert "| dropquery |" not in page[: page.index("## Further strategies")]
     assert "| all | 0.6000 | +200.0 [+200.0, +200.0]* |" in page
     assert "8 corpora, 2 seeds: of the distance from random (0.4000) to the oracle (0.7000)" in page
     assert "| learned | 0.6000 | 0.67 [0.67, 0.67] |" in page
