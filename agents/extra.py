@@ -16,7 +16,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from react_rl.errors import ReActError, suggestion
-from react_rl.validation import counted
+from react_rl.validation import stray_booleans
 
 POLICY: Final = "policy_kwargs"
 """Argument that holds those of the policy's network."""
@@ -174,7 +174,7 @@ def _check_type(where: str, value: Any, hint: Any) -> None:
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise ReActError(f"{where} is {value!r:.80}: {reason[0].lower()}{reason[1:]}.") from None
-    for path, boolean in counted(value, built, where):
+    for path, boolean in stray_booleans(value, built, where):
         raise ReActError(f"{path} is {boolean}: it should be a number.")
 
 

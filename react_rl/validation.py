@@ -69,12 +69,12 @@ def validated(model: type[Model], values: Any, what: str) -> Model:
         built = model.model_validate(dict(values))
     except ValidationError as error:
         raise ReActError(f"{what}: {explain(model, error)}") from None
-    for path, value in counted(values, built):
+    for path, value in stray_booleans(values, built):
         raise ReActError(f"{what}: {path} is {value}: it should be a number.")
     return built
 
 
-def counted(given: Any, built: Any, path: str = "") -> Iterator[tuple[str, bool]]:
+def stray_booleans(given: Any, built: Any, path: str = "") -> Iterator[tuple[str, bool]]:
     """Where, below ``path``, a boolean was ``given`` of which pydantic built a number, and the boolean."""
     if isinstance(given, bool):
         if isinstance(built, int | float) and not isinstance(built, bool):
@@ -84,10 +84,10 @@ def counted(given: Any, built: Any, path: str = "") -> Iterator[tuple[str, bool]
         if isinstance(held, Mapping):
             for key in given:
                 if key in held:
-                    yield from counted(given[key], held[key], f"{path}.{key}" if path else str(key))
+                    yield from stray_booleans(given[key], held[key], f"{path}.{key}" if path else str(key))
     elif isinstance(given, Sequence) and isinstance(built, Sequence) and not isinstance(given, str):
         for i, pair in enumerate(zip(given, built, strict=False)):
-            yield from counted(*pair, f"{path}.{i}" if path else str(i))
+            yield from stray_booleans(*pair, f"{path}.{i}" if path else str(i))
 
 
 def check_key(values: BaseModel, path: str, what: str) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from rich.markup import escape
 from rich.table import Table
 
-from react_rl.data.partly_labelled import NO_LABEL, PartlyLabelled
+from react_rl.data.partly_labelled import PartlyLabelled
 from react_rl.encoders.config import EncoderConfig
 from react_rl.errors import ReActError, suggestion
 from react_rl.escaping import for_terminal
@@ -87,8 +87,8 @@ def run_suggest(known: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 def summary(data: PartlyLabelled) -> str:
     """One line on a file: its rows, how many of them are labelled, and the classes with their counts."""
-    labelled = int((data.labels != NO_LABEL).sum())
     rows = len(data.texts)
+    labelled = rows - data.waiting
     head = f"{data.origin.files[0]}: {rows:,} {'row' if rows == 1 else 'rows'}, {labelled:,} labelled"
     if not labelled:
         return head
@@ -102,12 +102,12 @@ def summary(data: PartlyLabelled) -> str:
 def _say(data: PartlyLabelled, strategy: str | None) -> None:
     """Say what the file holds, before anything is encoded."""
     lines = [summary(data)]
-    waiting, worth = int((data.labels == NO_LABEL).sum()), data.candidates.size
+    repeated = data.waiting - data.candidates.size
     notes = list(data.notes)
-    if worth < waiting:
-        verb = "repeats" if waiting - worth == 1 else "repeat"
+    if repeated:
+        verb = "repeats" if repeated == 1 else "repeat"
         notes.append(
-            f"{counted(waiting - worth, 'row')} without a label {verb} the text of another row; each text is "
+            f"{counted(repeated, 'row')} without a label {verb} the text of another row; each text is "
             "suggested once, and not if it has a label"
         )
     lines += [f"Note: {note}." for note in notes]

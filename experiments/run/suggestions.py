@@ -17,7 +17,7 @@ from react_rl.acquisition.references import REFERENCES
 from react_rl.acquisition.registry import entry_of, is_strategy, reads_model
 from react_rl.agents.bridges.arrays import pool_of_arrays, rows_of
 from react_rl.agents.learned import LearnedStrategy
-from react_rl.data.partly_labelled import NO_LABEL, PartlyLabelled, read_partly_labelled
+from react_rl.data.partly_labelled import PartlyLabelled, read_partly_labelled
 from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.embedding import encode_corpus
@@ -243,7 +243,7 @@ def _candidates(data: PartlyLabelled, n: int) -> npt.NDArray[np.int64]:
     Raises:
         ReActError: There are fewer than ``n``.
     """
-    where, waiting = data.origin.files[0], int((data.labels == NO_LABEL).sum())
+    where, waiting = data.origin.files[0], data.waiting
     if not waiting:
         raise ReActError(f"All {len(data.texts)} rows of {where} have a label; nothing is left to suggest.")
     candidates = data.candidates

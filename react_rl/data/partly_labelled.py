@@ -58,6 +58,11 @@ class PartlyLabelled:
         return np.bincount(known, minlength=len(self.label_names)).astype(np.int64)
 
     @property
+    def waiting(self) -> int:
+        """Number of rows without a label."""
+        return int((self.labels == NO_LABEL).sum())
+
+    @property
     def candidates(self) -> npt.NDArray[np.int64]:
         """Rows that are worth a label, ascending: of rows with one text the first, unless one is labelled."""
         labelled = self.groups[self.labels != NO_LABEL]
