@@ -56,9 +56,6 @@ RIVALS: Final = (*FIXED, BEGUN)
 LARGE: Final = ("reuters", "election_tweets", "friends", "health_tweets", "rated_tweets", "editorials")
 """Corpora that are large enough to buy 1,000 labels."""
 
-LARGE_RIVALS: Final = ("random", "margin", "uncertainty-herding", "mixture")
-"""Fixed strategies that buy as many."""
-
 
 def named_policies(named: Sequence[str]) -> dict[str, QueryStrategy]:
     """Policies by name, from NAME=FOLDER.
@@ -218,8 +215,7 @@ def study(asked: argparse.Namespace) -> str:
         }
         text += against_further(more, [POLICY, *further])
     if asked.large_seeds:
-        some = [*LARGE_RIVALS, *policies]
-        large = here.table(LARGE_SETTING, LARGE, some, LARGE_ROWS, asked.large_seeds, LARGE_EPISODE)
+        large = here.table(LARGE_SETTING, LARGE, list(played), LARGE_ROWS, asked.large_seeds, LARGE_EPISODE)
         text += by_corpus(LARGE_SETTING, "Pools of 2,000, rounds of 25", large, [POLICY, *further])
     if asked.oracle_seeds:
         oracle = here.table(
