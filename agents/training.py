@@ -46,7 +46,7 @@ from react_rl.agents.settings import (
 )
 from react_rl.agents.start import network_of_start, start_folder, starting_weights
 from react_rl.envs.interfaces import ACTION_SPACES
-from react_rl.envs.many_tasks import Labeling
+from react_rl.envs.many_worlds import Labeling
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.envs.paired import GROUP
 from react_rl.envs.rewards import REWARDS, RewardSettings, reward_form
@@ -263,7 +263,6 @@ def _about(
 ) -> dict[str, Any]:
     """What the card of a policy says whenever it is kept; measures the baselines."""
     engines = [part.engine for part in core.parts]
-    sizes = {engine.task.name: engine.options.model_dump(mode="json") for engine in engines}
     return {
         "name": name,
         "algorithm": settings.algorithm,
@@ -271,13 +270,25 @@ def _about(
         "observation": core.interface.observation.describe(),
         "action_space": core.interface.describe(),
         "reward": reward.model_dump(mode="json"),
-        "episode": next(iter(sizes.values())) if len(sizes) == 1 else sizes,
+        "episode": _episode(core),
         "trained_on": {c.name: c.corpus.digest() for engine in engines for c in engine.corpora},
         "validated_on": {c.name: c.corpus.digest() for c in validation.corpora},
         "settings": settings.model_dump(mode="json"),
         "baselines": {one: round(float(validation.areas(make_strategy(one)).mean()), 6) for one in BASELINES},
         "versions": _versions(settings.algorithm),
     }
+
+
+def _episode(core: Labeling) -> dict[str, Any]:
+    """Options of an episode; where slots differ, by task and slots."""
+    said = {}
+    start, tasks = 0, [part.engine.task.name for part in core.parts]
+    for part, task in zip(core.parts, tasks, strict=True):
+        end = start + part.n_episodes
+        name = task if tasks.count(task) == 1 else f"{task}, slots {start} to {end - 1}"
+        said[name] = part.engine.options.model_dump(mode="json")
+        start = end
+    return next(iter(said.values())) if len(said) == 1 else said
 
 
 def _key(

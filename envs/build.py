@@ -19,12 +19,13 @@ from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import EncoderSettings, resolve_device
 from react_rl.envs.interfaces import Interface, check_learner_of, make_interface, settings_of
-from react_rl.envs.many_tasks import Labeling, labeling
+from react_rl.envs.many_worlds import Labeling, labeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import RewardForm, RewardSettings
 from react_rl.errors import ReActError, suggestion, unknown
 from react_rl.learners.registry import LearnerSettings, learner_for
 from react_rl.simulation.corpora import encode_all
+from react_rl.simulation.drawn_options import DrawSettings
 from react_rl.simulation.encoded import EncodedCorpus, encode, synthetic_encoded
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.world import World, worlds_by_task
@@ -52,6 +53,7 @@ def build_environment(
     text: str | None = None,
     label: str | None = None,
     tasks: Mapping[str, Mapping[str, Any]] | None = None,
+    draws: DrawSettings | Mapping[str, Any] | None = None,
     **action_settings: Any,
 ) -> Labeling:
     """Build a batched environment.
@@ -74,6 +76,7 @@ def build_environment(
         label: Column of the labels in files and data frames; None is ``label``.
         tasks: With corpora of several tasks, by the name of a task: ``episode``, options of its own, and
             ``learner``, settings of its own (otherwise a cheap learner, where ``learner`` cannot learn it).
+        draws: Sizes that are drawn for groups of episodes side by side, or a mapping of them; None for none.
         **action_settings: Settings of the action space.
 
     Raises:
@@ -108,7 +111,9 @@ def build_environment(
     worlds = _worlds(corpora, episode, learner, tasks or {})
     for world in worlds:
         check_learner_of(interface, world.learner, world.task.name)
-    return labeling(worlds, interface, reward, n_episodes)
+    if draws is not None and not isinstance(draws, DrawSettings):
+        draws = validated(DrawSettings, draws, "Draws")
+    return labeling(worlds, interface, reward, n_episodes, draws)
 
 
 def _worlds(

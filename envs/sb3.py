@@ -16,7 +16,7 @@ from torch import Tensor
 from react_rl.envs.batched import EpisodeSource, Transition, row_of
 from react_rl.envs.build import build_face
 from react_rl.envs.interfaces import fresh, observation_of
-from react_rl.envs.many_tasks import Labeling
+from react_rl.envs.many_worlds import Labeling
 from react_rl.envs.vector import episode_sources, spread_seeds, step_limit
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams

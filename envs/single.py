@@ -11,7 +11,7 @@ import numpy.typing as npt
 from react_rl.envs.batched import EpisodeSource
 from react_rl.envs.build import build_face
 from react_rl.envs.interfaces import Observed, observation_of
-from react_rl.envs.many_tasks import Labeling
+from react_rl.envs.many_worlds import Labeling
 from react_rl.envs.vector import step_limit
 from react_rl.errors import ReActError
 

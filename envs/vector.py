@@ -17,7 +17,7 @@ from gymnasium.vector.utils import batch_space
 from react_rl.envs.batched import EpisodeSource
 from react_rl.envs.build import build_face
 from react_rl.envs.interfaces import Observed, fresh, observation_of
-from react_rl.envs.many_tasks import Labeling
+from react_rl.envs.many_worlds import Labeling
 from react_rl.errors import ReActError
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from react_rl.agents.adjustment.space import GATES
+from react_rl.simulation.drawn_options import Size
 
-Size = Annotated[int, Field(ge=1, le=10**6)]
 TaskKind = Literal["own", "dealt", "any", "gathered"]
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from react_rl.agents.adjustment.settings import AdjustmentSettings
 from react_rl.agents.imitation.collection import DEALT
-from react_rl.agents.imitation.settings import sized
 from react_rl.errors import ReActError
 from react_rl.seeding import entropy_of
+from react_rl.simulation.drawn_options import draw_sizes
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.generated import gathered_corpus, generated_task
 from react_rl.simulation.options import EpisodeOptions
@@ -108,16 +108,7 @@ def draw_group(
         batch: Rows of a round.
         rng: Draws.
     """
-    allowed = [
-        rounds
-        for rounds in settings.rounds
-        if settings.least_labels <= rounds * batch <= settings.most_labels
-    ]
-    rounds = int(rng.choice(allowed or [max(settings.most_labels // batch, 1)]))
-    initial = int(rng.choice(settings.initial_sizes))
-    roomy = [pool for pool in settings.pool_sizes if pool >= initial + rounds * batch]
-    pool = int(rng.choice(roomy or settings.pool_sizes))
-    options = sized(episode.model_copy(update={"pool_size": pool}), initial, batch, rounds)
+    options = draw_sizes(settings, episode, batch, rng)
     fitting = bank.that_fit(options)
     first = fitting[int(rng.integers(len(fitting)))]
     alike = [task for task in fitting if _stratum(task) == _stratum(first)]

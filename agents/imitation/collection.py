@@ -13,13 +13,14 @@ from react_rl.acquisition.batching.row_features import RowFeatures
 from react_rl.acquisition.batching.selection import take_random
 from react_rl.acquisition.strategies.weighted import MIXTURE
 from react_rl.agents.imitation.expert import LookAhead
-from react_rl.agents.imitation.settings import ImitationSettings, mean_price, sized
+from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.imitation.states import States
 from react_rl.agents.networks.beside import drawn_columns, within_pool
 from react_rl.agents.scorer import ScorerStrategy, row_context
 from react_rl.data.generated import Kind
 from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams, entropy_of
+from react_rl.simulation.drawn_options import mean_price, sized
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.generated import gathered_corpus, generated_task
@@ -68,7 +69,7 @@ def collect(
     initial, batch = int(rng.choice(settings.initial_sizes)), int(rng.choice(settings.batch_sizes))
     rounds = settings.rounds_of(batch, int(rng.choice(settings.rounds)))
     beyond = int(rng.choice(settings.beyond)) if len(settings.beyond) > 1 else settings.beyond[0]
-    options = sized(episode, initial, batch, rounds, mean_price(corpora))
+    options = sized(episode, initial, batch, rounds, mean_price(one.corpus for one in corpora))
     tasks = _tasks(corpora, settings, group, rng)
     engine = LabelingEngine(tasks, options, len(tasks), learner=learner)
     seeds = rng.integers(2**62, size=len(tasks)).tolist()

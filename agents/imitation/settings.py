@@ -13,14 +13,12 @@ from react_rl.acquisition.features import feature_named
 from react_rl.agents.networks.registry import SCORER
 from react_rl.data.corpus import Corpus
 from react_rl.errors import ReActError
+from react_rl.simulation.drawn_options import Size, sized
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.options import EpisodeOptions
-from react_rl.validation import validated
 
 PRICE: Final = "cheapness"
 """The feature that says what a row costs."""
-
-Size = Annotated[int, Field(ge=1, le=10**6)]
 
 
 class ImitationSettings(BaseModel):
@@ -131,20 +129,3 @@ class ImitationSettings(BaseModel):
 def _has_prices(corpus: Corpus) -> bool:
     """Whether train rows differ in price."""
     return bool(np.unique(corpus.cost[corpus.ids("train")]).size > 1)
-
-
-def mean_price(corpora: Sequence[EncodedCorpus]) -> float:
-    """Cost of a train row, the mean over the corpora."""
-    return float(np.mean([one.corpus.cost[one.corpus.ids("train")].mean() for one in corpora]))
-
-
-def sized(
-    episode: EpisodeOptions, initial: int, batch: int, rounds: int, price: float = 1.0
-) -> EpisodeOptions:
-    """An episode with another initial set, batch, and a budget of so many rounds at this price of a row.
-
-    Raises:
-        ReActError: The pool is too small for them.
-    """
-    changes = {"initial_size": initial, "batch_size": batch, "budget": batch * rounds * price}
-    return validated(EpisodeOptions, episode.model_dump() | changes, "Episodes of imitation")

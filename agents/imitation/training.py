@@ -22,7 +22,7 @@ from react_rl.agents.folder import PolicyCard, curve_point, versions_of
 from react_rl.agents.imitation.collection import collect
 from react_rl.agents.imitation.dealing import dealt_again
 from react_rl.agents.imitation.fitting import fit_ensemble
-from react_rl.agents.imitation.settings import ImitationSettings, mean_price
+from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.imitation.states import States
 from react_rl.agents.networks.registry import row_network
 from react_rl.agents.scorer import ROW_CONTEXT, ScorerStrategy
@@ -34,6 +34,7 @@ from react_rl.learners.capabilities import missing
 from react_rl.learners.registry import LearnerSettings, check_needs, offers_of
 from react_rl.seeding import entropy_of
 from react_rl.simulation.draw import check_fit
+from react_rl.simulation.drawn_options import mean_price
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.generated import check_inventable
 from react_rl.simulation.options import EpisodeOptions
@@ -100,7 +101,8 @@ def imitate(
     trained_on = {corpus.name: corpus.corpus.digest() for corpus in corpora}
     corpora = [dealt_again(corpus, settings.seed) for corpus in corpora]
     for corpus in corpora:
-        for options in settings.extremes(episode, mean_price(corpora)):
+        price = mean_price(one.corpus for one in corpora)
+        for options in settings.extremes(episode, price):
             check_fit(corpus.corpus, options)
     store = _Store(folder / "states", _key(corpora, episode, settings, learner))
     training = _Training(corpora, trained_on, validation, episode, settings, store, report, learner, name)

@@ -36,6 +36,7 @@ from react_rl.experiments.config.sources import check_command, read_config
 from react_rl.experiments.config.tasks import TaskConfig, check_task_names, episode_of, without_empty_tasks
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import look_in
+from react_rl.simulation.drawn_options import DrawSettings
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.validation import Name, check_key, explain, validated
 
@@ -71,6 +72,8 @@ class TrainConfig(Frozen):
     """Sizes, budget and annotator of one episode."""
     tasks: Annotated[dict[str, TaskConfig], tyro.conf.Suppress] = Field(default={})
     """With corpora of several tasks: by the name of a task, its own learner and keys of its episodes."""
+    draws: DrawSettings = DrawSettings()
+    """Sizes that groups of training episodes have in place of those of episode; validation keeps episode."""
     action_space: ActionConfig = ActionConfig()
     """What the policy decides."""
     observation: ObservationConfig = ObservationConfig()
@@ -91,7 +94,8 @@ class TrainConfig(Frozen):
 
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_empty_tasks(handler(self))
+        values = without_empty_tasks(handler(self))
+        return {key: one for key, one in values.items() if key != "draws" or one}
 
     def episode_of(self, task: str) -> EpisodeOptions:
         """Episodes of a task."""

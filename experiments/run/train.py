@@ -13,7 +13,7 @@ from react_rl.agents.start import starting_weights
 from react_rl.agents.training import TrainingProgress, train
 from react_rl.data.corpus import Corpus
 from react_rl.envs.interfaces import Interface, check_learner_of, make_interface
-from react_rl.envs.many_tasks import labeling
+from react_rl.envs.many_worlds import labeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.paired import GROUP, check_pairing
 from react_rl.envs.rewards import reward_form
@@ -33,6 +33,8 @@ from react_rl.metrics.registry import METRICS
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
 from react_rl.simulation.corpora import OnFacts, prepare
+from react_rl.simulation.draw import check_fit
+from react_rl.simulation.drawn_options import drawn_options, mean_price
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.world import World, worlds_by_task
 from react_rl.tasks.registry import TASK_METRIC
@@ -57,12 +59,16 @@ def check_training(config: TrainConfig) -> Interface:
     action = config.action_space.settings()
     interface = make_interface(action.pop("name"), observation_of(config), **action)
     if not config.tasks:
-        slots = min(config.agent.n_envs, config.agent.episodes)
         check_learner_of(interface, config.learner.settings())
-        check_pairing(config.reward, interface, slots, config.learner.settings())
+        check_pairing(config.reward, interface, _slots(config), config.learner.settings())
     check_algorithm(config.agent, interface.observation_space, interface.action_space)
     starting_weights(config.agent, interface)
     return interface
+
+
+def _slots(config: TrainConfig) -> int:
+    """Training episodes side by side."""
+    return min(config.agent.n_envs, config.agent.episodes)
 
 
 def _learner_by_task(config: TrainConfig, corpora: Sequence[Corpus]) -> Callable[[str], LearnerSettings]:
@@ -76,6 +82,20 @@ def _check_checkpoints(config: TrainConfig, corpora: Sequence[Corpus]) -> None:
     learner = _learner_by_task(config, corpora)
     for task in dict.fromkeys(corpus.task for corpus in corpora):
         check_models(learner(task))
+
+
+def _check_training_corpora(config: TrainConfig, corpora: Sequence[Corpus]) -> None:
+    """The same, and that episodes of drawn sizes fit the training corpora."""
+    _check_checkpoints(config, corpora)
+    if not config.draws.some:
+        return
+    tasks = list(dict.fromkeys(corpus.task for corpus in corpora))
+    groups = config.draws.groups_among(_slots(config) // len(tasks), config.reward.group_size)
+    for task in tasks:
+        own = [corpus for corpus in corpora if corpus.task == task]
+        for options in drawn_options(config.draws, config.episode_of(task), groups, mean_price(own)):
+            for corpus in own:
+                check_fit(corpus, options)
 
 
 def worlds_of(config: TrainConfig, corpora: Sequence[EncodedCorpus], interface: Interface) -> list[World]:
@@ -105,8 +125,8 @@ def dry_run(config: TrainConfig, results: Path, overwrite: bool, on_facts: OnFac
         ReActError: Something in the config does not exist or does not fit.
     """
     check_training(config)
-    check = partial(_check_checkpoints, config)
-    inspect_training(config, results, overwrite, on_facts, episode=config.episode_of, check=check)
+    checks = partial(_check_training_corpora, config), partial(_check_checkpoints, config)
+    inspect_training(config, results, overwrite, on_facts, *checks, episode=config.episode_of)
 
 
 def run_training(
@@ -161,12 +181,12 @@ def _run(
     paired = () if against in (None, GROUP) else (against,)
     surprisal = needs_surprisal((*(config.action_space.strategies or ()), *paired))
     asked = (config.encoder, config.device, progress, config.episode_of, surprisal)
-    corpora = prepare(config.corpora, *asked, on_facts, partial(_check_checkpoints, config))
+    corpora = prepare(config.corpora, *asked, on_facts, partial(_check_training_corpora, config))
     validation: list[EncodedCorpus] = corpora
     if config.validation:
         validation = prepare(config.validation, *asked)
     worlds = worlds_of(config, corpora, interface)
-    core = labeling(worlds, interface, config.reward, min(config.agent.n_envs, config.agent.episodes))
+    core = labeling(worlds, interface, config.reward, _slots(config), config.draws)
     episodes = Validation(
         worlds_of(config, validation, interface),
         config.agent.evaluation_episodes,

@@ -79,9 +79,10 @@ def inspect_training(
     results: Path,
     overwrite: bool,
     on_facts: OnFacts,
+    check: Check | None = None,
+    check_validation: Check | None = None,
     *,
     episode: Callable[[str], EpisodeOptions] | None = None,
-    check: Check | None = None,
 ) -> None:
     """What every dry run of a training does: look at its folder, and load and check its corpora.
 
@@ -90,8 +91,9 @@ def inspect_training(
         results: Folder that holds the folders of all experiments.
         overwrite: Whether another training there may be replaced.
         on_facts: Told what the training corpora hold.
+        check: Called with the corpora of each encoder.
+        check_validation: Called with those of the validation; None is ``check``.
         episode: Episodes by task, which corpora must be large enough for; None checks no sizes.
-        check: Called with the corpora of each encoder, and with those of the validation.
 
     Raises:
         ReActError: The folder holds another training, or something in the config does not exist or fit.
@@ -101,7 +103,7 @@ def inspect_training(
         inspect_all(one.corpora, one.encoder, config.device, episode, on_facts, check)
     validation = () if isinstance(config, AdjustConfig) else config.validation
     if validation:
-        inspect_all(validation, config.encoder, config.device, episode, None, check)
+        inspect_all(validation, config.encoder, config.device, episode, None, check_validation or check)
 
 
 @contextmanager

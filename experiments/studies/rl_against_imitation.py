@@ -30,7 +30,7 @@ from react_rl.agents.start import network_of_start, starting_weights
 from react_rl.agents.training import preserved_random_state
 from react_rl.envs import LabelingVecEnv, build_environment
 from react_rl.envs.batched import episode_streams
-from react_rl.envs.many_tasks import labeling
+from react_rl.envs.many_worlds import labeling
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.config.models import TrainConfig, load_config
 from react_rl.experiments.run.episodes import TestSplit

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from react_rl.learners.registry import LearnerSettings
+from react_rl.simulation.drawn_options import DrawSettings, drawn_options, mean_price
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.tasks.protocol import Task
@@ -34,6 +35,15 @@ class World:
             ReActError: They are of several.
         """
         return task_of([corpus.corpus for corpus in self.corpora])
+
+    def drawn(self, draws: DrawSettings, groups: int) -> list[World]:
+        """The same with the sizes of each of some groups of episodes.
+
+        Raises:
+            ReActError: Sizes that were drawn do not fit each other.
+        """
+        price = mean_price(one.corpus for one in self.corpora)
+        return [replace(self, options=one) for one in drawn_options(draws, self.options, groups, price)]
 
 
 def worlds_by_task(

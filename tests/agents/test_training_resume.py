@@ -14,8 +14,10 @@ import pytest
 from react_rl.agents import AgentSettings, TrainingProgress, Validation, train
 from react_rl.agents.folder import PolicyCard
 from react_rl.agents.settings import Algorithm
-from react_rl.envs import BatchedLabeling, RewardSettings, make_interface
+from react_rl.envs import RewardSettings, make_interface
+from react_rl.envs.many_worlds import labeling
 from react_rl.simulation import EncodedCorpus, EpisodeOptions, synthetic_encoded
+from react_rl.simulation.drawn_options import DrawSettings, drawn_options
 from react_rl.simulation.world import World
 
 OPTIONS = EpisodeOptions(pool_size=60, dev_size=40, initial_size=6, budget=12, batch_size=4)
@@ -41,6 +43,7 @@ def _train(
     stop: bool = False,
     corpus: EncodedCorpus = CORPUS,
     reward: RewardSettings = REWARD,
+    draws: DrawSettings | None = None,
     **changes: Any,
 ) -> PolicyCard:
     def report(state: TrainingProgress) -> None:
@@ -60,8 +63,9 @@ def _train(
     }
     settings = AgentSettings(**(values | changes))
     space = make_interface(SPACES[algorithm], stop=stop)
-    core = BatchedLabeling([corpus], OPTIONS, space, reward, settings.n_envs)
-    return train(core, Validation([World([corpus], OPTIONS)], 4), settings, reward, folder, report=report)
+    worlds = [World([corpus], OPTIONS)]
+    core = labeling(worlds, space, reward, settings.n_envs, draws)
+    return train(core, Validation(worlds, 4), settings, reward, folder, report=report)
 
 
 def _weights(folder: Path) -> bytes:
@@ -129,6 +133,32 @@ def test_paired_rewards_of_episodes_under_way_come_back(tmp_path: Path) -> None:
         _train(tmp_path / "stopped", stop_at=37, **how)
     assert _train(tmp_path / "stopped", **how) == straight
     _assert_same(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_groups_of_drawn_sizes_go_on_where_they_were(tmp_path: Path) -> None:
+    draws = DrawSettings(
+        pool_sizes=(40, 60),
+        initial_sizes=(4, 8),
+        batch_sizes=(1, 3, 6),
+        rounds=(2, 4),
+        label_noise=(0.0, 0.2),
+    )
+    how: dict[str, Any] = {"evaluations": 13, "draws": draws}
+    straight = _train(tmp_path / "straight", **how)
+    with pytest.raises(Stop):
+        _train(tmp_path / "stopped", stop_at=37, **how)
+    assert _train(tmp_path / "stopped", **how) == straight
+    _assert_same(tmp_path / "straight", tmp_path / "stopped")
+    sizes = drawn_options(draws, OPTIONS, 4)
+    assert straight.episode == {
+        f"classification, slots {slot} to {slot}": one.model_dump(mode="json")
+        for slot, one in enumerate(sizes)
+    }
+    # Other sizes are another training: what was begun with these is no checkpoint of it.
+    with pytest.raises(Stop):
+        _train(tmp_path / "other", stop_at=37, **how)
+    other = _train(tmp_path / "other", **(how | {"draws": draws.model_copy(update={"seed": 1})}))
+    assert other.validation != straight.validation
 
 
 def test_a_full_replay_buffer_and_a_changing_exploration_come_back(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Episodes of several tasks side by side: one batch for each task, behind the same faces.
+"""Episodes of several tasks or sizes side by side: one batch for each of them, behind the same faces.
 
-Every task has an engine and learners of its own; what a policy sees and what its actions mean is one thing.
+Every batch has an engine and learners of its own; what a policy sees and what its actions mean is one thing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
 from react_rl.learners.protocol import part_of
 from react_rl.seeding import Streams
+from react_rl.simulation.drawn_options import DrawSettings
 from react_rl.simulation.world import World
 from react_rl.tasks.registry import TASK_METRIC
 
@@ -34,26 +35,25 @@ VALUE: Final = "value"
 """The reward's dev metric in infos where each task has its own; ``metric`` names it."""
 
 
-class ManyTasksLabeling:
-    """E labelling episodes of several tasks; each slot keeps its task from episode to episode.
+class ManyWorldsLabeling:
+    """E labelling episodes of several worlds; each slot keeps its world from episode to episode.
 
     Args:
-        worlds: Corpora, sizes and learner of each task; no task twice.
+        worlds: Corpora, sizes and learner of each; several may be of one task and share corpora.
         interface: What the policy sees and what its actions mean, the same for all.
         reward: What it is paid for; the metric ``task`` is each task's own first one.
-        n_episodes: E, shared evenly among the tasks, the first ones taking what is left.
+        n_episodes: E, shared evenly among the worlds in whole groups of slots that share a draw, the first
+            ones taking what is left.
 
     Raises:
-        ReActError: There are fewer episodes than tasks, a task comes twice, two corpora share a name, or the
-            reward's metric is not one of every task.
+        ReActError: There are fewer episodes than worlds, two corpora share a name, or the reward's metric is
+            not one of every task.
     """
 
     def __init__(
         self, worlds: Sequence[World], interface: Interface, reward: RewardSettings, n_episodes: int
     ) -> None:
-        tasks = [world.task.name for world in worlds]
-        if len(set(tasks)) < len(tasks):
-            raise ReActError(f"Tasks come twice: {', '.join(tasks)}; give all corpora of a task together.")
+        tasks = list(dict.fromkeys(world.task.name for world in worlds))
         if n_episodes < len(worlds):
             raise ReActError(
                 f"{n_episodes} episodes side by side are fewer than the {len(tasks)} tasks "
@@ -65,14 +65,14 @@ class ManyTasksLabeling:
                     f"{metric!r} is no metric of {world.task.name}; with several tasks set reward.metric to "
                     f"{TASK_METRIC!r}: it is the first metric of each."
                 )
-        check_names([corpus for world in worlds for corpus in world.corpora])
-        each, more = divmod(n_episodes, len(worlds))
+        corpora = {id(corpus): corpus for world in worlds for corpus in world.corpora}
+        check_names(list(corpora.values()))
+        slots = _dealt(n_episodes, len(worlds), reward.group_size)
         self.parts = tuple(
-            BatchedLabeling(
-                world.corpora, world.options, interface, reward, each + (place < more), world.learner
-            )
-            for place, world in enumerate(worlds)
+            BatchedLabeling(world.corpora, world.options, interface, reward, own, world.learner)
+            for world, own in zip(worlds, slots, strict=True)
         )
+        self._several = len(tasks) > 1
         self.interface = interface
         self.n_episodes = n_episodes
         self._slices: list[slice] = []
@@ -83,7 +83,7 @@ class ManyTasksLabeling:
 
     def __repr__(self) -> str:
         """One line: the engines."""
-        return f"ManyTasksLabeling({', '.join(repr(part.engine) for part in self.parts)})"
+        return f"ManyWorldsLabeling({', '.join(repr(part.engine) for part in self.parts)})"
 
     @property
     def group_size(self) -> int:
@@ -189,7 +189,8 @@ class ManyTasksLabeling:
         found = []
         for part in self.parts:
             own = part.standing()
-            own["task"] = np.full(part.n_episodes, part.engine.task.name, dtype=object)
+            if self._several:
+                own["task"] = np.full(part.n_episodes, part.engine.task.name, dtype=object)
             if len({one.metric for one in self.parts}) > 1:
                 own[VALUE] = own.pop(part.metric)
                 own["metric"] = np.full(part.n_episodes, part.metric, dtype=object)
@@ -204,18 +205,43 @@ class ManyTasksLabeling:
         return row_of(self.standing(), episode)
 
 
-Labeling = BatchedLabeling | ManyTasksLabeling
-"""A batch of episodes, of one task or of several, as the faces take it."""
+Labeling = BatchedLabeling | ManyWorldsLabeling
+"""A batch of episodes, of one world or of several, as the faces take it."""
 
 
 def labeling(
-    worlds: Sequence[World], interface: Interface, reward: RewardSettings, n_episodes: int = 1
+    worlds: Sequence[World],
+    interface: Interface,
+    reward: RewardSettings,
+    n_episodes: int = 1,
+    draws: DrawSettings | None = None,
 ) -> Labeling:
-    """A batch of episodes on these worlds; one world needs nothing around it."""
+    """A batch of episodes on these worlds; one world needs nothing around it.
+
+    Args:
+        worlds: Corpora, sizes and learner of each.
+        interface: What the policy sees and what its actions mean.
+        reward: What it is paid for.
+        n_episodes: E.
+        draws: Sizes that are drawn for groups of slots of each world; None for none.
+
+    Raises:
+        ReActError: Episodes, corpora, learner and reward do not fit each other.
+    """
+    if draws is not None and draws.some:
+        groups = draws.groups_among(n_episodes // len(worlds), reward.group_size)
+        worlds = [one for world in worlds for one in world.drawn(draws, groups)]
     if len(worlds) == 1:
         (world,) = worlds
         return BatchedLabeling(world.corpora, world.options, interface, reward, n_episodes, world.learner)
-    return ManyTasksLabeling(worlds, interface, reward, n_episodes)
+    return ManyWorldsLabeling(worlds, interface, reward, n_episodes)
+
+
+def _dealt(n_episodes: int, worlds: int, group_size: int) -> list[int]:
+    """Slots of each world: whole groups, unless there are too few, which the batches then refuse."""
+    size = group_size if n_episodes % group_size == 0 and n_episodes >= worlds * group_size else 1
+    each, more = divmod(n_episodes // size, worlds)
+    return [(each + (place < more)) * size for place in range(worlds)]
 
 
 def _joined(observed: Sequence[Observed]) -> Observed:

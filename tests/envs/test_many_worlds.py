@@ -15,7 +15,7 @@ from react_rl.agents.learned import LearnedStrategy
 from react_rl.agents.settings import AgentSettings
 from react_rl.agents.training import train
 from react_rl.envs import LabelingVecEnv, LabelingVectorEnv, build_environment
-from react_rl.envs.many_tasks import Labeling, ManyTasksLabeling
+from react_rl.envs.many_worlds import Labeling, ManyWorldsLabeling
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError
 from react_rl.learners.linear.tagger import TaggerSettings
@@ -141,7 +141,7 @@ def test_a_policy_over_both_is_trained_stopped_and_resumed_to_the_same_weights(t
 
     def run(folder: Path, kill_after: int | None = None) -> bytes:
         core = core_of_both()
-        assert isinstance(core, ManyTasksLabeling)
+        assert isinstance(core, ManyWorldsLabeling)
         worlds = [
             World([TEXTS], EpisodeOptions(**SIZES)),
             World([SENTENCES], EpisodeOptions(**(SIZES | {"budget": 90})), TaggerSettings()),
