@@ -107,8 +107,11 @@ def gains(
     engine.reset([episode_streams(seed, corpus.name) for seed in range(seeds)], None, [0] * seeds)
     strategies, expert = [make_strategy(name) for name in names], LookAhead(engine)
     player, random = make_strategy("mixture"), make_strategy("random")
+    remembering = [one for name, one in FEATURES.items() if one.remembers and f"{FEATURE}{name}" in names]
     found = []
     while True:
+        for feature in remembering:
+            feature(engine.view)
         if int(engine.labels[0]) in labels:
             view = engine.view
             named = torch.cat([strategy.select(view, 1) for strategy in strategies], 1)

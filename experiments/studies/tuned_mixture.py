@@ -41,10 +41,15 @@ GENERATED: Final = ("generated:bbc_news?seed=0-2", "generated:crowd_tweets?seed=
 
 EPISODE: Final = EpisodeOptions(pool_size=500, dev_size=300, initial_size=10, budget=80, batch_size=5)
 
+LATER: Final = ("expected_change", "cluster_gap", "bald", "flips")
+"""Features that were built after the search."""
+
 OF_CONTENT: Final = tuple(
-    name for name, feature in FEATURES.items() if not {"costs", "texts", "tokens"} & feature.needs
+    name
+    for name, feature in FEATURES.items()
+    if not {"costs", "texts", "tokens"} & feature.needs and name not in LATER
 )
-"""Features that may get a weight: all that do not look at prices or at the length of texts."""
+"""Features that may get a weight: all of the others that do not look at prices or at the length of texts."""
 
 HALVINGS: Final = ((64, 2), (20, 6), (6, 20))
 """Candidates and seeds of each round of the search."""

@@ -7,8 +7,10 @@ random row weights around random priors. An MLP brings its own. Strategies are i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,6 +19,11 @@ from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.linear.weighting import descend, row_weights
 from react_rl.learners.protocol import INVALID_LOGIT
 from react_rl.simulation.view import PoolView
+
+_Floats = npt.NDArray[np.float32]
+
+_LASTING: Final = 1
+"""Moment of the numbers of a committee that stays for the episode."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,22 +183,64 @@ def bootstrap_committee(view: PoolView, members: int = 10, prior: float = 1.0) -
         raise ReActError(f"The scale of the priors is {prior}; use 0 or more.")
     if view.ensemble is not None:
         return ensemble_committee(view, view.ensemble)
-    settings = head_settings(view)
-    live = view.labelled_geometry[2].cpu().numpy() > 0
-    n_classes = view.class_counts.shape[1]
-    n_episodes, _, dimension = view.embeddings.shape
-    importance = np.zeros((n_episodes, members, live.shape[1]), dtype=np.float32)
-    importance[:] = live[:, None]
-    # The last column is the intercept's.
-    centre = np.zeros((n_episodes, members, n_classes, dimension + 1), dtype=np.float32)
+    live = _live_slots(view)
+    importance, centre = _untouched(view, members)
     for e in _drawing(view):
         drawn = view.generator(e).exponential(size=(members, int(live[e].sum())))
         if drawn.size:
             importance[e][:, live[e]] = drawn / drawn.mean(1, keepdims=True)
-        shape = (members, int(view.progress.n_classes[e]), dimension + 1)
+        shape = (members, int(view.progress.n_classes[e]), centre.shape[3])
         if prior > 0:
             centre[e, :, : shape[1]] = view.generator(e).standard_normal(shape, dtype=np.float32)
-    centre *= np.float32(prior / settings.l2**0.5)
+    return _refitted(view, importance, centre, prior)
+
+
+def lasting_committee(view: PoolView, members: int = 10) -> Committee:
+    """As ``bootstrap_committee``, with priors and row weights that stay for the whole episode.
+
+    They follow from the episode alone, so no stream moves, and two who ask in one round see the same heads.
+
+    Args:
+        view: The pools.
+        members: M; an ensemble of MLP heads votes with its own members instead.
+    """
+    if view.ensemble is not None:
+        return ensemble_committee(view, view.ensemble)
+    live = _live_slots(view)
+    importance, centre = _untouched(view, members)
+    for e in range(view.n_episodes):
+        generator = view.generator_at(e, _LASTING)
+        if generator is None:
+            continue
+        shape = (members, int(view.progress.n_classes[e]), centre.shape[3])
+        centre[e, :, : shape[1]] = generator.standard_normal(shape, dtype=np.float32)
+        # Slot by slot, so that a further label leaves the others as they are, up to a factor.
+        drawn = generator.exponential(size=(live.shape[1], members)).T * live[e]
+        if live[e].any():
+            importance[e] = drawn / (drawn.sum(1, keepdims=True) / live[e].sum())
+    return _refitted(view, importance, centre)
+
+
+def _live_slots(view: PoolView) -> npt.NDArray[np.bool_]:
+    """Slots that hold a label ``(E, n)``."""
+    live: npt.NDArray[np.bool_] = view.labelled_geometry[2].cpu().numpy() > 0
+    return live
+
+
+def _untouched(view: PoolView, members: int) -> tuple[_Floats, _Floats]:
+    """Row weights ``(E, M, n)`` of 1, and standard priors ``(E, M, C, D + 1)`` of 0, intercepts last."""
+    live = _live_slots(view)
+    n_episodes, _, dimension = view.embeddings.shape
+    importance = np.zeros((n_episodes, members, live.shape[1]), dtype=np.float32)
+    importance[:] = live[:, None]
+    shape = (n_episodes, members, view.class_counts.shape[1], dimension + 1)
+    return importance, np.zeros(shape, dtype=np.float32)
+
+
+def _refitted(view: PoolView, importance: _Floats, centre: _Floats, prior: float = 1.0) -> Committee:
+    """Heads fitted with row weights around standard priors times what the learner's penalty stands for."""
+    settings, dimension = head_settings(view), view.embeddings.shape[2]
+    centre = centre * np.float32(prior / settings.l2**0.5)
     centre[..., -1] *= np.float32(settings.bias)
     heads = torch.from_numpy(centre).to(view.device)
     weights, shift = heads[..., :-1], heads[..., -1]

@@ -221,6 +221,11 @@ class PoolRows:
                 row[:] = streams.at(*map(int, moment)).random(self.width)
         return torch.from_numpy(numbers).to(self.device)
 
+    def generator_at(self, episode: int, *moment: int) -> np.random.Generator | None:
+        """Numbers that follow from episode and moment alone, the same each time; None outside the view."""
+        streams = self._streams[episode]
+        return None if streams is None else streams.at(*moment)
+
     def generator(self, episode: int) -> np.random.Generator:
         """The strategy stream of one episode."""
         streams = self._streams[episode]

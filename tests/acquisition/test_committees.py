@@ -12,7 +12,14 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from react_rl.acquisition.committees import Committee, bootstrap_committee, dropout_committee, refit_weighted
+from react_rl.acquisition.committees import (
+    Committee,
+    bootstrap_committee,
+    dropout_committee,
+    lasting_committee,
+    refit_weighted,
+)
+from react_rl.acquisition.wide.narrow import NarrowView
 from react_rl.errors import ReActError
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.seeding import Streams
@@ -177,3 +184,38 @@ def test_a_committee_needs_a_member_and_a_rate(engine: LabelingEngine) -> None:
         bootstrap_committee(engine.view, 2, -0.5)
     with pytest.raises(ReActError, match=r"rate 1\.0 must be"):
         dropout_committee(engine.view, 2, 1.0)
+
+
+def test_members_of_a_lasting_committee_fit_their_weights_around_their_priors(engine: LabelingEngine) -> None:
+    view, streams = engine.view, Streams(2)
+    found = lasting_committee(view, 3)
+    vectors, labels = labelled(engine, 2)
+    draw = streams.at(1)
+    centre = draw.standard_normal((3, 2, vectors.shape[1] + 1), dtype=np.float32).astype(float)
+    columns, mask = view.labelled_columns
+    weight = draw.exponential(size=(columns.shape[1], 3)).T[:, mask[2].numpy() > 0]
+    weight /= weight.mean(1, keepdims=True)
+    centre /= SETTINGS.l2**0.5
+    centre[..., -1] *= SETTINGS.bias
+    for m in range(3):
+        slowly = fit_slowly(vectors, labels, weight[m], 2, centre[m])
+        assert found.coefficients[2, m, :2].double().numpy() == pytest.approx(slowly[:, :-1], abs=0.02)
+
+
+def test_a_lasting_committee_draws_from_no_stream_and_is_the_same_in_part(engine: LabelingEngine) -> None:
+    view = engine.view
+    before = copy.deepcopy(view.generator(1).bit_generator.state)
+    whole, again = lasting_committee(view), lasting_committee(view)
+    assert torch.equal(whole.logits(), again.logits())
+    assert view.generator(1).bit_generator.state == before
+    columns = torch.arange(40)[None]
+    part = lasting_committee(NarrowView(view, torch.tensor([3]), columns))
+    assert torch.allclose(part.logits(), whole.logits()[3:], rtol=1e-3, atol=1e-3)
+    engine.step(view.ids.where(view.available, -1).sort(1, descending=True).values[:, :1])
+    later = lasting_committee(engine.view)
+    near = torch.nn.functional.cosine_similarity(
+        whole.coefficients.flatten(2), later.coefficients.flatten(2), 2
+    )
+    fresh = bootstrap_committee(engine.view).coefficients.flatten(2)
+    assert near.min() > 0.9  # one label more, the same members
+    assert torch.nn.functional.cosine_similarity(whole.coefficients.flatten(2), fresh, 2).max() < 0.6

@@ -1,14 +1,16 @@
 """Seeded k-means on unit-norm vectors, E episodes at once: k-means++ seeding and Lloyd's iterations.
 
-Random numbers come from each episode's strategy stream and fall on rows in an order that depends on the
-vectors only, so that renumbering the rows of a corpus changes nothing.
+Random numbers come from each episode's strategy stream, if not told otherwise, and fall on rows in an order
+that depends on the vectors only, so that renumbering the rows of a corpus changes nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -67,6 +69,7 @@ def k_means(
     tolerance: float = 1e-4,
     vectors: Tensor | None = None,
     weights: Tensor | None = None,
+    generator: Callable[[int], np.random.Generator] | None = None,
 ) -> Clusters:
     """Cluster some rows of each pool.
 
@@ -89,7 +92,9 @@ def k_means(
         tolerance: See above; 0 waits until nothing moves, but in wide pools.
         vectors: ``(E, R, D)`` float32 unit-norm vectors; None takes the embeddings of the pool, with R = P.
         weights: ``(E, R)`` float32 weights above 0; None weighs all rows alike.
+        generator: Random numbers of an episode; None takes those of its strategy stream.
     """
+    generator = generator or view.generator
     counts = torch.minimum(counts, rows.sum(1))
     widest = max(int(counts.max()), 1)
     distances = rows.shape[1] * widest
@@ -105,7 +110,7 @@ def k_means(
         uniforms = torch.zeros(len(episodes), widest, dtype=torch.float64)
         for place, (episode, count) in enumerate(zip(episodes, counts[part].tolist(), strict=True)):
             if count > 0:
-                stream = view.generator(episode)
+                stream = generator(episode)
                 directions[place, :, 0] = torch.from_numpy(stream.standard_normal(embeddings.shape[2]))
                 uniforms[place, :count] = torch.from_numpy(stream.random(count))
         uniforms = uniforms.to(view.device)

@@ -9,6 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.committees import lasting_committee
+from react_rl.acquisition.disagreements import mutual_information
+from react_rl.acquisition.features.clusters import ClusterGaps
 from react_rl.acquisition.features.coverage import KernelCoverage
 from react_rl.acquisition.features.kernel import near_labelled, votes
 from react_rl.acquisition.features.landmarks import Landmarks, kernel, rows_of
@@ -70,6 +73,16 @@ class Growth:
         """The Gaussian process that goes with the learner."""
         return Posterior(self.landmarks)
 
+    @cached_property
+    def information(self) -> Tensor:
+        """What the label of each row says about ten heads that stay for the episode ``(E, P)``."""
+        return mutual_information(lasting_committee(self.view).logits())
+
+    @cached_property
+    def clusters(self) -> ClusterGaps:
+        """Which clusters have few labels and picks for their size."""
+        return ClusterGaps(self.landmarks)
+
     def own(self, values: Tensor) -> Tensor:
         """What the rows that this speaks of have of ``values`` ``(E, P)``, as ``(E, R)``."""
         return values if self._rows is None else values.gather(1, self._rows)
@@ -105,6 +118,8 @@ class Growth:
             self.coverage.add(to_landmarks())
         if "posterior" in known:
             self.posterior.add(columns, similarity)
+        if "clusters" in known:
+            self.clusters.add(columns[:, None])
 
     def _similarity_of(self, columns: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
         """Similarity of one column of each episode to the rows ``(E, R)`` and to the landmarks ``(E, J)``."""
@@ -137,11 +152,13 @@ class Growth:
             self.coverage.add(self.landmarks.of(similarity).amax(1))
         if "posterior" in known:
             self.posterior.absorb(columns, similarity)
+        if "clusters" in known:
+            self.clusters.add(columns)
 
     def narrowed(self, rows: Tensor) -> Growth:
         """One like this that speaks of the columns ``(E, R)`` only; this one stays as it is."""
         other = copy(self)
-        for part in ("coverage", "posterior"):
+        for part in ("coverage", "posterior", "clusters"):
             if part in self.__dict__:
                 other.__dict__[part] = copy(self.__dict__[part])
         other.narrow(rows)

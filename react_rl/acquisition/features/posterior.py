@@ -202,6 +202,14 @@ class Posterior:
         sums = self._sums if self._own is None else self._sums - self._own * self._variance[:, None].square()
         return sums / (self._variance + self._noise)[:, None]
 
+    @property
+    def changes(self) -> Tensor:
+        """Mean squared change of the scores of landmarks, unsure, by a residual of 1 at each row ``(E, R)``.
+
+        A label moves the mean of row j by ``cov_ij / (cov_ii + s2)`` times its residual.
+        """
+        return self.reductions[:, UNSURE] / (self._variance + self._noise)
+
     def add(self, columns: Tensor, similarity: Tensor) -> None:
         """Count one picked column of each episode ``(E,)`` as labelled. Mutates.
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from react_rl.acquisition.features import kernel, rows
+from react_rl.acquisition.features.flips import flips
 from react_rl.acquisition.features.growth import Growth
 from react_rl.acquisition.features.landmarks import EVEN, UNSURE
 from react_rl.errors import ReActError, unknown
@@ -43,6 +44,7 @@ class Feature:
         moves: Whether it changes while a batch is picked.
         heavy: Whether it costs much more than a pass over the predictions, so that few rows of a large pool
             get it.
+        remembers: Whether it compares this round with those in which it was asked for before.
     """
 
     of: Callable[[Growth], Tensor]
@@ -52,6 +54,7 @@ class Feature:
     source: str = "-"
     moves: bool = False
     heavy: bool = False
+    remembers: bool = False
 
     def __call__(self, view: PoolView) -> Tensor:
         """The numbers ``(E, P)`` at the round's start."""
@@ -122,6 +125,22 @@ def _unsure_reduction(growth: Growth) -> Tensor:
 
 def _variance_reduction(growth: Growth) -> Tensor:
     return growth.posterior.reductions[:, UNSURE] * growth.gini
+
+
+def _expected_change(growth: Growth) -> Tensor:
+    return growth.posterior.changes * growth.gini
+
+
+def _cluster_gap(growth: Growth) -> Tensor:
+    return growth.own(growth.clusters.gaps)
+
+
+def _bald(growth: Growth) -> Tensor:
+    return growth.own(growth.information)
+
+
+def _flips(growth: Growth) -> Tensor:
+    return growth.own(flips(growth.view))
 
 
 def _crowding(growth: Growth) -> Tensor:
@@ -232,6 +251,35 @@ FEATURES: Final[dict[str, Feature]] = {
         "similarities predictions classes",
         "O(P^2 L)",
         _VARIANCE,
+    ),
+    "expected_change": _moving(
+        _expected_change,
+        "expected squared change of the pool's scores by the label, rows counting by 1 - margin",
+        "similarities predictions classes",
+        "O(P^2 L)",
+        "Freytag et al. 2014",
+    ),
+    "cluster_gap": _moving(
+        _cluster_gap,
+        "share of the pool in the row's cluster minus the share of the labels there",
+        "similarities",
+        "O(P K D), once",
+        "after Hacohen et al. 2022",
+    ),
+    "bald": Feature(
+        _bald,
+        "information about ten heads that the label carries",
+        frozenset({"similarities", "predictions", "classes", "labels"}),
+        "O(M (P C D + L^3))",
+        "Houlsby et al. 2011",
+        heavy=True,
+    ),
+    "flips": Feature(
+        _flips,
+        "changes of the predicted class from round to round",
+        frozenset({"predictions", "classes"}),
+        source="after Bengar et al. 2021",
+        remembers=True,
     ),
     "balance": _of_view(
         rows.balance, "one minus the label share of the predicted class", "predictions labels", "O(P C)"

@@ -12,7 +12,7 @@ from torch import Tensor
 from react_rl.acquisition.batching.candidates import candidate_scores, spread_over_candidates
 from react_rl.acquisition.batching.selection import best_column, to_ids
 from react_rl.acquisition.committees import Committee, dropout_committee
-from react_rl.acquisition.strategies.committee import vote_shares
+from react_rl.acquisition.disagreements import vote_shares
 from react_rl.acquisition.strategies.gradient import gradient_factor
 from react_rl.errors import ReActError
 from react_rl.learners.capabilities import Capability

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from react_rl.acquisition.strategies.committee import mutual_information
+from react_rl.acquisition.disagreements import mutual_information
 from react_rl.acquisition.strategies.top_rows import TopRows
 
 _SAMPLES: Final = 10

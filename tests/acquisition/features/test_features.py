@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import functools
+import json
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from scipy.special import entr
 from torch import Tensor
 
 from react_rl.acquisition import FEATURES, WeightedFeatures, make_strategy
+from react_rl.acquisition.batching.clustering import k_means
 from react_rl.acquisition.batching.selection import take_weighted
+from react_rl.acquisition.committees import lasting_committee
 from react_rl.acquisition.features import NEEDS, Growth, landmarks, posterior
 from react_rl.acquisition.registry import STRATEGIES, entry_of
+from react_rl.acquisition.wide.narrow import NarrowView
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
 
 Floats = npt.NDArray[np.float64]
+
+
+@functools.lru_cache
+def _heads_and_centres(engine: LabelingEngine, e: int, n_classes: int, size: int) -> tuple[Floats, Floats]:
+    """Scores of a lasting committee (M, C, P) and centroids of the clusters (K, D) of an episode at rest."""
+    view = engine.view
+    rows = view.in_pool.sum(1) // 16
+    found = k_means(view, view.in_pool, rows.clamp_min(1), generator=lambda _: np.random.default_rng(0))
+    scores = lasting_committee(view).logits()[e, :, :n_classes, :size]
+    return scores.double().numpy(), found.centres[e, : int(rows[e])].double().numpy()
 
 
 class Slow:
@@ -51,6 +68,8 @@ class Slow:
         self.density: Floats = data.density.double().numpy()[draw.pool]
         self.kernel: Floats = np.exp((self.similarity - 1) / max(0.5 * (1 - self.density).mean(), 0.025))
         self.cost: Floats = view.cost[e, :size].double().numpy()
+        self.vectors: Floats = vectors
+        self.members, self.centres = _heads_and_centres(engine, e, self.n_classes, size)
 
     def gain(self, weight: Floats) -> Floats:
         covered = self.kernel[:, self.covering].max(1)
@@ -68,6 +87,19 @@ class Slow:
         return np.array(
             [(weight * covariance[i] ** 2).mean() / (covariance[i, i] + 0.4) for i in range(self.size)]
         )
+
+    def cluster_gaps(self) -> Floats:
+        far = ((self.vectors[:, None] - self.centres) ** 2).sum(2).argmin(1)
+        labels = np.bincount(far[self.covering], minlength=len(self.centres))
+        gaps = np.bincount(far, minlength=len(self.centres)) / self.size - labels / labels.sum()
+        of_rows: Floats = gaps[far]
+        return of_rows
+
+    def information(self) -> Floats:
+        raised = np.exp(self.members - self.members.max(1, keepdims=True))
+        p = raised / raised.sum(1, keepdims=True)
+        found: Floats = entr(p.mean(0)).sum(0) - entr(p).sum(1).mean(0)
+        return found
 
     def votes(self) -> Floats:
         near = self.kernel[:, self.known]
@@ -103,6 +135,10 @@ class Slow:
             "even_reduction": self.reduction(every),
             "unsure_reduction": self.reduction(self.unsure),
             "variance_reduction": gini * self.reduction(self.unsure),
+            "expected_change": gini * self.reduction(self.unsure) / (np.diag(self.covariance()) + 0.4),
+            "cluster_gap": self.cluster_gaps(),
+            "bald": self.information(),
+            "flips": np.zeros(self.size),  # nobody asked before
             "balance": 1 - self.shares[p.argmax(1)],
             "rarity": (p * (1 - self.shares)).sum(1),
             "vote_entropy": -said.sum(1) / np.log(self.n_classes),
@@ -341,3 +377,20 @@ def test_an_unknown_feature_of_a_strategy_names_the_nearest() -> None:
     with pytest.raises(ReActError, match="Did you mean 'rarity'"):
         make_strategy("feature:rarety")
     assert "variance-reduction" in STRATEGIES
+
+
+def test_flips_are_counted_from_round_to_round_and_asking_again_counts_nothing(mixed: LabelingEngine) -> None:
+    of, player = FEATURES["flips"], make_strategy("margin")
+    before, expected = mixed.view.predicted.clone(), torch.zeros(mixed.view.ids.shape)
+    assert not of(mixed.view).any()
+    for _ in range(3):
+        mixed.step(player.select(mixed.view, 2))
+        expected += (mixed.view.predicted != before) & mixed.view.in_pool
+        before = mixed.view.predicted.clone()
+        few = NarrowView(mixed.view, torch.tensor([4, 1]), torch.arange(5, 40).expand(2, -1))
+        assert torch.equal(of(few), expected[[4, 1], 5:40])
+        for _ in range(2):
+            assert torch.equal(of(mixed.view), expected)
+        assert torch.equal(of(few), expected[[4, 1], 5:40])
+    assert expected.max() > 1
+    assert json.loads(json.dumps(mixed.view.notebook(0).state())) == mixed.view.notebook(0).state()

@@ -11,12 +11,8 @@ import torch
 
 from react_rl.acquisition import make_strategy
 from react_rl.acquisition.committees import bootstrap_committee, dropout_committee
-from react_rl.acquisition.strategies.committee import (
-    DISAGREEMENTS,
-    QueryByCommittee,
-    committee_scores,
-    mutual_information,
-)
+from react_rl.acquisition.disagreements import DISAGREEMENTS, mutual_information
+from react_rl.acquisition.strategies.committee import QueryByCommittee, committee_scores
 from react_rl.acquisition.wide.chunks import column_slices
 from react_rl.errors import ReActError
 from react_rl.simulation import LabelingEngine

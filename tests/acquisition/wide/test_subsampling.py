@@ -105,6 +105,7 @@ def test_every_part_of_a_view_has_its_narrow_form() -> None:
             "generator",
             "notebook",
             "random_of_pick",
+            "generator_at",
             "spans",
             "through",
         ),

@@ -11,8 +11,8 @@ import torch
 
 from react_rl.acquisition.batching.clustering import Clusters, k_means
 from react_rl.acquisition.batching.selection import take_random, take_weighted, top_columns
+from react_rl.acquisition.disagreements import DISAGREEMENTS, vote_shares
 from react_rl.acquisition.features import rows
-from react_rl.acquisition.strategies.committee import DISAGREEMENTS, vote_shares
 from react_rl.acquisition.strategies.coverage import MaxHerding, ProbCover
 from react_rl.acquisition.strategies.discriminative import DiscriminativeSampling
 from react_rl.acquisition.strategies.hybrid import ContrastiveLearning, largest
