@@ -60,6 +60,12 @@ FEW_TASKS: Final = {"16 tasks": 16, "64 tasks": 64}
 NEXT_ROWS: Final = (0, 5, 15)
 """Rows that are bought together with a candidate where its gain is that of several steps."""
 
+FURTHER: Final = ("expected_change", "cluster_gap", "bald", "flips")
+"""Features that the base does not see."""
+
+SAME: Final = "the same states, 16 features"
+"""What a training that sees these is compared with."""
+
 POSTERIOR: Final = ("unsure_herding", "variance", "even_reduction", "variance_reduction")
 """Features that ask what a row does for all rows of the pool."""
 
@@ -153,6 +159,11 @@ TRAININGS: Final = (
         "several steps", "several steps",
         "3,000 states, a candidate tried with the next 0, 5 or 15 rows",
     ),
+    Training(SAME, "further", "3,000 other states", features=ImitationSettings().features),
+    Training(
+        "20 features", "further", "the same; heads that disagree, flips, clusters without labels, change",
+        features=(*ImitationSettings().features, *FURTHER),
+    ),
 )  # fmt: skip
 """Written down before anything was trained."""
 
@@ -176,6 +187,12 @@ class Collection:
         """Settings of the base."""
         return self._config.imitation
 
+    def settings_of(self, name: str) -> ImitationSettings:
+        """Settings of some states: which features were recorded."""
+        if name != "further":
+            return self.settings
+        return self.settings.model_copy(update={"features": (*self.settings.features, *FURTHER)})
+
     def invented(self) -> list[EncodedCorpus]:
         """Corpora of the base, dealt out again."""
         return self._of("invented", self.settings.seed)
@@ -198,6 +215,8 @@ class Collection:
             parts += self._mixed("invented", settings, whole - settings.states, _FURTHER)
             found = np.cumsum([len(part) for part in parts])
             return parts[: int(np.searchsorted(found, share * found[-1])) + 1]
+        if name == "further":
+            return self._mixed(name, self.settings_of(name), whole // 2)
         changes: dict[str, object] = {"beyond": NEXT_ROWS}
         if name != "several steps":
             changes = {"generated": 1.0 if name == "texts" else 0.0}
@@ -270,7 +289,9 @@ def fitted(training: Training, states: States, settings: ImitationSettings) -> S
 def markdown(table: ScoreTable, states: Mapping[str, int]) -> str:
     """One line for each training: area, differences to the base and to references."""
     said = {one.name: one.says for one in TRAININGS}
-    rivals = [name for name in (BASE, "half of the tasks", "learned", "mixture") if name in table.values]
+    rivals = [
+        name for name in (BASE, "half of the tasks", SAME, "learned", "mixture") if name in table.values
+    ]
     lines = [
         "# Small trainings, in numbers",
         "",
@@ -305,7 +326,7 @@ def study(asked: argparse.Namespace) -> str:
             states = collection[training.states]
             counts[training.name] = len(states)
             if not _judged(ground, areas, training.name, asked.seeds):
-                policy = fitted(training, states, config.imitation)
+                policy = fitted(training, states, collection.settings_of(training.states))
                 _judge(ground, areas, policy, training.name, asked.seeds)
     for name in REFERENCES:
         _judge(ground, areas, make_strategy(name), name, asked.seeds)

@@ -112,12 +112,14 @@ def test_a_linear_training_has_one_weight_for_each_feature() -> None:
 def test_trainings_share_the_states_of_the_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[tuple[int, int, float, bool]] = []
     beyond: list[tuple[int, ...]] = []
+    seen: list[tuple[str, ...]] = []
 
     def collected(
         corpora: list[EncodedCorpus], _: EpisodeOptions, given: ImitationSettings, group: int, own: object
     ) -> States:
         asked.append((group, len(corpora), given.generated, own is not None))
         beyond.append(given.beyond)
+        seen.append(given.features)
         return states(100)
 
     monkeypatch.setattr(trainings, "collect", collected)
@@ -144,6 +146,10 @@ def test_trainings_share_the_states_of_the_base(monkeypatch: pytest.MonkeyPatch,
     assert len(collection["several steps"]) == 300
     assert {one[1:] for one in asked} == {(1, 1.0, False)}
     assert set(beyond) == {trainings.NEXT_ROWS}
+    assert set(seen) == {ImitationSettings().features}
+    seen.clear()
+    assert len(collection["further"]) == 300
+    assert set(seen) == {(*ImitationSettings().features, *trainings.FURTHER)}
 
 
 def test_networks_that_are_fitted_to_what_the_pool_decides_explain_it() -> None:
