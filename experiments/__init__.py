@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from react_rl.experiments.config.models import CompareConfig, TrainConfig, load_config
     from react_rl.experiments.config.tuning import TuneConfig
     from react_rl.experiments.figures.drawing import draw_all
-    from react_rl.experiments.run.suggestions import suggest_rows
+    from react_rl.experiments.run.merging import merge_labels
+    from react_rl.experiments.run.suggestions import suggest_rows, write_suggestions
     from react_rl.experiments.run.train import run_training
     from react_rl.experiments.run.tune import run_tuning
 
@@ -29,12 +30,14 @@ _HOMES = {
     "draw_all": "figures.drawing",
     "explain_policy": "cli.explanation",
     "load_config": "config.models",
+    "merge_labels": "run.merging",
     "read_frames": "analysis.frames",
     "read_results": "analysis.summary",
     "run_training": "run.train",
     "run_tuning": "run.tune",
     "suggest_rows": "run.suggestions",
     "summarise": "analysis.summary",
+    "write_suggestions": "run.suggestions",
 }
 
 __all__ = [
@@ -46,6 +49,7 @@ __all__ = [
     "draw_all",
     "explain_policy",
     "load_config",
+    "merge_labels",
     "read_frames",
     "read_results",
     "run_comparison",
@@ -53,6 +57,7 @@ __all__ = [
     "run_tuning",
     "suggest_rows",
     "summarise",
+    "write_suggestions",
 ]
 
 

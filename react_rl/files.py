@@ -84,6 +84,8 @@ def _remove(part: Path) -> None:
 def written_atomically(path: Path) -> Iterator[Path]:
     """Yield an empty file beside ``path``; once written it is renamed into place, so no half file is seen.
 
+    A file that is replaced keeps its permissions.
+
     Raises:
         WriteError: The folder cannot be written to, or the disk is full.
     """
@@ -104,7 +106,7 @@ def written_atomically(path: Path) -> Iterator[Path]:
         # mkstemp makes private files; results are as public as the umask allows.
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(part, 0o666 & ~umask)
+        os.chmod(part, stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~umask)
         os.replace(part, path)
 
 

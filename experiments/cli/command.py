@@ -91,7 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     suggest.add_argument("--strategy", metavar="NAME", help="who chooses (default: learned)")
     suggest.add_argument("--budget", type=float, help="labels still to buy, these included (default: 10 n)")
     suggest.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
-    suggest.add_argument("--out", type=Path, metavar="FILE", help="write them as CSV, with whole texts")
+    suggest.add_argument(
+        "--out", type=Path, metavar="CSV", help="write them, with whole texts and a column for labels"
+    )
+    suggest.add_argument(
+        "--labels", type=Path, metavar="CSV", help="first put the labels of such a file into FILE"
+    )
     suggest.add_argument("--device", default="auto", help="auto, cpu or cuda")
     suggest.add_argument("--encoding", default="utf-8", help="of text files (default: utf-8)")
     suggest.add_argument("--separator", help="of the columns of a CSV file (default: found out)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from rich.markup import escape
@@ -17,6 +18,7 @@ from react_rl.experiments.cli.screen import aside, console
 from react_rl.experiments.config.frozen import Frozen
 from react_rl.experiments.config.models import overridden
 from react_rl.experiments.report.text import counted
+from react_rl.experiments.run.merging import MergedLabels, check_replaceable, merge_labels
 from react_rl.experiments.run.suggestions import (
     Suggestions,
     suggest_rows,
@@ -39,11 +41,14 @@ class _Encoding(Frozen):
 
 
 def run_suggest(known: argparse.Namespace, overrides: Sequence[str]) -> int:
-    """Suggest rows of a file, print them and perhaps write them; returns the exit status.
+    """Perhaps put labels into a file, suggest rows of it, print them and perhaps write them.
+
+    Returns:
+        The exit status.
 
     Raises:
         ReActError: The file, an option or the strategy does not exist or does not fit.
-        WriteError: The file of suggestions cannot be written.
+        WriteError: The file, or that of suggestions, cannot be written.
     """
     for argument in overrides:
         section = argument.removeprefix("--").split("=")[0].split(".")[0]
@@ -63,10 +68,21 @@ def run_suggest(known: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise ReActError(f"--out names {known.file} itself, whose labels would be lost; name another file.")
     if known.file.parent.is_dir():
         look_in(known.file.parent)  # one's own modules may be beside the file, as they are beside a config
+    reading = {
+        "text": known.text, "label": known.label, "encoding": known.encoding, "separator": known.separator
+    }  # fmt: skip
+    if known.labels is not None:
+        merged = merge_labels(known.file, known.labels, **reading)
+        _print(_merged(merged, known.labels, known.file))
+
+    def look_at(data: PartlyLabelled) -> None:
+        _say(data, known.strategy)
+        if known.out is not None:
+            check_replaceable(known.out, data)
+
     found = suggest_rows(
         known.file,
-        text=known.text,
-        label=known.label,
+        **reading,
         id=known.id,
         n=known.n,
         strategy=known.strategy,
@@ -74,9 +90,7 @@ def run_suggest(known: argparse.Namespace, overrides: Sequence[str]) -> int:
         seed=known.seed,
         encoder=encoder,
         device=known.device,
-        encoding=known.encoding,
-        separator=known.separator,
-        on_data=lambda data: _say(data, known.strategy),
+        on_data=look_at,
     )
     console.print(_table(found), highlight=False)
     if known.out is not None:
@@ -117,6 +131,21 @@ def _say(data: PartlyLabelled, strategy: str | None) -> None:
             f"{so_far}, so {usual_strategy(data)} chooses: it reads embeddings alone, and maxherding was the "
             "best such strategy where episodes began with one label."
         )
+    _print(*lines)
+
+
+def _merged(found: MergedLabels, suggestions: Path, path: Path) -> str:
+    """One line on labels that were put into a file."""
+    rows = counted(sum(found.written.values()), "label")
+    shown = ", ".join(f"{name} {count:,}" for name, count in found.written.items())
+    parts = [f"{path}: {rows} of {suggestions} written" + (f" ({shown})" if shown else "")]
+    parts += [f"{found.there} there already"] if found.there else []
+    parts += [f"{counted(found.empty, 'row')} without one"] if found.empty else []
+    new = f"; new: {', '.join(found.new)}" if found.new else ""
+    return f"{', '.join(parts)}{new}"
+
+
+def _print(*lines: str) -> None:
     for line in lines:
         aside.print(escape(for_terminal(line)), highlight=False, soft_wrap=True)
 

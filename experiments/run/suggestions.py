@@ -25,6 +25,7 @@ from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import ReActError
 from react_rl.escaping import csv_row
+from react_rl.experiments.run.merging import check_replaceable
 from react_rl.experiments.run.strategies import check_learner, resolve, surprised
 from react_rl.files import written_atomically
 from react_rl.learners.linear.settings import SoftmaxSettings
@@ -44,8 +45,8 @@ MANY: Final = 10_000
 ROUNDS: Final = 10
 """Batches that the labels still to be bought are taken to be, where nobody says."""
 
-COLUMNS: Final = ("id", "file", "row", "text", "prediction", "probability")
-"""Columns of the file of suggestions; the first four are those of ``bought.csv``."""
+COLUMNS: Final = ("id", "file", "row", "text", "label", "prediction", "probability")
+"""Columns of the file of suggestions; the first four are those of ``bought.csv``, the label is empty."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Suggestions:
                 "file": origin.files[origin.file[row]],
                 "row": int(origin.row[row]),
                 "text": self.data.texts[row],
+                "label": "",
                 "prediction": name,
                 "probability": probability,
             }
@@ -176,12 +178,15 @@ def usual_strategy(data: PartlyLabelled) -> str:
 
 
 def write_suggestions(path: Path, found: Suggestions) -> None:
-    """Write suggestions as CSV, whole texts, most wanted first.
+    """Write suggestions as CSV, whole texts, most wanted first, each with an empty label to be filled.
 
     Raises:
+        ReActError: A file is there that holds labels which the data lack, or something else.
         WriteError: The file cannot be written.
     """
-    with written_atomically(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    check_replaceable(path, found.data)
+    # Spreadsheets, in which labels are filled in, take UTF-8 for another encoding without the mark.
+    with written_atomically(path) as part, part.open("w", newline="", encoding="utf-8-sig") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
         for line in found.lines():

@@ -36,7 +36,8 @@ SUFFIXES: Final = {
 _HEAD: Final = 1 << 20
 """Bytes in which the first object of a file must end to be looked at."""
 
-_GZIP_MAGIC: Final = b"\x1f\x8b"
+GZIP_MAGIC: Final = b"\x1f\x8b"
+"""How a gzipped file begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ def read_table(
         if format == "jsonl":
             table = _json(path.name, text, wanted)
         else:
-            table = _csv(path.name, text, wanted, "\t" if format == "tsv" else None, separator)
+            table = _csv(path.name, records_of(path.name, text, format, separator), wanted)
     if table.n_rows == 0:
         raise ReActError(f"{path.name} has no rows.")
     return table
@@ -143,7 +144,7 @@ def file_content(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise ReActError(f"{path} cannot be read: {error.strerror or error}.") from None
-    if content[:2] == _GZIP_MAGIC:
+    if content[:2] == GZIP_MAGIC:
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
@@ -157,7 +158,7 @@ def file_content(path: Path) -> bytes:
 
 def _is_gzip(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(2) == _GZIP_MAGIC
+        return file.read(2) == GZIP_MAGIC
 
 
 def first_keys(path: Path) -> set[str]:
@@ -228,36 +229,64 @@ def _separators(header: str) -> list[str]:
     return [mark for mark in (",", ";", "\t") if mark in unquoted] or [","]
 
 
-def _csv(where: str, text: str, wanted: Collection[str], usual: str | None, separator: str | None) -> Table:
-    separator = separator or usual
+@dataclass(frozen=True, eq=False)
+class Records:
+    """The records of a CSV or TSV file.
+
+    Attributes:
+        cells: Cells of each record, the header first; blank lines are none.
+        lines: First line of each record, and the line behind its last one, counted from 0 as
+            ``io.StringIO(text, newline="")`` splits them.
+        separator: What separates the cells.
+        quoting: ``csv.QUOTE_NONE`` where quotes are part of the texts, ``csv.QUOTE_MINIMAL`` elsewhere.
+    """
+
+    cells: list[list[str]]
+    lines: list[tuple[int, int]]
+    separator: str
+    quoting: int
+
+
+def records_of(where: str, text: str, format: str, separator: str | None) -> Records:
+    """Find the records of a CSV or TSV file, and how they are written.
+
+    Args:
+        where: Its name, for messages.
+        text: Its content.
+        format: ``csv`` or ``tsv``.
+        separator: What separates the columns; None finds it out.
+
+    Raises:
+        ReActError: The quotes are broken, or a record has more or fewer cells than the header.
+    """
+    separator = separator or ("\t" if format == "tsv" else None)
     if separator is None:
         first, *others = _separators(text.lstrip("\r\n").split("\n", 1)[0])
         try:
-            return _separated(where, text, wanted, first, csv.QUOTE_MINIMAL)
+            return _separated(where, text, first, csv.QUOTE_MINIMAL)
         except ReActError:
             for other in others:
                 with suppress(ReActError):
-                    return _separated(where, text, wanted, other, csv.QUOTE_MINIMAL)
+                    return _separated(where, text, other, csv.QUOTE_MINIMAL)
             raise
     if separator != "\t":
-        return _separated(where, text, wanted, separator, csv.QUOTE_MINIMAL)
+        return _separated(where, text, separator, csv.QUOTE_MINIMAL)
     # Half of the published TSV files quote as CSV does, the other half never quote. When every line is whole,
     # a quote that joins lines or breaks the grammar is part of the text.
     lines = [line for line in text.split("\n") if line.strip()]
     whole = all(line.count("\t") == lines[0].count("\t") for line in lines)
     try:
-        table = _separated(where, text, wanted, separator, csv.QUOTE_MINIMAL)
+        records = _separated(where, text, separator, csv.QUOTE_MINIMAL)
     except ReActError:
         if not whole:
             raise
-        return _separated(where, text, wanted, separator, csv.QUOTE_NONE)
-    if whole and table.n_rows != len(lines) - 1:
-        return _separated(where, text, wanted, separator, csv.QUOTE_NONE)
-    return table
+        return _separated(where, text, separator, csv.QUOTE_NONE)
+    if whole and len(records.cells) != len(lines):
+        return _separated(where, text, separator, csv.QUOTE_NONE)
+    return records
 
 
-def _separated(where: str, text: str, wanted: Collection[str], separator: str, quoting: int) -> Table:
-    rows = []
+def _separated(where: str, text: str, separator: str, quoting: int) -> Records:
     with _long_fields():
         reader = csv.reader(
             io.StringIO(text, newline=""),
@@ -267,19 +296,27 @@ def _separated(where: str, text: str, wanted: Collection[str], separator: str, q
         )
         try:
             names = next(reader, [])
+            cells, lines = [names], [(0, reader.line_num)]
+            begin = reader.line_num
             for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(names):
-                    raise ReActError(
-                        f"{where}, line {reader.line_num}: {len(row)} fields under a header of {len(names)};"
-                        f" put quotes around a text that holds the separator {separator!r},"
-                        " or name another with separator=..."
-                    )
-                rows.append(row)
+                if row:
+                    if len(row) != len(names):
+                        raise ReActError(
+                            f"{where}, line {reader.line_num}: {len(row)} fields under a header of "
+                            f"{len(names)}; put quotes around a text that holds the separator "
+                            f"{separator!r}, or name another with separator=..."
+                        )
+                    cells.append(row)
+                    lines.append((begin, reader.line_num))
+                begin = reader.line_num
         except csv.Error as error:
             raise ReActError(f"{where}, line {reader.line_num}: {error}; check the quotes.") from None
     _refuse_repeated(where, names)
+    return Records(cells, lines, separator, quoting)
+
+
+def _csv(where: str, records: Records, wanted: Collection[str]) -> Table:
+    names, *rows = records.cells
     columns: dict[str, list[Any]] = {
         name: [row[place] for row in rows] for place, name in enumerate(names) if name in wanted
     }

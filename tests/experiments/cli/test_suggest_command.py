@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,8 +52,8 @@ def test_the_table_has_a_line_for_each_row_and_the_file_whole_texts(tickets: Pat
         assert f"[bold]{int(number) - 1}[/bold]" in text
         assert len(row) <= 110
         assert row.rstrip().endswith("…")
-    lines = Path("out/next.csv").read_text().splitlines()
-    assert lines[0] == "id,file,row,text,prediction,probability"
+    lines = Path("out/next.csv").read_text("utf-8-sig").splitlines()
+    assert lines[0] == "id,file,row,text,label,prediction,probability"
     assert [line.split(",")[2] for line in lines[1:]] == [row.split()[0] for row in rows]
     assert all("long " * 60 in line for line in lines[1:])
     before = Path("out/next.csv").read_bytes()
@@ -127,6 +128,50 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert tickets.read_bytes() == before
 
 
+def label_all(path: Path) -> list[list[str]]:
+    """Write a label into each row of a file of suggestions, as a spreadsheet would."""
+    header, *rows = csv.reader(path.open(newline="", encoding="utf-8-sig"))
+    text, label = header.index("text"), header.index("label")
+    for row in rows:
+        row[label] = "billing" if "refund" in row[text] else "access"
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file, delimiter=";").writerows([header, *rows])
+    return rows
+
+
+def test_labels_of_a_batch_are_put_into_the_file_before_the_next_one(tickets: Path, capsys: Shown) -> None:
+    before = tickets.read_text().splitlines()
+    out = ("--out", "next.csv")
+    assert main(["suggest", "tickets.csv", *OPTIONS, "--n", "4", *out]) == 0
+    first = {int(row[2]) for row in label_all(Path("next.csv"))}
+    capsys.readouterr()
+    assert main(["suggest", "tickets.csv", *OPTIONS, "--n", "4", "--labels", "next.csv", *out]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.startswith("tickets.csv: 4 labels of next.csv written (")
+    assert "tickets.csv: 40 rows, 16 labelled" in shown.err
+    after = tickets.read_text().splitlines()
+    changed = {row for row, lines in enumerate(zip(before, after, strict=True)) if lines[0] != lines[1]}
+    assert changed == first
+    assert all(after[row] == f"{before[row]}{('billing', 'access')[(row - 1) % 2]}" for row in first)
+    second = {int(row[2]) for row in csv.reader(Path("next.csv").read_text("utf-8-sig").splitlines()[1:])}
+    assert len(second) == 4
+    assert not first & second
+
+
+@pytest.mark.usefixtures("no_encoder")
+def test_labels_that_are_nowhere_else_are_not_replaced(tickets: Path, capsys: Shown) -> None:
+    batch = Path("next.csv")
+    batch.write_text(f"row,text,label\n40,{tickets.read_text().splitlines()[40].split(',')[1]},access\n")
+    before = batch.read_bytes()
+    assert main(["suggest", "tickets.csv", *OPTIONS, "--n", "2", "--out", "next.csv"]) == 2
+    assert "next.csv holds a label that tickets.csv lacks; put them there" in capsys.readouterr().err
+    assert batch.read_bytes() == before
+    batch.write_text("some,other,file\n1,2,3\n")
+    assert main(["suggest", "tickets.csv", *OPTIONS, "--n", "2", "--out", "next.csv"]) == 2
+    assert "next.csv is there already and is kept" in capsys.readouterr().err
+    assert batch.read_text() == "some,other,file\n1,2,3\n"
+
+
 def test_the_example_of_the_page_runs(tickets: Path, capsys: Shown) -> None:
     page = Path(react_rl.experiments.__file__).with_name("README.md").read_text(encoding="utf-8")
     section = page.split("## Which rows to label next\n")[1].split("\n## ")[0]
@@ -134,7 +179,13 @@ def test_the_example_of_the_page_runs(tickets: Path, capsys: Shown) -> None:
     exec(compile(written, "README.md", "exec"), {})
     commands = section.split("```sh\n")[1].split("```")[0].splitlines()
     for command in commands:
-        _, *words = command.split("#")[0].split()
-        assert main([*words, *OPTIONS[4:]]) == 0
-    assert "requests.csv: 40 rows, 12 labelled (access 6, billing 6)" in capsys.readouterr().err
+        _, *words = command.split("#")[0].split() or [""]
+        if words:
+            assert main([*words, *OPTIONS[4:]]) == 0
+        else:
+            label_all(Path("next.csv"))
+    said = capsys.readouterr().err
+    assert "requests.csv: 40 rows, 12 labelled (access 6, billing 6)" in said
+    assert "requests.csv: 10 labels of next.csv written" in said
+    assert "requests.csv: 40 rows, 22 labelled" in said
     assert len(Path("next.csv").read_text().splitlines()) == 11

@@ -67,13 +67,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / "taken")
 
 
-def test_files_have_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
+def test_files_have_the_mode_that_the_umask_leaves_or_that_they_had(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write_atomically(tmp_path / "file", "")
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+    (tmp_path / "file").chmod(0o604)
+    write_atomically(tmp_path / "file", "again")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o604
 
 
 def test_shared_values_without_room_say_where_they_should_go() -> None:

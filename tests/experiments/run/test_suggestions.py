@@ -146,7 +146,7 @@ def test_the_file_of_suggestions_reads_back(tmp_path: Path) -> None:
     path.write_text('id,text,label\n=A,fine a,x\n7,dull b,y\n=1+1,"=new\nline, c",\n-9,"an ""old"" d",\n')
     found = suggest_rows(path, n=2, device="cpu")
     write_suggestions(out, found)
-    header, *rows = csv.reader(out.open(newline="", encoding="utf-8"))
+    header, *rows = csv.reader(out.open(newline="", encoding="utf-8-sig"))
     assert tuple(header) == COLUMNS
     back = [dict(zip(header, map(from_csv, row), strict=True)) for row in rows]
     assert [{**line, "row": str(line["row"])} | {"probability": ""} for line in found.lines()] == [
