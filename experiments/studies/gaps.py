@@ -148,3 +148,20 @@ def mean_gap(tables: Sequence[ScoreTable], strategy: str, rival: str) -> Gap:
         ReActError: There is only one seed.
     """
     return Gap.of(np.mean([table.values[strategy] - table.values[rival] for table in tables], axis=0))
+
+
+def gap_to_best(table: ScoreTable, strategy: str, rivals: Sequence[str]) -> Gap:
+    """Compare a strategy with the rival that is best on each corpus, in hindsight.
+
+    On seeds of even place it is the best rival of those of odd place, and the other way round, so that nobody
+    is chosen by the seeds on which it is judged.
+
+    Raises:
+        ReActError: One of them was not compared, or there are fewer than two seeds.
+    """
+    own, others = table.values[strategy], np.stack([table.values[rival] for rival in rivals])
+    gaps, even = np.empty_like(own), np.arange(len(own)) % 2 == 0
+    for judged in (even, ~even):
+        best = others[:, ~judged].mean(1).argmax(0)  # one rival for each corpus
+        gaps[judged] = own[judged] - others[best, :, np.arange(own.shape[1])].T[judged]
+    return Gap.of(gaps)

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from react_rl.data.config import CorpusConfig
 from react_rl.errors import ReActError
 from react_rl.experiments.studies import packaged, packaged_corpora
+from react_rl.experiments.studies.gaps import gap_to_best
+from react_rl.experiments.studies.scores import ScoreTable
 
 
 def _zip(files: dict[str, str | bytes]) -> bytes:
@@ -68,6 +71,18 @@ def test_a_package_or_a_file_that_is_not_there_is_named(packages: Path) -> None:
         packaged_corpora.rows_of(packaged_corpora.CORPORA["friends"], packages)
 
 
+def test_the_best_rival_of_each_corpus_is_chosen_by_the_other_seeds() -> None:
+    mine = np.full((4, 2), 0.5)
+    # On the first corpus one is best on even seeds and two on odd ones; on the second it is two on all.
+    one = np.array([[0.9, 0.1], [0.0, 0.1], [0.9, 0.1], [0.0, 0.1]])
+    two = np.array([[0.2, 0.6], [0.8, 0.6], [0.2, 0.6], [0.8, 0.6]])
+    table = ScoreTable(("a", "b"), (0, 1, 2, 3), {"mine": mine, "one": one, "two": two})
+    found = gap_to_best(table, "mine", ["one", "two"])
+    # Even seeds are judged with two, odd ones with one: .3 and .5 ahead on the first, .1 behind on the second.
+    assert found.mean == pytest.approx((0.4 - 0.1) / 2)
+    assert (found.won, found.ahead) == (0.5, 1)
+
+
 class _Ground:
     """Corpora that are not there."""
 
@@ -104,6 +119,9 @@ def test_what_ships_and_further_policies_are_played_and_not_played_again(
     cell = "+0.1000 [+0.1000, +0.1000], 1.00; 8, 0"
     assert f"| dropquery | {cell} | {cell} | {cell} | {cell} |" in page
     assert "| dropquery |" not in page[: page.index("## Further strategies")]
+    hindsight = page[page.index("in hindsight") : page.index("## 1,000 labels")]
+    assert "Of 20 fixed strategies" in hindsight
+    assert f"| learned | {cell} | {cell} | {cell} |" in hindsight
     assert "| all | 0.6000 | +200.0 [+200.0, +200.0]* |" in page
     assert "8 corpora, 2 seeds: of the distance from random (0.4000) to the oracle (0.7000)" in page
     assert "| learned | 0.6000 | 0.67 [0.67, 0.67] |" in page
