@@ -138,7 +138,7 @@ def in_hindsight(tables: Mapping[str, ScoreTable], policies: Sequence[str]) -> s
         "",
         "## Beside the best fixed strategy of each corpus, in hindsight",
         "",
-        f"Of {len(rivals)} fixed strategies the best on each corpus, chosen by one half of the seeds and judged "
+        f"Of {len(rivals)} fixed strategies the best on each corpus, chosen by half of the seeds and judged "
         "on the other: area of a policy minus that of this one; share of pairs won; on how many corpora the "
         "policy is surely ahead and behind.",
         "",

@@ -12,10 +12,14 @@ from react_rl.acquisition.batching.selection import best_column, to_ids
 from react_rl.acquisition.committees import head_settings
 from react_rl.acquisition.wide.bounded import score_in_bounds, select_in_bounds
 from react_rl.errors import ReActError
+from react_rl.large_arrays import large_array
 from react_rl.simulation.view import PoolView
 
 _LEAST: Final = 1e-6
 """Keeps divisions away from 0 where rounding has eaten a difference."""
+
+_SPARE: Final = 64
+"""Vectors for which room is made at once, so that not all are copied for each change."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +131,28 @@ class FisherTrace:
         inner.diagonal(dim1=2, dim2=3).add_(1.0)
         factor = torch.linalg.cholesky_ex(inner).L
         basis = torch.linalg.solve_triangular(factor, root[:, :, :, None] * reach[:, None], upper=False)
-        self._basis = basis  # v: (E, C, s, P)
+        self._store, self._used = basis, basis.shape[2]
         self._sign = torch.ones(columns.shape, device=view.device)  # (E, s)
         own = self._products.diagonal(dim1=1, dim2=2)[:, None] / self._l2
         self._own = (own - basis.square().sum(2)).clamp_min(_LEAST)  # k_ii: (E, C, P)
         self._squares = self._first_squares()  # b: (E, C, P)
+
+    @property
+    def _basis(self) -> Tensor:
+        """The vectors v ``(E, C, s, P)``."""
+        basis: Tensor = self._store[:, :, : self._used]
+        return basis
+
+    def _append(self, vectors: Tensor) -> None:
+        """Hold one vector more for each class ``(E, C, P)``. Mutates."""
+        if self._used == self._store.shape[2]:
+            n_episodes, n_classes, _, width = self._store.shape
+            shape = (n_episodes, n_classes, self._used + _SPARE, width)
+            store = large_array(*shape, device=vectors.device)
+            store[:, :, : self._used] = self._store
+            self._store = store
+        self._store[:, :, self._used] = vectors
+        self._used += 1
 
     def _first_squares(self) -> Tensor:
         """Sums over the pool of ``w_u k(i, u)^2`` ``(E, C, P)``, multiplied out so that K is met once."""
@@ -189,7 +210,7 @@ class FisherTrace:
         changed = self._squares - 2.0 * step * reach * product + (step * reach).square() * total
         self._squares = changed.clamp_min(0.0)
         self._own = (self._own - step * reach.square()).clamp_min(_LEAST)
-        self._basis = torch.cat([self._basis, (share.sqrt()[:, :, None] * reach)[:, :, None]], 2)
+        self._append(share.sqrt()[:, :, None] * reach)
         self._sign = torch.nn.functional.pad(self._sign, (0, 1), value=sign)
 
 

@@ -78,7 +78,7 @@ def test_the_best_rival_of_each_corpus_is_chosen_by_the_other_seeds() -> None:
     two = np.array([[0.2, 0.6], [0.8, 0.6], [0.2, 0.6], [0.8, 0.6]])
     table = ScoreTable(("a", "b"), (0, 1, 2, 3), {"mine": mine, "one": one, "two": two})
     found = gap_to_best(table, "mine", ["one", "two"])
-    # Even seeds are judged with two, odd ones with one: .3 and .5 ahead on the first, .1 behind on the second.
+    # Even seeds are judged with two, odd ones with one: .3 and .5 ahead on the first, .1 behind on the other.
     assert found.mean == pytest.approx((0.4 - 0.1) / 2)
     assert (found.won, found.ahead) == (0.5, 1)
 
