@@ -24,12 +24,15 @@ from react_rl.acquisition.features import FEATURES
 from react_rl.acquisition.registry import make_strategy
 from react_rl.acquisition.strategies.weighted import FEATURE
 from react_rl.agents.imitation.expert import LookAhead
+from react_rl.agents.learned import load_strategy
+from react_rl.agents.scorer_folder import pretrained_folder
 from react_rl.data.config import CorpusConfig
 from react_rl.encoders.config import EncoderConfig
 from react_rl.envs.batched import episode_streams
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.figures.drawing import save_figures
 from react_rl.experiments.figures.looks import STYLE
+from react_rl.experiments.studies.adjusted import BEGUN
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.gaps import half_interval
 from react_rl.files import write_atomically
@@ -46,8 +49,8 @@ CORPORA: Final = (
 )
 """Corpora by which nothing that ships was chosen."""
 
-STRATEGIES: Final = ("mixture", "uncertainty-herding", "badge", "typiclust", "learned")
-"""Strategies that name a row each, beside the features."""
+STRATEGIES: Final = ("mixture", "uncertainty-herding", "badge", "typiclust", BEGUN)
+"""Strategies that name a row each, beside the features; ``learned`` was adjusted on these corpora."""
 
 EPISODE: Final = EpisodeOptions(pool_size=500, dev_size=160, initial_size=10, budget=80, batch_size=5)
 LABELS: Final = (10, 25, 50, 85)
@@ -105,7 +108,11 @@ def gains(
     """
     engine = LabelingEngine([corpus], episode, seeds)
     engine.reset([episode_streams(seed, corpus.name) for seed in range(seeds)], None, [0] * seeds)
-    strategies, expert = [make_strategy(name) for name in names], LookAhead(engine)
+    strategies = [
+        load_strategy(pretrained_folder(name), name) if name == BEGUN else make_strategy(name)
+        for name in names
+    ]
+    expert = LookAhead(engine)
     player, random = make_strategy("mixture"), make_strategy("random")
     remembering = [one for name, one in FEATURES.items() if one.remembers and f"{FEATURE}{name}" in names]
     found = []
@@ -226,7 +233,7 @@ def study(asked: argparse.Namespace) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
-    parser = study_parser(__doc__, "features", "results/features", seeds=32, data=True)
+    parser = study_parser(__doc__, "features", "results/features", seeds=48, data=True)
     parser.add_argument("--corpora", nargs="+", default=list(CORPORA), help="their files or folders there")
     return run_study(parser, arguments, study)
 
