@@ -71,11 +71,15 @@ RULES: Final = tuple(
 DEV_SIZE: Final = 200
 """Dev rows of the judgement, which policies and stopping rules look at."""
 
+CHOICE_SEED: Final = 2_000_000
+"""First seed of the episodes by which a rule or a recipe is chosen: policies were validated on others."""
+
+HEAD: Final = "| {} | minus | difference [95 % interval] | pairs won | corpora ahead |\n|" + " --- |" * 5
+"""Of tables with ``interval``."""
+
 _JUDGED_ON: Final = 1000
 """Most test rows."""
 _RUN: Final = ("batch", "strategy", "corpus")
-_CHOICE_SEED: Final = 2_000_000
-"""First seed of the episodes by which a rule is chosen: the policy was validated on others of these tasks."""
 
 Judge = Callable[[LabelingEngine], Floats]
 """Accuracy of each episode's present model ``(E,)``."""
@@ -248,7 +252,7 @@ def stopped(
     episode, tasks = config.episode, prepare(config.validation, config.encoder, "cpu", False)
     mixture = make_strategy("mixture")
     on_tasks = [
-        net_by_rule(begun(task, episode, _CHOICE_SEED, 4, ()), mixture, on_dev).mean(1) for task in tasks
+        net_by_rule(begun(task, episode, CHOICE_SEED, 4, ()), mixture, on_dev).mean(1) for task in tasks
     ]
     best = int(np.mean(on_tasks, axis=0)[:-1].argmax())
     say(f"rule chosen on the tasks: {named(RULES[best])}")
@@ -285,13 +289,12 @@ def interval(frame: pd.DataFrame, value: str, ours: str, theirs: str) -> str:
 def tables(areas: pd.DataFrame, nets: pd.DataFrame | None, rule: str) -> str:
     """Differences as Markdown."""
     lines = ["# Reinforcement learning against imitation, in numbers", ""]
-    head = "| {} | minus | difference [95 % interval] | pairs won | corpora ahead |\n|" + " --- |" * 5
     for batch, frame in sorted(areas.groupby("batch"), key=lambda pair: int(str(pair[0]))):
         names = [name for name in ORDER if name in set(frame["strategy"])]
         means = frame.groupby("strategy")["area"].mean()
         lines += [f"## Rounds of {batch}", "", "Mean areas: "]
         lines[-1] += ", ".join(f"{name} {means[name]:.4f}" for name in names) + "."
-        lines += ["", head.format("policy")]
+        lines += ["", HEAD.format("policy")]
         for ours in names[2:]:
             for theirs in names[: names.index(ours)]:
                 lines.append(f"| {ours} | {theirs} | {interval(frame, 'area', ours, theirs)} |")
@@ -303,11 +306,11 @@ def tables(areas: pd.DataFrame, nets: pd.DataFrame | None, rule: str) -> str:
         ]
         lines.append("")
     if nets is not None:
-        lines += [*_stopping(nets, rule, head), ""]
+        lines += [*_stopping(nets, rule), ""]
     return "\n".join(lines)
 
 
-def _stopping(nets: pd.DataFrame, rule: str, head: str) -> list[str]:
+def _stopping(nets: pd.DataFrame, rule: str) -> list[str]:
     means = nets.groupby("strategy")["net"].mean().sort_values(ascending=False)
     fixed = means.drop(["policy", "never stop"])
     labels = nets.loc[nets["strategy"] == "policy", "labels"].mean()
@@ -317,7 +320,7 @@ def _stopping(nets: pd.DataFrame, rule: str, head: str) -> list[str]:
         f"{means[rule]:.4f}, never stop {means['never stop']:.4f}; the best rule in hindsight is "
         f"{fixed.index[0]} with {fixed.iloc[0]:.4f}.",
         "",
-        head.format("policy"),
+        HEAD.format("policy"),
     ]
     for theirs in dict.fromkeys((rule, fixed.index[0], "never stop")):
         lines.append(f"| policy | {theirs} | {interval(nets, 'net', 'policy', theirs)} |")
