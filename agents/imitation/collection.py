@@ -20,7 +20,7 @@ from react_rl.agents.scorer import ScorerStrategy, row_context
 from react_rl.data.generated import Kind
 from react_rl.learners.registry import LearnerSettings
 from react_rl.seeding import Streams, entropy_of
-from react_rl.simulation.drawn_options import mean_price, sized
+from react_rl.simulation.drawn_options import draw_pool, mean_price, sized
 from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.generated import gathered_corpus, generated_task
@@ -55,7 +55,7 @@ def collect(
 
     Args:
         corpora: Training corpora; the tasks of the group are spread evenly over them.
-        episode: Sizes of pool and dev set, and the annotator; the rest is drawn for the group.
+        episode: Sizes of pool and dev set, and the annotator; what settings name is drawn for the group.
         settings: What is drawn.
         group: Number of the group; with the seed it decides everything.
         policy: What visits the states; None is mixed behaviour around the mixture.
@@ -69,6 +69,9 @@ def collect(
     initial, batch = int(rng.choice(settings.initial_sizes)), int(rng.choice(settings.batch_sizes))
     rounds = settings.rounds_of(batch, int(rng.choice(settings.rounds)))
     beyond = int(rng.choice(settings.beyond)) if len(settings.beyond) > 1 else settings.beyond[0]
+    if settings.pool_sizes is not None:
+        pool = draw_pool(settings.pool_sizes, initial + batch * rounds, rng)
+        episode = episode.model_copy(update={"pool_size": pool})
     options = sized(episode, initial, batch, rounds, mean_price(one.corpus for one in corpora))
     tasks = _tasks(corpora, settings, group, rng)
     engine = LabelingEngine(tasks, options, len(tasks), learner=learner)

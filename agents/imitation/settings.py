@@ -49,6 +49,8 @@ class ImitationSettings(BaseModel):
     """Rows of a round, likewise."""
     rounds: tuple[Size, ...] = Field(default=(8, 12, 16), min_length=1)
     """Rounds of an episode, likewise."""
+    pool_sizes: tuple[Size, ...] | None = Field(default=None, min_length=1)
+    """Rows of a pool, likewise, among those that hold the labels; None leaves the episode's."""
     most_labels: int = Field(default=10**6, ge=1, le=10**9)
     """Labels that an episode buys at most; it has fewer rounds where batches are large."""
     gathered: float = Field(default=0.0, ge=0, le=1)
@@ -116,6 +118,7 @@ class ImitationSettings(BaseModel):
         """The largest budget, and the largest initial set, that can be drawn; ``price`` is that of a row."""
         batch = max(self.batch_sizes, key=lambda size: size * self.rounds_of(size, max(self.rounds)))
         rounds = self.rounds_of(batch, max(self.rounds))
+        episode = episode.model_copy(update={"pool_size": max(self.pool_sizes or (episode.pool_size,))})
         return (
             sized(episode, min(self.initial_sizes), batch, rounds, price),
             sized(episode, max(self.initial_sizes), batch, rounds, price),

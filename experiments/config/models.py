@@ -119,7 +119,7 @@ class ImitateConfig(Frozen):
     """Model trained on bought labels, which the expert must be able to copy; a cheap one where it does not
     learn the task."""
     episode: EpisodeOptions = EpisodeOptions()
-    """Sizes and annotator of an episode; imitation says how initial sets, batches and rounds are drawn."""
+    """Sizes and annotator of an episode; imitation says what is drawn in place of them."""
     imitation: ImitationSettings = ImitationSettings()
     """States, candidates and networks."""
     evaluation_episodes: int = Field(default=64, ge=1, le=10**5)

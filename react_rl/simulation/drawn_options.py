@@ -111,6 +111,11 @@ def sized(
     return _changed(episode, initial_size=initial, batch_size=batch, budget=batch * rounds * price)
 
 
+def draw_pool(sizes: Sequence[int], labels: int, rng: np.random.Generator) -> int:
+    """Draw the size of a pool, among those that hold so many labels where one does."""
+    return int(rng.choice([size for size in sizes if size >= labels] or sizes))
+
+
 def draw_sizes(
     ranges: SizeRanges, episode: EpisodeOptions, batch: int, rng: np.random.Generator, price: float = 1.0
 ) -> EpisodeOptions:
@@ -134,8 +139,7 @@ def draw_sizes(
         labels = batch * int(rng.choice(allowed or [max(ranges.most_labels // batch, 1)]))
         budget = labels * price
     initial = int(rng.choice(ranges.initial_sizes or (episode.initial_size,)))
-    pools = ranges.pool_sizes or (episode.pool_size,)
-    pool = int(rng.choice([pool for pool in pools if pool >= initial + labels] or pools))
+    pool = draw_pool(ranges.pool_sizes or (episode.pool_size,), initial + labels, rng)
     return _changed(episode, pool_size=pool, initial_size=initial, batch_size=batch, budget=budget)
 
 

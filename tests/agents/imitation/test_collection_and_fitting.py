@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
 from react_rl.acquisition.batching.row_features import ROW_FEATURES
+from react_rl.agents.imitation import collection
 from react_rl.agents.imitation.collection import collect
 from react_rl.agents.imitation.dealing import dealt_again
 from react_rl.agents.imitation.fitting import fit_ensemble, fit_scorer
 from react_rl.agents.imitation.settings import ImitationSettings
 from react_rl.agents.imitation.states import States
 from react_rl.agents.scorer import ROW_CONTEXT, ScorerStrategy
-from react_rl.simulation import EncodedCorpus, EpisodeOptions, synthetic_encoded
+from react_rl.simulation import EncodedCorpus, EpisodeOptions, LabelingEngine, synthetic_encoded
 
 EPISODE = EpisodeOptions(pool_size=60, dev_size=40)
 SETTINGS = ImitationSettings(
@@ -48,6 +51,28 @@ def test_a_group_is_decided_by_seed_and_number() -> None:
     assert same(first, collect(corpora(), EPISODE, SETTINGS, 0))
     assert not same(first, collect(corpora(), EPISODE, SETTINGS, 1))
     assert not same(first, collect(corpora(), EPISODE, SETTINGS.model_copy(update={"seed": 1}), 0))
+
+
+def test_pools_are_drawn_for_each_group_among_those_that_hold_its_labels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+
+    class Told(LabelingEngine):
+        def __init__(self, tasks: Any, options: EpisodeOptions, *more: Any, **further: Any) -> None:
+            seen.append(options.pool_size)
+            super().__init__(tasks, options, *more, **further)
+
+    monkeypatch.setattr(collection, "LabelingEngine", Told)
+    # Six labels and three rounds of one or three: nine or fifteen rows.
+    drawn = SETTINGS.model_copy(update={"pool_sizes": (8, 40, 90)})
+    states = [collect(corpora(), EPISODE, drawn, group) for group in range(8)]
+    assert set(seen) == {40, 90}
+    assert same(states[3], collect(corpora(), EPISODE, drawn, 3))
+    assert States.join(states).rows.shape == (96, 9, len(ROW_FEATURES))
+    assert [one.pool_size for one in drawn.extremes(EPISODE)] == [90, 90]
+    assert collect(corpora(), EPISODE, SETTINGS, 0).rows.shape[0] == 12
+    assert seen[-1] == EPISODE.pool_size
 
 
 def test_test_rows_play_no_part() -> None:
