@@ -1,27 +1,27 @@
 """What reinforcement learning adds in the choice of recipes: a policy that says in each round how to train.
 
-The training is ``react-rl train results/rl/recipes.yaml``; this plays what it made beside every fixed recipe
-and the best on the dev rows, on corpora that chose nothing. The mixture buys in all of them.
+Trainings are ``react-rl train results/rl/recipes.yaml`` and ``recipes-own.yaml``; this plays what they made
+beside every fixed recipe and the best on the dev rows, on corpora that chose nothing. The mixture buys.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 import torch
 
+from react_rl.acquisition.contract import QueryStrategy
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents import LearnedStrategy
 from react_rl.agents.evaluation import Validation
-from react_rl.agents.folder import WEIGHTS
+from react_rl.agents.folder import is_policy
 from react_rl.envs.interfaces.decision_units import DecisionUnits
 from react_rl.errors import ReActError
-from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.config.models import TrainConfig, load_config
 from react_rl.experiments.studies.command import run_study, say, study_parser
 from react_rl.experiments.studies.growing import GrowingTable
@@ -36,7 +36,7 @@ from react_rl.experiments.studies.rl_against_imitation import (
     metrics_of,
 )
 from react_rl.experiments.studies.transfer import CHOICES
-from react_rl.files import digest, write_atomically
+from react_rl.files import write_atomically
 from react_rl.learners.linear.settings import SoftmaxSettings
 from react_rl.learners.recipes import Recipe, make_recipe
 from react_rl.simulation.corpora import prepare
@@ -45,8 +45,10 @@ from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.world import World
 
 BUYER: Final = "mixture"
-POLICY: Final = "policy"
 ON_DEV: Final = "best on dev"
+TRAININGS: Final = {"PPO on invented labels": "recipes", "PPO on own labels": "recipes-own"}
+"""Policies, and the trainings that made them; one that is not there is left out."""
+
 _RUN: Final = ("strategy", "corpus")
 
 
@@ -66,21 +68,31 @@ def ways(names: Sequence[str]) -> dict[str, Recipe]:
     return {name: make_recipe(name) for name in names} | {ON_DEV: Recipe(best_on_dev=tuple(names))}
 
 
-def chosen_by_tasks(config: TrainConfig, tasks: Sequence[EncodedCorpus]) -> str:
-    """The fixed recipe with the best dev area on validation tasks, on episodes that chose no policy."""
-    areas = {}
-    for name in offered(config):
-        world = World(tasks, config.episode, SoftmaxSettings(recipe=make_recipe(name)))
-        found = Validation([world], config.agent.evaluation_episodes, CHOICE_SEED)
-        areas[name] = float(found.areas(make_strategy(BUYER)).mean())
-    say(f"areas on the tasks: {', '.join(f'{name} {area:.4f}' for name, area in areas.items())}")
-    return max(areas, key=lambda name: areas[name])
+def on_tasks(
+    config: TrainConfig, tasks: Sequence[EncodedCorpus], policies: Mapping[str, LearnedStrategy]
+) -> dict[str, float]:
+    """Mean dev area on validation tasks, by fixed recipes and policies; the episodes chose no policy."""
+
+    def area(strategy: QueryStrategy, recipe: str) -> float:
+        world = World(tasks, config.episode, SoftmaxSettings(recipe=make_recipe(recipe)))
+        shown = metrics_of(strategy)
+        found = Validation([world], config.agent.evaluation_episodes, CHOICE_SEED, observed=shown)
+        return float(found.areas(strategy).mean())
+
+    areas = {name: area(make_strategy(BUYER), name) for name in offered(config)}
+    return areas | {name: area(policy, "plain") for name, policy in policies.items()}
 
 
-def judged(ground: TransferCorpora, policy: LearnedStrategy, table: GrowingTable, seeds: int) -> None:
+def judged(
+    ground: TransferCorpora,
+    recipes: Sequence[str],
+    policies: Mapping[str, LearnedStrategy],
+    table: GrowingTable,
+    seeds: int,
+) -> None:
     """Area under the test curve of every run: strategy, corpus, seed, area; what is known stays. Mutates."""
-    for name, recipe in (ways(_recipes_of(policy)) | {POLICY: None}).items():
-        strategy = policy if recipe is None else make_strategy(BUYER)
+    for name, recipe in (ways(recipes) | dict.fromkeys(policies)).items():
+        strategy = policies[name] if recipe is None else make_strategy(BUYER)
         learner = SoftmaxSettings() if recipe is None else SoftmaxSettings(recipe=recipe)
         for corpus in ground.corpora:
             if not table.holds(seeds, strategy=name, corpus=corpus.name):
@@ -108,26 +120,35 @@ def shares(
     return pd.DataFrame(rows, columns=["corpus", "recipe", "share"])
 
 
-def page(areas: pd.DataFrame, chosen: pd.DataFrame, by_tasks: str) -> str:
-    """Differences, areas by corpus and what was chosen, as Markdown."""
+def page(areas: pd.DataFrame, chosen: Mapping[str, pd.DataFrame], tasks: Mapping[str, float]) -> str:
+    """Differences, areas by corpus and what was chosen, as Markdown.
+
+    Args:
+        areas: Columns strategy, corpus, seed, area.
+        chosen: What ``shares`` found, by policy.
+        tasks: What ``on_tasks`` found.
+    """
     means = areas.groupby("strategy")["area"].mean().sort_values(ascending=False)
     names = [str(name) for name in means.index]
-    recipes = list(dict.fromkeys(chosen["recipe"]))
+    recipes = [name for name in tasks if name not in chosen]
+    by_tasks = max(recipes, key=lambda name: tasks[name])
+    said = (
+        ", ".join(f"{name} {of[name]:.4f}" for name in order)
+        for of, order in ((means, names), (tasks, tasks))
+    )
     lines = ["# Which recipe trains the learner, in numbers", ""]
-    lines += [
-        "Mean areas: "
-        + ", ".join(f"{name} {means[name]:.4f}" for name in names)
-        + ". The fixed recipe that the "
-        f"tasks chose is {by_tasks}.",
-        "",
-        HEAD.format("way"),
-    ]
-    pairs = [(POLICY, name) for name in dict.fromkeys((by_tasks, ON_DEV, *recipes))]
+    lines += [f"Mean areas: {next(said)}.", ""]
+    lines += [f"Dev areas on the tasks: {next(said)}. So {by_tasks} is the fixed recipe that they chose.", ""]
+    pairs = [(one, other) for one in chosen for other in dict.fromkeys((by_tasks, ON_DEV, *recipes))]
+    pairs += [(one, other) for place, one in enumerate(chosen) for other in list(chosen)[:place]]
     pairs += [(ON_DEV, name) for name in recipes]
+    lines.append(HEAD.format("way"))
     lines += [f"| {one} | {other} | {interval(areas, 'area', one, other)} |" for one, other in pairs]
-    lines += ["", *_by_corpus(areas, "strategy", "area", names, ".4f"), ""]
-    lines += ["Share of the rounds in which the policy chooses each recipe:", ""]
-    return "\n".join([*lines, *_by_corpus(chosen, "recipe", "share", recipes, ".2f"), ""])
+    lines += ["", *_by_corpus(areas, "strategy", "area", names, ".4f")]
+    for name, shares_of in chosen.items():
+        lines += ["", f"Share of the rounds in which each recipe is chosen by {name}:", ""]
+        lines += _by_corpus(shares_of, "recipe", "share", recipes, ".2f")
+    return "\n".join([*lines, ""])
 
 
 def _by_corpus(frame: pd.DataFrame, kind: str, value: str, names: Sequence[str], form: str) -> list[str]:
@@ -152,17 +173,18 @@ def _recipes_of(policy: LearnedStrategy) -> tuple[str, ...]:
 def study(asked: argparse.Namespace) -> str:
     """Play what is missing, and write the tables; returns the page."""
     config = load_config(TrainConfig, str(asked.out / "recipes.yaml"))
-    folder = asked.policies / "recipes" / "policy"
-    policy = LearnedStrategy.load(folder, POLICY)
-    by_tasks = chosen_by_tasks(config, prepare(config.validation, config.encoder, "cpu", False))
+    folders = {name: asked.policies / training / "policy" for name, training in TRAININGS.items()}
+    policies = {n: LearnedStrategy.load(folder, n) for n, folder in folders.items() if is_policy(folder)}
+    tasks = on_tasks(config, prepare(config.validation, config.encoder, "cpu", False), policies)
     sizes = {"budget": config.episode.budget, "batch_size": config.episode.batch_size, "dev_size": DEV_SIZE}
     ground = TransferCorpora(asked.data, CHOICES, episode=sizes)
-    version = {POLICY: digest((folder / WEIGHTS).read_bytes())}
-    table = GrowingTable(asked.out / "recipes.csv", _RUN, settings=version)
-    judged(ground, policy, table, asked.seeds)
-    chosen = shares(policy, ground.corpora, ground.config.episode, asked.seeds)
-    write_atomically(asked.out / "recipes_chosen.csv", csv_text(chosen))
-    text = page(table.frame, chosen, by_tasks)
+    table = GrowingTable(asked.out / "recipes.csv", _RUN)
+    judged(ground, offered(config), policies, table, asked.seeds)
+    chosen = {
+        name: shares(policy, ground.corpora, ground.config.episode, asked.seeds)
+        for name, policy in policies.items()
+    }
+    text = page(table.frame, chosen, tasks)
     write_atomically(asked.out / "recipes.md", text)
     return text
 

@@ -73,7 +73,7 @@ class DrawSettings(BaseModel):
     most_labels: int = Field(default=10**6, ge=1, le=10**6)
     """Labels that it buys at most."""
     label_noise: tuple[NoiseRate, ...] | None = Field(default=None, min_length=1)
-    """Probability of a wrong answer, drawn for each group; None leaves the episode's."""
+    """Probability of a wrong answer, dealt out evenly to the groups; None leaves the episode's."""
     groups: int = Field(default=8, ge=1, le=10**5)
     """Groups that the episodes side by side are dealt out to, at most one for each of them."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
@@ -163,9 +163,16 @@ def drawn_options(
         rng = np.random.default_rng(np.random.SeedSequence(entropy_of(settings.seed, "draws", str(group))))
         options = draw_sizes(settings, episode, batches[group % len(batches)], rng, price)
         if settings.label_noise is not None:
-            options = _changed(options, label_noise=float(rng.choice(settings.label_noise)))
+            options = _changed(options, label_noise=_dealt(settings.label_noise, group, settings.seed))
         found.append(options)
     return found
+
+
+def _dealt(values: Sequence[float], group: int, seed: int) -> float:
+    """The value of a group: each comes once in as many groups as there are values, in random order."""
+    turn, place = divmod(group, len(values))
+    entropy = entropy_of(seed, "dealt draws", str(turn))
+    return float(np.random.default_rng(np.random.SeedSequence(entropy)).permutation(values)[place])
 
 
 def _changed(episode: EpisodeOptions, **changes: float) -> EpisodeOptions:

@@ -60,27 +60,33 @@ def test_shares_say_how_often_each_recipe_was_chosen(monkeypatch: pytest.MonkeyP
     assert found.set_index("recipe")["share"].to_dict() == {"plain": 0.375, "smooth": 0.375, "hast": 0.25}
 
 
-def test_the_recipe_of_the_tasks_is_the_one_with_the_largest_area(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipes_and_policies_are_played_on_the_tasks_in_the_same_episodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     config = load_config(TrainConfig, str(CONFIG)).model_copy(update={"episode": OPTIONS})
-    areas = {"plain": 0.2, "smooth": 0.5, "strong": 0.4, "hast": 0.3}
     seen: list[tuple[Any, ...]] = []
 
     class Told:
-        def __init__(self, worlds: Any, n_episodes: int, first_seed: int) -> None:
+        def __init__(self, worlds: Any, n_episodes: int, first_seed: int, observed: Any) -> None:
             self.recipe = worlds[0].learner.recipe
-            seen.append((n_episodes, first_seed))
+            seen.append((n_episodes, first_seed, tuple(observed)))
 
-        def areas(self, _: Any) -> Any:
-            (name,) = [name for name in areas if make_recipe(name) == self.recipe]
-            return np.full(3, areas[name])
+        def areas(self, strategy: Any) -> Any:
+            return np.full(3, 0.9 if isinstance(strategy, Alternating) else len(self.recipe.said) / 10)
 
     monkeypatch.setattr(study, "Validation", Told)
-    assert study.chosen_by_tasks(config, [synthetic_encoded(200, 3)]) == "smooth"
-    assert set(seen) == {(64, 2_000_000)}
+    monkeypatch.setattr(
+        study, "metrics_of", lambda one: ("accuracy",) if isinstance(one, Alternating) else ()
+    )
+    policy = cast(LearnedStrategy, Alternating())
+    found = study.on_tasks(config, [synthetic_encoded(200, 3)], {"PPO": policy})
+    # Plain sets nothing, smooth and hast one part each, strong two.
+    assert found == pytest.approx({"plain": 0.0, "smooth": 0.1, "strong": 0.2, "hast": 0.1, "PPO": 0.9})
+    assert seen == [(64, 2_000_000, ())] * 4 + [(64, 2_000_000, ("accuracy",))]
 
 
 def test_the_page_compares_with_the_recipe_of_the_tasks_first() -> None:
-    gains = {"policy": 0.02, "plain": 0.0, "smooth": 0.01, "best on dev": 0.03}
+    gains = {"one PPO": 0.02, "two PPO": 0.025, "plain": 0.0, "smooth": 0.01, "best on dev": 0.03}
     rng = np.random.default_rng(0)
     rows = [
         (name, corpus, seed, 0.5 + gain + rng.normal(scale=1e-4))
@@ -93,10 +99,17 @@ def test_the_page_compares_with_the_recipe_of_the_tasks_first() -> None:
         [(c, r, s) for c in ("one", "two") for r, s in (("plain", 0.25), ("smooth", 0.75))],
         columns=["corpus", "recipe", "share"],
     )
-    lines = study.page(areas, chosen, "smooth").splitlines()
-    told = [line for line in lines if line.startswith("| policy | ")]
-    assert [line.split(" | ")[1] for line in told] == ["smooth", "best on dev", "plain"]
-    assert told[0].startswith("| policy | smooth | +0.0")
-    assert told[1].startswith("| policy | best on dev | -0.0")
-    assert any(line.startswith("| best on dev | plain | +0.0") for line in lines)
+    tasks = {"plain": 0.4, "smooth": 0.5, "one PPO": 0.6, "two PPO": 0.7}
+    page = study.page(areas, {"one PPO": chosen, "two PPO": chosen}, tasks)
+    assert "plain 0.4000, smooth 0.5000, one PPO 0.6000, two PPO 0.7000. So smooth is the fixed" in page
+    lines = page.splitlines()
+    told = [line.split(" | ")[:3] for line in lines if line.startswith(("| one PPO |", "| two PPO |"))]
+    others = ["smooth", "best on dev", "plain"]
+    assert [line[:2] for line in told] == [
+        *(["| one PPO", other] for other in others),
+        *(["| two PPO", other] for other in others),
+        ["| two PPO", "one PPO"],
+    ]
+    for line, gain in zip(told, (0.01, -0.01, 0.02, 0.015, -0.005, 0.025, 0.005), strict=True):
+        assert float(line[2].split()[0]) == pytest.approx(gain, abs=3e-4)
     assert lines[-1] == "| two | 0.25 | 0.75 |"
