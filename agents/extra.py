@@ -11,12 +11,11 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args, get_origin
 
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from react_rl.errors import ReActError, suggestion
-from react_rl.validation import stray_booleans
+from react_rl.validation import checked_value
 
 POLICY: Final = "policy_kwargs"
 """Argument that holds those of the policy's network."""
@@ -159,23 +158,7 @@ def _check(
                 f"{who} has no argument {key!r} ({where}).{suggestion(key, known)} "
                 f"It has: {', '.join(known)}."
             )
-        _check_type(f"{where}.{key}", _object(value, hints[key], key, True), hints[key])
-
-
-def _check_type(where: str, value: Any, hint: Any) -> None:
-    if hint is None:
-        return
-    try:
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:
-        adapter = TypeAdapter(hint)
-    try:
-        built = adapter.validate_python(value)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ReActError(f"{where} is {value!r:.80}: {reason[0].lower()}{reason[1:]}.") from None
-    for path, boolean in stray_booleans(value, built, where):
-        raise ReActError(f"{path} is {boolean}: it should be a number.")
+        checked_value(f"{where}.{key}", _object(value, hints[key], key, True), hints[key])
 
 
 def _hints(made_by: Any) -> dict[str, Any]:

@@ -95,12 +95,7 @@ def build_environment(
     if not isinstance(reward, RewardSettings):
         reward = validated(RewardSettings, reward, "Reward")
     interface = _interface(action_space, observation, reward.metric, action_settings)
-    if episode is None:
-        episode = default
-    elif not isinstance(episode, EpisodeOptions):
-        if not isinstance(episode, Mapping):
-            raise ReActError(f"Episode options: give a mapping, not {type(episode).__name__}.")
-        episode = validated(EpisodeOptions, {**default.model_dump(), **episode}, "Episode options")
+    episode = default if episode is None else _options(episode, default, "Episode options")
     settings, where = _encoder_settings(encoder), resolve_device(device)
     if not given:
         if columns:
@@ -123,6 +118,11 @@ def _worlds(
     tasks: Mapping[str, Mapping[str, Any]],
 ) -> list[World]:
     """The corpora by their tasks, each with its options and learner."""
+    if not isinstance(tasks, Mapping) or not all(isinstance(own, Mapping) for own in tasks.values()):
+        raise ReActError(
+            f"tasks is {tasks!r:.80}; give a mapping by the names of tasks, as in "
+            "{'tagging': {'episode': {'budget': 500}}}."
+        )
     found = list(dict.fromkeys(corpus.corpus.task for corpus in corpora))
     for name, own in tasks.items():
         if name not in found:
@@ -132,14 +132,8 @@ def _worlds(
                 raise unknown(f"setting of task {name!r}", key, ("episode", "learner"))
 
     def options(name: str) -> EpisodeOptions:
-        own = tasks.get(name, {}).get("episode", {})
-        if isinstance(own, EpisodeOptions):
-            return own
-        return (
-            validated(EpisodeOptions, {**episode.model_dump(), **own}, f"Episodes of {name}")
-            if own
-            else episode
-        )
+        own = tasks.get(name, {}).get("episode")
+        return episode if own is None else _options(own, episode, f"Episodes of {name}")
 
     def settings(name: str) -> LearnerSettings | None:
         given: LearnerSettings | None = tasks.get(name, {}).get("learner", learner)
@@ -147,6 +141,15 @@ def _worlds(
         return learner_for(name, given) if several else given
 
     return worlds_by_task(corpora, options, settings)
+
+
+def _options(given: EpisodeOptions | Mapping[str, Any], default: EpisodeOptions, what: str) -> EpisodeOptions:
+    """Options as they are, or a mapping of those that differ from the default ones."""
+    if isinstance(given, EpisodeOptions):
+        return given
+    if not isinstance(given, Mapping):
+        raise ReActError(f"{what}: give a mapping, not {type(given).__name__}.")
+    return validated(EpisodeOptions, {**default.model_dump(), **given}, what)
 
 
 def _interface(
@@ -166,18 +169,26 @@ def _interface(
     return make_interface(action_space, observation, **settings)
 
 
-def build_face(face: type, n_episodes: int, size: str | None, settings: Mapping[str, Any]) -> Labeling:
-    """Build the core of a face; an unknown parameter is refused in the words of that face.
+def core_of(
+    face: type, core: Labeling | None, n_episodes: int, size: str | None, settings: Mapping[str, Any]
+) -> Labeling:
+    """The core of a face; if it is built, an unknown parameter is refused in the words of that face.
 
     Args:
         face: The face that was called.
+        core: The core, if it is there already.
         n_episodes: Episodes that run side by side.
         size: What the face calls their number; None where it is always one.
         settings: What it was called with, for ``build_environment``.
 
     Raises:
-        ReActError: A parameter is unknown, or something named does not exist or does not fit.
+        ReActError: The core is none, a parameter is unknown, or something named does not exist or does not
+            fit.
     """
+    if core is not None:
+        if not isinstance(core, Labeling):
+            raise ReActError(f"core is {core!r:.80}; give what build_environment returns, or leave it out.")
+        return core
     if isinstance(n_episodes, bool) or not isinstance(n_episodes, int) or n_episodes < 1:
         raise ReActError(f"{size} is {n_episodes!r}; it must be a number of episodes, at least 1.")
     space = settings.get("action_space", "weigh-scores")

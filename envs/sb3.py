@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from torch import Tensor
 
 from react_rl.envs.batched import EpisodeSource, Transition, row_of
-from react_rl.envs.build import build_face
+from react_rl.envs.build import core_of
 from react_rl.envs.interfaces import fresh, observation_of
 from react_rl.envs.many_worlds import Labeling
 from react_rl.envs.vector import episode_sources, spread_seeds, step_limit
@@ -46,9 +46,7 @@ class LabelingVecEnv(VecEnv):
         max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
-        if core is None:
-            core = build_face(LabelingVecEnv, n_episodes, "n_episodes", settings)
-        self.core = core
+        self.core = core_of(LabelingVecEnv, core, n_episodes, "n_episodes", settings)
         self._limit = step_limit(max_episode_steps)
         self.render_mode: str | None = None
         n = self.core.n_episodes
@@ -62,6 +60,20 @@ class LabelingVecEnv(VecEnv):
         """Give every environment, or group of them, a stream of its own (see ``spread_seeds``). Mutates."""
         self._seeds = list(spread_seeds(seed, self.num_envs, self.core.group_size))
         return self._seeds
+
+    def set_options(self, options: list[dict[str, Any]] | dict[str, Any] | None = None) -> None:
+        """Options of the next ``reset``, for all environments or one mapping for each. Mutates.
+
+        Raises:
+            ReActError: They are neither.
+        """
+        one_each = isinstance(options, list | tuple) and len(options) == self.num_envs
+        if not (one_each or options is None or isinstance(options, dict)):
+            raise ReActError(
+                f"Reset options are {options!r:.80}; give a mapping, as in {{'corpus': 'bbc_news'}}, or a "
+                f"list of {self.num_envs}, one for each environment."
+            )
+        super().set_options(options)
 
     def reset(self) -> VecEnvObs:
         """Draw E new episodes, with the options that ``set_options`` gave."""

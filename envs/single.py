@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from react_rl.envs.batched import EpisodeSource
-from react_rl.envs.build import build_face
+from react_rl.envs.build import core_of
 from react_rl.envs.interfaces import Observed, observation_of
 from react_rl.envs.many_worlds import Labeling
 from react_rl.envs.vector import step_limit
@@ -53,7 +53,7 @@ class LabelingEnv(gymnasium.Env[Observed, Any]):
     ) -> None:
         if render_mode is not None:
             raise ReActError(f"render_mode is {render_mode!r}; {_NO_FRAMES}.")
-        self.core = core if core is not None else build_face(LabelingEnv, 1, None, settings)
+        self.core = core_of(LabelingEnv, core, 1, None, settings)
         self.render_mode = render_mode
         self.observation_space = self.core.interface.observation_space
         self.action_space = self.core.interface.action_space

@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from react_rl.envs.batched import EpisodeSource
-from react_rl.envs.build import build_face
+from react_rl.envs.build import core_of
 from react_rl.envs.interfaces import Observed, fresh, observation_of
 from react_rl.envs.many_worlds import Labeling
 from react_rl.errors import ReActError
@@ -100,9 +100,7 @@ class LabelingVectorEnv(VectorEnv[Observed, npt.NDArray[Any], npt.NDArray[Any]])
         max_episode_steps: int | None = None,
         **settings: Any,
     ) -> None:
-        self.core = (
-            core if core is not None else build_face(LabelingVectorEnv, num_envs, "num_envs", settings)
-        )
+        self.core = core_of(LabelingVectorEnv, core, num_envs, "num_envs", settings)
         self.num_envs = self.core.n_episodes
         self.single_observation_space = self.core.interface.observation_space
         self.single_action_space = self.core.interface.action_space

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Final, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from react_rl.errors import ReActError, suggestion
 from react_rl.escaping import check_name
@@ -30,12 +31,14 @@ _SHORT: Final = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
 
+_NUMBER: Final = "it should be a number"
 _PLAIN: Final = {
     "tuple_type": "it should be a list, as in [a, b]",
     "list_type": "it should be a list, as in [a, b]",
     "dict_type": "it should hold keys and values, as in {{key: value}}",
     "model_type": "it should hold keys and values, as in {{key: value}}",
     "model_attributes_type": "it should hold keys and values, as in {{key: value}}",
+    "sequence_str": "it should be a list, as in [a, b]",
     "too_short": "it should hold at least {min_length}",
 }
 """What a person who writes YAML is told where the validator speaks of Python's types."""
@@ -70,7 +73,48 @@ def validated(model: type[Model], values: Any, what: str) -> Model:
     except ValidationError as error:
         raise ReActError(f"{what}: {explain(model, error)}") from None
     for path, value in stray_booleans(values, built):
-        raise ReActError(f"{what}: {path} is {value}: it should be a number.")
+        raise ReActError(f"{what}: {path} is {value}: {_NUMBER}.")
+    return built
+
+
+def checked_value(where: str, value: Any, hint: Any) -> Any:
+    """One value in the type that a constructor asks for.
+
+    Args:
+        where: What it is called, for the message.
+        value: The value.
+        hint: The type; None takes whatever comes.
+
+    Raises:
+        ReActError: It is of another type.
+    """
+    if hint is None:
+        return value
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:
+        adapter = TypeAdapter(hint)
+    try:
+        built = adapter.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        kind = "list_type" if first.get("ctx", {}).get("class") == "Sequence" else first["type"]
+        reason = _PLAIN.get(kind, first["msg"].removeprefix("Value error, "))
+        raise ReActError(f"{where} is {value!r:.80}: {reason[0].lower()}{reason[1:]}.") from None
+    for path, boolean in stray_booleans(value, built, where):
+        raise ReActError(f"{path} is {boolean}: {_NUMBER}.")
+    return built
+
+
+def numbers_alone(cls: type[Model], values: Any, handler: Callable[[Any], Model]) -> Model:
+    """Wrap validator of a model that refuses a boolean where a number goes, however it is built."""
+    built = handler(values)
+    wrong: list[InitErrorDetails] = [
+        {"type": PydanticCustomError("boolean", _NUMBER), "loc": tuple(path.split(".")), "input": value}
+        for path, value in stray_booleans(values, built)
+    ]
+    if wrong:
+        raise ValidationError.from_exception_data(cls.__name__, wrong)
     return built
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from react_rl.envs.interfaces.choose_strategy import ChooseStrategy
 from react_rl.envs.interfaces.contract import Interface
@@ -13,6 +13,7 @@ from react_rl.envs.interfaces.weigh_scores import WeighScores
 from react_rl.envs.observations import Observation
 from react_rl.errors import ReActError, unknown
 from react_rl.own_code import ACTION_SPACE, outside_class
+from react_rl.validation import checked_value
 
 ACTION_SPACES: Final[dict[str, type[Interface]]] = {
     "weigh-scores": WeighScores,
@@ -50,7 +51,7 @@ def make_interface(name: str, observation: Observation | None = None, **settings
         **settings: Settings of the action space.
 
     Raises:
-        ReActError: Unknown name or setting; the nearest one is given.
+        ReActError: Unknown name or setting, and the nearest one is given; or a setting is of another type.
     """
     kind = interface_class(name)
     known = settings_of(name)
@@ -60,7 +61,9 @@ def make_interface(name: str, observation: Observation | None = None, **settings
     if name in ACTION_SPACES:
         if not isinstance(stop := settings.get("stop", False), bool):
             raise ReActError(f"stop is {stop!r:.80}; it must be True or False.")
-        return kind(observation=observation, **settings)
+        hints = get_type_hints(kind.__init__)
+        checked = {key: checked_value(key, value, hints[key]) for key, value in settings.items()}
+        return kind(observation=observation, **checked)
     try:
         made = kind(observation=observation, **settings)
     # A class may raise whatever it likes.

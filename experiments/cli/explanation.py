@@ -13,6 +13,7 @@ from react_rl.data.config import CorpusConfig
 from react_rl.data.registry import is_named
 from react_rl.errors import ReActError, suggestion
 from react_rl.experiments.cli.screen import console, show_facts, working_on
+from react_rl.experiments.config.frozen import check_config
 from react_rl.experiments.config.models import CompareConfig, load_config
 from react_rl.experiments.explain.explaining import explain
 from react_rl.experiments.explain.folder import (
@@ -91,6 +92,7 @@ def explain_policy(
         WriteError: A file cannot be written.
     """
     config = load_config(CompareConfig, config) if isinstance(config, str) else config
+    check_config(config, CompareConfig)
     if not 1 <= terms <= MOST_TERMS:
         raise ReActError(f"A formula of {terms} terms is out of range: 1 to {MOST_TERMS} are allowed.")
     config = config.model_copy(update={"strategies": (policy,), "corpora": chosen(config.corpora, corpora)})

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from react_rl.errors import ReActError
 from react_rl.validation import changed
 
 
@@ -31,3 +32,17 @@ class Frozen(BaseModel):
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         return changed(self)
+
+
+def check_config(config: object, kind: type[Frozen]) -> None:
+    """Check that what a Python program gives as a config is one.
+
+    Raises:
+        ReActError: It is something else, such as the path of a file or a mapping.
+    """
+    if not isinstance(config, kind):
+        name = kind.__name__
+        raise ReActError(
+            f"The config is {config!r:.80}; give a {name}: load_config({name}, 'my.yaml') reads one, "
+            f"{name}.model_validate({{...}}) makes one of a mapping."
+        )

@@ -14,6 +14,7 @@ from typing import Any, Final
 from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import resolve_device
 from react_rl.errors import with_place
+from react_rl.experiments.config.frozen import check_config
 from react_rl.experiments.config.models import CompareConfig
 from react_rl.experiments.run.altered import Ground, alter
 from react_rl.experiments.run.bought import write_bought
@@ -98,6 +99,7 @@ def play_comparison(
             folder; nothing was written then.
         WriteError: A result cannot be written; what was finished before is kept.
     """
+    check_config(config, CompareConfig)
     check_strategies(config)  # before anything is touched
     results = Path(results)
     about = f"Comparison {config.name}: preparing the corpora"

@@ -127,8 +127,8 @@ def suggest_rows(
         ReActError: The file, a column or the strategy cannot be had or does not fit, or fewer than ``n`` rows
             wait for a label.
     """
-    if n < 1:
-        raise ReActError(f"n is {n}; ask for one row at least.")
+    if not isinstance(n, int) or n < 1:
+        raise ReActError(f"n is {n!r}; ask for one row at least.")
     if budget is not None and not budget >= n:
         raise ReActError(
             f"budget is {budget:g}, less than the {n} rows that are asked for; it counts the labels that are "

@@ -18,6 +18,7 @@ from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.paired import GROUP, check_pairing
 from react_rl.envs.rewards import reward_form
 from react_rl.errors import unknown
+from react_rl.experiments.config.frozen import check_config
 from react_rl.experiments.config.models import TrainConfig
 from react_rl.experiments.config.tasks import learner_of, of_several
 from react_rl.experiments.run.claim import claimed
@@ -151,6 +152,7 @@ def run_training(
         ReActError: Something in the config does not exist or does not fit; nothing was written then.
         WriteError: A file of the training cannot be written; the best policy so far is kept.
     """
+    check_config(config, TrainConfig)
     interface = check_training(config)  # before anything is touched
     results = Path(results)
     about = f"Training {config.name}: preparing the corpora"

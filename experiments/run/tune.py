@@ -20,6 +20,7 @@ import yaml
 
 from react_rl.agents.training import TrainingProgress
 from react_rl.errors import ReActError, first_line
+from react_rl.experiments.config.frozen import check_config
 from react_rl.experiments.config.models import TrainConfig
 from react_rl.experiments.config.tuning import Range, TuneConfig, with_values
 from react_rl.experiments.run.claim import claimed
@@ -106,6 +107,7 @@ def run_tuning(
         ReActError: Optuna is not installed, the config does not fit, or no trial could be finished.
         WriteError: A file cannot be written; finished trials are kept.
     """
+    check_config(config, TuneConfig)
     library = _optuna()
     check_training(config.training)
     folder = Path(results) / config.name

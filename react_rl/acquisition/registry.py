@@ -41,12 +41,10 @@ def entry_of(name: str) -> StrategyEntry:
     Raises:
         ReActError: There is no such strategy; the nearest name is given.
     """
-    if not isinstance(name, str):
-        raise ReActError(f"A strategy is named by text, such as 'margin', and not by {type(name).__name__}.")
+    made = made_of_one(name)
     if name in STRATEGIES:
         entry = STRATEGIES[name]
         return entry if entry is PACKAGED.get(name) else _with_needs(entry)
-    made = made_of_one(name)
     if made is not None:
         entry = entry_of(made.base)
         return replace(made.entry(entry), make=lambda: made.make(name, entry.make()))
@@ -79,6 +77,8 @@ def made_of_one(name: str) -> MadeOfOne | None:
     Raises:
         ReActError: The name is not well formed.
     """
+    if not isinstance(name, str):
+        raise ReActError(f"A strategy is named by text, such as 'margin', and not by {type(name).__name__}.")
     if name in STRATEGIES:
         return None
     found = next((made for beginning, made in _OF_ONE.items() if name.startswith(beginning)), None)

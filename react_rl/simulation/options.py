@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
@@ -17,6 +18,7 @@ from pydantic import (
 )
 
 from react_rl.errors import suggestion
+from react_rl.validation import numbers_alone
 
 _Classes = Annotated[int, Field(ge=2, le=10**6)]
 _Share = Annotated[float, Field(gt=0, le=10**6)]
@@ -92,6 +94,11 @@ class EpisodeOptions(BaseModel):
         if self.phases == "even":
             values.pop("phases", None)
         return values
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_numbers(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return numbers_alone(cls, values, handler)
 
     @model_validator(mode="after")
     def _check_annotator(self) -> EpisodeOptions:

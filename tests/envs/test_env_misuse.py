@@ -51,12 +51,45 @@ def test_stop_is_true_or_false(name: str, stop: Any) -> None:
         ({"reward": REWARDS["gain"]}, r"give its name, .* reward='module:NAME'"),
         ({"action_space": ACTION_SPACES["weigh-scores"]}, r"action_space is .*; give a name, or an object"),
         ({"device": 99}, r"[Dd]evice 99"),  # built for CUDA, torch takes a number for that of a GPU
+        ({"features": 3}, r"features is 3: it should be a list"),
+        ({"features": "margin"}, r"features is 'margin': it should be a list"),
+        ({"features": [3]}, r"features is \[3\]: input should be a valid string"),
+        ({"center": 3}, r"center is 3: "),
+        ({"reach": True}, r"reach is True: it should be a number"),
+        ({"action_space": "choose-strategy", "strategies": 3}, r"strategies is 3: it should be a list"),
+        (
+            {"action_space": "pick-candidate", "candidates": "x"},
+            r"candidates is 'x': input should be a valid",
+        ),
+        ({"action_space": "pick-candidate", "proposers": 3}, r"proposers is 3: it should be a list"),
+        ({"action_space": "decision-units", "recipes": 3}, r"recipes is 3: it should be a list"),
+        ({"tasks": 3}, r"tasks is 3; give a mapping by the names of tasks"),
+        ({"tasks": {"classification": 3}}, r"tasks is .*; give a mapping by the names of tasks"),
+        (
+            {"tasks": {"classification": {"episode": 3}}},
+            r"Episodes of classification: give a mapping, not int",
+        ),
         ({"render_mode": "human"}, r"render_mode is 'human'; labelling draws no frames"),
     ],
 )
 def test_a_setting_of_another_kind_is_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ReActError, match=sentence):
         LabelingEnv(**settings)
+
+
+@pytest.mark.parametrize("face", [LabelingEnv, LabelingVectorEnv, LabelingVecEnv])
+def test_a_core_is_what_build_environment_returns(face: Any) -> None:
+    with pytest.raises(ReActError, match="core is 3; give what build_environment returns"):
+        face(core=3)
+
+
+@pytest.mark.parametrize("options", [3, "corpus", [{}], [{}, {}, {}]])
+def test_options_of_parallel_environments_are_one_mapping_or_one_for_each(options: Any) -> None:
+    env = LabelingVecEnv(n_episodes=2)
+    with pytest.raises(ReActError, match=r"Reset options are .*; give a mapping, .* or a list of 2"):
+        env.set_options(options)
+    env.set_options([{"corpus": "synthetic"}, {}])
+    env.reset()
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,16 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import annotated_types
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from react_rl.errors import ReActError
-from react_rl.experiments import CompareConfig, TrainConfig
+from react_rl.experiments import CompareConfig, TrainConfig, run_comparison, run_training, run_tuning
 from react_rl.experiments.cli import main
 from react_rl.experiments.config.frozen import Frozen
 from react_rl.experiments.config.models import AdjustConfig, ImitateConfig
 from react_rl.experiments.config.sources import read_config
+from react_rl.simulation.options import EpisodeOptions
 from react_rl.validation import validated
 
 CHECKED_BY_HAND = ("episode.label_noise", "episode.confusion", "learner.recipe.l2", "tasks.learner.recipe.l2")
@@ -163,3 +164,25 @@ def test_true_is_no_number_for_one_task_or_all(
 def test_a_config_shows_only_what_is_not_at_its_default() -> None:
     config = CompareConfig.model_validate({"name": "x", "corpora": [{"corpus": "synthetic"}], "seeds": 4})
     assert repr(config) == "CompareConfig(name='x', corpora=(CorpusConfig(corpus='synthetic'),), seeds=4)"
+
+
+@pytest.mark.parametrize("values", [{"budget": True}, {"phases": (True, 1)}, {"abstention": False}])
+def test_true_is_no_number_in_a_program_either(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="it should be a number"):
+        EpisodeOptions(**values)
+    EpisodeOptions(budget=1, abstention=0)
+
+
+@pytest.mark.parametrize(
+    ("run", "kind"),
+    [(run_comparison, "CompareConfig"), (run_training, "TrainConfig"), (run_tuning, "TuneConfig")],
+)
+@pytest.mark.parametrize("config", ["my.yaml", {"name": "mine"}, 3])
+def test_a_program_gives_configs_and_not_what_they_are_read_from(
+    tmp_path: Path, run: Callable[..., Any], kind: str, config: object
+) -> None:
+    with pytest.raises(
+        ReActError, match=rf"The config is .*; give a {kind}: load_config\({kind}, 'my.yaml'\)"
+    ):
+        run(config, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -164,6 +164,8 @@ def test_the_file_of_suggestions_reads_back(tmp_path: Path) -> None:
         (range(N), {}, "All 60 rows of mine.csv have a label; nothing is left to suggest."),
         (range(8), {"n": 53}, "n is 53, but 52 rows wait for a label in mine.csv; ask for 52 at most."),
         (range(8), {"n": 0}, "n is 0; ask for one row at least."),
+        (range(8), {"n": "x"}, "n is 'x'; ask for one row at least."),
+        (range(8), {"strategy": 3}, "A strategy is named by text, such as 'margin', and not by int."),
         (range(8), {"n": 20, "budget": 10}, "budget is 10, less than the 20 rows that are asked for"),
         (range(8), {"budget": float("nan")}, "budget is nan"),
         (range(8), {"strategy": "margn"}, "Did you mean 'margin'"),
