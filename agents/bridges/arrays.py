@@ -99,7 +99,8 @@ def pool_of_arrays(
     )
     everything = np.concatenate([vectors, vectors[:1].repeat(_DEV_ROWS, 0)])
     data = EncodedCorpus.build(corpus, everything, cache, device, progress)
-    engine = LabelingEngine([data], options, learner=learner)
+    # Nothing is bought here: room for a whole pool of N rows would be N x N numbers.
+    engine = LabelingEngine([data], options, learner=learner, capacity=bought.size)
     own = np.arange(rows, dtype=np.int64)
     dev = np.arange(rows, rows + _DEV_ROWS, dtype=np.int64)
     draw = Draw(0, np.arange(classes, dtype=np.int64), own, dev, bought.astype(np.int64))

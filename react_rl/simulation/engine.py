@@ -51,6 +51,8 @@ class LabelingEngine:
         metrics: Names of the dev metrics to measure; views report them by name. ``task`` is the first one of
             the task, and so is None.
         learner: Settings of the learner; None is the softmax regression as it comes.
+        capacity: Bought rows of an episode that memory is reserved for, which grows if there are more; None
+            takes those that the budget buys.
 
     Raises:
         ReActError: Episodes of these sizes do not fit a corpus, corpora or learner are of several tasks, or a
@@ -64,6 +66,7 @@ class LabelingEngine:
         n_episodes: int = 1,
         metrics: Sequence[str] | None = None,
         learner: LearnerSettings | None = None,
+        capacity: int | None = None,
     ) -> None:
         check_dimensions(corpora)
         for corpus in corpora:
@@ -76,8 +79,9 @@ class LabelingEngine:
         self.options, self.n_episodes = options, n_episodes
         self.device = corpora[0].device
         width, dev, classes = options.pool_size, options.dev_size, self.most_classes
-        mean_cost = min(float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora)
-        capacity = options.initial_size + int(np.ceil(options.budget / mean_cost)) + options.batch_size
+        if capacity is None:
+            mean_cost = min(float(c.corpus.cost[c.corpus.ids("train")].mean()) for c in corpora)
+            capacity = options.initial_size + int(np.ceil(options.budget / mean_cost)) + options.batch_size
         shape = self.task.shape([corpus.corpus for corpus in corpora])
         self.ledger = Ledger(n_episodes, self.task.n_kinds(classes), width + dev, capacity, self.device)
         self.learner = make_learner(learner, corpora, self.ledger)

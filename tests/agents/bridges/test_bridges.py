@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from react_rl.agents.bridges import pool_of_arrays, select_rows
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, synthetic_encoded
+from react_rl.simulation.ledger import Ledger
 
 needs_scikit_activeml = pytest.mark.skipif(
     importlib.util.find_spec("skactiveml") is None, reason="scikit-activeml is not installed"
@@ -76,6 +78,25 @@ def test_first_rows_are_chosen_without_a_label_by_what_reads_embeddings_alone(na
     found = select_rows(name, vectors, np.full(80, -1), 6, seed=1)
     assert len(set(found.tolist())) == 6
     assert found.tolist() == select_rows(name, vectors, np.full(80, -1), 6, seed=1).tolist()
+
+
+@pytest.mark.parametrize("budget", [None, 30.0])
+def test_memory_is_reserved_for_rows_with_a_label_alone(
+    monkeypatch: pytest.MonkeyPatch, budget: float | None
+) -> None:
+    reserved = []
+
+    class Noted(Ledger):
+        def __init__(self, episodes: int, classes: int, columns: int, capacity: int, device: Any) -> None:
+            super().__init__(episodes, classes, columns, capacity, device)
+            reserved.append(self)
+
+    monkeypatch.setattr("react_rl.simulation.engine.Ledger", Noted)
+    vectors = np.random.default_rng(0).standard_normal((200, 6)).astype(np.float32)
+    labels = np.full(200, -1)
+    labels[:8] = np.arange(8) % 2
+    assert len(select_rows("learned", vectors, labels, 5, budget=budget)) == 5
+    assert [ledger.capacity for ledger in reserved] == [8]
 
 
 def test_labels_of_one_class_are_enough_to_be_fitted() -> None:
