@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors
 import safetensors.torch
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, field_validator, model_serializer
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
@@ -64,7 +64,17 @@ class PolicyCard(BaseModel):
     """The same number for fixed strategies on the same episodes."""
     chosen_at: int
     """Training episodes after which the kept weights were measured."""
+    task: str | None = None
+    """Task whose rows a row scorer has learned to score; None where that is not known."""
     versions: dict[str, str]
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_task(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The content of a card identifies a policy in results.
+        values: dict[str, Any] = handler(self)
+        if self.task is None:
+            values.pop("task", None)
+        return values
 
     @field_validator("observation", "action_space")
     @classmethod

@@ -75,6 +75,7 @@ def adjust(
         ],
         baselines=baselines,
         chosen_at=state.checks[best] * played,
+        task=corpora[0].corpus.task,
     )
     save_scorer(folder / "policy", policy.network, card)
     (folder / STATE).unlink(missing_ok=True)

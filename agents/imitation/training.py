@@ -254,6 +254,7 @@ class _Training:
             validation=list(self._curve),
             baselines=baselines,
             chosen_at=self._episodes,
+            task=self._corpora[0].corpus.task,
         )
 
 

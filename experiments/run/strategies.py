@@ -30,6 +30,7 @@ from react_rl.envs.interfaces import ACTION_SPACES, interface_class
 from react_rl.envs.observations import OBSERVATIONS
 from react_rl.errors import ReActError, unknown
 from react_rl.files import digest
+from react_rl.learners.capabilities import SAID_OF_ROWS
 from react_rl.learners.registry import LearnerSettings, check_needs, proxy_for
 from react_rl.learners.registry import entry_of as learner_entry
 from react_rl.own_code import OBSERVATION, STRATEGY, announced, load_outside, source_of
@@ -177,6 +178,8 @@ def _check_one(name: str, learner: LearnerSettings, task: str | None) -> None:
         card = read_card(folder)
         named = named_by(card)
         check_learner(named.strategies, learner, task)
+        if card.task in SAID_OF_ROWS:
+            check_needs(card.name, {SAID_OF_ROWS[card.task]}, learner, task)
         for feature in named.features:
             if "classes" in feature_named(feature).needs:
                 check_needs(f"{card.name} (feature {feature})", {"classes"}, learner, task)

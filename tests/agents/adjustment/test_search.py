@@ -103,6 +103,7 @@ def test_what_is_written_is_the_best_of_what_was_checked(tmp_path: Path) -> None
     assert card.chosen_at in {int(p["episodes"]) for p in card.validation if p["area"] == best}
     policy = load_scorer(tmp_path / "policy")
     assert policy.name == "mine"
+    assert card.task == "classification"
     assert card.network["members"] == load_members("imitated") + 1
     assert set(card.baselines) == {"mixture", "uncertainty-herding"}
     assert not list(tmp_path.glob("*.safetensors"))

@@ -75,6 +75,7 @@ def test_a_policy_for_sentences_is_trained_and_plays_on_others(tmp_path: Path) -
     assert {"mnlp", "mixture"} <= set(card.baselines)
     assert "variance-reduction" not in card.baselines
     assert "for each unit of cost" in card.reward["kind"]
+    assert card.task == "tagging"
     engine = LabelingEngine(sentences()[1:], EPISODE, 2, learner=TaggerSettings())
     engine.reset([Streams(0), Streams(1)])
     assert sum(turn.round.cost.min() for turn in play(engine, load_strategy(tmp_path / "policy"))) > 60
@@ -85,6 +86,7 @@ def test_a_policy_for_questions_is_trained_on_their_own_answers(tmp_path: Path) 
     card = read_card(tmp_path / "policy")
     assert tuple(card.action_space["features"]) == FEATURES_OF_TASKS["question-answering"]
     assert "span-margin" in card.baselines
+    assert card.task == "question-answering"
 
 
 def test_gains_are_learned_for_each_token_without_what_other_rows_bring(

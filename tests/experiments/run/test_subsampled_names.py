@@ -17,6 +17,8 @@ from react_rl.experiments.analysis.summary import read_results
 from react_rl.experiments.cli.comparison import run_comparison
 from react_rl.experiments.run.strategies import check_learner, identity, label, resolve
 from react_rl.learners.finetune.settings import FineTuneSettings
+from react_rl.learners.linear.settings import SoftmaxSettings
+from react_rl.learners.linear.span import SpanSettings
 from react_rl.learners.linear.tagger import TaggerSettings
 from react_rl.learners.mlp.training import MlpSettings
 
@@ -72,6 +74,18 @@ def test_a_policy_needs_of_its_proxy_what_it_was_trained_on() -> None:
         check_learner([f"proxy:{folder}"], tuned, "tagging")
     with pytest.raises(ReActError, match="no/such/policy"):
         resolve("proxy:no/such/policy")
+
+
+@pytest.mark.parametrize("name", ["learned-tagging", "subsample:learned-tagging", "proxy:learned-tagging"])
+def test_a_policy_plays_on_the_task_of_its_card_alone(name: str) -> None:
+    check_learner([name], TaggerSettings(), "tagging")
+    for learner, task in ((SoftmaxSettings(), "classification"), (SpanSettings(), "question-answering")):
+        for asked in (task, None):
+            with pytest.raises(ReActError, match="'learned-tagging' needs a corpus of tagging"):
+                check_learner([name], learner, asked)
+    with pytest.raises(ReActError, match="needs a corpus of classification") as refused:
+        check_learner(["learned"], SpanSettings(), "question-answering")
+    assert "learned-tagging" not in str(refused.value)
 
 
 def test_it_goes_by_its_name() -> None:
