@@ -90,7 +90,7 @@ def test_pairing_takes_the_luck_of_the_draw_out_of_returns() -> None:
     assert found["minus the mean of eight"] == pytest.approx(np.tile([-0.05, 0.05], 4).std(ddof=1))
 
 
-@pytest.mark.parametrize("name", ["start-25", "stop", "recipes"])
+@pytest.mark.parametrize("name", ["start-25", "stop", "recipes", "recipes-own"])
 def test_the_policies_that_were_judged_can_be_loaded(name: str) -> None:
     folder = CONFIGS / "policies" / name / "policy"
     strategy = LearnedStrategy.load(folder)
