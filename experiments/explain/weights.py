@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from react_rl.experiments.analysis.in_force import in_force
 from react_rl.experiments.explain.situations import Situations
 from react_rl.experiments.explain.subjects import Subject
 
@@ -14,8 +15,9 @@ def decisions(subject: Subject, situations: Situations) -> pd.DataFrame:
     """What a policy decides by corpus and cost.
 
     Returns:
-        A row for each corpus, cost spent before the choice and thing decided: mean and standard deviation
-        over the seeds of a feature's weight, or the share of choices that fall on an option.
+        A row for each corpus, cost spent and thing decided: mean and standard deviation over the seeds of a
+        feature's weight, or the share of choices that fall on an option. Where seeds choose at different
+        costs, it is what each had chosen last.
     """
     columns: dict[str, npt.NDArray[np.float64]] = {}
     for unit, values in zip(subject.units, situations.answer.decision.T, strict=True):
@@ -27,7 +29,13 @@ def decisions(subject: Subject, situations: Situations) -> pd.DataFrame:
     keys = ["corpus", "spent"]
     if not columns:
         return pd.DataFrame(columns=[*keys, "what", "mean", "std", "choices"])
-    wide = pd.DataFrame({"corpus": situations.corpus, "spent": situations.spent.round(6)} | columns)
+    wide = pd.DataFrame({"seed": situations.seed, "cost": situations.spent.round(6)} | columns)
+    parts = []
+    for corpus in situations.corpora:
+        own = wide[situations.corpus == corpus]
+        stopped = set(own.loc[own["stop"] > 0, "seed"]) if "stop" in own else set()
+        parts.append(in_force(own, stopped).assign(corpus=corpus))
+    wide = pd.concat(parts).drop(columns="seed").rename(columns={"cost": "spent"})
     tall = wide.melt(keys, var_name="what", value_name="value")
     table = tall.groupby([*keys, "what"], sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
     table = table.rename(columns={"count": "choices"})

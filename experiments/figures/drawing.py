@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
+from react_rl.experiments.analysis.in_force import in_force
 from react_rl.experiments.analysis.summary import ALL_CORPORA, Results, Summarised
 from react_rl.experiments.figures.fonts import give_fonts, glyphs_checked_later, missing_letters
 from react_rl.experiments.figures.learning import (
@@ -180,17 +181,25 @@ def weighing(results: Results) -> list[tuple[str, str]]:
     return [(c, s) for c in results.corpora for s in results.strategies if (c, s) in found]
 
 
+def weights_by_cost(runs: pd.DataFrame) -> pd.DataFrame:
+    """Feature weights of a policy's runs on one corpus at common costs: ``seed``, ``cost`` and a column each.
+
+    Args:
+        runs: Their curves; the last row of a run that did not stop has no weights.
+    """
+    columns = [column for column in runs.columns if column.startswith(_WEIGHT) and runs[column].notna().any()]
+    chosen = runs[["seed", "cost", *columns]].dropna(subset=columns)
+    last = runs.drop_duplicates("seed", keep="last")
+    return in_force(chosen, set(last.loc[last[columns].notna().all(axis=1), "seed"]))
+
+
 def draw_weights(ax: Axes, runs: pd.DataFrame, looks: Mapping[str, Mapping[str, object]]) -> None:
     """Draw feature weights by cost: mean over the runs, and a band of one standard deviation."""
+    weights = weights_by_cost(runs).groupby("cost")
     for name, look in looks.items():
-        column = f"{_WEIGHT}{name}"
-        by_round = (
-            runs.dropna(subset=[column])
-            .groupby("round")
-            .agg(cost=("cost", "mean"), mean=(column, "mean"), std=(column, "std"))
-        )
-        x, mean = by_round["cost"].to_numpy(float), by_round["mean"].to_numpy(float)
-        spread = by_round["std"].fillna(0.0).to_numpy(float)
+        column = weights[f"{_WEIGHT}{name}"]
+        mean, spread = column.mean().to_numpy(float), column.std().fillna(0.0).to_numpy(float)
+        x = np.array(list(weights.groups))
         ax.plot(x, mean, label=name, **look)  # type: ignore[arg-type]
         ax.fill_between(x, mean - spread, mean + spread, color=str(look["color"]), alpha=0.12, linewidth=0)
     ax.axhline(0.0, color="#666666", linewidth=0.8)

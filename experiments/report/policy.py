@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from react_rl.experiments.figures.curves import weights_panel
-from react_rl.experiments.figures.drawing import weighing, weight_looks
+from react_rl.experiments.figures.drawing import weighing, weight_looks, weights_by_cost
 from react_rl.experiments.figures.looks import key_lines
 from react_rl.experiments.report.material import Material
 from react_rl.experiments.report.page import Picture, Section, csv_link, figure_block, legend
@@ -18,12 +18,10 @@ def policy_section(material: Material) -> list[Section]:
     columns = [f"weight:{name}" for name in looks]
     pictures, links = [], []
     for i, (corpus, strategy) in enumerate(panels, start=1):
-        own = results.curves[
-            (results.curves["corpus"] == corpus) & (results.curves["strategy"] == strategy)
-        ].dropna(subset=columns, how="all")
-        mean = own.groupby("round", as_index=False)[["cost", *columns]].mean()
+        own = results.curves[(results.curves["corpus"] == corpus) & (results.curves["strategy"] == strategy)]
+        mean = weights_by_cost(own).groupby("cost", as_index=False)[columns].mean()
         first, last = mean.iloc[0], mean.iloc[-1]
-        said = "Mean weights in the first and in the last round: " + ", ".join(
+        said = "Mean weights at the first and at the last choice: " + ", ".join(
             f"{name} {first[f'weight:{name}']:.2f} and {last[f'weight:{name}']:.2f}" for name in looks
         )
         figure = weights_panel(results.curves, corpus, strategy, looks)

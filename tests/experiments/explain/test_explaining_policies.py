@@ -132,6 +132,21 @@ def test_weights_of_a_scorer_are_those_of_its_linear_part(
     assert 0.0 < share < 1.0
 
 
+def test_weights_are_means_over_all_seeds_where_each_chooses_at_costs_of_its_own(
+    scorer: ScorerStrategy, situations: Situations
+) -> None:
+    priced = replace(situations, spent=situations.spent * (1 + situations.seed / 10))
+    table = decisions(make_subject(scorer), priced)
+    assert set(table["choices"]) == {4}
+    assert len(table.query("what == 'margin' and corpus == 'two'")) > len(set(situations.spent))
+    here = table.query("what == 'margin' and corpus == 'two'").iloc[-1]
+    last = {}
+    for place in np.flatnonzero((priced.corpus == "two") & (priced.spent <= here["spent"] + 1e-6)):
+        last[priced.seed[place]] = priced.answer.decision[place, 0]
+    assert here["mean"] == pytest.approx(np.mean(list(last.values())))
+    assert here["std"] == pytest.approx(np.std(list(last.values()), ddof=1))
+
+
 def test_a_policy_that_is_a_formula_is_distilled_to_it(
     policy: Policy, corpora: list[EncodedCorpus], monkeypatch: pytest.MonkeyPatch
 ) -> None:
