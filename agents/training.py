@@ -25,6 +25,7 @@ from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.algorithms import ALGORITHMS
 from react_rl.agents.checkpoint import Point, Resumed, TrainingCheckpoint
 from react_rl.agents.evaluation import Validation
+from react_rl.agents.finished import finished, mark_finished
 from react_rl.agents.folder import (
     WEIGHTS,
     PolicyCard,
@@ -189,7 +190,7 @@ def train(
 
     Logs go to ``folder/logs`` (CSV, and TensorBoard where it is installed); ``folder/validation.csv``
     holds the validation curve. An interrupted training leaves the best policy so far and goes on, logs
-    included, from the last evaluation when the same training is started again.
+    included, from the last evaluation when the same training is started again; a finished one is kept.
 
     Args:
         core: Training episodes, ``settings.n_envs`` side by side.
@@ -235,6 +236,9 @@ def train(
             cards[:] = [card]
 
         key = _key(core, settings, reward, about, begun_from)
+        done = finished(folder, key)
+        if done is not None:
+            return done
         checkpoint = TrainingCheckpoint(folder, key, model, environment)
         resumed = checkpoint.restore() if is_policy(folder / "policy") else None
         log = TrainingLog(folder / "logs", None if resumed is None else resumed.log)
@@ -249,6 +253,7 @@ def train(
     card = cards[0].model_copy(update={"validation": callback.curve})
     # The card of the kept weights shows the whole curve, also the part after them.
     save_card(folder / "policy", card)
+    mark_finished(folder, key)
     checkpoint.remove()
     return card
 
@@ -310,6 +315,7 @@ def _key(
         about["trained_on"],
         about["validated_on"],
         about["versions"],
+        about["name"],
     )
     begun = b"" if begun_from is None else (begun_from / WEIGHTS).read_bytes()
     return digest(*map(str, parts), begun, *own_sources(core, reward, about["network"].get("name", PLAIN)))

@@ -17,6 +17,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from react_rl.envs.actions import fitting_actions
+from react_rl.envs.checks import check_tasks
 from react_rl.envs.interfaces import Decision, Frame, Interface, Observed
 from react_rl.envs.paired import check_equal_prices, check_pairing, pairing
 from react_rl.envs.rewards import Reward, RewardSettings
@@ -27,7 +28,7 @@ from react_rl.simulation.encoded import EncodedCorpus
 from react_rl.simulation.engine import LabelingEngine
 from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.purchases import Mask
-from react_rl.tasks.registry import TASK_METRIC, named_metric, task_of
+from react_rl.tasks.registry import named_metric, task_of
 
 
 def episode_streams(seed: int, corpus: str) -> Streams:
@@ -148,14 +149,11 @@ class BatchedLabeling:
         learner: LearnerSettings | None = None,
     ) -> None:
         check_names(corpora)
+        rows = [corpus.corpus for corpus in corpora]
+        task = task_of(rows)
+        check_tasks(rows, interface, reward.metric, lambda _: learner)
         check_pairing(reward, interface, n_episodes, learner)
-        check_equal_prices(reward, [corpus.corpus for corpus in corpora])
-        task = task_of([corpus.corpus for corpus in corpora])
-        if reward.metric not in (TASK_METRIC, *task.metrics):
-            raise ReActError(
-                f"reward.metric is {reward.metric!r}, which is no metric of {task.name}; set it to "
-                f"{TASK_METRIC!r} for {task.default_metrics[0]}, or to one of {', '.join(task.metrics)}."
-            )
+        check_equal_prices(reward, rows)
         self.metric = named_metric(task, reward.metric)
         """The dev metric that the reward is made of."""
         reward = reward.model_copy(update={"metric": self.metric})

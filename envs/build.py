@@ -18,7 +18,7 @@ from react_rl.encoders.cache import ArrayCache
 from react_rl.encoders.config import EncoderConfig
 from react_rl.encoders.named import make_encoder
 from react_rl.encoders.transformer import EncoderSettings, resolve_device
-from react_rl.envs.interfaces import Interface, check_learner_of, make_interface, settings_of
+from react_rl.envs.interfaces import Interface, make_interface, settings_of
 from react_rl.envs.many_worlds import Labeling, labeling
 from react_rl.envs.observations import Observation, make_observation
 from react_rl.envs.rewards import RewardForm, RewardSettings
@@ -104,8 +104,6 @@ def build_environment(
     else:
         corpora = [one for item in given for one in _encoded(item, columns, settings, where)]
     worlds = _worlds(corpora, episode, learner, tasks or {})
-    for world in worlds:
-        check_learner_of(interface, world.learner, world.task.name)
     if draws is not None and not isinstance(draws, DrawSettings):
         draws = validated(DrawSettings, draws, "Draws")
     return labeling(worlds, interface, reward, n_episodes, draws)

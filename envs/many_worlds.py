@@ -5,7 +5,6 @@ Every batch has an engine and learners of its own; what a policy sees and what i
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from react_rl.envs.batched import (
     reset_options,
     row_of,
 )
+from react_rl.envs.checks import check_tasks, dealt_slots
 from react_rl.envs.interfaces import Interface, Observed
 from react_rl.envs.rewards import RewardSettings
 from react_rl.errors import ReActError, unknown
@@ -29,7 +29,6 @@ from react_rl.learners.protocol import part_of
 from react_rl.seeding import Streams
 from react_rl.simulation.drawn_options import DrawSettings
 from react_rl.simulation.world import World
-from react_rl.tasks.registry import TASK_METRIC
 
 VALUE: Final = "value"
 """The reward's dev metric in infos where each task has its own; ``metric`` names it."""
@@ -54,20 +53,12 @@ class ManyWorldsLabeling:
         self, worlds: Sequence[World], interface: Interface, reward: RewardSettings, n_episodes: int
     ) -> None:
         tasks = list(dict.fromkeys(world.task.name for world in worlds))
-        if n_episodes < len(worlds):
-            raise ReActError(
-                f"{n_episodes} episodes side by side are fewer than the {len(tasks)} tasks "
-                f"({', '.join(tasks)}); each needs one at least."
-            )
-        for world, metric in itertools.product(worlds, (reward.metric, *interface.metrics)):
-            if metric != TASK_METRIC and metric not in world.task.metrics:
-                raise ReActError(
-                    f"{metric!r} is no metric of {world.task.name}; with several tasks set reward.metric to "
-                    f"{TASK_METRIC!r}: it is the first metric of each."
-                )
+        slots = dealt_slots(n_episodes, len(worlds), tasks, reward.group_size)
         corpora = {id(corpus): corpus for world in worlds for corpus in world.corpora}
         check_names(list(corpora.values()))
-        slots = _dealt(n_episodes, len(worlds), reward.group_size)
+        learners = {world.task.name: world.learner for world in worlds}
+        rows = [corpus.corpus for corpus in corpora.values()]
+        check_tasks(rows, interface, reward.metric, learners.__getitem__)
         self.parts = tuple(
             BatchedLabeling(world.corpora, world.options, interface, reward, own, world.learner)
             for world, own in zip(worlds, slots, strict=True)
@@ -235,13 +226,6 @@ def labeling(
         (world,) = worlds
         return BatchedLabeling(world.corpora, world.options, interface, reward, n_episodes, world.learner)
     return ManyWorldsLabeling(worlds, interface, reward, n_episodes)
-
-
-def _dealt(n_episodes: int, worlds: int, group_size: int) -> list[int]:
-    """Slots of each world: whole groups, unless there are too few, which the batches then refuse."""
-    size = group_size if n_episodes % group_size == 0 and n_episodes >= worlds * group_size else 1
-    each, more = divmod(n_episodes // size, worlds)
-    return [(each + (place < more)) * size for place in range(worlds)]
 
 
 def _joined(observed: Sequence[Observed]) -> Observed:

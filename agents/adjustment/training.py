@@ -10,6 +10,7 @@ from typing import Any, Final
 from react_rl.acquisition.registry import make_strategy
 from react_rl.agents.adjustment.search import Search, SearchProgress
 from react_rl.agents.adjustment.settings import AdjustmentSettings
+from react_rl.agents.finished import finished, mark_finished
 from react_rl.agents.folder import PolicyCard, curve_point
 from react_rl.agents.networks import ScorerEnsemble
 from react_rl.agents.scorer import ScorerStrategy
@@ -36,7 +37,7 @@ def adjust(
     report: Callable[[SearchProgress], None] | None = None,
     learner: LearnerSettings | None = None,
 ) -> PolicyCard:
-    """Adjust a row scorer by the area of whole episodes and write it to ``folder/policy``.
+    """Adjust a row scorer by the area of whole episodes into ``folder/policy``; a finished one is kept.
 
     Args:
         corpora: Training corpora, of one or several encoders; test rows play no part.
@@ -56,7 +57,12 @@ def adjust(
     """
     start = starting_scorer(settings.start)
     search = Search(corpora, start, episode, settings, learner)
-    state = search.run(folder / STATE, _key(corpora, start, episode, settings, learner), report)
+    key = _key(corpora, start, episode, settings, learner)
+    whole = digest(key, name)
+    done = finished(folder, whole)
+    if done is not None:
+        return done
+    state = search.run(folder / STATE, key, report)
     best = max(range(len(state.areas)), key=lambda check: float(state.areas[check].mean()))
     policy = search.at(state.averages[best], name)
     baselines = {one: round(float(search.judge(make_strategy(one)).mean()), 6) for one in BASELINES}
@@ -78,6 +84,7 @@ def adjust(
         task=corpora[0].corpus.task,
     )
     save_scorer(folder / "policy", policy.network, card)
+    mark_finished(folder, whole)
     (folder / STATE).unlink(missing_ok=True)
     return card
 

@@ -18,6 +18,7 @@ import numpy as np
 from react_rl.acquisition.features import feature_named
 from react_rl.acquisition.registry import entry_of, make_strategy
 from react_rl.agents.evaluation import Validation
+from react_rl.agents.finished import finished, mark_finished
 from react_rl.agents.folder import PolicyCard, curve_point, versions_of
 from react_rl.agents.imitation.collection import collect
 from react_rl.agents.imitation.dealing import dealt_again
@@ -77,7 +78,7 @@ def imitate(
     report: Callable[[ImitationProgress], None] | None = None,
     learner: LearnerSettings | None = None,
 ) -> PolicyCard:
-    """Train a row scorer and write it to ``folder/policy``.
+    """Train a row scorer and write it to ``folder/policy``; one that is finished there is kept.
 
     Args:
         corpora: Training corpora, whose train and dev rows are dealt out again (see ``dealing``); test rows
@@ -104,9 +105,15 @@ def imitate(
         price = mean_price(one.corpus for one in corpora)
         for options in settings.extremes(episode, price):
             check_fit(corpus.corpus, options)
-    store = _Store(folder / "states", _key(corpora, episode, settings, learner))
+    key = _key(corpora, episode, settings, learner)
+    whole = digest(key, name, *(one.corpus.digest() for one in validation.corpora))
+    done = finished(folder, whole)
+    if done is not None:
+        return done
+    store = _Store(folder / "states", key)
     training = _Training(corpora, trained_on, validation, episode, settings, store, report, learner, name)
     card = training.run(folder / "policy")
+    mark_finished(folder, whole)
     shutil.rmtree(store.folder, ignore_errors=True)
     return card
 

@@ -159,7 +159,10 @@ def check_learner_of(interface: Interface, learner: LearnerSettings | None, task
         ReActError: It cannot; the strategy or the feature, and what to set, are named.
     """
     for name, needs in interface.needs.items():
-        check_needs(name, needs, learner, task)
+        try:
+            check_needs(name, needs, learner, task)
+        except ReActError as error:
+            raise ReActError(f"{error} Give the action space other 'features' or 'strategies'.") from None
 
 
 def each_once(what: str, options: Sequence[T], least: int = 1) -> tuple[T, ...]:

@@ -89,7 +89,7 @@ def run_adjustment(
         for one in groups_of(config):
             asked = (one.corpora, one.encoder, config.device, progress)
             corpora += prepare(*asked, on_facts=on_facts, check=check)
-        with begun_training(config, folder, corpora[0].device):
+        with begun_training(config, folder, corpora[0].device, overwrite):
             card = adjust(
                 corpora,
                 config.episode,

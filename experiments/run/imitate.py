@@ -21,7 +21,7 @@ from react_rl.experiments.run.training_folder import (
 )
 from react_rl.learners.registry import check_needs, learner_for
 from react_rl.pulse import pulse
-from react_rl.simulation.corpora import OnFacts, prepare
+from react_rl.simulation.corpora import OnFacts, inspect_all, prepare
 from react_rl.simulation.world import World
 from react_rl.tasks.registry import TASK_METRIC, task_of
 
@@ -84,8 +84,12 @@ def run_imitation(
 
         check = partial(_check, config)
         asked = (config.encoder, config.device, progress)
+        if config.validation:  # nothing is encoded before all of it is checked
+            inspect_all(config.validation, config.encoder, config.device, check=check)
         corpora = prepare(config.corpora, *asked, on_facts=on_facts, check=check)
-        validation = prepare(config.validation, *asked, check=check) if config.validation else corpora
+        validation = corpora
+        if config.validation:
+            validation = prepare(config.validation, *asked, on_facts=lambda _: None)
         task = task_of([one.corpus for one in (*corpora, *validation)])
         learner = learner_for(task.name, config.learner.settings())
         measured = min(config.episode.dev_size, *(len(one.corpus.ids("dev")) for one in validation))
@@ -93,7 +97,7 @@ def run_imitation(
         episodes = Validation(
             [World(validation, options, learner)], config.evaluation_episodes, metric=TASK_METRIC
         )
-        with begun_training(config, folder, corpora[0].device):
+        with begun_training(config, folder, corpora[0].device, overwrite):
             card = imitate(
                 corpora,
                 episodes,

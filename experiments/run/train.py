@@ -12,10 +12,11 @@ from react_rl.agents.settings import check_fit as check_algorithm
 from react_rl.agents.start import starting_weights
 from react_rl.agents.training import TrainingProgress, train
 from react_rl.data.corpus import Corpus
+from react_rl.envs.checks import by_task, check_tasks, dealt_slots
 from react_rl.envs.interfaces import Interface, check_learner_of, make_interface
 from react_rl.envs.many_worlds import labeling
 from react_rl.envs.observations import Observation, make_observation
-from react_rl.envs.paired import GROUP, check_pairing
+from react_rl.envs.paired import GROUP, check_equal_prices, check_pairing
 from react_rl.envs.rewards import reward_form
 from react_rl.errors import unknown
 from react_rl.experiments.config.frozen import check_config
@@ -33,7 +34,7 @@ from react_rl.learners.registry import LearnerSettings, check_models
 from react_rl.metrics.registry import METRICS
 from react_rl.own_code import import_modules
 from react_rl.pulse import pulse
-from react_rl.simulation.corpora import OnFacts, prepare
+from react_rl.simulation.corpora import OnFacts, inspect_all, prepare
 from react_rl.simulation.draw import check_fit
 from react_rl.simulation.drawn_options import drawn_options, mean_price
 from react_rl.simulation.encoded import EncodedCorpus
@@ -78,39 +79,38 @@ def _learner_by_task(config: TrainConfig, corpora: Sequence[Corpus]) -> Callable
     return lambda task: (learner_of(config, task) if several else config.learner).settings()
 
 
-def _check_checkpoints(config: TrainConfig, corpora: Sequence[Corpus]) -> None:
-    """Check that what the learners load is there, before anything is encoded."""
+def _check_tasks(config: TrainConfig, interface: Interface, corpora: Sequence[Corpus]) -> None:
+    """Check that learners, actions and metrics fit the tasks of corpora, and that models are there."""
     learner = _learner_by_task(config, corpora)
-    for task in dict.fromkeys(corpus.task for corpus in corpora):
+    check_tasks(corpora, interface, config.reward.metric, learner)
+    for task in by_task(corpora):
         check_models(learner(task))
 
 
-def _check_training_corpora(config: TrainConfig, corpora: Sequence[Corpus]) -> None:
-    """The same, and that episodes of drawn sizes fit the training corpora."""
-    _check_checkpoints(config, corpora)
-    if not config.draws.some:
-        return
-    tasks = list(dict.fromkeys(corpus.task for corpus in corpora))
-    groups = config.draws.groups_among(_slots(config) // len(tasks), config.reward.group_size)
-    for task in tasks:
-        own = [corpus for corpus in corpora if corpus.task == task]
-        for options in drawn_options(config.draws, config.episode_of(task), groups, mean_price(own)):
-            for corpus in own:
-                check_fit(corpus, options)
+def _check_training_corpora(config: TrainConfig, interface: Interface, corpora: Sequence[Corpus]) -> None:
+    """The same, and that rewards can be paired and episodes of drawn sizes fit the training corpora."""
+    _check_tasks(config, interface, corpora)
+    learner, tasks, size = _learner_by_task(config, corpora), by_task(corpora), config.reward.group_size
+    groups = config.draws.groups_among(_slots(config) // len(tasks), size) if config.draws.some else 1
+    slots = dealt_slots(_slots(config), len(tasks) * groups, tasks, size)
+    for place, (task, own) in enumerate(tasks.items()):
+        for n in slots[place * groups : (place + 1) * groups]:
+            check_pairing(config.reward, interface, n, learner(task))
+        check_equal_prices(config.reward, own)
+        if config.draws.some:
+            for options in drawn_options(config.draws, config.episode_of(task), groups, mean_price(own)):
+                for corpus in own:
+                    check_fit(corpus, options)
 
 
-def worlds_of(config: TrainConfig, corpora: Sequence[EncodedCorpus], interface: Interface) -> list[World]:
+def worlds_of(config: TrainConfig, corpora: Sequence[EncodedCorpus]) -> list[World]:
     """Corpora by their tasks, in the order in which the config names these, as they are played.
 
     Raises:
-        ReActError: The config says something of a task that no corpus is of, or the learner of a task cannot
-            do what an action asks for.
+        ReActError: The config says something of a task that no corpus is of.
     """
     learner = _learner_by_task(config, [corpus.corpus for corpus in corpora])
-    worlds = worlds_by_task(corpora, config.episode_of, learner)
-    for world in worlds:
-        check_learner_of(interface, world.learner, world.task.name)
-    return worlds
+    return worlds_by_task(corpora, config.episode_of, learner)
 
 
 def dry_run(config: TrainConfig, results: Path, overwrite: bool, on_facts: OnFacts) -> None:
@@ -125,8 +125,8 @@ def dry_run(config: TrainConfig, results: Path, overwrite: bool, on_facts: OnFac
     Raises:
         ReActError: Something in the config does not exist or does not fit.
     """
-    check_training(config)
-    checks = partial(_check_training_corpora, config), partial(_check_checkpoints, config)
+    interface = check_training(config)
+    checks = (partial(one, config, interface) for one in (_check_training_corpora, _check_tasks))
     inspect_training(config, results, overwrite, on_facts, *checks, episode=config.episode_of)
 
 
@@ -183,20 +183,25 @@ def _run(
     paired = () if against in (None, GROUP) else (against,)
     surprisal = needs_surprisal((*(config.action_space.strategies or ()), *paired))
     asked = (config.encoder, config.device, progress, config.episode_of, surprisal)
-    corpora = prepare(config.corpora, *asked, on_facts, partial(_check_training_corpora, config))
+    if config.validation:  # nothing is encoded before all of it is checked
+        place, check = (
+            (config.encoder, config.device, config.episode_of),
+            partial(_check_tasks, config, interface),
+        )
+        inspect_all(config.validation, *place, check=check)
+    corpora = prepare(config.corpora, *asked, on_facts, partial(_check_training_corpora, config, interface))
     validation: list[EncodedCorpus] = corpora
     if config.validation:
-        validation = prepare(config.validation, *asked)
-    worlds = worlds_of(config, corpora, interface)
-    core = labeling(worlds, interface, config.reward, _slots(config), config.draws)
+        validation = prepare(config.validation, *asked, on_facts=lambda _: None)
+    core = labeling(worlds_of(config, corpora), interface, config.reward, _slots(config), config.draws)
     episodes = Validation(
-        worlds_of(config, validation, interface),
+        worlds_of(config, validation),
         config.agent.evaluation_episodes,
         metric=config.reward.metric,
         observed=interface.metrics,
         priced=config.reward if config.reward.cost_weight > 0 else None,
     )
-    with begun_training(config, folder, corpora[0].device):
+    with begun_training(config, folder, corpora[0].device, overwrite):
         card = train(
             core, episodes, config.agent, config.reward, folder, config.strategy or config.name, report
         )

@@ -10,6 +10,7 @@ from typing import Final
 
 import torch
 
+from react_rl.agents.finished import FINISHED
 from react_rl.agents.folder import PolicyCard
 from react_rl.errors import ReActError
 from react_rl.experiments.config.models import AdjustConfig, EncodedCorpora, ImitateConfig, TrainConfig
@@ -108,13 +109,17 @@ def inspect_training(
 
 @contextmanager
 def begun_training(
-    config: TrainConfig | ImitateConfig | AdjustConfig, folder: Path, device: torch.device
+    config: TrainConfig | ImitateConfig | AdjustConfig, folder: Path, device: torch.device, overwrite: bool
 ) -> Iterator[None]:
     """Write config and circumstances; in the context, torch has the threads of the config.
+
+    With ``overwrite`` a training that is finished there is trained again.
 
     A training that is refused before it wrote anything leaves nothing behind: the corrected config would
     be refused as another training; ``claimed`` removes the empty folder.
     """
+    if overwrite:
+        (folder / FINISHED).unlink(missing_ok=True)
     write_atomically(folder / TRAINING, canonical_json(config.model_dump(mode="json"), indent=1) + "\n")
     about = canonical_json(circumstances(str(device)), indent=1) + "\n"
     write_atomically(folder / _CIRCUMSTANCES, about)

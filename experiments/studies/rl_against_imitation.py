@@ -190,7 +190,7 @@ def returns_of_the_start(
     interface = check_training(config)
     reward = config.reward.model_copy(update={"against": against})
     slots = 8 * config.reward.group_size
-    environment = LabelingVecEnv(labeling(worlds_of(config, corpora, interface), interface, reward, slots))
+    environment = LabelingVecEnv(labeling(worlds_of(config, corpora), interface, reward, slots))
     environment.seed(0)
     model = model_of_start(config, environment)
     observed, total = environment.reset(), np.zeros(slots)

@@ -115,6 +115,21 @@ def test_a_training_stopped_twice_equals_an_undisturbed_one(tmp_path: Path, algo
     _assert_same(tmp_path / "straight", tmp_path / "stopped")
 
 
+def test_a_finished_training_is_kept_and_another_one_replaces_it(tmp_path: Path) -> None:
+    card = _train(tmp_path, "PPO")
+    before = _weights(tmp_path)
+    with pytest.warns(
+        UserWarning, match=r"holds this training, finished, so nothing was trained; with --over"
+    ):
+        assert _train(tmp_path, "PPO", stop_at=0) == card  # the first report would stop it
+    assert _weights(tmp_path) == before
+    with pytest.raises(Stop):
+        _train(tmp_path, "PPO", seed=1, stop_at=0)
+    assert not (tmp_path / "finished").exists()
+    with pytest.raises(Stop):  # its policy may be replaced by now
+        _train(tmp_path, "PPO", stop_at=0)
+
+
 @pytest.mark.parametrize("algorithm", ["PPO", "SAC", "DQN"])
 def test_episodes_of_different_lengths_go_on_where_they_were(tmp_path: Path, algorithm: Algorithm) -> None:
     """Prices and a stop action let episodes end at different steps, so most are under way at a checkpoint."""

@@ -107,6 +107,8 @@ def test_what_is_written_is_the_best_of_what_was_checked(tmp_path: Path) -> None
     assert card.network["members"] == load_members("imitated") + 1
     assert set(card.baselines) == {"mixture", "uncertainty-herding"}
     assert not list(tmp_path.glob("*.safetensors"))
+    with pytest.warns(UserWarning, match="nothing was trained"):
+        assert adjust(CORPORA, EPISODE, SMALL.model_copy(update={"updates": 1}), tmp_path, "mine") == card
 
 
 def load_members(name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -133,6 +134,15 @@ def test_a_stopped_training_goes_on_where_it_stood(
     again = len(asked)
     train(tmp_path / "whole")
     assert len(asked) - again == again + kept
+
+
+def test_a_finished_training_is_kept(trained: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained, tmp_path / "copy")
+    told: list[ImitationProgress] = []
+    with pytest.warns(UserWarning, match="nothing was trained"):
+        train(folder, told.append)
+    assert told == []
+    assert weights(folder) == weights(trained)
 
 
 def test_states_of_another_training_are_not_used(tmp_path: Path, trained: Path) -> None:

@@ -380,6 +380,47 @@ def test_a_dry_run_of_a_training_writes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
+@pytest.mark.usefixtures("no_encoder")
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"learner": {"kind": "softmax"}}, "set learner.kind to finetune or tagger"),
+        ({"reward": {"metric": "accuracy"}}, "reward.metric is 'accuracy', which is no metric of tagging"),
+        ({"observation": {"metric": "accuracy"}}, "The metric that the policy observes is 'accuracy'"),
+        ({"reward": {"against": "group", "group_size": 2, "metric": "task"}}, "have different prices"),
+        ({"corpora": [{"corpus": "synthetic"}]}, "set learner.kind to softmax or mlp"),
+        (
+            {"action_space": {"name": "pick-candidate"}, "agent": {"episodes": 8, "n_envs": 2}},
+            "Give the action space other 'features' or 'strategies'.",
+        ),
+        (
+            {"validation": [{"corpus": "synthetic_questions"}]},
+            "Corpus 'synthetic_questions' is of question-answering, which the learner",
+        ),
+        (
+            {
+                "corpora": [{"corpus": "synthetic"}, {"corpus": "synthetic_sentences"}],
+                "agent": {"n_envs": 1, "episodes": 8},
+            },
+            "1 episodes side by side are fewer than the 2 tasks",
+        ),
+    ],
+)
+def test_a_training_refuses_what_does_not_fit_its_task_before_it_encodes(
+    train_file: Build, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], sentence: str
+) -> None:
+    asked: dict[str, Any] = {
+        "corpora": [{"corpus": "synthetic_sentences"}],
+        "learner": {"kind": "tagger"},
+        "reward": {"metric": "task"},
+        "episode": {"pool_size": 60, "dev_size": 30, "initial_size": 5, "budget": 50, "batch_size": 4},
+    }
+    source = str(train_file(**asked | changes))
+    for more in (["--dry-run"], []):
+        assert main(["train", source, *more]) == 2
+        assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_configs_are_frozen(config_file: Build) -> None:
     config = load_config(CompareConfig, str(config_file()))
     with pytest.raises(ValueError, match="frozen"):

@@ -174,7 +174,12 @@ def test_another_training_under_a_taken_name_is_refused(tmp_path: Path) -> None:
             training(agent=training().agent.model_copy(update={"seed": 7})), tmp_path, progress=False
         )
     assert (tmp_path / "one" / "policy" / "policy.safetensors").read_bytes() == weights
-    run_training(training(), tmp_path, progress=False)
+    reports: list[object] = []
+    with pytest.warns(UserWarning, match="nothing was trained"):
+        run_training(training(), tmp_path, reports.append, progress=False)
+    assert not reports
+    run_training(training(), tmp_path, reports.append, progress=False, overwrite=True)
+    assert reports
     assert (tmp_path / "one" / "policy" / "policy.safetensors").read_bytes() == weights
     run_training(other, tmp_path, progress=False, overwrite=True)
     assert (tmp_path / "one" / "policy" / "policy.safetensors").read_bytes() != weights
