@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from react_rl.acquisition import make_strategy, suited
+from react_rl.acquisition import FEATURES, make_strategy, suited
 from react_rl.seeding import Streams
 from react_rl.simulation import EpisodeOptions, LabelingEngine, PoolView, synthetic_encoded
 from tests.simulated_device import cuda_device
@@ -31,7 +31,7 @@ def view() -> PoolView:
         return started(device).view
 
 
-@pytest.mark.parametrize("name", sorted(suited()))
+@pytest.mark.parametrize("name", [*sorted(suited()), *(f"feature:{name}" for name in FEATURES)])
 def test_every_strategy_chooses_available_distinct_rows_on_a_gpu(
     name: str, view: PoolView, cuda: str
 ) -> None:
