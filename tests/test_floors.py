@@ -17,7 +17,7 @@ CORE = ("metrics", "data", "tasks", "encoders", "learners", "simulation", "acqui
 TOP = ("envs", "contracts", "agents", "experiments")
 ORDERS = {
     "react_rl": (*CORE, *TOP),
-    "react_rl.acquisition": ("features", "wide", "batching", "strategies"),
+    "react_rl.acquisition": ("wide", "clustering", "features", "batching", "strategies"),
     "react_rl.learners.finetune": ("backbone", "methods", "training"),
     "react_rl.experiments": ("config", "run", "analysis", "explain", "figures", "report", "cli"),
 }

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from sklearn.cluster import MiniBatchKMeans
 
-from react_rl.acquisition.batching import clustering
+from react_rl.acquisition.clustering import k_means
 from react_rl.errors import ReActError
 from react_rl.experiments.analysis.csv_files import csv_text
 from react_rl.experiments.benchmarks.harness import benchmark_parser, run_benchmark, timed
@@ -51,8 +51,8 @@ class _Clusterer:
 
     def __call__(self, view: PoolView, clusters: int, repetition: int) -> float:
         """Cluster the unlabelled rows; repetitions differ, because the stream goes on."""
-        with mock.patch.object(clustering, "WIDE", self.wide):
-            found = clustering.k_means(view, view.available, torch.tensor([clusters]))
+        with mock.patch.object(k_means, "WIDE", self.wide):
+            found = k_means.k_means(view, view.available, torch.tensor([clusters]))
         return float(found.distance[view.available].mean())
 
 

@@ -7,8 +7,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.batching.clustering import Clusters, k_means, nearest_members
 from react_rl.acquisition.batching.selection import to_ids
+from react_rl.acquisition.clustering.k_means import Clusters, k_means, nearest_members
 from react_rl.simulation.view import PoolView
 
 _OUTSIDE: Final = -5.0

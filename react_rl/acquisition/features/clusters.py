@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.batching.clustering import k_means
+from react_rl.acquisition.clustering.k_means import k_means
 from react_rl.acquisition.features.landmarks import Landmarks
 
 MOST: Final = 32

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from react_rl.acquisition.batching.clustering import SAME, k_means
 from react_rl.acquisition.batching.selection import to_ids
+from react_rl.acquisition.clustering.k_means import SAME, k_means
 from react_rl.acquisition.strategies.calibrated import CalibratedUncertainty
 from react_rl.acquisition.wide.chunks import square_tiles
 from react_rl.errors import ReActError

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.batching.clustering import SAME, Clusters, k_means, nearest_members
 from react_rl.acquisition.batching.selection import to_ids
+from react_rl.acquisition.clustering.k_means import SAME, Clusters, k_means, nearest_members
 from react_rl.simulation.view import PoolView
 
 _BLOCK = 1 << 24

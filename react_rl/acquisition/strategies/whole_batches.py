@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.batching.clustering import Clusters, k_means, nearest_members
 from react_rl.acquisition.batching.linkage import average_linkage
 from react_rl.acquisition.batching.selection import to_ids, top_columns
+from react_rl.acquisition.clustering.k_means import Clusters, k_means, nearest_members
 from react_rl.acquisition.disagreements import mutual_information
 from react_rl.acquisition.features import rows
 from react_rl.acquisition.strategies.committee import check_committee, committee_scores, make_committee

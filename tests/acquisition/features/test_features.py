@@ -13,8 +13,8 @@ from scipy.special import entr
 from torch import Tensor
 
 from react_rl.acquisition import FEATURES, WeightedFeatures, make_strategy
-from react_rl.acquisition.batching.clustering import k_means
 from react_rl.acquisition.batching.selection import take_weighted
+from react_rl.acquisition.clustering.k_means import k_means
 from react_rl.acquisition.committees import lasting_committee
 from react_rl.acquisition.features import NEEDS, Growth, landmarks, posterior
 from react_rl.acquisition.registry import STRATEGIES, entry_of

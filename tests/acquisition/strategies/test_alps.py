@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from react_rl.acquisition import make_strategy
-from react_rl.acquisition.batching.clustering import k_means
+from react_rl.acquisition.clustering.k_means import k_means
 from react_rl.acquisition.registry import needs_surprisal
 from react_rl.errors import ReActError
 from react_rl.seeding import Streams

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from react_rl.acquisition import make_strategy
-from react_rl.acquisition.batching.clustering import k_means, lloyd
+from react_rl.acquisition.clustering.k_means import k_means, lloyd
 from react_rl.acquisition.strategies.coverage import (
     MaxHerding,
     ProbCover,

@@ -57,7 +57,7 @@ def test_a_gpu_plays_the_rounds_that_the_cpu_plays(cuda: str) -> None:
     np.testing.assert_allclose(engines[0].current["accuracy"], engines[1].current["accuracy"])
 
 
-WIDE = ("wide.chunks", "wide.narrow", "batching.selection", "batching.centroids", "batching.clustering")
+WIDE = ("wide.chunks", "wide.narrow", "batching.selection", "clustering.centroids", "clustering.k_means")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ WIDE = ("wide.chunks", "wide.narrow", "batching.selection", "batching.centroids"
 def test_a_gpu_takes_the_way_of_wide_pools(name: str, cuda: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in WIDE:
         monkeypatch.setattr(f"react_rl.acquisition.{module}.WIDE", 40)
-    monkeypatch.setattr("react_rl.acquisition.batching.clustering._WIDE", 40)
+    monkeypatch.setattr("react_rl.acquisition.clustering.k_means._WIDE", 40)
     monkeypatch.setattr("react_rl.acquisition.batching.heats.WHOLE", 40)
     monkeypatch.setattr("react_rl.acquisition.strategies.discriminative._WIDE", 40)
     ids = make_strategy(name).select(started(cuda).view, 5)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from react_rl.acquisition.batching.clustering import Clusters, k_means
 from react_rl.acquisition.batching.selection import take_random, take_weighted, top_columns
+from react_rl.acquisition.clustering.k_means import Clusters, k_means
 from react_rl.acquisition.disagreements import DISAGREEMENTS, vote_shares
 from react_rl.acquisition.features import rows
 from react_rl.acquisition.strategies.coverage import MaxHerding, ProbCover
@@ -67,7 +67,7 @@ def test_k_means_with_bounds_is_k_means(monkeypatch: pytest.MonkeyPatch) -> None
     counts = torch.tensor([25, 9])
     plain = k_means(made.view, made.view.available, counts)
     made.reset([Streams(seed) for seed in range(2)])
-    monkeypatch.setattr("react_rl.acquisition.batching.clustering._WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.clustering.k_means._WIDE", 1)
     bounded = k_means(made.view, made.view.available, counts)
     assert torch.equal(plain.assignment, bounded.assignment)
     assert torch.equal(plain.sizes, bounded.sizes)
@@ -91,8 +91,8 @@ def test_k_means_of_a_wide_pool_is_nearly_as_tight(monkeypatch: pytest.MonkeyPat
     counts = torch.tensor([6, 3])
     plain = spread_of(made.view, counts, k_means(made.view, made.view.available, counts))
     seeds = spread_of(made.view, counts, k_means(made.view, made.view.available, counts, max_iterations=1))
-    monkeypatch.setattr("react_rl.acquisition.batching.clustering.WIDE", 1)
-    monkeypatch.setattr("react_rl.acquisition.batching.clustering._LEARNED", 24)
+    monkeypatch.setattr("react_rl.acquisition.clustering.k_means.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.clustering.k_means._LEARNED", 24)
     wide = []
     for _ in range(10):
         wide.append(spread_of(made.view, counts, k_means(made.view, made.view.available, counts)))
@@ -105,8 +105,8 @@ def test_k_means_of_a_wide_pool_is_nearly_as_tight(monkeypatch: pytest.MonkeyPat
 def test_k_means_of_a_wide_pool_comes_from_the_stream_and_not_from_the_numbers_of_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("react_rl.acquisition.batching.clustering.WIDE", 1)
-    monkeypatch.setattr("react_rl.acquisition.batching.clustering._LEARNED", 24)
+    monkeypatch.setattr("react_rl.acquisition.clustering.k_means.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.clustering.k_means._LEARNED", 24)
     made = engine()
     first = k_means(made.view, made.view.available, torch.tensor([6, 3]))
     made.reset([Streams(seed) for seed in range(2)])
@@ -126,8 +126,8 @@ def test_k_means_of_a_wide_pool_comes_from_the_stream_and_not_from_the_numbers_o
 
 
 def test_clusters_of_a_wide_pool_do_not_stay_empty_while_rows_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("react_rl.acquisition.batching.clustering.WIDE", 1)
-    monkeypatch.setattr("react_rl.acquisition.batching.clustering._LEARNED", 8)
+    monkeypatch.setattr("react_rl.acquisition.clustering.k_means.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.clustering.k_means._LEARNED", 8)
     vectors = torch.cat([unit(4, 0).repeat_interleave(95, 0), unit(20, 1)])[None]
     rows, view = torch.ones(1, 400, dtype=torch.bool), engine(1).view
     for _ in range(5):
@@ -135,8 +135,8 @@ def test_clusters_of_a_wide_pool_do_not_stay_empty_while_rows_differ(monkeypatch
 
 
 def test_rows_of_a_wide_pool_count_by_their_weight(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("react_rl.acquisition.batching.clustering.WIDE", 1)
-    monkeypatch.setattr("react_rl.acquisition.batching.clustering._LEARNED", 24)
+    monkeypatch.setattr("react_rl.acquisition.clustering.k_means.WIDE", 1)
+    monkeypatch.setattr("react_rl.acquisition.clustering.k_means._LEARNED", 24)
     made = engine(1)
     weights = torch.where(torch.arange(400) % 2 == 0, 1.0, 1e-6)[None]
     found = k_means(made.view, made.view.available, torch.tensor([5]), weights=1e-20 * weights)
@@ -150,7 +150,7 @@ def test_a_table_in_pieces_is_the_table(monkeypatch: pytest.MonkeyPatch) -> None
     made = engine(1)
     plain = k_means(made.view, made.view.available, torch.tensor([10]))
     made.reset([Streams(0)])
-    monkeypatch.setattr("react_rl.acquisition.batching.centroids.BLOCK", 10 * 37)
+    monkeypatch.setattr("react_rl.acquisition.clustering.centroids.BLOCK", 10 * 37)
     pieces = k_means(made.view, made.view.available, torch.tensor([10]))
     assert torch.equal(plain.assignment, pieces.assignment)
 

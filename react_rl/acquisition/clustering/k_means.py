@@ -14,7 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from react_rl.acquisition.batching.centroids import BLOCK, TINY, means_of, nearest_centroids, refill, sizes_of
+from react_rl.acquisition.clustering.centroids import (
+    BLOCK,
+    TINY,
+    means_of,
+    nearest_centroids,
+    refill,
+    sizes_of,
+)
 from react_rl.acquisition.wide.chunks import WIDE
 from react_rl.acquisition.wide.nearest import MovingCentres
 from react_rl.acquisition.wide.screening import rounded_products

@@ -1,0 +1,1 @@
+"""Seeded k-means, which features, batches and strategies share."""
