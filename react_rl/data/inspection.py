@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from react_rl.data.corpus import SPLITS, UNUSED, Corpus, Task
 from react_rl.data.grouping import text_groups
+from react_rl.data.passages import LONGEST_ANSWER
 from react_rl.data.tags import entity_types
 from react_rl.data.word_counts import count_words
 from react_rl.escaping import for_terminal
@@ -142,6 +143,14 @@ def _warnings(
         missing = [name for c, name in enumerate(all_names) if sizes[c] and c not in found]
         if missing and found:
             said.append(f"no {split} row has the label {_listed(missing)}")
+    if corpus.task == "question-answering":
+        first, last = corpus.targets[corpus.split != UNUSED].T
+        long = int((last - first + 1 > LONGEST_ANSWER).sum())
+        if long:
+            have = "answer has" if long == 1 else "answers have"
+            said.append(
+                f"{long} {have} more than {LONGEST_ANSWER} words, and no model gives an answer that long"
+            )
     if repeated:
         said.append(f"{repeated} {'row repeats' if repeated == 1 else 'rows repeat'} the text of another row")
     if contradicted:

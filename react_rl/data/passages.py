@@ -19,6 +19,9 @@ _CHARACTER: Final = re.compile(f"[{ALONE}]")
 NO_ANSWER: Final = (0, 0)
 """Target of a question without an answer: words count from 1."""
 
+LONGEST_ANSWER: Final = 40
+"""Most words of an answer that a model gives; longer spans are not looked at."""
+
 
 def word_borders(text: str) -> npt.NDArray[np.int64]:
     """First and last (exclusive) character of each word ``(n, 2)``.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _SHARD: Final = re.compile(r"-\d+-of-\d+$")
 """What large files that were cut in pieces carry behind their name: ``train-00000-of-00002``."""
 
+_VERSION: Final = re.compile(r"-v\d+(\.\d+)*$")
+"""And what SQuAD's carry: ``train-v1.1``."""
 
 _MANY: Final = 10
 """Fewer label values than this are classes even where most rows have one of their own."""
@@ -198,7 +200,7 @@ def split_files(folder: Path, endings: tuple[str, ...] = ()) -> list[tuple[int, 
         if not file.is_file() or (format_ is None and ending not in endings):
             continue
         stem = stem if format_ else Path(stem).stem
-        stem = _SHARD.sub("", stem)
+        stem = _VERSION.sub("", _SHARD.sub("", stem))
         if is_split(stem):
             found.setdefault(split_code(stem), []).append(file)
         else:

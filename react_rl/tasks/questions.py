@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from react_rl.data.corpus import Corpus
-from react_rl.data.passages import NO_ANSWER, Passages
+from react_rl.data.passages import LONGEST_ANSWER, NO_ANSWER, Passages
 from react_rl.errors import ReActError
 from react_rl.metrics.classification import Metric
 from react_rl.metrics.question_answering import ANSWER_METRICS
@@ -25,9 +25,6 @@ from react_rl.tasks.heads import FAINT, NEVER, SpanHead
 from react_rl.tasks.noise import error_rates
 from react_rl.tasks.protocol import Annotator, AnnotatorSettings, Ids, Level, ScoredVectors
 from react_rl.tasks.without_classes import WithoutClasses
-
-LONGEST_ANSWER: Final = 40
-"""Most words of an answer that is given; longer spans are not looked at."""
 
 
 @dataclass(frozen=True, eq=False)

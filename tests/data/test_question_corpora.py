@@ -207,3 +207,26 @@ def test_synthetic_questions_are_answered_by_their_contexts() -> None:
     assert synthetic_questions(80, unanswerable=0.25).digest() == corpus.digest()
     with pytest.raises(ReActError, match="take 40 or more"):
         synthetic_questions(10)
+
+
+def test_a_folder_may_hold_squads_own_names_of_one_version(tmp_path: Path) -> None:
+    for name, part in (("train", rows()[:18]), ("dev", rows()[18:])):
+        (tmp_path / f"{name}-v1.1.json").write_text(squad(part))
+    corpus = load_corpus(tmp_path)
+    assert corpus.task == "question-answering"
+    assert set(corpus.ids("dev").tolist()) == set(range(18, 30))
+    (tmp_path / "train-v2.0.json").write_text(squad(rows()[:18]))
+    with pytest.raises(ReActError, match=r"two files for one split, train-v1\.1\.json and train-v2\.0\.json"):
+        load_corpus(tmp_path)
+
+
+def test_answers_that_no_model_gives_are_counted(tmp_path: Path) -> None:
+    def asked(n: int, words: int) -> dict[str, Any]:
+        answer = " ".join(f"w{k}" for k in range(words))
+        return row(n, context=f"Context {n}: {answer}.", answers=[{"text": answer, "answer_start": -1}])
+
+    path = write(tmp_path / "mine.jsonl", [asked(n, {3: 41, 4: 45}.get(n, 40)) for n in range(30)])
+    said = "2 answers have more than 40 words, and no model gives an answer that long"
+    assert said in inspect_corpus(read_questions(path)).warnings
+    write(path, [asked(n, 40) for n in range(30)])
+    assert not any("40 words" in one for one in inspect_corpus(read_questions(path)).warnings)
