@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from react_rl import __version__
+from react_rl.errors import ReActError
 from react_rl.experiments.cli.completion import SHELLS, completion
 from react_rl.experiments.cli.output import verbosely
 from react_rl.experiments.cli.status import status_of, with_outlets
@@ -21,6 +23,9 @@ _STOPPED: Final = "What is finished is kept; the same command goes on where it s
 
 _CONFIGURED: Final = ("train", "imitate", "adjust", "tune", "compare", "suggest", "explain", "prompts")
 """Commands whose further arguments override keys of a config."""
+
+_KEYWORD: Final = re.compile(r"\b([a-z]+)=(\.\.\.|tagging\b|question-answering\b)")
+"""How sentences about data name a keyword of Python's."""
 
 _EPILOG: Final = """\
 examples:
@@ -210,7 +215,22 @@ def _main(arguments: Sequence[str] | None) -> int:
     if overrides and known.command not in _CONFIGURED:
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
     with verbosely(known.verbose):
-        return status_of(_NAME, lambda: _run(known, overrides), known.verbose, _STOPPED)
+        return status_of(_NAME, lambda: _in_its_words(known, overrides), known.verbose, _STOPPED)
+
+
+def _in_its_words(known: argparse.Namespace, overrides: list[str]) -> int:
+    """Run a command; mistakes in data name what is typed here, as ``--text ...``, and not a keyword."""
+    try:
+        return _run(known, overrides)
+    except ReActError as error:
+        if known.command not in _CONFIGURED:
+            raise
+        from react_rl.data.config import CorpusConfig
+
+        flags = known.command == "suggest"
+        names, form = vars(known) if flags else CorpusConfig.model_fields, r"--\1 \2" if flags else r"\1: \2"
+        said = _KEYWORD.sub(lambda found: found.expand(form) if found[1] in names else found[0], str(error))
+        raise ReActError(said) from error
 
 
 def _run(known: argparse.Namespace, overrides: list[str]) -> int:

@@ -113,8 +113,9 @@ def read_table(
         format = stem_and_format(path)[1]
         if format is None:
             raise ReActError(
-                f"The format of {path.name} is not clear from its ending; name one of {', '.join(formats)}"
-                f" with format=..., or use one of the endings {', '.join(SUFFIXES)} (and .gz)."
+                f"The format of {path.name} is not clear from its ending; use one of the endings "
+                f"{', '.join(SUFFIXES)} (and .gz), or, from Python, name one of {', '.join(formats)} with "
+                "format=..."
             )
     if format not in formats:
         raise unknown("format", format, formats)
@@ -193,7 +194,8 @@ def decoded(where: str, content: bytes, encoding: str) -> str:
     utf8 = encoding.casefold().replace("_", "-") in ("utf-8", "utf8")
     if utf8 and utf16(content):
         raise ReActError(
-            f"{where} is UTF-16, not {encoding}; save it as UTF-8, or name its encoding: encoding='utf-16'."
+            f"{where} is UTF-16, not {encoding}; save it as UTF-8, or name its encoding, 'utf-16', with "
+            "encoding=..."
         )
     try:
         return content.decode("utf-8-sig" if utf8 else encoding)

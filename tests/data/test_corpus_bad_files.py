@@ -241,6 +241,6 @@ def test_what_is_no_file_says_what_it_is(tmp_path: Path) -> None:
 def test_utf16_is_called_so(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "reviews.csv"
     path.write_bytes(("text,label\n" + GOOD).encode(encoding))
-    with pytest.raises(ReActError, match=r"reviews\.csv is UTF-16, not utf-8; .*encoding='utf-16'"):
+    with pytest.raises(ReActError, match=r"reviews\.csv is UTF-16, not utf-8; .*'utf-16', with encoding="):
         read_corpus(path)
     assert read_corpus(path, encoding=encoding).n_classes == 2

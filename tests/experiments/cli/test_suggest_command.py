@@ -10,6 +10,7 @@ import pytest
 
 import react_rl.experiments
 from react_rl.data.partly_labelled import read_partly_labelled
+from react_rl.errors import ReActError
 from react_rl.experiments.cli import main
 from react_rl.experiments.cli.suggestion import summary
 
@@ -104,6 +105,19 @@ def test_only_the_most_frequent_of_many_classes_are_named(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("no_encoder")
+def test_each_face_names_what_its_user_types(tickets: Path, capsys: Shown) -> None:
+    Path("mine.yaml").write_text("name: mine\ncorpora: [{corpus: tickets.csv}]\nstrategies: [random]\n")
+    for command, typed in (
+        (["suggest", "tickets.csv"], "choose one with --text ..."),
+        (["compare", "mine.yaml", "--dry-run"], "choose one with text: ..."),
+    ):
+        assert main(command) == 2
+        assert capsys.readouterr().err.rstrip().endswith(typed)
+    with pytest.raises(ReActError, match=r"choose one with text=\.\.\."):
+        read_partly_labelled("tickets.csv")
+
+
+@pytest.mark.usefixtures("no_encoder")
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -113,6 +127,11 @@ def test_only_the_most_frequent_of_many_classes_are_named(tmp_path: Path) -> Non
         (("--encoder.max-length", "0"), "encoder.max_length is 0: input should be"),
         (("--out", "tickets.csv"), "--out names tickets.csv itself, whose labels would be lost"),
         (("--label", "kinds"), "no label column 'kinds'. Did you mean 'kind'?"),
+        (("--text", "texts"), "choose one with --text ..."),
+        (
+            ("--id", "kind"),
+            "name the column of the labels with --label ..., or that of the ids with --id ...",
+        ),
         (("--n", "29"), "n is 29, but 28 rows wait for a label in tickets.csv"),
     ],
 )
