@@ -25,7 +25,7 @@ from react_rl.experiments.config.models import TrainConfig
 from react_rl.experiments.config.tuning import Range, TuneConfig, with_values
 from react_rl.experiments.run.claim import claimed
 from react_rl.experiments.run.sameness import as_read_now, differences, read_mapping, refuse_another
-from react_rl.experiments.run.train import check_training, run_training
+from react_rl.experiments.run.train import dry_run, run_training
 from react_rl.files import canonical_json, write_atomically
 from react_rl.seeding import entropy_of
 
@@ -109,8 +109,8 @@ def run_tuning(
     """
     check_config(config, TuneConfig)
     library = _optuna()
-    check_training(config.training)
     folder = Path(results) / config.name
+    dry_run(config.training, folder, True, lambda _: None)
     with claimed(folder):
         _begin(folder, config, overwrite)
         search = _Search(config, folder, library, report, progress)

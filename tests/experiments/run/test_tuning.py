@@ -147,6 +147,13 @@ def test_a_search_that_makes_no_sense_is_refused_before_anything_is_loaded(
         config(**changes)
 
 
+def test_a_training_that_cannot_be_is_refused_before_a_trial(tmp_path: Path) -> None:
+    wrong = TRAINING | {"corpora": [{"corpus": "synthetic_sentences"}]}
+    with pytest.raises(ReActError, match="which is no metric of tagging; set it to 'task'"):
+        run_tuning(config(training=wrong), tmp_path, progress=False)
+    assert not (tmp_path / "tuned").exists()
+
+
 def test_without_optuna_a_sentence_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
