@@ -74,6 +74,9 @@ def run_suggest(known: argparse.Namespace, overrides: Sequence[str]) -> int:
     if known.labels is not None:
         merged = merge_labels(known.file, known.labels, **reading)
         _print(_merged(merged, known.labels, known.file))
+        if not merged.waiting:
+            _print(f"All rows of {known.file} have a label now.")
+            return 0
 
     def look_at(data: PartlyLabelled) -> None:
         _say(data, known.strategy)

@@ -31,12 +31,14 @@ class MergedLabels:
         there: Labels that the file had already.
         empty: Suggested rows that have no label yet.
         new: Of the labels in ``written``, those that no row had before.
+        waiting: Rows of the file that have none now.
     """
 
     written: dict[str, int]
     there: int
     empty: int
     new: tuple[str, ...]
+    waiting: int
 
 
 def merge_labels(
@@ -74,7 +76,8 @@ def merge_labels(
         fill_labels(path, label or LABEL_COLUMN, labels, encoding=encoding, separator=separator)
     written = dict(Counter(labels.values()).most_common())
     new = tuple(name for name in written if name not in data.label_names)
-    return MergedLabels(written, len(found.labels) - len(labels), found.empty, new)
+    there = len(found.labels) - len(labels)
+    return MergedLabels(written, there, found.empty, new, data.waiting - len(labels))
 
 
 def check_replaceable(path: Path, data: PartlyLabelled) -> None:

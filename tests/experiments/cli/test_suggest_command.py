@@ -178,6 +178,18 @@ def test_labels_of_a_batch_are_put_into_the_file_before_the_next_one(tickets: Pa
 
 
 @pytest.mark.usefixtures("no_encoder")
+def test_the_last_labels_end_it(tickets: Path, capsys: Shown) -> None:
+    lines = tickets.read_text().splitlines()
+    waiting = [(row, line.split(",")[1]) for row, line in enumerate(lines) if row and line.endswith(",")]
+    Path("next.csv").write_text(
+        "row,text,label\n" + "".join(f"{row},{text},access\n" for row, text in waiting)
+    )
+    assert main(["suggest", "tickets.csv", *OPTIONS, "--labels", "next.csv"]) == 0
+    assert "All rows of tickets.csv have a label now." in capsys.readouterr().err
+    assert not any(line.endswith(",") for line in tickets.read_text().splitlines())
+
+
+@pytest.mark.usefixtures("no_encoder")
 def test_labels_that_are_nowhere_else_are_not_replaced(tickets: Path, capsys: Shown) -> None:
     batch = Path("next.csv")
     batch.write_text(f"row,text,label\n40,{tickets.read_text().splitlines()[40].split(',')[1]},access\n")

@@ -29,11 +29,11 @@ def merged(mine: Path, batch: str, name: str = "next.csv") -> MergedLabels:
 
 def test_labels_go_to_their_rows_in_whatever_order_and_columns_they_come_back(mine: Path) -> None:
     found = merged(mine, "label;row;text;note\n z ;5;F;?\ny;2;B c;\nx;1;'=a;\n;4;e;\n")
-    assert found == MergedLabels({"z": 1, "y": 1}, there=1, empty=1, new=("z",))
+    assert found == MergedLabels({"z": 1, "y": 1}, there=1, empty=1, new=("z",), waiting=1)
     assert mine.read_text() == "question,kind\n=a,x\nb  c,y\nd,y\ne,\nf,z\n"
     before = mine.stat()
     again = merge_labels(mine, mine.with_name("next.csv"), text="question", label="kind")
-    assert again == MergedLabels({}, there=3, empty=1, new=())
+    assert again == MergedLabels({}, there=3, empty=1, new=(), waiting=1)
     assert (mine.stat().st_mtime_ns, mine.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
