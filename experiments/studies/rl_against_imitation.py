@@ -49,7 +49,7 @@ from react_rl.simulation.options import EpisodeOptions
 from react_rl.simulation.play import play
 
 BATCHES: Final = (5, 25)
-ORDER: Final = ("mixture", "learned", "start", "start + PPO", "PPO from scratch")
+ORDER: Final = ("mixture", "learned", "start", "start + PPO", "start + longer PPO", "PPO from scratch")
 """Strategies as tables list them; each is compared with those before it."""
 
 SEEDS: Final = 12
@@ -122,7 +122,9 @@ def contestants(policies: Path, configs: Path, batch: int) -> dict[str, QueryStr
         "learned": load_scorer(pretrained_folder("imitated"), "learned"),
     }
     found["start"] = LearnedStrategy("start", model_of_start(config).policy, check_training(config))
-    for kind, name in (("start", "start + PPO"), ("scratch", "PPO from scratch")):
+    for kind, name in (
+        ("start", "start + PPO"), ("longer", "start + longer PPO"), ("scratch", "PPO from scratch")
+    ):  # fmt: skip
         folder = policies / f"{kind}-{batch}" / "policy"
         if is_policy(folder):
             found[name] = LearnedStrategy.load(folder, name)
