@@ -20,7 +20,6 @@ from react_rl.metrics.classification import (
 )
 from react_rl.metrics.continual import PhaseNumbers, phase_numbers
 from react_rl.metrics.curves import (
-    TimeSummary,
     area_to_budget,
     area_under_curve,
     final_metric,
@@ -29,7 +28,6 @@ from react_rl.metrics.curves import (
     label_saving,
     labels_to_fractions,
     labels_to_target,
-    time_summary,
 )
 from react_rl.metrics.ranks import (
     FriedmanResult,
@@ -63,7 +61,6 @@ __all__ = [
     "NemenyiResult",
     "PairwiseTest",
     "PhaseNumbers",
-    "TimeSummary",
     "WilcoxonResult",
     "WinTieLoss",
     "accuracy",
@@ -99,7 +96,6 @@ __all__ = [
     "rank_strategies",
     "significant_win_tie_loss",
     "stratified_bootstrap",
-    "time_summary",
     "to_rliable",
     "wilcoxon_signed_rank",
     "win_tie_loss",

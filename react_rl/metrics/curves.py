@@ -7,7 +7,6 @@ over seeds lives in :mod:`react_rl.metrics.statistics`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -240,38 +239,3 @@ def interpolate_curves(curves: Sequence[tuple[ArrayLike, ArrayLike]], grid: Arra
         raise ReActError("There are no curves to interpolate: give at least one.")
     points = np.asarray(grid, dtype=np.float64)
     return np.stack([_value_at(*_curve(x, y), points) for x, y in curves])
-
-
-@dataclass(frozen=True)
-class TimeSummary:
-    """Seconds of one run, those of choosing the rows apart from those of training the learner."""
-
-    selection: float
-    """Seconds spent in the query strategy, all rounds."""
-    training: float
-    """Seconds spent in learner updates, all rounds."""
-    selection_per_round: float
-    """Median seconds of one query; the median because the first round pays for warming up."""
-    training_per_round: float
-    """Median seconds of one update."""
-
-
-def time_summary(selection: ArrayLike, training: ArrayLike) -> TimeSummary:
-    """Sum up the seconds of a run.
-
-    Args:
-        selection: ``(R,)`` seconds of each query.
-        training: ``(Q,)`` seconds of each learner update.
-
-    Raises:
-        ReActError: If either is empty.
-    """
-    queries, updates = np.asarray(selection, dtype=np.float64), np.asarray(training, dtype=np.float64)
-    if queries.size == 0 or updates.size == 0:
-        raise ReActError("A time summary needs the seconds of at least one query and one update.")
-    return TimeSummary(
-        selection=float(queries.sum()),
-        training=float(updates.sum()),
-        selection_per_round=float(np.median(queries)),
-        training_per_round=float(np.median(updates)),
-    )

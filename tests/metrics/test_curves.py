@@ -20,7 +20,6 @@ from react_rl.metrics import (
     label_saving,
     labels_to_fractions,
     labels_to_target,
-    time_summary,
 )
 
 X = [10.0, 20.0, 40.0, 50.0]
@@ -162,11 +161,3 @@ def test_what_is_no_curve_is_refused(x: list[float], y: list[float], message: st
 def test_no_curves_to_interpolate_is_refused() -> None:
     with pytest.raises(ReActError, match="no curves"):
         interpolate_curves([], [1.0])
-
-
-def test_selection_and_training_seconds_stay_apart() -> None:
-    summary = time_summary([5.0, 1.0, 1.0], [2.0, 4.0])
-    assert (summary.selection, summary.training) == (7.0, 6.0)
-    assert (summary.selection_per_round, summary.training_per_round) == (1.0, 3.0)
-    with pytest.raises(ReActError, match="at least one query"):
-        time_summary([], [1.0])
