@@ -56,6 +56,18 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
     """
     if config.then or config.phases is not None:
         return _in_phases(config, encoder)
+    task = _task_of(config)
+    cost = config.cost or ("tokens" if task == "tagging" else "uniform")
+    corpus = _with_cost(load_corpus(config.corpus, **_options(config, task, cost)), cost, encoder)
+    if config.half is not None:
+        corpus = corpus.half(config.half)
+    if config.imbalance is not None:
+        corpus = imbalanced(corpus, config.imbalance)
+    return corpus if config.name is None else replace(corpus, name=config.name)
+
+
+def _options(config: CorpusConfig, task: Task, cost: str) -> dict[str, Any]:
+    """What ``load_corpus`` is told; raises a ReActError where a key has no meaning for the corpus."""
     options: dict[str, Any] = {}
     if config.max_rows is not None and config.corpus == "synthetic":
         options["n_rows"] = min(config.max_rows, CORPORA["synthetic"].rows)
@@ -67,8 +79,6 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
             f"{config.corpus!r} is no file of columns, so '{next(iter(reading))}' has no meaning;"
             " leave it out."
         )
-    task = _task_of(config)
-    cost = config.cost or ("tokens" if task == "tagging" else "uniform")
     if task != "classification" and not is_named(config.corpus):
         if config.corpus.startswith(HUB_PREFIX):
             raise ReActError(
@@ -98,24 +108,24 @@ def load(config: CorpusConfig, encoder: Encoder | None = None) -> Corpus:
             f"Built-in corpus {config.corpus!r} has no column {cost.removeprefix(COLUMN)!r}; "
             "use the cost model uniform, words or tokens."
         )
-    corpus = load_corpus(config.corpus, **options)
+    return options
+
+
+def _with_cost(corpus: Corpus, cost: str, encoder: Encoder | None) -> Corpus:
+    """The corpus with the costs of a cost model; costs of a column are those that it was read with."""
     if corpus.task == "tagging":
-        corpus = apply_sentence_cost(corpus, cost)
-    elif corpus.task == "question-answering":
-        corpus = apply_question_cost(corpus, cost)
-    elif cost == "tokens":
+        return apply_sentence_cost(corpus, cost)
+    if corpus.task == "question-answering":
+        return apply_question_cost(corpus, cost)
+    if cost == "tokens":
         if encoder is None:
             raise ReActError("The cost model 'tokens' needs an encoder, whose tokenizer counts them.")
         tokenizer = checkpoint_of(encoder, "The cost model 'tokens'").tokenizer
         # Texts that are longer than what the model reads are counted whole, which is nothing to warn of.
-        corpus = apply_cost(corpus, "tokens", tokenizer=partial(tokenizer.tokenize, verbose=False))
-    elif cost != "uniform" and not cost.startswith(COLUMN):
-        corpus = apply_cost(corpus, cost)
-    if config.half is not None:
-        corpus = corpus.half(config.half)
-    if config.imbalance is not None:
-        corpus = imbalanced(corpus, config.imbalance)
-    return corpus if config.name is None else replace(corpus, name=config.name)
+        return apply_cost(corpus, "tokens", tokenizer=partial(tokenizer.tokenize, verbose=False))
+    if cost != "uniform" and not cost.startswith(COLUMN):
+        return apply_cost(corpus, cost)
+    return corpus
 
 
 def _in_phases(config: CorpusConfig, encoder: Encoder | None) -> Corpus:
