@@ -239,6 +239,21 @@ class FineTuneSettings(BaseModel):
         ):
             what = "compile" if self.compile else f"method {self.method}"
             raise ValueError(f"mixup reaches no layer under {what}; leave mixup.layer out")
+        self._check_augmentation()
+        if self.mixout > 0 and self.method not in ("full", "bitfit"):
+            raise ValueError(
+                f"mixout mixes in pretrained weights, and method {self.method} trains none of them"
+            )
+        if self.l2_sp > 0 and self.method == "head":
+            raise ValueError(
+                "l2_sp draws to pretrained weights, and method head trains none; set weight_decay"
+            )
+        self._check_prompt_and_contrastive()
+        self._check_phases()
+        return self
+
+    def _check_augmentation(self) -> None:
+        """Raise a ValueError where models or synonyms do not fit the kind of augmentation."""
         made = self.augmentation
         if made.kind == "translation" and len(made.models) != 2:
             raise ValueError(
@@ -250,14 +265,9 @@ class FineTuneSettings(BaseModel):
             raise ValueError(f"augmentation.models are of no use to kind {made.kind}; leave them out")
         if made.synonyms != "none" and made.kind != "eda":
             raise ValueError("augmentation.synonyms are for kind eda; leave them out")
-        if self.mixout > 0 and self.method not in ("full", "bitfit"):
-            raise ValueError(
-                f"mixout mixes in pretrained weights, and method {self.method} trains none of them"
-            )
-        if self.l2_sp > 0 and self.method == "head":
-            raise ValueError(
-                "l2_sp draws to pretrained weights, and method head trains none; set weight_decay"
-            )
+
+    def _check_prompt_and_contrastive(self) -> None:
+        """Raise a ValueError where a prompt or contrastive training does not go together with the rest."""
         if self.prompt.template or self.contrastive.loss != "none":
             what = "a prompt" if self.prompt.template else "contrastive training"
             if self.augmentation.kind != "none" or self.consistency.weight > 0:
@@ -275,8 +285,6 @@ class FineTuneSettings(BaseModel):
                     raise ValueError(f"contrastive training knows no {name}; leave one of them out")
             if self.method == "head":
                 raise ValueError("contrastive training trains the encoder, which method head does not")
-        self._check_phases()
-        return self
 
     def _check_phases(self) -> None:
         """Raise a ValueError where phases do not go together with the rest."""
