@@ -9,6 +9,7 @@ al. 2019, BERT, with whole-word masking.
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -173,6 +174,25 @@ def _train(
     pieces = _in_pieces(tokenizer, texts, max_length)
     if not pieces:
         raise ReActError("Pretraining needs texts with a word in them; there is none.")
+    loss = _optimise(model, tokenizer, pieces, settings, device, precision)
+    if not math.isfinite(loss):
+        raise ReActError(
+            f"Pretraining of {name!r} went astray: its loss is not finite; lower pretraining.learning_rate."
+        )
+    with quiet_transformers():
+        model.eval().cpu().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def _optimise(
+    model: Any,
+    tokenizer: Any,
+    pieces: Sequence[WordPieces],
+    settings: PretrainingSettings,
+    device: torch.device,
+    precision: str,
+) -> float:
+    """Take the steps that the settings ask for; the loss of the last one. Mutates the model."""
     special = set(tokenizer.all_special_ids)
     ordinary = np.array([piece for piece in range(len(tokenizer)) if piece not in special])
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate)
@@ -207,13 +227,7 @@ def _train(
             optimiser.step()
             optimiser.zero_grad()
             advance(1.0)
-    if not bool(torch.isfinite(loss)):
-        raise ReActError(
-            f"Pretraining of {name!r} went astray: its loss is not finite; lower pretraining.learning_rate."
-        )
-    with quiet_transformers():
-        model.eval().cpu().save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    return float(loss.item())
 
 
 def _in_pieces(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[WordPieces]:
