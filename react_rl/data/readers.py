@@ -263,37 +263,10 @@ def corpus_from_tables(
     ids = tables.ids(id, {"text": text, "label": label})
     texts = tables.texts(text)
     labels = tables.column(label, "label")
-    refuse_missing(tables, "label", label, [is_missing(value) for value in labels])
-    targets, names = classes_of(labels, tables.place, label_names)
-    seen = np.unique(targets)
-    if len(seen) < 2:
-        raise ReActError(
-            f"The label column {label!r} of {tables.where} holds one class only ({names[seen[0]]!r});"
-            " at least two are needed."
-        )
-    if len(seen) >= _MANY and 2 * len(seen) > len(texts):
-        raise ReActError(
-            f"The label column {label!r} of {tables.where} holds {len(seen)} different values in {len(texts)}"
-            " rows, as ids, numbers or texts do and classes do not; name the column of the classes with"
-            " label=..."
-        )
+    targets, names = _classes(tables, label, labels, label_names)
     official = tables.split(splits)
-    costs = np.ones(len(texts)) if cost is None else tables.numbers(cost, "cost")
-    wrong = ~(costs > 0) | ~np.isfinite(costs)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise ReActError(
-            f"The cost of {tables.place(row)} is {costs[row]}; a cost must be a finite number above 0."
-        )
-    agreed = None
-    if confidence is not None:
-        agreed = tables.numbers(confidence, "confidence")
-        wrong = (agreed < 0) | (agreed > 1)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise ReActError(
-                f"The confidence of {tables.place(row)} is {agreed[row]}; it must be between 0 and 1."
-            )
+    costs = np.ones(len(texts)) if cost is None else _costs(tables, cost)
+    agreed = None if confidence is None else _confidence(tables, confidence)
     notes = [*notes, *merged_labels(labels)]
     rows, draw_notes = drawn_rows(len(texts), max_rows, seed)
     notes += draw_notes
@@ -320,6 +293,49 @@ def corpus_from_tables(
         notes=(*notes, *split_notes),
         origin=tables.origin(ids).take(rows),
     )
+
+
+def _classes(
+    tables: StackedTables, column: str, labels: Sequence[Any], names: Sequence[str] | None
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Classes of the rows and their names; labels that are missing, all alike or no classes are refused."""
+    refuse_missing(tables, "label", column, [is_missing(value) for value in labels])
+    targets, found = classes_of(labels, tables.place, names)
+    seen = np.unique(targets)
+    if len(seen) < 2:
+        raise ReActError(
+            f"The label column {column!r} of {tables.where} holds one class only ({found[seen[0]]!r});"
+            " at least two are needed."
+        )
+    if len(seen) >= _MANY and 2 * len(seen) > len(labels):
+        raise ReActError(
+            f"The label column {column!r} of {tables.where} holds {len(seen)} different values in"
+            f" {len(labels)} rows, as ids, numbers or texts do and classes do not; name the column of the"
+            " classes with label=..."
+        )
+    return targets, found
+
+
+def _costs(tables: StackedTables, column: str) -> npt.NDArray[np.float64]:
+    costs = tables.numbers(column, "cost")
+    wrong = ~(costs > 0) | ~np.isfinite(costs)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ReActError(
+            f"The cost of {tables.place(row)} is {costs[row]}; a cost must be a finite number above 0."
+        )
+    return costs
+
+
+def _confidence(tables: StackedTables, column: str) -> npt.NDArray[np.float64]:
+    agreed = tables.numbers(column, "confidence")
+    wrong = (agreed < 0) | (agreed > 1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ReActError(
+            f"The confidence of {tables.place(row)} is {agreed[row]}; it must be between 0 and 1."
+        )
+    return agreed
 
 
 def drawn_rows(n_rows: int, max_rows: int | None, seed: int) -> tuple[npt.NDArray[np.int64], list[str]]:
