@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from react_rl.acquisition.clustering.centroids import nearest_centroids, sizes_of
 from react_rl.acquisition.clustering.k_means import k_means
 from react_rl.acquisition.features.landmarks import Landmarks
+from react_rl.encoders.copies import first_copies, row_keys
 
 MOST: Final = 32
 """Clusters of a pool, unless it is small."""
@@ -61,11 +63,9 @@ def _clusters(landmarks: Landmarks) -> tuple[Tensor, Tensor]:
     found = k_means(
         view, rows, counts, vectors=landmarks.embeddings, generator=lambda _: np.random.default_rng(0)
     )
-    # |x - c|^2 is smallest where x . c - |c|^2 / 2 is largest; empty clusters are nobody's.
-    reach = torch.bmm(view.embeddings, found.centres.transpose(1, 2))
-    reach -= 0.5 * found.centres.square().sum(2)[:, None]
-    place = reach.masked_fill_((found.sizes == 0)[:, None], -torch.inf).argmax(2)
-    index = landmarks.columns.clamp_min(0)
-    sizes = torch.zeros(found.sizes.shape, device=view.device)
-    sizes.scatter_add_(1, place.gather(1, index), rows.float())
+    everyone = torch.ones_like(view.ids, dtype=torch.bool)
+    first = first_copies(row_keys(view.embeddings), everyone)
+    place, _ = nearest_centroids(view.embeddings, everyone, first, found.centres, found.sizes == 0)
+    of_landmarks = torch.where(rows, place.gather(1, landmarks.columns.clamp_min(0)), -1)
+    sizes = sizes_of(of_landmarks, found.sizes.shape[1])
     return place, sizes / rows.sum(1, keepdim=True).clamp_min(1)

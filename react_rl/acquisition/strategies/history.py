@@ -12,6 +12,7 @@ from torch import Tensor
 
 from react_rl.acquisition.batching.selection import take_top
 from react_rl.errors import ReActError
+from react_rl.simulation.notebook import recalled
 from react_rl.simulation.view import PoolView
 
 _Floats = npt.NDArray[np.float64]
@@ -70,7 +71,8 @@ class Fluctuation:
     def _values(self, view: PoolView, unsure: _Floats) -> Tensor:
         values = unsure.copy()
         for episode, row_ids in enumerate(view.ids.cpu().numpy()):
-            former = [_looked_up(row_ids, entry) for entry in self._former(view, episode)[1 - self.rounds :]]
+            entries = self._former(view, episode)[1 - self.rounds :]
+            former = [recalled(entry, "values", row_ids, np.nan) for entry in entries]
             if former:
                 values[episode] += self.weight * np.nanstd([*former, unsure[episode]], axis=0)
         return torch.from_numpy(values).to(view.device)
@@ -95,11 +97,3 @@ class Fluctuation:
 
     def _page(self, view: PoolView, episode: int) -> dict[str, Any]:
         return view.notebook(episode).page(self.name)
-
-
-def _looked_up(row_ids: npt.NDArray[np.int64], entry: dict[str, Any]) -> _Floats:
-    """Values ``(P,)`` of rows in an entry whose ids ascend; NaN where it has none."""
-    ids, values = np.array(entry["ids"], np.int64), np.array(entry["values"])
-    place = np.searchsorted(ids, row_ids).clip(max=ids.size - 1)
-    found: _Floats = np.where(ids[place] == row_ids, values[place], np.nan)
-    return found
